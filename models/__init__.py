@@ -1,0 +1,1 @@
+"""What a model is, what it eats and how it is stored."""

@@ -1,0 +1,93 @@
+"""Golden pictures: a checkpoint carries pictures and the answers that it must give for them.
+
+A digest proves that the file is the one that was written; only an answer proves that the pixels are
+prepared, the layers ordered and the labels named as they were when it was written.
+"""
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from models.errors import GoldenError
+from models.preprocessing import Images
+
+GOLDEN_COUNT = 8
+_SEED = 20_261_123
+TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 5e-2, torch.float16: 2e-2}
+"""Largest allowed difference of one probability. Measured between float32 on one and two threads and
+batch sizes 1 and 8: under 1e-5. bfloat16 keeps 8 bits of a number, float16 11."""
+
+Probabilities = npt.NDArray[np.float32]
+"""float32 of shape (batch, classes); rows add up to 1."""
+
+
+def draw(height: int, width: int, count: int = GOLDEN_COUNT) -> Images:
+    """Draw pictures of coloured waves and grain from a fixed seed; no data set is needed.
+
+    Waves, because pure noise looks the same to every network, and a picture far from all classes
+    reacts most to a wrong mean.
+
+    Returns:
+        uint8 (count, height, width, 3), the same on every machine.
+    """
+    random = np.random.Generator(np.random.PCG64(_SEED))
+    rows, columns = np.mgrid[0:height, 0:width] / max(height, width)
+    images = np.empty((count, height, width, 3), np.uint8)
+    for image in images:
+        base = random.uniform(60, 195, 3)
+        waves = random.uniform(-8, 8, (3, 2))
+        phases = random.uniform(0, 2 * np.pi, 3)
+        angle = rows[..., None] * waves[:, 0] + columns[..., None] * waves[:, 1]
+        grain = random.normal(0, 10, (height, width, 3))
+        image[:] = np.clip(base + 60 * np.sin(angle * np.pi + phases) + grain, 0, 255)
+    return images
+
+
+@torch.inference_mode()
+def answer(network: nn.Module, images: Images) -> Probabilities:
+    """Run a network in evaluation mode on the device where it is, and return its probabilities."""
+    device = next(network.parameters()).device
+    logits = network(torch.from_numpy(images).to(device))
+    probabilities: Probabilities = torch.softmax(logits.float(), dim=1).cpu().numpy()
+    return probabilities
+
+
+def check(
+    got: Probabilities, expected: Probabilities, *, tolerance: float, labels: tuple[str, ...], expected_labels: tuple[str, ...]
+) -> None:
+    """Compare the answers of a loaded model with those stored when it was saved.
+
+    Args:
+        got: probabilities now, (count, classes), columns named by `labels`.
+        expected: probabilities when saved, same shape, columns named by `expected_labels`.
+        tolerance: largest allowed absolute difference of one probability.
+        labels: as the model would be served.
+        expected_labels: as they were when it was saved.
+    Raises:
+        GoldenError: a label stands elsewhere, or a probability differs by more, or is no number.
+    """
+    if labels != expected_labels:
+        place = next(
+            (i for i, (a, b) in enumerate(zip(labels, expected_labels, strict=False)) if a != b),
+            min(len(labels), len(expected_labels)),
+        )
+        raise GoldenError(
+            f"The labels are not in the order of the golden answers: class {place} is "
+            f"{_at(labels, place)} in the labels and was {_at(expected_labels, place)} when the checkpoint was saved. "
+            "Restore the original file; never edit the labels of a trained checkpoint."
+        )
+    if got.shape != expected.shape:
+        raise GoldenError(f"The golden pictures gave answers of shape {got.shape}, stored are {expected.shape}.")
+    difference = np.abs(got.astype(np.float64) - expected)
+    worst = float(difference.max())
+    if not worst <= tolerance:  # also when it is NaN
+        raise GoldenError(
+            f"The golden pictures give other answers than when the checkpoint was saved: a probability differs "
+            f"by {worst:.4f}, allowed is {tolerance}. Mean, deviation, layers or labels have changed since; "
+            "restore the original file."
+        )
+
+
+def _at(labels: tuple[str, ...], place: int) -> str:
+    return repr(labels[place]) if place < len(labels) else "missing"

@@ -1,0 +1,101 @@
+"""The only place where a picture becomes the pixels that a network is fed.
+
+Training's evaluation on files and the service both call `to_images`, so a classifier serves exactly
+what it was scored on. Mean and deviation are not applied here: the network does that itself.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from models.errors import EmptyBatchError
+from models.pictures import Picture
+
+CIFAR10_MEAN = (0.4914, 0.4822, 0.4465)
+CIFAR10_STD = (0.2470, 0.2435, 0.2616)
+"""Per channel, of the CIFAR-10 training pictures scaled to 0…1; recomputed from the data: equal."""
+
+_INTERPOLATION = {
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+    "lanczos": Image.Resampling.LANCZOS,
+}
+INTERPOLATIONS = tuple(_INTERPOLATION)
+RESIZE_RULES = ("shorter_side_center_crop",)
+
+Images = npt.NDArray[np.uint8]
+"""uint8 of shape (batch, height, width, 3), C-contiguous, R G B order."""
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """What a network eats; it travels in the checkpoint.
+
+    Attributes:
+        height: of the images, in pixels.
+        width: of the images, in pixels.
+        resize: one of `RESIZE_RULES`.
+        interpolation: one of `INTERPOLATIONS`; Pillow's filters, which widen when they shrink.
+        mean: per channel R G B, of pixels scaled to 0…1.
+        std: per channel R G B, of pixels scaled to 0…1.
+    """
+
+    height: int = 32
+    width: int = 32
+    resize: str = "shorter_side_center_crop"
+    interpolation: str = "bicubic"
+    mean: tuple[float, float, float] = CIFAR10_MEAN
+    std: tuple[float, float, float] = CIFAR10_STD
+
+    def __post_init__(self) -> None:
+        """Refuse what no network could eat.
+
+        Raises:
+            ValueError: a size under 1 pixel, an unknown rule or filter, a deviation that is not above 0.
+        """
+        if self.height < 1 or self.width < 1:
+            raise ValueError(f"the input is {self.width} × {self.height} pixels; both must be at least 1")
+        if self.resize not in RESIZE_RULES:
+            raise ValueError(f"the resize rule is {self.resize!r}; known: {', '.join(RESIZE_RULES)}")
+        if self.interpolation not in INTERPOLATIONS:
+            raise ValueError(f"the interpolation is {self.interpolation!r}; known: {', '.join(INTERPOLATIONS)}")
+        if len(self.mean) != 3 or len(self.std) != 3:
+            raise ValueError("mean and std must have three numbers each, for R, G and B")
+        if not all(deviation > 0 for deviation in self.std):
+            raise ValueError(f"std is {self.std}; each must be above 0")
+
+
+def to_images(pictures: Sequence[Picture], spec: InputSpec) -> Images:
+    """Turn decoded pictures into the pixels that a network is fed.
+
+    The largest centred rectangle of the input's shape is cut out and resized; a picture that has the
+    right size already passes unchanged, bit for bit.
+
+    Args:
+        pictures: at least one, of any size.
+        spec: from the checkpoint.
+    Returns:
+        uint8, C-contiguous, shape (batch, spec.height, spec.width, 3), R G B order.
+    Raises:
+        EmptyBatchError: there is no picture.
+    """
+    if not pictures:
+        raise EmptyBatchError("There is no picture to classify: the list is empty. Send at least one.")
+    return np.stack([np.asarray(_fit(picture.rgb, spec)) for picture in pictures])
+
+
+def _fit(rgb: Image.Image, spec: InputSpec) -> Image.Image:
+    """Cut before resizing: a strip of 1 × 50,000 pixels would otherwise grow to 1.6 million columns."""
+    size = (spec.width, spec.height)
+    if rgb.size == size:
+        return rgb
+    scale = min(rgb.width / spec.width, rgb.height / spec.height)
+    # min: scale × side may exceed the picture by one rounding error, which Pillow refuses.
+    crop_width = min(scale * spec.width, rgb.width)
+    crop_height = min(scale * spec.height, rgb.height)
+    left, top = (rgb.width - crop_width) / 2, (rgb.height - crop_height) / 2
+    box = (left, top, left + crop_width, top + crop_height)
+    return rgb.resize(size, _INTERPOLATION[spec.interpolation], box=box, reducing_gap=2.0)

@@ -1,0 +1,171 @@
+"""What a checkpoint says about its model: the JSON text beside the tensors."""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from models.errors import FormatVersionError, RecordError
+from models.networks import Architecture
+from models.preprocessing import InputSpec
+
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """How to read the logits.
+
+    Attributes:
+        temperature: the network divides its logits by it; 1.0 means not calibrated.
+        abstain_threshold: a best score below it means "not sure"; None means never.
+    """
+
+    temperature: float = 1.0
+    abstain_threshold: float | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a temperature that would turn the ranking around.
+
+        Raises:
+            ValueError: the temperature is not above 0, or the threshold not within 0…1.
+        """
+        if not self.temperature > 0:
+            raise ValueError(f"the temperature is {self.temperature}; it must be above 0")
+        if self.abstain_threshold is not None and not 0 <= self.abstain_threshold <= 1:
+            raise ValueError(f"the abstain threshold is {self.abstain_threshold}; it must be within 0…1")
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """What was measured on pictures that the training did not see. Fractions run from 0 to 1.
+
+    Attributes:
+        split: what was measured on, in words.
+        n: number of pictures.
+        accuracy: `single_view`, as the service answers, and `six_views`.
+        per_class: label → accuracy, single view; None for a class without pictures.
+        confusion_matrix: rows are true classes, columns predicted ones, single view, counts.
+        expected_calibration_error: single view, 15 bins of equal width.
+    """
+
+    split: str
+    n: int
+    accuracy: Mapping[str, float]
+    per_class: Mapping[str, float | None]
+    confusion_matrix: tuple[tuple[int, ...], ...]
+    expected_calibration_error: float
+
+
+@dataclass(frozen=True)
+class TrainingRun:
+    """Where the weights come from, so that the run can be repeated.
+
+    Attributes:
+        recipe: its name.
+        configuration: every number of the recipe as it was used.
+        seed: of initialisation, order and augmentation.
+        data_fingerprint: SHA-256 of training pictures and labels.
+        commit: of the code, or "unknown".
+        torch: its version.
+        hardware: processor or accelerator, in words.
+        seconds: training alone, without reading data and final evaluation.
+    """
+
+    recipe: str
+    configuration: Mapping[str, Any]
+    seed: int
+    data_fingerprint: str
+    commit: str
+    torch: str
+    hardware: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Record:
+    """Everything about a model but its numbers.
+
+    Attributes:
+        name: what the service calls the model.
+        architecture: network and arguments.
+        labels: in the order of the network's outputs.
+        input: what a picture must become first.
+        calibration: how to read the logits.
+        metrics: measured on held-out pictures.
+        training: the run that made it.
+        created_at: ISO 8601, UTC.
+    """
+
+    name: str
+    architecture: Architecture
+    labels: tuple[str, ...]
+    input: InputSpec
+    calibration: Calibration
+    metrics: Metrics
+    training: TrainingRun
+    created_at: str
+
+
+def to_text(record: Record, *, tensors_sha256: str, golden_labels: tuple[str, ...]) -> str:
+    """Write the record as JSON, with the digest of the tensors and the labels of the golden answers."""
+    fields = {
+        "format_version": FORMAT_VERSION,
+        **dataclasses.asdict(record),
+        "golden": {"labels": golden_labels},
+        "tensors_sha256": tensors_sha256,
+    }
+    return json.dumps(fields, indent=1, ensure_ascii=True, allow_nan=False)
+
+
+def from_text(text: str) -> tuple[Record, str, tuple[str, ...]]:
+    """Read the JSON text back.
+
+    Returns:
+        The record, the digest of the tensors, the labels of the golden answers.
+    Raises:
+        FormatVersionError: another format version.
+        RecordError: not JSON, a field is missing, or a value makes no sense.
+    """
+    try:
+        fields = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise RecordError(f"The text about the model is not JSON ({error}). {_ADVICE}") from error
+    version = fields.get("format_version") if isinstance(fields, dict) else None
+    if version != FORMAT_VERSION:
+        raise FormatVersionError(
+            f"The checkpoint has format version {version!r}; this Glimpse reads version {FORMAT_VERSION}. "
+            "Use the Glimpse that wrote it, or train it again with this one."
+        )
+    try:
+        return _record(fields), str(fields["tensors_sha256"]), tuple(fields["golden"]["labels"])
+    except KeyError as error:
+        raise RecordError(f"The text about the model has no field {error}. {_ADVICE}") from error
+    except (TypeError, ValueError, AttributeError) as error:
+        raise RecordError(f"The text about the model makes no sense: {error}. {_ADVICE}") from error
+
+
+_ADVICE = "Train the checkpoint again, or fetch a good copy."
+
+
+def _record(fields: dict[str, Any]) -> Record:
+    labels = tuple(fields["labels"])
+    if not labels or not all(isinstance(label, str) and label for label in labels):
+        raise ValueError(f"the labels are {list(labels)}; at least one, each a text, is needed")
+    if len(set(labels)) != len(labels):
+        raise ValueError(f"a label stands twice in {list(labels)}")
+    spec = dict(fields["input"])
+    spec["mean"], spec["std"] = tuple(spec["mean"]), tuple(spec["std"])
+    metrics = dict(fields["metrics"])
+    metrics["confusion_matrix"] = tuple(tuple(row) for row in metrics["confusion_matrix"])
+    return Record(
+        name=str(fields["name"]),
+        architecture=Architecture(**fields["architecture"]),
+        labels=labels,
+        input=InputSpec(**spec),
+        calibration=Calibration(**fields["calibration"]),
+        metrics=Metrics(**metrics),
+        training=TrainingRun(**fields["training"]),
+        created_at=str(fields["created_at"]),
+    )

@@ -1,0 +1,1 @@
+"""Offline: pictures in folders become one checkpoint file."""

@@ -1,0 +1,217 @@
+"""`python -m training …`: what a person types, and what is printed."""
+
+import dataclasses
+import json
+from collections.abc import Callable
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import click
+import torch
+import typer
+from rich.console import Console
+
+from models.checkpoint import load, save
+from models.errors import GlimpseError
+from models.preprocessing import InputSpec
+from models.record import Calibration, Metrics, Record, TrainingRun
+from training.data import Dataset, match_labels, read_dataset
+from training.devices import choose_device, describe_hardware, keep_freed_memory
+from training.errors import TrainingError
+from training.evaluate import answer, measure
+from training.grids import draw_predictions, draw_samples
+from training.loop import Trained
+from training.loop import train as train_network
+from training.provenance import current_commit, now_utc
+from training.recipes import RECIPES
+
+app = typer.Typer(
+    name="training",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Train a small image classifier, and measure what it is worth.",
+)
+
+Device = StrEnum("Device", ["auto", "cpu", "cuda"])
+RecipeName = StrEnum("RecipeName", list(RECIPES))
+
+DataOption = Annotated[str, typer.Option("--data", help="cifar10, a FILE.npz, or a FOLDER of class folders.")]
+SeedOption = Annotated[int, typer.Option(min=0, help="Of initialisation, order, augmentation and split.")]
+DeviceOption = Annotated[Device, typer.Option(help="Where to compute; auto takes CUDA where there is one.")]
+CacheOption = Annotated[Path, typer.Option(help="Folder for downloaded data sets.")]
+CheckpointArgument = Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="A .safetensors file.")]
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """Run a command and turn every named failure into one sentence.
+
+    Args:
+        arguments: as typed; None takes those of the process.
+    Returns:
+        0 done, 1 a refused input, 2 usage, 130 stopped by Ctrl-C.
+    """
+    console = Console(stderr=True)
+    try:
+        app(arguments, standalone_mode=False)
+    except click.exceptions.Exit as exit_:
+        return exit_.exit_code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        console.print("Stopped by Ctrl-C; nothing was written.", markup=False)
+        return 130
+    except (GlimpseError, OSError) as error:
+        console.print(f"Error: {error}", markup=False, highlight=False, soft_wrap=True)
+        return 1
+    return 0
+
+
+@app.command()
+def train(
+    recipe: Annotated[RecipeName, typer.Option(help="Which training configuration.")],
+    data: DataOption,
+    out: Annotated[Path, typer.Option(help="The checkpoint to write, a .safetensors file.")],
+    seed: SeedOption = 0,
+    device: DeviceOption = Device.auto,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Instead of the recipe's own.")] = None,
+    cache: CacheOption = Path("data"),
+) -> None:
+    """Train a network, measure it on the test part, and write one checkpoint."""
+    console = Console(stderr=True)
+    _check_target(out)
+    keep_freed_memory()
+    chosen = RECIPES[recipe.value]
+    target = choose_device(device.value)
+    dataset = read_dataset(data, seed=seed, cache=cache, report=_teller(console))
+    height, width = dataset.train.images.shape[1:3]
+    spec = InputSpec(height=height, width=width, mean=chosen.mean, std=chosen.std)
+    _tell(console, f"{dataset.name}: {len(dataset.train):,} pictures to learn from, {len(dataset.test):,} to measure on")
+    trained = train_network(
+        chosen,
+        dataset.train,
+        classes=len(dataset.labels),
+        spec=spec,
+        seed=seed,
+        device=target,
+        console=console,
+        epochs=epochs,
+    )
+    answers = answer(trained.network, dataset.test.images, console=console)
+    metrics = measure(answers, dataset.test, labels=dataset.labels, name=f"{dataset.name} test")
+    record = _record(out.stem, trained, dataset, spec, metrics, seed=seed, device=target)
+    digest = save(out, trained.network, record)
+    _print_metrics(metrics)
+    typer.echo(f"Trained in {trained.seconds:.0f} s; wrote {out} ({digest})")
+
+
+@app.command()
+def evaluate(
+    checkpoint: CheckpointArgument,
+    data: DataOption,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout instead of text.")] = False,
+    grid: Annotated[Path | None, typer.Option(help="Also draw a test batch with its labels into this PNG.")] = None,
+    seed: SeedOption = 0,
+    device: DeviceOption = Device.auto,
+    cache: CacheOption = Path("data"),
+) -> None:
+    """Measure a checkpoint: overall, per class, single view and six views."""
+    console = Console(stderr=True)
+    loaded = load(checkpoint)
+    labels = loaded.record.labels
+    network = loaded.network.to(choose_device(device.value))
+    dataset = read_dataset(
+        data, spec=loaded.record.input, seed=seed, cache=cache, report=_teller(console)
+    )
+    split = match_labels(dataset.test, found=dataset.labels, wanted=labels)
+    answers = answer(network, split.images, console=console)
+    metrics = measure(answers, split, labels=labels, name=f"{dataset.name} test")
+    if grid is not None:
+        draw_predictions(split, answers.single_view, labels=labels, seed=seed, path=grid)
+        _tell(console, f"wrote {grid}")
+    if as_json:
+        fields = dataclasses.asdict(metrics)
+        del fields["split"]
+        typer.echo(json.dumps(fields, indent=2))
+    else:
+        _print_metrics(metrics)
+
+
+@app.command()
+def samples(
+    data: DataOption,
+    out: Annotated[Path, typer.Option(help="The PNG to write.")],
+    seed: SeedOption = 0,
+    cache: CacheOption = Path("data"),
+) -> None:
+    """Draw a labelled grid of random training pictures."""
+    console = Console(stderr=True)
+    dataset = read_dataset(data, seed=seed, cache=cache, report=_teller(console))
+    draw_samples(dataset.train, labels=dataset.labels, seed=seed, path=out)
+    typer.echo(f"wrote {out}")
+
+
+def _record(
+    name: str,
+    trained: Trained,
+    dataset: Dataset,
+    spec: InputSpec,
+    metrics: Metrics,
+    *,
+    seed: int,
+    device: torch.device,
+) -> Record:
+    return Record(
+        name=name,
+        architecture=trained.recipe.architecture,
+        labels=dataset.labels,
+        input=spec,
+        calibration=Calibration(),
+        metrics=metrics,
+        training=TrainingRun(
+            recipe=trained.recipe.name,
+            configuration=dataclasses.asdict(trained.recipe),
+            seed=seed,
+            data_fingerprint=dataset.fingerprint,
+            commit=current_commit(),
+            torch=torch.__version__,
+            hardware=describe_hardware(device),
+            seconds=round(trained.seconds, 1),
+        ),
+        created_at=now_utc(),
+    )
+
+
+def _print_metrics(metrics: Metrics) -> None:
+    typer.echo(f"{metrics.split}: {metrics.n:,} pictures")
+    typer.echo(f"Accuracy of the network: {_percent(metrics.accuracy['single_view'])} (single view)")
+    typer.echo(f"Accuracy of the network: {_percent(metrics.accuracy['six_views'])} (six views)")
+    typer.echo(f"Expected calibration error: {_percent(metrics.expected_calibration_error)}")
+    width = max(len(label) for label in metrics.per_class)
+    for label, accuracy in metrics.per_class.items():
+        text = "no pictures" if accuracy is None else f"{100 * accuracy:2.0f} %"
+        typer.echo(f"Accuracy of {label:>{width}} : {text}")
+
+
+def _percent(fraction: float) -> str:
+    return f"{100 * fraction:.2f} %"
+
+
+def _check_target(out: Path) -> None:
+    """Refuse before minutes of training what could not be written after them."""
+    if out.suffix != ".safetensors":
+        raise TrainingError(f"--out {out} must end in .safetensors.")
+    if out.is_dir():
+        raise TrainingError(f"--out {out} is a folder; name a file in it.")
+    out.parent.mkdir(parents=True, exist_ok=True)
+
+
+def _teller(console: Console) -> Callable[[str], None]:
+    return lambda sentence: _tell(console, sentence)
+
+
+def _tell(console: Console, sentence: str) -> None:
+    console.print(sentence, markup=False, highlight=False, soft_wrap=True)

@@ -1,0 +1,207 @@
+"""The three things that `--data` may name, each read into the same small structure.
+
+`cifar10`   torchvision's data set, downloaded with its checksum
+FILE.npz    x_train, y_train, x_test, y_test: uint8 (n, height, width, 3) and integer labels; `labels` optional
+FOLDER      one sub-folder per class, or train/ and test/ with one sub-folder per class each
+"""
+
+import hashlib
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from models.preprocessing import InputSpec
+from training.errors import DataError
+from training.folders import FolderSplit, read_folder
+
+CIFAR10 = "cifar10"
+CIFAR10_LABELS = ("plane", "car", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+"""The beginner's tutorial's words for the ten classes, in the official order."""
+_OFFICIAL_NAMES = {"airplane": "plane", "automobile": "car"}
+_CIFAR10_TARGETS_SHA256 = "3edb456524d5918aefded81f5aef7c32efab2a788211df998a4eb0c8957baa1f"
+"""Of the 60,000 official labels in order, one byte each: an archive without names that has them is CIFAR-10."""
+
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Split:
+    """Pictures of the network's size and their classes.
+
+    Attributes:
+        images: uint8 (n, height, width, 3).
+        targets: int64 (n,), places in the labels.
+    """
+
+    images: Tensor
+    targets: Tensor
+
+    def __len__(self) -> int:
+        """Return the number of pictures."""
+        return len(self.targets)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """What a training starts from.
+
+    Attributes:
+        name: for the record, in words.
+        labels: in the order of the targets.
+        train: to learn from.
+        test: to measure on.
+    """
+
+    name: str
+    labels: tuple[str, ...]
+    train: Split
+    test: Split
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 over labels, training pictures and their classes."""
+        digest = hashlib.sha256("\n".join(self.labels).encode())
+        digest.update(self.train.images.numpy().tobytes())
+        digest.update(self.train.targets.to(torch.int32).numpy().tobytes())
+        return digest.hexdigest()
+
+
+def read_dataset(source: str, *, spec: InputSpec | None = None, seed: int, cache: Path, report: Report) -> Dataset:
+    """Read what `--data` names.
+
+    Args:
+        source: `cifar10`, an .npz file or a folder.
+        spec: how files become images; None takes an archive as it is and a folder at 32 × 32.
+        seed: of the split, where a folder has no test part.
+        cache: folder for downloads.
+        report: told what was skipped, a sentence at a time.
+    Raises:
+        DataError: it is none of the three, or cannot be used.
+    """
+    if source == CIFAR10:
+        return _read_cifar10(cache)
+    path = Path(source)
+    if path.is_dir():
+        return _from_folder(path, read_folder(path, spec=spec or InputSpec(), seed=seed, report=report))
+    if path.suffix == ".npz" and path.is_file():
+        return _read_archive(path)
+    raise DataError(
+        f"--data {source} is neither 'cifar10', nor an existing .npz file, nor a folder. "
+        "Check the path; a folder needs one sub-folder of pictures per class."
+    )
+
+
+def match_labels(split: Split, *, found: tuple[str, ...], wanted: tuple[str, ...]) -> Split:
+    """Number a split's classes as a checkpoint does.
+
+    CIFAR-10's official names and the tutorial's short ones are taken as the same.
+
+    Args:
+        split: with targets that are places in `found`.
+        found: labels of the data.
+        wanted: labels of the checkpoint.
+    Raises:
+        DataError: the data has a class that the checkpoint does not know.
+    """
+    names = tuple(_OFFICIAL_NAMES.get(label, label) for label in found)
+    known = {_OFFICIAL_NAMES.get(label, label): place for place, label in enumerate(wanted)}
+    unknown = [label for label, name in zip(found, names, strict=True) if name not in known]
+    if unknown:
+        raise DataError(
+            f"The checkpoint does not know {', '.join(unknown)}; its labels are {', '.join(wanted)}. "
+            "Name the data's classes as the checkpoint does, or train on this data."
+        )
+    places = torch.tensor([known[name] for name in names])
+    return Split(split.images, places[split.targets])
+
+
+def _read_cifar10(cache: Path) -> Dataset:
+    from torchvision.datasets import CIFAR10 as TorchvisionCifar10  # noqa: PLC0415 - 1 s, and only here
+
+    try:
+        parts = [TorchvisionCifar10(str(cache), train=train, download=True) for train in (True, False)]
+    except (OSError, RuntimeError) as error:
+        raise DataError(
+            f"CIFAR-10 could not be downloaded into {cache} ({error}). Check the network, put the official "
+            "cifar-10-python.tar.gz there yourself, or use --data FILE.npz."
+        ) from error
+    train, test = (Split(torch.from_numpy(part.data), torch.tensor(part.targets)) for part in parts)
+    return Dataset("CIFAR-10", CIFAR10_LABELS, train, test)
+
+
+def _read_archive(path: Path) -> Dataset:
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+    except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
+        raise DataError(f"{path} cannot be read as an .npz archive without pickles: {error}.") from error
+    missing = [name for name in ("x_train", "y_train", "x_test", "y_test") if name not in arrays]
+    if missing:
+        raise DataError(f"{path} lacks {', '.join(missing)}; it holds {', '.join(arrays) or 'nothing'}.")
+    targets = [_check_targets(path, arrays, part) for part in ("train", "test")]
+    labels = _archive_labels(path, arrays.get("labels"), targets)
+    train, test = (
+        Split(_check_images(path, arrays, part), torch.from_numpy(values))
+        for part, values in zip(("train", "test"), targets, strict=True)
+    )
+    if train.images.shape[1:] != test.images.shape[1:]:
+        raise DataError(f"{path}: training and test pictures differ in size; both must be the same.")
+    return Dataset(path.stem, labels, train, test)
+
+
+def _check_images(path: Path, arrays: dict[str, npt.NDArray[np.generic]], part: str) -> Tensor:
+    images = arrays[f"x_{part}"]
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3:
+        raise DataError(
+            f"{path}: x_{part} is {images.dtype} {list(images.shape)}; uint8 (n, height, width, 3) is needed."
+        )
+    if len(images) != len(arrays[f"y_{part}"]):
+        raise DataError(f"{path}: {len(images)} pictures in x_{part}, {len(arrays[f'y_{part}'])} labels.")
+    return torch.from_numpy(np.ascontiguousarray(images))
+
+
+def _check_targets(path: Path, arrays: dict[str, npt.NDArray[np.generic]], part: str) -> npt.NDArray[np.int64]:
+    targets = arrays[f"y_{part}"]
+    targets = targets.squeeze(1) if targets.ndim == 2 and targets.shape[1] == 1 else targets
+    if targets.ndim != 1 or not np.issubdtype(targets.dtype, np.integer):
+        raise DataError(f"{path}: y_{part} is {targets.dtype} {list(targets.shape)}; integers (n,) are needed.")
+    if not len(targets):
+        raise DataError(f"{path}: y_{part} is empty; at least one picture is needed.")
+    if int(targets.min()) < 0:
+        raise DataError(f"{path}: y_{part} holds {targets.min()}; labels are counted from 0.")
+    return targets.astype(np.int64)
+
+
+def _archive_labels(
+    path: Path, stored: npt.NDArray[np.generic] | None, targets: list[npt.NDArray[np.int64]]
+) -> tuple[str, ...]:
+    classes = int(max(values.max() for values in targets)) + 1
+    if stored is not None:
+        labels = tuple(str(label) for label in stored.tolist())
+    elif _is_cifar10(targets):
+        labels = CIFAR10_LABELS
+    else:
+        labels = tuple(str(place) for place in range(classes))
+    if len(labels) < max(2, classes) or len(set(labels)) != len(labels):
+        raise DataError(f"{path}: labels {list(labels)} for classes 0 to {classes - 1}; one each, at least two.")
+    return labels
+
+
+def _is_cifar10(targets: list[npt.NDArray[np.int64]]) -> bool:
+    joined = np.concatenate(targets)
+    if len(joined) != 60_000 or joined.max() > 9:
+        return False
+    return hashlib.sha256(joined.astype(np.uint8).tobytes()).hexdigest() == _CIFAR10_TARGETS_SHA256
+
+
+def _from_folder(path: Path, split: FolderSplit) -> Dataset:
+    train, test = (
+        Split(torch.from_numpy(images), torch.from_numpy(targets)) for images, targets in (split.train, split.test)
+    )
+    return Dataset(path.resolve().name, split.labels, train, test)

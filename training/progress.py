@@ -1,0 +1,82 @@
+"""How a run tells what it does: a live bar in a terminal, plain lines elsewhere; always on stderr."""
+
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+_PLAIN_LINE_EVERY_S = 15.0
+
+
+class RunProgress:
+    """Shows epoch, loss, pictures per second and time left of one run.
+
+    Use it as a context manager. A terminal gets a bar; a file or a pipe gets a line every 15 s.
+
+    Args:
+        console: where to write.
+        steps: of the whole run.
+        epochs: of the whole run.
+        clock: seconds, monotonic.
+    """
+
+    def __init__(
+        self, console: Console, *, steps: int, epochs: int, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._console = console
+        self._clock = clock
+        self._steps = steps
+        self._epochs = epochs
+        self._started_s = self._last_line_s = clock()
+        self._done = 0
+        self._pictures = 0
+        self._bar = Progress(
+            TextColumn("epoch {task.fields[epoch]}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[status]} ·"),
+            TimeRemainingColumn(),
+            TextColumn("left"),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self._task = self._bar.add_task("", total=steps, epoch=f"1/{epochs}", status="starting")
+
+    def __enter__(self) -> Self:
+        """Show the bar."""
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Take the bar away, also when the run was interrupted."""
+        self._bar.stop()
+
+    def step(self, *, epoch: int, pictures: int, loss: float | None = None) -> None:
+        """Count one step.
+
+        Args:
+            epoch: from 0.
+            pictures: in this step.
+            loss: per picture; None where nothing is learnt.
+        """
+        self._done += 1
+        self._pictures += pictures
+        now_s = self._clock()
+        rate = f"{self._pictures / max(now_s - self._started_s, 1e-9):,.0f} pictures/s"
+        status = rate if loss is None else f"loss {loss:.3f} · {rate}"
+        place = f"{epoch + 1}/{self._epochs}"
+        self._bar.update(self._task, completed=self._done, epoch=place, status=status)
+        if not self._console.is_terminal and now_s - self._last_line_s >= _PLAIN_LINE_EVERY_S:
+            self._last_line_s = now_s
+            left_s = (now_s - self._started_s) / self._done * (self._steps - self._done)
+            self.say(f"epoch {place} · step {self._done}/{self._steps} · {status} · {left_s:.0f} s left")
+
+    def say(self, sentence: str) -> None:
+        """Print a line above the bar."""
+        self._console.print(sentence, markup=False, highlight=False, soft_wrap=True)
