@@ -5,33 +5,27 @@ Metadata, all strings: `format` = "pt"; `glimpse`, the JSON text of `models.reco
 the SHA-256 of that text. There is no code in it, and nothing is ever loaded in part.
 """
 
-import hashlib
-import json
-import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import safetensors.torch
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from models import golden
 from models.classifier import Classifier
 from models.errors import (
     CheckpointError,
-    HeaderError,
     NotFiniteError,
     TensorDigestError,
     TensorKeysError,
     TensorShapeError,
-    TextDigestError,
     UnreadableCheckpointError,
 )
 from models.networks import build
+from models.preprocessing import Images
 from models.record import Record, from_text, to_text
+from models.tensor_file import encode, read_tensors, read_text, sha256, tensors_digest, write_atomically
 
 CHECKPOINTS = Path(__file__).parent / "checkpoints"
 """The folder of the shipped checkpoints."""
@@ -39,8 +33,6 @@ CHECKPOINTS = Path(__file__).parent / "checkpoints"
 _NETWORK = "network."
 _GOLDEN_IMAGES = "golden.images"
 _GOLDEN_PROBABILITIES = "golden.probabilities"
-_METADATA_KEYS = {"format", "glimpse", "glimpse_sha256"}
-_MAX_HEADER_BYTES = 100_000_000  # the limit of the safetensors format itself
 
 
 @dataclass(frozen=True)
@@ -57,7 +49,7 @@ class Checkpoint:
 
     record: Record
     network: nn.Module
-    golden_images: golden.Images
+    golden_images: Images
     golden_probabilities: golden.Probabilities
     digest: str
 
@@ -80,8 +72,10 @@ def save(path: Path, network: nn.Module, record: Record) -> str:
         path: of the file; its folder is made if needed.
         network: built from `record.architecture`; saved as float32 from any device.
         record: everything else. The golden answers are computed here, on the CPU in float32.
+
     Returns:
         The digest of the file, "sha256:…".
+
     Raises:
         OSError: the folder or the file cannot be written.
         CheckpointError: the network has weights that are not finite, or does not fit the record;
@@ -89,16 +83,15 @@ def save(path: Path, network: nn.Module, record: Record) -> str:
     """
     state = {name: _plain(tensor) for name, tensor in network.state_dict().items()}
     _check_state(state, record)
-    reference = _rebuild(record, state)
     images = golden.draw(record.input.height, record.input.width)
     tensors = {_NETWORK + name: tensor for name, tensor in state.items()}
     tensors[_GOLDEN_IMAGES] = torch.from_numpy(images)
-    tensors[_GOLDEN_PROBABILITIES] = torch.from_numpy(golden.answer(reference, images))
+    tensors[_GOLDEN_PROBABILITIES] = torch.from_numpy(golden.answer(_rebuild(record, state), images))
     text = to_text(record, tensors_sha256=tensors_digest(tensors), golden_labels=record.labels)
-    metadata = {"format": "pt", "glimpse": text, "glimpse_sha256": _sha256(text.encode())}
-    data = safetensors.torch.save(tensors, metadata)
+    data = encode(tensors, text)
+    checkpoint = _parse(data)
     write_atomically(path, data)
-    return f"sha256:{_sha256(data)}"
+    return checkpoint.digest
 
 
 def load(path: Path) -> Checkpoint:
@@ -111,79 +104,38 @@ def load(path: Path) -> Checkpoint:
         CheckpointError: one subclass for each of those, its message naming the file.
     """
     try:
-        return _load(path)
+        return _parse(_read_file(path))
     except CheckpointError as error:
         raise type(error)(f"{path}: {error}") from error
 
 
-def tensors_digest(tensors: Mapping[str, Tensor]) -> str:
-    """SHA-256 over the tensors in order of their names: name, dtype, shape and bytes of each."""
-    digest = hashlib.sha256()
-    for name in sorted(tensors):
-        tensor = tensors[name].contiguous()
-        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
-        digest.update(tensor.flatten().view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write beside the target, flush to the disk, rename; a reader sees the old file or the new one.
-
-    Raises:
-        OSError: the folder or the file cannot be written; no temporary file is left.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+def _read_file(path: Path) -> bytes:
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)  # mkstemp gives 0600, and the service often runs as another user
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    _sync_folder(path.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    if os.name != "posix":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _load(path: Path) -> Checkpoint:
-    try:
-        data = path.read_bytes()
+        return path.read_bytes()
     except OSError as error:
         raise UnreadableCheckpointError(
             f"the checkpoint cannot be read ({error.strerror}). Check the path, or train one: "
             "python -m training train --recipe fast --data cifar10 --out FILE"
         ) from error
-    metadata = _read_metadata(data)
-    text = metadata["glimpse"]
-    if _sha256(text.encode()) != metadata["glimpse_sha256"]:
-        raise TextDigestError(
-            "the text about the model does not match its digest: labels, input or another field was "
-            "changed after the file was written. Restore the original file."
-        )
-    record, expected_digest, golden_labels = from_text(text)
-    tensors = _read_tensors(data)
+
+
+def _parse(data: bytes) -> Checkpoint:
+    record, expected_digest, golden_labels = from_text(read_text(data))
+    tensors = read_tensors(data)
     if tensors_digest(tensors) != expected_digest:
         raise TensorDigestError(
             "the tensors do not match their digest: at least one bit changed after the file was written. "
             "Copy the file again from where it was made."
         )
     images, probabilities = (_take(tensors, name) for name in (_GOLDEN_IMAGES, _GOLDEN_PROBABILITIES))
+    strangers = sorted(name for name in tensors if not name.startswith(_NETWORK))
+    if strangers:
+        raise TensorKeysError(f"the tensors {strangers} belong to nothing. Train the checkpoint again.")
     state = {name.removeprefix(_NETWORK): tensor for name, tensor in tensors.items()}
     _check_state(state, record)
+    _check_golden(images, probabilities, record)
     network = _rebuild(record, state)
-    checkpoint = Checkpoint(record, network, images.numpy(), probabilities.numpy(), f"sha256:{_sha256(data)}")
+    checkpoint = Checkpoint(record, network, images.numpy(), probabilities.numpy(), f"sha256:{sha256(data)}")
     golden.check(
         golden.answer(network, checkpoint.golden_images),
         checkpoint.golden_probabilities,
@@ -192,43 +144,6 @@ def _load(path: Path) -> Checkpoint:
         expected_labels=golden_labels,
     )
     return checkpoint
-
-
-def _read_metadata(data: bytes) -> dict[str, str]:
-    """Read the header by hand: 8 bytes little-endian length, then that many bytes of JSON."""
-    length = int.from_bytes(data[:8], "little")
-    if len(data) < 8 or length > min(len(data) - 8, _MAX_HEADER_BYTES):
-        raise HeaderError(
-            f"the file of {len(data):,} bytes is not a whole safetensors file: it announces a header of "
-            f"{length:,} bytes. It was cut off or is something else; copy it again."
-        )
-    try:
-        header = json.loads(data[8 : 8 + length])
-        metadata = header["__metadata__"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise HeaderError(
-            "the header is not that of a Glimpse checkpoint: no readable metadata. The file is damaged "
-            "or was written by another program; use a file that `python -m training train` made."
-        ) from error
-    if not isinstance(metadata, dict) or set(metadata) != _METADATA_KEYS or metadata["format"] != "pt":
-        raise HeaderError(
-            f"the header's metadata must be {sorted(_METADATA_KEYS)} with format 'pt', and is "
-            f"{sorted(metadata) if isinstance(metadata, dict) else metadata!r}. The file is damaged or was "
-            "written by another program."
-        )
-    if not all(isinstance(value, str) for value in metadata.values()):
-        raise HeaderError("the header's metadata holds something else than text. The file is damaged.")
-    return metadata
-
-
-def _read_tensors(data: bytes) -> dict[str, Tensor]:
-    try:
-        return safetensors.torch.load(data)
-    except (SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
-        raise HeaderError(
-            f"the tensors cannot be read: {error}. The file of {len(data):,} bytes is cut off or its "
-            "header is damaged; copy it again."
-        ) from error
 
 
 def _take(tensors: dict[str, Tensor], name: str) -> Tensor:
@@ -241,9 +156,7 @@ def _take(tensors: dict[str, Tensor], name: str) -> Tensor:
 def _check_state(state: Mapping[str, Tensor], record: Record) -> None:
     """Compare with a network that has shapes but no memory, then look for NaN and infinity."""
     with torch.device("meta"):
-        expected = build(
-            record.architecture, classes=len(record.labels), spec=record.input
-        ).state_dict()
+        expected = build(record.architecture, classes=len(record.labels), spec=record.input).state_dict()
     missing, extra = sorted(expected.keys() - state.keys()), sorted(state.keys() - expected.keys())
     if missing or extra:
         raise TensorKeysError(
@@ -256,13 +169,26 @@ def _check_state(state: Mapping[str, Tensor], record: Record) -> None:
             raise TensorShapeError(
                 f"the tensor {name} is {tensor.dtype} {list(tensor.shape)}; the network "
                 f"{record.architecture.name!r} with {len(record.labels)} labels needs {wanted.dtype} "
-                f"{list(wanted.shape)}. Labels and weights come from different runs."
+                f"{list(wanted.shape)}. Labels and weights come from different runs; restore the original file."
             )
         if not torch.isfinite(tensor).all():
             count = int((~torch.isfinite(tensor)).sum())
             raise NotFiniteError(
                 f"the tensor {name} holds {count} values that are NaN or infinite. The training diverged; "
                 "train again with another seed or a lower learning rate."
+            )
+
+
+def _check_golden(images: Tensor, probabilities: Tensor, record: Record) -> None:
+    count, spec = max(images.shape[0] if images.ndim else 0, 1), record.input
+    for name, tensor, dtype, shape in (
+        (_GOLDEN_IMAGES, images, torch.uint8, (count, spec.height, spec.width, 3)),
+        (_GOLDEN_PROBABILITIES, probabilities, torch.float32, (count, len(record.labels))),
+    ):
+        if tensor.dtype != dtype or tensor.shape != shape:
+            raise TensorShapeError(
+                f"the tensor {name} is {tensor.dtype} {list(tensor.shape)}; {dtype} {list(shape)} is needed. "
+                "Train the checkpoint again."
             )
 
 
@@ -275,14 +201,10 @@ def _rebuild(record: Record, state: Mapping[str, Tensor]) -> nn.Module:
         temperature=record.calibration.temperature,
     )
     network.load_state_dict(dict(state), strict=True)
-    return network.eval().requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+    return network.eval().requires_grad_(False).to(memory_format=torch.channels_last)
 
 
 def _plain(tensor: Tensor) -> Tensor:
     """The same numbers on the CPU, contiguous, floats as float32."""
     dtype = torch.float32 if tensor.is_floating_point() else tensor.dtype
     return tensor.detach().to(device="cpu", dtype=dtype).contiguous()
-
-
-def _sha256(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()

@@ -7,9 +7,8 @@ import numpy as np
 from torch import nn
 
 from models import golden
-from models.networks import InputSpec
 from models.pictures import Picture
-from models.preprocessing import Images, to_images
+from models.preprocessing import Images, InputSpec, to_images
 from models.record import Calibration
 
 
@@ -51,6 +50,7 @@ class Classifier:
 
         Args:
             images: uint8 (batch, input.height, input.width, 3).
+
         Returns:
             float32 (batch, classes).
         """

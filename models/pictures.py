@@ -17,6 +17,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
+from models.avif import largest_frame
 from models.errors import (
     BrokenPictureError,
     EmptyPictureError,
@@ -93,13 +94,15 @@ def decode(
     """Turn the bytes of one picture file into an upright RGB picture.
 
     Transparency is laid over white; of an animation the first frame counts; CMYK, palettes and grey
-    become RGB; 16-bit samples keep their high byte; a damaged EXIF block is ignored.
+    become RGB; 16-bit samples keep their high byte (and lose a transparent colour, which Pillow
+    does not give for them); a damaged EXIF block is ignored.
 
     Args:
         data: the whole file.
         max_pixels: limit on width × height, read from the header before anything is decoded.
         at_least: (width, height) that the caller needs. A JPEG is then decoded at the smallest of
-            libjpeg's scales 1/8, 1/4, 1/2, 1 that is still twice that in both directions.
+            libjpeg's scales 1/8, 1/4, 1/2, 1 that is still twice the larger of the two in both directions.
+
     Raises:
         EmptyPictureError: `data` is empty.
         UnsupportedFormatError: not one of `FORMATS`.
@@ -113,11 +116,13 @@ def decode(
     picture_format = _recognise(data[:64])
     _, reader = _FORMATS[picture_format]
     try:
+        if picture_format == "AVIF":
+            _check_pixels(largest_frame(data), max_pixels)
         stored = reader(io.BytesIO(data))
         _check_pixels(stored.size, max_pixels)
         width, height = stored.size
         if at_least is not None:
-            stored.draft("RGB", (2 * at_least[0], 2 * at_least[1]))
+            stored.draft("RGB", (2 * max(at_least), 2 * max(at_least)))  # the stored picture may lie on its side
         stored.load()
         orientation = _orientation(stored)
         upright = stored.transpose(_TRANSPOSE[orientation]) if orientation in _TRANSPOSE else stored
@@ -128,10 +133,9 @@ def decode(
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise TooManyPixelsError(
-            f"A frame of the picture is larger than its header says ({error}); "
-            f"the limit is {max_pixels:,} pixels. Send it as a PNG or JPEG of its real size."
+            f"The picture, or a frame of it, has too many pixels: {error} The limit is {max_pixels:,}. Resize it."
         ) from error
-    except Exception as error:  # noqa: BLE001 - Pillow's parsers raise anything on hostile bytes; all of it is the file's fault
+    except Exception as error:
         raise BrokenPictureError(
             f"The {picture_format} picture of {len(data):,} bytes could not be decoded: "
             f"{_first_line(error)}. It is damaged or cut off; export or upload it again."
@@ -181,4 +185,4 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [""])[0].rstrip(".") or type(error).__name__
+    return (str(error).splitlines() or [""])[0].rstrip(". ") or type(error).__name__

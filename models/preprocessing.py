@@ -6,6 +6,7 @@ what it was scored on. Mean and deviation are not applied here: the network does
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import isfinite
 
 import numpy as np
 import numpy.typing as npt
@@ -62,8 +63,9 @@ class InputSpec:
             raise ValueError(f"the resize rule is {self.resize!r}; known: {', '.join(RESIZE_RULES)}")
         if self.interpolation not in INTERPOLATIONS:
             raise ValueError(f"the interpolation is {self.interpolation!r}; known: {', '.join(INTERPOLATIONS)}")
-        if len(self.mean) != 3 or len(self.std) != 3:
-            raise ValueError("mean and std must have three numbers each, for R, G and B")
+        for name, values in (("mean", self.mean), ("std", self.std)):
+            if len(values) != 3 or not all(isinstance(value, int | float) and isfinite(value) for value in values):
+                raise ValueError(f"{name} is {values}; three finite numbers are needed, for R, G and B")
         if not all(deviation > 0 for deviation in self.std):
             raise ValueError(f"std is {self.std}; each must be above 0")
 
@@ -77,8 +79,10 @@ def to_images(pictures: Sequence[Picture], spec: InputSpec) -> Images:
     Args:
         pictures: at least one, of any size.
         spec: from the checkpoint.
+
     Returns:
         uint8, C-contiguous, shape (batch, spec.height, spec.width, 3), R G B order.
+
     Raises:
         EmptyBatchError: there is no picture.
     """

@@ -4,6 +4,7 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any
 
 from models.errors import FormatVersionError, RecordError
@@ -29,10 +30,10 @@ class Calibration:
         """Refuse a temperature that would turn the ranking around.
 
         Raises:
-            ValueError: the temperature is not above 0, or the threshold not within 0…1.
+            ValueError: the temperature is not a finite number above 0, or the threshold not within 0…1.
         """
-        if not self.temperature > 0:
-            raise ValueError(f"the temperature is {self.temperature}; it must be above 0")
+        if not (self.temperature > 0 and isfinite(self.temperature)):
+            raise ValueError(f"the temperature is {self.temperature}; it must be finite and above 0")
         if self.abstain_threshold is not None and not 0 <= self.abstain_threshold <= 1:
             raise ValueError(f"the abstain threshold is {self.abstain_threshold}; it must be within 0…1")
 
@@ -109,14 +110,23 @@ class Record:
 
 
 def to_text(record: Record, *, tensors_sha256: str, golden_labels: tuple[str, ...]) -> str:
-    """Write the record as JSON, with the digest of the tensors and the labels of the golden answers."""
+    """Write the record as JSON, with the digest of the tensors and the labels of the golden answers.
+
+    Raises:
+        RecordError: a number in it is NaN or infinite.
+    """
     fields = {
         "format_version": FORMAT_VERSION,
         **dataclasses.asdict(record),
         "golden": {"labels": golden_labels},
         "tensors_sha256": tensors_sha256,
     }
-    return json.dumps(fields, indent=1, ensure_ascii=True, allow_nan=False)
+    try:
+        return json.dumps(fields, indent=1, ensure_ascii=True, allow_nan=False)
+    except ValueError as error:
+        raise RecordError(
+            f"The record holds a number that is NaN or infinite ({error}). Measure again."
+        ) from error
 
 
 def from_text(text: str) -> tuple[Record, str, tuple[str, ...]]:
@@ -124,16 +134,17 @@ def from_text(text: str) -> tuple[Record, str, tuple[str, ...]]:
 
     Returns:
         The record, the digest of the tensors, the labels of the golden answers.
+
     Raises:
         FormatVersionError: another format version.
         RecordError: not JSON, a field is missing, or a value makes no sense.
     """
     try:
         fields = json.loads(text)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise RecordError(f"The text about the model is not JSON ({error}). {_ADVICE}") from error
     version = fields.get("format_version") if isinstance(fields, dict) else None
-    if version != FORMAT_VERSION:
+    if type(version) is not int or version != FORMAT_VERSION:
         raise FormatVersionError(
             f"The checkpoint has format version {version!r}; this Glimpse reads version {FORMAT_VERSION}. "
             "Use the Glimpse that wrote it, or train it again with this one."
@@ -142,7 +153,7 @@ def from_text(text: str) -> tuple[Record, str, tuple[str, ...]]:
         return _record(fields), str(fields["tensors_sha256"]), tuple(fields["golden"]["labels"])
     except KeyError as error:
         raise RecordError(f"The text about the model has no field {error}. {_ADVICE}") from error
-    except (TypeError, ValueError, AttributeError) as error:
+    except (TypeError, ValueError, AttributeError, OverflowError) as error:
         raise RecordError(f"The text about the model makes no sense: {error}. {_ADVICE}") from error
 
 
@@ -150,18 +161,23 @@ _ADVICE = "Train the checkpoint again, or fetch a good copy."
 
 
 def _record(fields: dict[str, Any]) -> Record:
+    if not isinstance(fields["labels"], list):
+        raise TypeError(f"the labels are {fields['labels']!r}; a list is needed")
     labels = tuple(fields["labels"])
     if not labels or not all(isinstance(label, str) and label for label in labels):
         raise ValueError(f"the labels are {list(labels)}; at least one, each a text, is needed")
     if len(set(labels)) != len(labels):
         raise ValueError(f"a label stands twice in {list(labels)}")
+    architecture = Architecture(**fields["architecture"])
+    if not isinstance(architecture.name, str) or not isinstance(architecture.arguments, dict):
+        raise TypeError(f"the architecture is {fields['architecture']}; a name and named arguments are needed")
     spec = dict(fields["input"])
     spec["mean"], spec["std"] = tuple(spec["mean"]), tuple(spec["std"])
     metrics = dict(fields["metrics"])
     metrics["confusion_matrix"] = tuple(tuple(row) for row in metrics["confusion_matrix"])
     return Record(
         name=str(fields["name"]),
-        architecture=Architecture(**fields["architecture"]),
+        architecture=architecture,
         labels=labels,
         input=InputSpec(**spec),
         calibration=Calibration(**fields["calibration"]),

@@ -7,6 +7,8 @@ def main() -> int:
     """Run the command line; the exit code is 0 done, 1 refused, 2 usage, 130 stopped by Ctrl-C."""
     try:
         from training.cli import run  # noqa: PLC0415 - the extra may be missing, and that deserves a sentence
+    except KeyboardInterrupt:
+        return 130
     except ModuleNotFoundError as error:
         if error.name not in {"typer", "rich", "matplotlib", "torchmetrics", "torchvision"}:
             raise

@@ -68,6 +68,7 @@ def crop(images: Tensor, order: Order, index: Tensor) -> Tensor:
         images: uint8 (n, height, width, 3), on any device.
         order: of this epoch.
         index: int64 (batch,), which pictures.
+
     Returns:
         uint8 (batch, height, width, 3) on the device of `images`.
     """
@@ -84,6 +85,7 @@ def resize(images: Tensor, side: float) -> Tensor:
     Args:
         images: uint8 (batch, height, width, 3).
         side: share of height and width.
+
     Returns:
         uint8 as received, or float32 in 0…255 of shape (batch, height·side, width·side, 3).
     Source:

@@ -2,13 +2,12 @@
 
 import dataclasses
 import json
-from collections.abc import Callable
-
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
-import click
 import torch
 import typer
 from rich.console import Console
@@ -17,7 +16,7 @@ from models.checkpoint import load, save
 from models.errors import GlimpseError
 from models.preprocessing import InputSpec
 from models.record import Calibration, Metrics, Record, TrainingRun
-from training.data import Dataset, match_labels, read_dataset
+from training.data import Dataset, fingerprint, read_dataset, read_test
 from training.devices import choose_device, describe_hardware, keep_freed_memory
 from training.errors import TrainingError
 from training.evaluate import answer, measure
@@ -35,8 +34,21 @@ app = typer.Typer(
     help="Train a small image classifier, and measure what it is worth.",
 )
 
-Device = StrEnum("Device", ["auto", "cpu", "cuda"])
-RecipeName = StrEnum("RecipeName", list(RECIPES))
+
+class Device(StrEnum):
+    """Where to compute."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+class RecipeName(StrEnum):
+    """The keys of `RECIPES`, written out for the type checker."""
+
+    tutorial = "tutorial"
+    fast = "fast"
+
 
 DataOption = Annotated[str, typer.Option("--data", help="cifar10, a FILE.npz, or a FOLDER of class folders.")]
 SeedOption = Annotated[int, typer.Option(min=0, help="Of initialisation, order, augmentation and split.")]
@@ -46,28 +58,33 @@ CheckpointArgument = Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="
 
 
 def run(arguments: list[str] | None = None) -> int:
-    """Run a command and turn every named failure into one sentence.
+    """Run a command.
 
     Args:
         arguments: as typed; None takes those of the process.
+
     Returns:
         0 done, 1 a refused input, 2 usage, 130 stopped by Ctrl-C.
     """
+    try:
+        app(arguments)
+    except SystemExit as done:
+        return done.code if isinstance(done.code, int) else 1
+    return 0
+
+
+@contextmanager
+def _told_in_a_sentence() -> Iterator[Console]:
+    """Give a command its console on stderr, and turn each failure that has a name into one sentence."""
     console = Console(stderr=True)
     try:
-        app(arguments, standalone_mode=False)
-    except click.exceptions.Exit as exit_:
-        return exit_.exit_code
-    except click.ClickException as error:
-        error.show()
-        return error.exit_code
-    except (KeyboardInterrupt, click.Abort):
-        console.print("Stopped by Ctrl-C; nothing was written.", markup=False)
-        return 130
+        yield console
+    except KeyboardInterrupt:
+        _tell(console, "Stopped by Ctrl-C; nothing was written.")
+        raise typer.Exit(130) from None
     except (GlimpseError, OSError) as error:
-        console.print(f"Error: {error}", markup=False, highlight=False, soft_wrap=True)
-        return 1
-    return 0
+        _tell(console, f"Error: {error}")
+        raise typer.Exit(1) from None
 
 
 @app.command()
@@ -81,31 +98,34 @@ def train(
     cache: CacheOption = Path("data"),
 ) -> None:
     """Train a network, measure it on the test part, and write one checkpoint."""
-    console = Console(stderr=True)
-    _check_target(out)
-    keep_freed_memory()
-    chosen = RECIPES[recipe.value]
-    target = choose_device(device.value)
-    dataset = read_dataset(data, seed=seed, cache=cache, report=_teller(console))
-    height, width = dataset.train.images.shape[1:3]
-    spec = InputSpec(height=height, width=width, mean=chosen.mean, std=chosen.std)
-    _tell(console, f"{dataset.name}: {len(dataset.train):,} pictures to learn from, {len(dataset.test):,} to measure on")
-    trained = train_network(
-        chosen,
-        dataset.train,
-        classes=len(dataset.labels),
-        spec=spec,
-        seed=seed,
-        device=target,
-        console=console,
-        epochs=epochs,
-    )
-    answers = answer(trained.network, dataset.test.images, console=console)
-    metrics = measure(answers, dataset.test, labels=dataset.labels, name=f"{dataset.name} test")
-    record = _record(out.stem, trained, dataset, spec, metrics, seed=seed, device=target)
-    digest = save(out, trained.network, record)
-    _print_metrics(metrics)
-    typer.echo(f"Trained in {trained.seconds:.0f} s; wrote {out} ({digest})")
+    with _told_in_a_sentence() as console:
+        _check_target(out)
+        keep_freed_memory()
+        chosen = RECIPES[recipe.value]
+        target = choose_device(device.value)
+        dataset = read_dataset(data, seed=seed, cache=cache, report=_teller(console))
+        height, width = dataset.train.images.shape[1:3]
+        spec = InputSpec(height=height, width=width, mean=chosen.mean, std=chosen.std)
+        _tell(
+            console,
+            f"{dataset.name}: {len(dataset.train):,} pictures to learn from, {len(dataset.test):,} to measure on",
+        )
+        trained = train_network(
+            chosen,
+            dataset.train,
+            classes=len(dataset.labels),
+            spec=spec,
+            seed=seed,
+            device=target,
+            console=console,
+            epochs=epochs,
+        )
+        answers = answer(trained.network, dataset.test.images, console=console)
+        metrics = measure(answers, dataset.test, labels=dataset.labels, name=f"{dataset.name} test")
+        record = _record(out.stem, trained, dataset, spec, metrics, seed=seed, device=target)
+        digest = save(out, trained.network, record)
+        _print_metrics(metrics)
+        typer.echo(f"Trained in {trained.seconds:.0f} s; wrote {out} ({digest})")
 
 
 @app.command()
@@ -113,31 +133,30 @@ def evaluate(
     checkpoint: CheckpointArgument,
     data: DataOption,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout instead of text.")] = False,
-    grid: Annotated[Path | None, typer.Option(help="Also draw a test batch with its labels into this PNG.")] = None,
+    grid: Annotated[
+        Path | None, typer.Option(help="Also draw a test batch with its labels into this PNG.")
+    ] = None,
     seed: SeedOption = 0,
     device: DeviceOption = Device.auto,
     cache: CacheOption = Path("data"),
 ) -> None:
     """Measure a checkpoint: overall, per class, single view and six views."""
-    console = Console(stderr=True)
-    loaded = load(checkpoint)
-    labels = loaded.record.labels
-    network = loaded.network.to(choose_device(device.value))
-    dataset = read_dataset(
-        data, spec=loaded.record.input, seed=seed, cache=cache, report=_teller(console)
-    )
-    split = match_labels(dataset.test, found=dataset.labels, wanted=labels)
-    answers = answer(network, split.images, console=console)
-    metrics = measure(answers, split, labels=labels, name=f"{dataset.name} test")
-    if grid is not None:
-        draw_predictions(split, answers.single_view, labels=labels, seed=seed, path=grid)
-        _tell(console, f"wrote {grid}")
-    if as_json:
-        fields = dataclasses.asdict(metrics)
-        del fields["split"]
-        typer.echo(json.dumps(fields, indent=2))
-    else:
-        _print_metrics(metrics)
+    with _told_in_a_sentence() as console:
+        loaded = load(checkpoint)
+        labels = loaded.record.labels
+        network = loaded.network.to(choose_device(device.value))
+        name, split = read_test(data, loaded.record, cache=cache, report=_teller(console))
+        answers = answer(network, split.images, console=console)
+        metrics = measure(answers, split, labels=labels, name=name)
+        if grid is not None:
+            draw_predictions(split, answers.single_view, labels=labels, seed=seed, path=grid)
+            _tell(console, f"wrote {grid}")
+        if as_json:
+            fields = dataclasses.asdict(metrics)
+            del fields["split"]
+            typer.echo(json.dumps(fields, indent=2))
+        else:
+            _print_metrics(metrics)
 
 
 @app.command()
@@ -148,10 +167,10 @@ def samples(
     cache: CacheOption = Path("data"),
 ) -> None:
     """Draw a labelled grid of random training pictures."""
-    console = Console(stderr=True)
-    dataset = read_dataset(data, seed=seed, cache=cache, report=_teller(console))
-    draw_samples(dataset.train, labels=dataset.labels, seed=seed, path=out)
-    typer.echo(f"wrote {out}")
+    with _told_in_a_sentence() as console:
+        dataset = read_dataset(data, seed=seed, cache=cache, report=_teller(console))
+        draw_samples(dataset.train, labels=dataset.labels, seed=seed, path=out)
+        typer.echo(f"wrote {out}")
 
 
 def _record(
@@ -175,7 +194,7 @@ def _record(
             recipe=trained.recipe.name,
             configuration=dataclasses.asdict(trained.recipe),
             seed=seed,
-            data_fingerprint=dataset.fingerprint,
+            data_fingerprint=fingerprint(dataset.labels, dataset.train),
             commit=current_commit(),
             torch=torch.__version__,
             hardware=describe_hardware(device),

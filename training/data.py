@@ -7,18 +7,20 @@ FOLDER      one sub-folder per class, or train/ and test/ with one sub-folder pe
 
 import hashlib
 import zipfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from PIL import Image
 from torch import Tensor
 
-from models.preprocessing import InputSpec
+from models.pictures import Picture
+from models.preprocessing import InputSpec, to_images
+from models.record import Record
 from training.errors import DataError
-from training.folders import FolderSplit, read_folder
+from training.folders import Part, Report, find_parts, read_tree, split_tree
 
 CIFAR10 = "cifar10"
 CIFAR10_LABELS = ("plane", "car", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -26,8 +28,6 @@ CIFAR10_LABELS = ("plane", "car", "bird", "cat", "deer", "dog", "frog", "horse",
 _OFFICIAL_NAMES = {"airplane": "plane", "automobile": "car"}
 _CIFAR10_TARGETS_SHA256 = "3edb456524d5918aefded81f5aef7c32efab2a788211df998a4eb0c8957baa1f"
 """Of the 60,000 official labels in order, one byte each: an archive without names that has them is CIFAR-10."""
-
-Report = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -63,32 +63,32 @@ class Dataset:
     train: Split
     test: Split
 
-    @property
-    def fingerprint(self) -> str:
-        """SHA-256 over labels, training pictures and their classes."""
-        digest = hashlib.sha256("\n".join(self.labels).encode())
-        digest.update(self.train.images.numpy().tobytes())
-        digest.update(self.train.targets.to(torch.int32).numpy().tobytes())
-        return digest.hexdigest()
+
+def fingerprint(labels: tuple[str, ...], train: Split) -> str:
+    """SHA-256 over labels, training pictures and their classes: what a checkpoint remembers of its data."""
+    digest = hashlib.sha256("\n".join(labels).encode())
+    digest.update(train.images.numpy().tobytes())
+    digest.update(train.targets.to(torch.int32).numpy().tobytes())
+    return digest.hexdigest()
 
 
-def read_dataset(source: str, *, spec: InputSpec | None = None, seed: int, cache: Path, report: Report) -> Dataset:
-    """Read what `--data` names.
+def read_dataset(source: str, *, seed: int, cache: Path, report: Report) -> Dataset:
+    """Read what `--data` names, to train on it.
 
     Args:
         source: `cifar10`, an .npz file or a folder.
-        spec: how files become images; None takes an archive as it is and a folder at 32 × 32.
         seed: of the split, where a folder has no test part.
         cache: folder for downloads.
         report: told what was skipped, a sentence at a time.
+
     Raises:
         DataError: it is none of the three, or cannot be used.
     """
+    path = Path(source)
     if source == CIFAR10:
         return _read_cifar10(cache)
-    path = Path(source)
     if path.is_dir():
-        return _from_folder(path, read_folder(path, spec=spec or InputSpec(), seed=seed, report=report))
+        return _read_folder(path, seed=seed, report=report)
     if path.suffix == ".npz" and path.is_file():
         return _read_archive(path)
     raise DataError(
@@ -97,7 +97,34 @@ def read_dataset(source: str, *, spec: InputSpec | None = None, seed: int, cache
     )
 
 
-def match_labels(split: Split, *, found: tuple[str, ...], wanted: tuple[str, ...]) -> Split:
+def read_test(source: str, record: Record, *, cache: Path, report: Report) -> tuple[str, Split]:
+    """Read what `--data` names, to measure a checkpoint on it.
+
+    The test part counts. A folder without one counts as a whole, unless the checkpoint was trained on
+    it: then only the part that was held out does.
+
+    Args:
+        source: `cifar10`, an .npz file or a folder.
+        record: of the checkpoint; its labels number the classes, its input shapes the images.
+        cache: folder for downloads.
+        report: told what was skipped, a sentence at a time.
+
+    Returns:
+        What it is, in words, and the pictures.
+
+    Raises:
+        DataError: it cannot be used, or has a class that the checkpoint does not know.
+    """
+    path = Path(source)
+    if path.is_dir():
+        name, labels, split = _read_test_folder(path, record, report=report)
+    else:
+        dataset = read_dataset(source, seed=record.training.seed, cache=cache, report=report)
+        name, labels, split = f"{dataset.name} test", dataset.labels, dataset.test
+    return name, _fit(_match_labels(split, found=labels, wanted=record.labels), record.input)
+
+
+def _match_labels(split: Split, *, found: tuple[str, ...], wanted: tuple[str, ...]) -> Split:
     """Number a split's classes as a checkpoint does.
 
     CIFAR-10's official names and the tutorial's short ones are taken as the same.
@@ -106,6 +133,7 @@ def match_labels(split: Split, *, found: tuple[str, ...], wanted: tuple[str, ...
         split: with targets that are places in `found`.
         found: labels of the data.
         wanted: labels of the checkpoint.
+
     Raises:
         DataError: the data has a class that the checkpoint does not know.
     """
@@ -122,10 +150,10 @@ def match_labels(split: Split, *, found: tuple[str, ...], wanted: tuple[str, ...
 
 
 def _read_cifar10(cache: Path) -> Dataset:
-    from torchvision.datasets import CIFAR10 as TorchvisionCifar10  # noqa: PLC0415 - 1 s, and only here
+    from torchvision import datasets  # noqa: PLC0415 - 1 s of import, and only here
 
     try:
-        parts = [TorchvisionCifar10(str(cache), train=train, download=True) for train in (True, False)]
+        parts = [datasets.CIFAR10(str(cache), train=train, download=True) for train in (True, False)]
     except (OSError, RuntimeError) as error:
         raise DataError(
             f"CIFAR-10 could not be downloaded into {cache} ({error}). Check the network, put the official "
@@ -183,7 +211,7 @@ def _archive_labels(
 ) -> tuple[str, ...]:
     classes = int(max(values.max() for values in targets)) + 1
     if stored is not None:
-        labels = tuple(str(label) for label in stored.tolist())
+        labels = tuple(str(label) for label in stored.astype(str).tolist())
     elif _is_cifar10(targets):
         labels = CIFAR10_LABELS
     else:
@@ -200,8 +228,41 @@ def _is_cifar10(targets: list[npt.NDArray[np.int64]]) -> bool:
     return hashlib.sha256(joined.astype(np.uint8).tobytes()).hexdigest() == _CIFAR10_TARGETS_SHA256
 
 
-def _from_folder(path: Path, split: FolderSplit) -> Dataset:
-    train, test = (
-        Split(torch.from_numpy(images), torch.from_numpy(targets)) for images, targets in (split.train, split.test)
-    )
-    return Dataset(path.resolve().name, split.labels, train, test)
+def _read_folder(root: Path, *, seed: int, report: Report) -> Dataset:
+    spec, name = InputSpec(), root.resolve().name
+    train_root, test_root = find_parts(root)
+    if train_root is None or test_root is None:
+        tree = read_tree(root, spec=spec, report=report)
+        train, test = split_tree(tree, seed=seed)
+        return Dataset(name, tree.labels, _to_split(train), _to_split(test))
+    tree = read_tree(train_root, spec=spec, report=report)
+    test_tree = read_tree(test_root, spec=spec, report=report, fewest_classes=1)
+    strangers = sorted(set(test_tree.labels) - set(tree.labels))
+    if strangers:
+        raise DataError(f"{test_root} has the classes {', '.join(strangers)}, which {train_root} has not.")
+    return Dataset(name, tree.labels, _to_split(tree.joined()), _to_split(test_tree.joined(tree.labels)))
+
+
+def _read_test_folder(root: Path, record: Record, *, report: Report) -> tuple[str, tuple[str, ...], Split]:
+    name = root.resolve().name
+    _, test_root = find_parts(root)
+    tree = read_tree(test_root or root, spec=record.input, report=report, fewest_classes=1)
+    may_split = all(len(images) > 1 for images in tree.classes)
+    if test_root is None and tree.labels == record.labels and may_split:
+        train, test = split_tree(tree, seed=record.training.seed)
+        if fingerprint(tree.labels, _to_split(train)) == record.training.data_fingerprint:
+            return f"{name}, the part held out in training", tree.labels, _to_split(test)
+    return f"{name} {'test' if test_root else 'whole'}", tree.labels, _to_split(tree.joined())
+
+
+def _fit(split: Split, spec: InputSpec) -> Split:
+    """Bring images of another size to the network's, as the service would."""
+    if split.images.shape[1:3] == (spec.height, spec.width):
+        return split
+    height, width = split.images.shape[1:3]
+    pictures = [Picture(Image.fromarray(image.numpy()), "PNG", width, height) for image in split.images]
+    return Split(torch.from_numpy(to_images(pictures, spec)), split.targets)
+
+
+def _to_split(part: Part) -> Split:
+    return Split(torch.from_numpy(part.images), torch.from_numpy(part.targets))

@@ -41,7 +41,7 @@ def answer(network: nn.Module, images: Tensor, *, console: Console) -> Answers:
     """
     device = next(network.parameters()).device
     single, six = [], []
-    chunks = images.split(_BATCH_SIZE)
+    chunks = torch.split(images, _BATCH_SIZE)
     with RunProgress(console, steps=len(chunks), epochs=1) as progress:
         for chunk in chunks:
             views = [(weight, network(view).float()) for weight, view in six_views(chunk.to(device))]
@@ -81,8 +81,7 @@ def measure(answers: Answers, split: Split, *, labels: Sequence[str], name: str)
             "six_views": int((answers.six_views.argmax(1) == targets).sum()) / len(split),
         },
         per_class={
-            label: hits / count if count else None
-            for label, hits, count in zip(labels, right, shown, strict=True)
+            label: hits / count if count else None for label, hits, count in zip(labels, right, shown, strict=True)
         },
         confusion_matrix=tuple(tuple(row) for row in confusion.tolist()),
         expected_calibration_error=float(calibration_error),

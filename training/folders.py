@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -23,51 +24,86 @@ TEST_SHARE = 0.2
 _TRAIN_NAMES, _TEST_NAMES = ("train", "training"), ("test", "val", "valid", "validation")
 _NAMED_AT_MOST = 10
 
-ImagesAndTargets = tuple[Images, npt.NDArray[np.int64]]
+Report = Callable[[str], None]
+"""Told what was skipped, a sentence at a time."""
+
+
+class Part(NamedTuple):
+    """Images uint8 (n, height, width, 3) and their classes int64 (n,)."""
+
+    images: Images
+    targets: npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class FolderSplit:
-    """What was read.
+class Tree:
+    """Class folders, read.
 
     Attributes:
-        labels: names of the class folders, sorted.
-        train: uint8 (n, height, width, 3) and int64 (n,).
-        test: the same.
+        labels: names of the folders, sorted.
+        classes: uint8 (n, height, width, 3) for each label, in the order of the files' names.
     """
 
     labels: tuple[str, ...]
-    train: ImagesAndTargets
-    test: ImagesAndTargets
+    classes: tuple[Images, ...]
+
+    def joined(self, labels: Sequence[str] | None = None) -> Part:
+        """Put all classes together, numbered as in `labels`; None takes the tree's own."""
+        order = list(labels or self.labels)
+        targets = [
+            np.full(len(images), order.index(label), np.int64)
+            for label, images in zip(self.labels, self.classes, strict=True)
+        ]
+        return Part(np.concatenate(self.classes), np.concatenate(targets))
 
 
-def read_folder(root: Path, *, spec: InputSpec, seed: int, report: Callable[[str], None]) -> FolderSplit:
-    """Read a folder with train/ and test/, or one tree that is split by a seed.
+def find_parts(root: Path) -> tuple[Path | None, Path | None]:
+    """Find the training and the test folder inside a folder; None for one that is not there."""
+
+    def first(names: tuple[str, ...]) -> Path | None:
+        return next((root / name for name in names if (root / name).is_dir()), None)
+
+    return first(_TRAIN_NAMES), first(_TEST_NAMES)
+
+
+def read_tree(root: Path, *, spec: InputSpec, report: Report, fewest_classes: int = 2) -> Tree:
+    """Read one sub-folder per class, each with everything below it.
 
     Args:
         root: the folder.
         spec: how a picture becomes pixels; the service does the same with the same file.
-        seed: of the split; a fifth of each class, at least one picture, becomes the test part.
         report: told of each skipped file, and their count.
+        fewest_classes: that make sense to the caller.
+
     Raises:
-        DataError: fewer than two classes, a class without a readable picture, or a test class that
-            the training part does not have.
+        DataError: too few classes, or a class without a readable picture.
     """
-    train_root, test_root = (_part(root, names) for names in (_TRAIN_NAMES, _TEST_NAMES))
-    if train_root is None or test_root is None:
-        labels = _class_names(root)
-        return _split(labels, _read_classes(root, labels, spec=spec, report=report), seed=seed)
-    labels = _class_names(train_root)
-    strangers = sorted(set(_class_names(test_root, fewest=1)) - set(labels))
-    if strangers:
-        raise DataError(f"{test_root} has the classes {', '.join(strangers)}, {train_root} does not.")
-    test_labels = tuple(label for label in labels if (test_root / label).is_dir())
-    train = _read_classes(train_root, labels, spec=spec, report=report)
-    test_classes = _read_classes(test_root, test_labels, spec=spec, report=report)
-    return FolderSplit(labels, _join(train, range(len(labels))), _join(test_classes, map(labels.index, test_labels)))
+    labels = _class_names(root, fewest=fewest_classes)
+    return Tree(labels, tuple(_read_class(root / label, spec=spec, report=report) for label in labels))
 
 
-def read_pictures(paths: Sequence[Path], *, spec: InputSpec, report: Callable[[str], None]) -> Images:
+def split_tree(tree: Tree, *, seed: int) -> tuple[Part, Part]:
+    """Hold a fifth of each class out for measuring, at least one picture; the rest is to learn from.
+
+    Raises:
+        DataError: a class has a single picture.
+    """
+    random = np.random.default_rng(seed)
+    train, test = [], []
+    for label, images in zip(tree.labels, tree.classes, strict=True):
+        if len(images) < 2:
+            raise DataError(
+                f"The class {label!r} has one readable picture; at least two are needed, one to learn from "
+                "and one to measure on."
+            )
+        order = random.permutation(len(images))
+        held_out = max(1, round(TEST_SHARE * len(images)))
+        test.append(images[order[:held_out]])
+        train.append(images[order[held_out:]])
+    return Tree(tree.labels, tuple(train)).joined(), Tree(tree.labels, tuple(test)).joined()
+
+
+def read_pictures(paths: Sequence[Path], *, spec: InputSpec, report: Report) -> Images:
     """Decode files on all cores, in order; a file that is no picture is reported and left out.
 
     Returns:
@@ -94,12 +130,9 @@ def _read_picture(path: Path, spec: InputSpec) -> Images | str:
     return to_images([picture], spec)
 
 
-def _part(root: Path, names: tuple[str, ...]) -> Path | None:
-    return next((root / name for name in names if (root / name).is_dir()), None)
-
-
-def _class_names(root: Path, *, fewest: int = 2) -> tuple[str, ...]:
-    names = tuple(sorted(entry.name for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith(".")))
+def _class_names(root: Path, *, fewest: int) -> tuple[str, ...]:
+    folders = (entry.name for entry in root.iterdir() if entry.is_dir())
+    names = tuple(sorted(name for name in folders if not name.startswith(".")))
     if len(names) < fewest:
         raise DataError(
             f"{root} has {len(names)} class folders ({', '.join(names) or 'none'}); at least {fewest} are needed. "
@@ -108,38 +141,12 @@ def _class_names(root: Path, *, fewest: int = 2) -> tuple[str, ...]:
     return names
 
 
-def _read_classes(
-    root: Path, labels: tuple[str, ...], *, spec: InputSpec, report: Callable[[str], None]
-) -> list[Images]:
-    classes = []
-    for label in labels:
-        files = sorted(path for path in (root / label).rglob("*") if path.is_file() and not path.name.startswith("."))
-        images = read_pictures(files, spec=spec, report=report)
-        if not len(images):
-            raise DataError(
-                f"The class {label!r} has no readable picture among {len(files)} files in {root / label}. "
-                "Add pictures, or remove the folder."
-            )
-        classes.append(images)
-    return classes
-
-
-def _split(labels: tuple[str, ...], classes: list[Images], *, seed: int) -> FolderSplit:
-    random = np.random.default_rng(seed)
-    train, test = [], []
-    for label, images in zip(labels, classes, strict=True):
-        if len(images) < 2:
-            raise DataError(
-                f"The class {label!r} has one readable picture; at least two are needed, one to learn from "
-                "and one to measure on."
-            )
-        order = random.permutation(len(images))
-        held_out = max(1, round(TEST_SHARE * len(images)))
-        test.append(images[order[:held_out]])
-        train.append(images[order[held_out:]])
-    return FolderSplit(labels, _join(train, range(len(labels))), _join(test, range(len(labels))))
-
-
-def _join(classes: Sequence[Images], places: "Sequence[int] | map[int] | range") -> ImagesAndTargets:
-    targets = [np.full(len(images), place, np.int64) for images, place in zip(classes, places, strict=True)]
-    return np.concatenate(list(classes)), np.concatenate(targets)
+def _read_class(folder: Path, *, spec: InputSpec, report: Report) -> Images:
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
+    images = read_pictures(files, spec=spec, report=report)
+    if not len(images):
+        raise DataError(
+            f"The class {folder.name!r} has no readable picture among {len(files)} files in {folder}. "
+            "Add pictures, or remove the folder."
+        )
+    return images

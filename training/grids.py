@@ -26,9 +26,7 @@ def draw_samples(split: Split, *, labels: Sequence[str], seed: int, path: Path) 
     _draw(split.images[chosen], captions, wrong=[False] * len(captions), path=path)
 
 
-def draw_predictions(
-    split: Split, probabilities: Tensor, *, labels: Sequence[str], seed: int, path: Path
-) -> None:
+def draw_predictions(split: Split, probabilities: Tensor, *, labels: Sequence[str], seed: int, path: Path) -> None:
     """Write a grid of random pictures with what they show and what was predicted, mistakes in red.
 
     Args:

@@ -1,9 +1,9 @@
 """The two training loops: the beginner's, and the one that reaches 94 %."""
 
 import math
-import random
 import signal
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import cast
 
@@ -53,7 +53,7 @@ def train(
 ) -> Trained:
     """Train a network from nothing.
 
-    The same seed on the same machine, device and number of threads gives the same weights.
+    The same seed on the same CPU with the same number of threads gives the same weights.
 
     Args:
         recipe: what to do.
@@ -64,31 +64,35 @@ def train(
         device: to compute on.
         console: told of the progress.
         epochs: instead of the recipe's own.
+
     Raises:
         TrainingError: the loss stopped being a number.
     """
     torch.manual_seed(seed)
-    random.seed(seed)
-    network = build(recipe.architecture, classes=classes, spec=spec).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network = build(recipe.architecture, classes=classes, spec=spec).to(device)
+    network = network.to(memory_format=torch.channels_last)
     started_s = time.monotonic()
     done: Recipe
     if isinstance(recipe, TutorialRecipe):
         done = replace(recipe, epochs=epochs or recipe.epochs)
         _train_tutorial(done, network, data, seed=seed, device=device, console=console)
     else:
-        done = fit_to_data(recipe, len(data), epochs=epochs)
+        done = fit_to_data(recipe, len(data), shorter_side=min(spec.height, spec.width), epochs=epochs)
         _train_fast(done, cast(FastNetwork, network), data, seed=seed, device=device, console=console)
     return Trained(network.eval(), done, time.monotonic() - started_s)
 
 
-def fit_to_data(recipe: FastRecipe, pictures: int, *, epochs: int | None) -> FastRecipe:
-    """Give a small data set smaller batches and more passes, so that it still gets enough steps.
+def fit_to_data(recipe: FastRecipe, pictures: int, *, shorter_side: int, epochs: int | None) -> FastRecipe:
+    """Give a small data set smaller batches and more passes, and leave small pictures at their size.
 
     Args:
         recipe: as in the table.
         pictures: to learn from, at least one.
+        shorter_side: of the pictures, in pixels.
         epochs: wanted by the user; None lets the data decide.
     """
+    if shorter_side < recipe.smallest_resized:
+        recipe = replace(recipe, resolutions=((1.0, 1.0),))
     batch_size = min(recipe.batch_size, max(pictures // 8, min(pictures, 32)))
     enough = math.ceil(recipe.fewest_steps / (pictures // batch_size))
     epochs = epochs or max(recipe.epochs, enough)
@@ -98,7 +102,13 @@ def fit_to_data(recipe: FastRecipe, pictures: int, *, epochs: int | None) -> Fas
 
 
 def _train_tutorial(
-    recipe: TutorialRecipe, network: nn.Module, data: Split, *, seed: int, device: torch.device, console: Console
+    recipe: TutorialRecipe,
+    network: nn.Module,
+    data: Split,
+    *,
+    seed: int,
+    device: torch.device,
+    console: Console,
 ) -> None:
     """Plain SGD over shuffled batches of four; float32, as the tutorial has it."""
     loader = DataLoader(
@@ -127,7 +137,13 @@ def _train_tutorial(
 
 
 def _train_fast(
-    recipe: FastRecipe, network: FastNetwork, data: Split, *, seed: int, device: torch.device, console: Console
+    recipe: FastRecipe,
+    network: FastNetwork,
+    data: Split,
+    *,
+    seed: int,
+    device: torch.device,
+    console: Console,
 ) -> None:
     """Muon for the filters, SGD for the rest, both falling linearly to zero."""
     images, targets = data.images.to(device), data.targets.to(device)
@@ -136,7 +152,7 @@ def _train_fast(
     steps = recipe.epochs * steps_per_epoch
     stem_steps = min(steps, round(recipe.stem_bias_epochs * steps_per_epoch))
     dtype = fast_dtype(device)
-    optimizers = _optimizers(recipe, network, dtype=dtype)
+    optimizers = make_optimizers(recipe, network, dtype=dtype)
     schedule = Schedule(optimizers, steps=steps, stem_steps=stem_steps)
     network.train()
     step = 0
@@ -150,18 +166,42 @@ def _train_fast(
                     network.stem.bias.requires_grad_(False)  # type: ignore[union-attr]
                 batch = resize(crop(images, order, index), side)
                 wanted = targets[index.to(device)]
-                with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
-                    logits = network(batch)
-                loss = F.cross_entropy(
-                    logits.float(), wanted, label_smoothing=recipe.label_smoothing, reduction="sum"
-                )
-                network.zero_grad(set_to_none=True)
-                loss.backward()  # type: ignore[no-untyped-call]
-                for optimizer in optimizers:
-                    optimizer.step()
+                loss = learn(recipe, network, optimizers, images=batch, targets=wanted, dtype=dtype)
                 step += 1
-                loss_per_picture = _finite(loss.item() / len(index), epoch=epoch, step=step)
+                loss_per_picture = _finite(loss, epoch=epoch, step=step)
                 progress.step(epoch=epoch, loss=loss_per_picture, pictures=len(index))
+
+
+def learn(
+    recipe: FastRecipe,
+    network: FastNetwork,
+    optimizers: tuple[torch.optim.Optimizer, ...],
+    *,
+    images: Tensor,
+    targets: Tensor,
+    dtype: torch.dtype,
+) -> float:
+    """Take one step on one batch: forward in `dtype`, loss in float32, backward, update.
+
+    Args:
+        recipe: for its label smoothing.
+        network: in training mode.
+        optimizers: over its parameters.
+        images: uint8 or float in 0…255, (batch, height, width, 3), on the network's device.
+        targets: int64 (batch,), there too.
+        dtype: of the forward pass; float32 means no autocast.
+
+    Returns:
+        The loss per picture, before the step.
+    """
+    with torch.autocast(images.device.type, dtype, enabled=dtype != torch.float32):
+        logits = network(images)
+    loss = F.cross_entropy(logits.float(), targets, label_smoothing=recipe.label_smoothing, reduction="sum")
+    network.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    for optimizer in optimizers:
+        optimizer.step()
+    return loss.item() / len(targets)
 
 
 def resolution(recipe: FastRecipe, epoch: int) -> float:
@@ -193,15 +233,16 @@ class Schedule:
             group["lr"] = group["initial_lr"] * max(0.0, 1 - step / last)
 
 
-def _optimizers(
+def make_optimizers(
     recipe: FastRecipe, network: FastNetwork, *, dtype: torch.dtype
 ) -> tuple[torch.optim.Optimizer, torch.optim.Optimizer]:
+    """Give the filters to Muon, and the stem's bias, the shifts and the head to SGD, each with its rate."""
     trained = [(name, p) for name, p in network.named_parameters() if p.requires_grad]
     filters = [p for _, p in trained if p.ndim == 4]
     shifts = [p for name, p in trained if p.ndim == 1 and not name.startswith("stem")]
     decay = recipe.decay_per_picture * recipe.batch_size
 
-    def group(parameters: list[Tensor], lr: float, *, is_stem: bool = False) -> dict[str, object]:
+    def group(parameters: Sequence[Tensor], lr: float, *, is_stem: bool = False) -> dict[str, object]:
         return {"params": parameters, "lr": lr, "weight_decay": decay / lr, "is_stem": is_stem}
 
     sgd = torch.optim.SGD(
@@ -228,5 +269,3 @@ def _finite(loss: float, *, epoch: int, step: int) -> float:
 def _leave_interrupts_to_parent(_worker: int) -> None:
     """Ctrl-C reaches every process of the terminal; only the parent should answer it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-

@@ -52,6 +52,7 @@ def orthogonalize(matrix: Tensor, *, dtype: torch.dtype) -> Tensor:
     Args:
         matrix: (rows, columns).
         dtype: to compute in.
+
     Returns:
         Same shape and dtype as `matrix`; singular values end between about 0.7 and 1.2.
     Source:
@@ -65,4 +66,5 @@ def orthogonalize(matrix: Tensor, *, dtype: torch.dtype) -> Tensor:
     for _ in range(_ITERATIONS):
         gram = x @ x.T
         x = a * x + (b * gram + c * gram @ gram) @ x
-    return (x.T if tall else x).to(matrix.dtype)
+    result: Tensor = x.T if tall else x
+    return result.to(matrix.dtype)

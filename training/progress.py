@@ -14,7 +14,8 @@ _PLAIN_LINE_EVERY_S = 15.0
 class RunProgress:
     """Shows epoch, loss, pictures per second and time left of one run.
 
-    Use it as a context manager. A terminal gets a bar; a file or a pipe gets a line every 15 s.
+    Use it as a context manager. A terminal gets a bar; a file or a pipe gets a line after the first step
+    and then every 15 s.
 
     Args:
         console: where to write.
@@ -30,7 +31,8 @@ class RunProgress:
         self._clock = clock
         self._steps = steps
         self._epochs = epochs
-        self._started_s = self._last_line_s = clock()
+        self._started_s = clock()
+        self._next_line_s = self._started_s
         self._done = 0
         self._pictures = 0
         self._bar = Progress(
@@ -72,8 +74,8 @@ class RunProgress:
         status = rate if loss is None else f"loss {loss:.3f} · {rate}"
         place = f"{epoch + 1}/{self._epochs}"
         self._bar.update(self._task, completed=self._done, epoch=place, status=status)
-        if not self._console.is_terminal and now_s - self._last_line_s >= _PLAIN_LINE_EVERY_S:
-            self._last_line_s = now_s
+        if not self._console.is_terminal and now_s >= self._next_line_s:
+            self._next_line_s = now_s + _PLAIN_LINE_EVERY_S
             left_s = (now_s - self._started_s) / self._done * (self._steps - self._done)
             self.say(f"epoch {place} · step {self._done}/{self._steps} · {status} · {left_s:.0f} s left")
 

@@ -35,7 +35,7 @@ class FastRecipe:
     """94 % on CIFAR-10 in minutes on two CPU cores.
 
     Source: airbench94_muon (arXiv 2404.00498 and its repository: 94.01 %, n=200, 8 epochs), but for
-    the last three fields; docs/training.md tells what each part is for.
+    the last four fields; docs/training.md tells what each part is for.
     """
 
     name: str = "fast"
@@ -59,6 +59,8 @@ class FastRecipe:
     epochs: int = 10
     resolutions: tuple[tuple[float, float], ...] = ((0.3, 0.75), (0.6, 0.875), (1.0, 1.0))
     """(until this share of the epochs, side length as a share of the input's)."""
+    smallest_resized: int = 24
+    """Pictures with a side of fewer pixels are not made smaller still: three halvings would leave nothing."""
     fewest_steps: int = 200
     """A small data set is passed more often, until this many steps are made: the record's 8 × 25."""
 

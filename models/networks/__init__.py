@@ -36,6 +36,7 @@ def build(architecture: Architecture, *, classes: int, spec: InputSpec, temperat
         classes: number of classes, 1 or more.
         spec: size, mean and deviation of the images.
         temperature: the logits are divided by it.
+
     Raises:
         ArchitectureError: the name is unknown, or the arguments do not fit.
     """
@@ -47,8 +48,9 @@ def build(architecture: Architecture, *, classes: int, spec: InputSpec, temperat
         )
     try:
         return constructor(classes=classes, spec=spec, temperature=temperature, **architecture.arguments)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RuntimeError) as error:  # RuntimeError: torch refuses a size
         raise ArchitectureError(
             f"The network {architecture.name!r} cannot be built for {classes} classes, "
-            f"{spec.width} × {spec.height} pixels and arguments {dict(architecture.arguments)}: {error}."
+            f"{spec.width} × {spec.height} pixels and arguments {dict(architecture.arguments)}: {error}. "
+            "Use a size and arguments that fit it, or train the checkpoint again."
         ) from error

@@ -66,6 +66,10 @@ class FastNetwork(nn.Module):
         super().__init__()
         if min(spec.height, spec.width) < _SMALLEST_SIDE:
             raise ValueError(f"the fast network needs at least {_SMALLEST_SIDE} × {_SMALLEST_SIDE} pixels")
+        if not widths or min(widths) < 1:
+            raise ValueError(
+                f"the widths are {list(widths)}; at least one group with at least one channel is needed"
+            )
         self.temperature = temperature
         self.normalize = Normalization(spec)
         self.stem = nn.Conv2d(3, _STEM_CHANNELS, _STEM_KERNEL)

@@ -26,6 +26,7 @@ class Normalization(nn.Module):
 
         Args:
             images: uint8 (batch, height, width, 3); floats in 0…255 pass too (training resizes them).
+
         Returns:
             (batch, 3, height, width) in the dtype of the module, a channels-last view.
         """

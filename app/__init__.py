@@ -1,0 +1,1 @@
+"""The service: one checkpoint behind POST /predict."""

@@ -1,0 +1,179 @@
+"""What lives as long as the process: the checkpoint, the engine, and the threads that feed it."""
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import numpy as np
+from fastapi import FastAPI
+from starlette.types import Lifespan
+
+from app.engines import Engine, open_engine
+from app.logs import SERVICE
+from app.problems import EngineError, NotReadyError
+from app.settings import Settings
+from models import golden
+from models.checkpoint import Checkpoint, load
+from models.errors import GlimpseError
+from models.pictures import Picture, decode
+from models.preprocessing import Images, to_images
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Where the time of one picture went, in milliseconds."""
+
+    decode_ms: float
+    infer_ms: float
+
+
+@dataclass
+class Service:
+    """A checkpoint with the engine that runs it.
+
+    Decoding happens on as many threads as there are cores; the engine has one thread of its own, since
+    each thread that calls PyTorch would start another team of workers.
+
+    Attributes:
+        checkpoint: what is served.
+        engine: what runs it.
+        fault: why the engine's last run failed; None after a good one.
+    """
+
+    checkpoint: Checkpoint
+    engine: Engine
+    fault: str | None = None
+    started_s: float = field(default_factory=time.monotonic)
+    _decoders: ThreadPoolExecutor = field(
+        default_factory=lambda: ThreadPoolExecutor(os.cpu_count(), "decode"), repr=False
+    )
+    _engine_thread: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "engine"), repr=False)
+
+    async def classify(self, data: bytes, *, max_pixels: int) -> tuple[Picture, golden.Probabilities, Timing]:
+        """Decode one picture and run the network on it.
+
+        Args:
+            data: the bytes of a picture file.
+            max_pixels: limit, read from the header.
+
+        Returns:
+            The picture, float32 (classes,), and the time of each step.
+
+        Raises:
+            PictureError: the bytes cannot become a picture.
+            EngineError: the engine failed; the service is not ready until a run succeeds.
+        """
+        loop = asyncio.get_running_loop()
+        started_s = time.perf_counter()
+        picture, images = await loop.run_in_executor(self._decoders, self._prepare, data, max_pixels)
+        decoded_s = time.perf_counter()
+        rows = await loop.run_in_executor(self._engine_thread, self._run, images)
+        done_s = time.perf_counter()
+        return picture, rows[0], Timing((decoded_s - started_s) * 1000, (done_s - decoded_s) * 1000)
+
+    def check_golden(self) -> None:
+        """Ask the engine for the golden answers.
+
+        Raises:
+            GoldenError: it gives others.
+        """
+        labels = self.checkpoint.record.labels
+        answers = self._run(self.checkpoint.golden_images)
+        self.fault = "other answers"
+        golden.check(
+            answers,
+            self.checkpoint.golden_probabilities,
+            tolerance=self.engine.tolerance,
+            labels=labels,
+            expected_labels=labels,
+        )
+        self.fault = None
+
+    async def require_ready(self) -> None:
+        """Do nothing after a good run; after a failed one ask for the golden answers again.
+
+        Raises:
+            NotReadyError: they are still wrong.
+        """
+        if self.fault is None:
+            return
+        loop = asyncio.get_running_loop()
+        try:
+            await loop.run_in_executor(self._engine_thread, self.check_golden)
+        except GlimpseError as error:
+            raise NotReadyError(
+                f"The engine does not give the golden answers ({self.fault}). Restart the service if this lasts."
+            ) from error
+
+    def close(self) -> None:
+        """Finish what the threads are doing, the engine last."""
+        self._decoders.shutdown()
+        self._engine_thread.shutdown()
+
+    def _prepare(self, data: bytes, max_pixels: int) -> tuple[Picture, Images]:
+        spec = self.checkpoint.record.input
+        picture = decode(data, max_pixels=max_pixels, at_least=(spec.width, spec.height))
+        return picture, to_images([picture], spec)
+
+    def _run(self, images: Images) -> golden.Probabilities:
+        try:
+            rows = self.engine.probabilities(images)
+        except Exception as error:
+            self.fault = type(error).__name__
+            raise EngineError(f"the engine {self.engine.name} failed on {len(images)} images") from error
+        if rows.shape != (len(images), len(self.checkpoint.record.labels)) or not np.isfinite(rows).all():
+            self.fault = "answers that are no probabilities"
+            raise EngineError(f"the engine {self.engine.name} gave answers that are no probabilities")
+        self.fault = None
+        return rows
+
+
+def open_service(settings: Settings) -> Service:
+    """Load the checkpoint, start the engine, and compare its answers with the golden ones.
+
+    Raises:
+        CheckpointError: the file is refused, or the engine gives other answers.
+        GlimpseError: the engine cannot be had as asked for.
+    """
+    checkpoint = load(settings.checkpoint)
+    service = Service(checkpoint, open_engine(checkpoint, engine=settings.engine, device=settings.device))
+    service.check_golden()
+    return service
+
+
+def lifespan(settings: Settings, opened: Service | None) -> Lifespan[FastAPI]:
+    """Make the lifespan of an application: a service is there from its start to its end.
+
+    Args:
+        settings: of the process.
+        opened: a service that is open already; None opens one when the application starts.
+    """
+
+    @asynccontextmanager
+    async def run(app: FastAPI) -> AsyncIterator[None]:
+        service = opened or open_service(settings)
+        app.state.service = service
+        SERVICE.info(
+            "ready",
+            extra={
+                "fields": {
+                    "model": service.checkpoint.record.name,
+                    "digest": service.checkpoint.digest,
+                    "engine": service.engine.name,
+                    "device": service.engine.device,
+                    "dtype": service.engine.dtype,
+                }
+            },
+        )
+        try:
+            yield
+        finally:
+            app.state.service = None
+            service.close()
+            SERVICE.info("stopped")
+
+    return run

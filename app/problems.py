@@ -1,0 +1,156 @@
+"""Every failure leaves the process in one shape: application/problem+json (RFC 9457).
+
+The table below is the only place that knows which error has which status and which stable code.
+"""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any, NamedTuple
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse
+
+from models.errors import (
+    BrokenPictureError,
+    EmptyBatchError,
+    EmptyPictureError,
+    GlimpseError,
+    InputError,
+    PictureError,
+    TooManyPixelsError,
+    UnsupportedFormatError,
+)
+
+
+class RequestError(InputError):
+    """The request itself cannot be used, whatever the picture."""
+
+
+class BodyTooLargeError(RequestError):
+    """More bytes came than the limit allows."""
+
+
+class UnsupportedMediaTypeError(RequestError):
+    """The Content-Type is neither a form nor a picture."""
+
+
+class MalformedFormError(RequestError):
+    """The multipart form cannot be read."""
+
+
+class MissingFileError(RequestError):
+    """The form has no single file in the field `file`."""
+
+
+class NotReadyError(GlimpseError):
+    """The service cannot answer right now."""
+
+
+class EngineError(GlimpseError):
+    """The engine failed on pixels that were fine."""
+
+
+class Kind(NamedTuple):
+    """How an error is told: HTTP status and stable code."""
+
+    status: int
+    code: str
+
+
+KINDS: Mapping[type[Exception], Kind] = {
+    EmptyPictureError: Kind(422, "empty_picture"),
+    BrokenPictureError: Kind(422, "broken_picture"),
+    UnsupportedFormatError: Kind(415, "unsupported_format"),
+    TooManyPixelsError: Kind(413, "too_many_pixels"),
+    PictureError: Kind(422, "bad_picture"),
+    EmptyBatchError: Kind(422, "empty_batch"),
+    BodyTooLargeError: Kind(413, "body_too_large"),
+    UnsupportedMediaTypeError: Kind(415, "unsupported_media_type"),
+    MalformedFormError: Kind(422, "malformed_form"),
+    MissingFileError: Kind(422, "missing_file"),
+    InputError: Kind(422, "bad_input"),
+    RequestError: Kind(422, "bad_request"),
+    RequestValidationError: Kind(422, "invalid_parameter"),
+    ClientDisconnect: Kind(400, "client_disconnected"),
+    NotReadyError: Kind(503, "not_ready"),
+    EngineError: Kind(500, "engine_failed"),
+    Exception: Kind(500, "internal_error"),
+}
+HTTP_CODES: Mapping[int, str] = {404: "not_found", 405: "method_not_allowed"}
+"""Codes of what the router itself refuses; any other status is `http_error`."""
+
+RETRY_AFTER_S = 5
+"""How long a caller should wait when the service is not ready: about the time of a start."""
+_SECRETIVE = "Something went wrong inside the service. The operator finds the cause in the log by the request id."
+
+
+def kind_of(error: Exception) -> Kind:
+    """Find an error's row: its own, or that of the nearest class above it."""
+    return next(KINDS[ancestor] for ancestor in type(error).__mro__ if ancestor in KINDS)
+
+
+def to_response(error: Exception, request_id: str) -> JSONResponse:
+    """Tell an error to a caller; of a fault of our own only that it happened."""
+    kind = kind_of(error)
+    detail = str(error) if kind.status < 500 or kind.status == 503 else _SECRETIVE
+    headers = {"Retry-After": str(RETRY_AFTER_S)} if kind.status == 503 else {}
+    if isinstance(error, BodyTooLargeError):
+        headers["Connection"] = "close"  # the rest of the body is not read
+    return problem(kind.status, kind.code, detail, request_id=request_id, headers=headers)
+
+
+def problem(
+    status: int, code: str, detail: str, *, request_id: str, headers: Mapping[str, str] | None = None
+) -> JSONResponse:
+    """Build the one error body: type, title, status, detail, code, request_id."""
+    body = {
+        "type": "about:blank",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+        "code": code,
+        "request_id": request_id,
+    }
+    return JSONResponse(body, status, dict(headers or {}), media_type="application/problem+json")
+
+
+def install(app: FastAPI) -> None:
+    """Make an application answer every failure with a problem, FastAPI's and Starlette's own included."""
+    app.add_exception_handler(HTTPException, _on_http_exception)
+    app.add_exception_handler(RequestValidationError, _on_invalid_parameter)
+    app.add_exception_handler(GlimpseError, _on_error)
+    app.add_exception_handler(ClientDisconnect, _on_error)
+
+
+async def _on_error(request: Request, error: Exception) -> JSONResponse:
+    return to_response(error, request.state.request_id)
+
+
+async def _on_http_exception(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    details = {
+        404: f"There is nothing at {request.url.path}. POST /predict takes pictures; GET /docs lists the rest.",
+        405: f"{request.url.path} does not answer {request.method}; the Allow header says what it does.",
+    }
+    return problem(
+        error.status_code,
+        HTTP_CODES.get(error.status_code, "http_error"),
+        details.get(error.status_code, str(error.detail)),
+        request_id=request.state.request_id,
+        headers=error.headers,
+    )
+
+
+async def _on_invalid_parameter(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    kind = KINDS[RequestValidationError]
+    detail = " ".join(_parameter_sentence(fault) for fault in error.errors())
+    return problem(kind.status, kind.code, detail, request_id=request.state.request_id)
+
+
+def _parameter_sentence(fault: Mapping[str, Any]) -> str:
+    place, *names = (str(part) for part in fault["loc"])
+    return f"The {place} parameter {'.'.join(names)} is {fault['input']!r}: {fault['msg']}."

@@ -1,0 +1,129 @@
+"""The shapes of the answers, as the OpenAPI page shows them."""
+
+from typing import Literal
+
+from pydantic import BaseModel, Field
+
+
+class PredictionBody(BaseModel):
+    """One label and its probability."""
+
+    label: str
+    class_index: int
+    score: float = Field(description="probability, 0…1")
+
+
+class ImageBody(BaseModel):
+    """What was received, upright, before any reduction."""
+
+    format: str
+    width: int
+    height: int
+
+
+class ModelReference(BaseModel):
+    """Which file answered."""
+
+    name: str
+    digest: str = Field(description="sha256: of the checkpoint file, as sha256sum prints it")
+
+
+class PredictBody(BaseModel):
+    """The answer to POST /predict."""
+
+    predictions: list[PredictionBody] = Field(description="best first")
+    abstain: bool = Field(description="the best score is below the checkpoint's threshold: do not rely on it")
+    image: ImageBody
+    model: ModelReference
+    request_id: str
+
+
+class HealthBody(BaseModel):
+    """The state of the service, for people."""
+
+    status: Literal["ok"]
+    model: ModelReference
+    engine: str
+    device: str
+    dtype: str
+    uptime_s: float
+
+
+class StatusBody(BaseModel):
+    """The state of the service, for orchestrators."""
+
+    status: Literal["live", "ready"]
+
+
+class InputBody(BaseModel):
+    """What a picture becomes before the network sees it."""
+
+    height: int
+    width: int
+    resize: str
+    interpolation: str
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+
+class ArchitectureBody(BaseModel):
+    """The network and what it was built with."""
+
+    name: str
+    arguments: dict[str, object]
+
+
+class CalibrationBody(BaseModel):
+    """How the logits are read."""
+
+    temperature: float
+    abstain_threshold: float | None
+
+
+class MetricsBody(BaseModel):
+    """What was measured on pictures that the training did not see; fractions from 0 to 1."""
+
+    split: str
+    n: int
+    accuracy: dict[str, float]
+    per_class: dict[str, float | None]
+    confusion_matrix: list[list[int]] = Field(description="rows are true classes, columns predicted ones")
+    expected_calibration_error: float
+
+
+class TrainingBody(BaseModel):
+    """The run that made the weights."""
+
+    recipe: str
+    configuration: dict[str, object]
+    seed: int
+    data_fingerprint: str
+    commit: str
+    torch: str
+    hardware: str
+    seconds: float
+
+
+class ModelBody(BaseModel):
+    """Everything the checkpoint says about its model."""
+
+    name: str
+    digest: str
+    labels: list[str]
+    architecture: ArchitectureBody
+    input: InputBody
+    calibration: CalibrationBody
+    metrics: MetricsBody
+    training: TrainingBody
+    created_at: str
+
+
+class ProblemBody(BaseModel):
+    """Any failure: RFC 9457 with a stable code."""
+
+    type: str
+    title: str
+    status: int
+    detail: str = Field(description="what happened, what was received, what to do")
+    code: str = Field(description="stable; see docs/api.md")
+    request_id: str

@@ -1,0 +1,1 @@
+"""Figures, never verdicts: a table for people, one JSON line last."""

@@ -1,0 +1,44 @@
+"""`python -m training` as a person at a keyboard meets it."""
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.e2e.conftest import ROOT
+
+
+@pytest.mark.parametrize("recipe", ["tutorial", "fast"])
+def test_ctrl_c_ends_with_a_sentence(tmp_path: Path, recipe: str) -> None:
+    """Interrupted in the middle, workers included: exit 130, one sentence, no traceback, no file."""
+    random = np.random.default_rng(0)
+    parts = {
+        f"x_{part}": random.integers(0, 256, (4_000, 32, 32, 3), dtype=np.uint8) for part in ("train", "test")
+    }
+    targets = {f"y_{part}": np.arange(4_000) % 10 for part in ("train", "test")}
+    np.savez(tmp_path / "noise.npz", **parts, **targets)
+    out = tmp_path / "m.safetensors"
+    arguments = ["--recipe", recipe, "--data", str(tmp_path / "noise.npz"), "--out", str(out), "--epochs", "50"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "training", "train", *arguments],
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert process.stderr
+    assert process.stderr.readline().startswith("noise: 4,000 pictures to learn from")
+    for line in process.stderr:
+        if line.startswith("epoch "):
+            break
+    import os
+
+    os.killpg(process.pid, signal.SIGINT)
+    _, rest = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert rest.strip().splitlines()[-1] == "Stopped by Ctrl-C; nothing was written."
+    assert "Traceback" not in rest
+    assert list(tmp_path.iterdir()) == [tmp_path / "noise.npz"]

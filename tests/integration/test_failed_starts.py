@@ -1,0 +1,74 @@
+"""Every broken checkpoint stops the start with exit code 3 and one sentence of its own."""
+
+import logging
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from app.__main__ import main
+from tests.forgery import FORGERIES, forge
+
+
+def _cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def _flip(path: Path, place: int) -> None:
+    data = bytearray(path.read_bytes())
+    data[place] ^= 1
+    path.write_bytes(data)
+
+
+DAMAGES: dict[str, Callable[[Path], None]] = {
+    **{name: (lambda path, edit=edit: forge(path, edit)) for name, (edit, _, _) in FORGERIES.items()},
+    "truncated": _cut,
+    "empty": lambda path: path.write_bytes(b"") and None,
+    "flipped bit in the length": lambda path: _flip(path, 3),
+    "flipped bit in the header": lambda path: _flip(path, 12),
+    "flipped bit in the text": lambda path: _flip(path, path.read_bytes().index(b"green")),
+    "flipped bit in the weights": lambda path: _flip(path, -1),
+    "gone": lambda path: path.unlink(),
+}
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_before() -> Iterator[None]:
+    """`main` sets up the logging of a whole process; the tests after this one have their own."""
+    root, uvicorn = logging.getLogger(), logging.getLogger("uvicorn")
+    handlers, levels = root.handlers[:], (root.level, uvicorn.level)
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(levels[0])
+    uvicorn.setLevel(levels[1])
+    logging.captureWarnings(False)
+
+
+def _sentence(path: Path, capsys: pytest.CaptureFixture[str]) -> str:
+    assert main(["--port", "0", "--device", "cpu", "--checkpoint", str(path)]) == 3
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith(f"Error: {path}: ")
+    assert captured.err.count("\n") == 1
+    assert "Traceback" not in captured.err
+    return captured.err
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_broken_checkpoint_is_exit_code_3_and_a_sentence(
+    trained_checkpoint: Path, damage: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The sentence names the file; nothing is served."""
+    DAMAGES[damage](trained_checkpoint)
+    _sentence(trained_checkpoint, capsys)
+
+
+def test_the_sentences_are_all_different(trained_checkpoint: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whoever reads one knows which fault it was."""
+    whole = trained_checkpoint.read_bytes()
+    sentences = set()
+    for damage in DAMAGES.values():
+        trained_checkpoint.write_bytes(whole)
+        damage(trained_checkpoint)
+        sentences.add(_sentence(trained_checkpoint, capsys))
+    assert len(sentences) == len(DAMAGES)

@@ -1,0 +1,229 @@
+"""POST /predict as people meet it: every way to send a picture, and every way to send none."""
+
+import io
+import struct
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+from httpx2 import Response
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from models.checkpoint import load
+from models.pictures import FORMATS, decode
+from models.preprocessing import to_images
+from tests.conftest import LABELS
+from tests.drawing import encode, gradient, solid
+
+PNG = encode(gradient())
+
+
+def _problem(response: Response, status: int, code: str) -> str:
+    """Check the one shape of failures and return its sentence."""
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/problem+json"
+    body = response.json()
+    assert list(body) == ["type", "title", "status", "detail", "code", "request_id"]
+    assert (body["status"], body["code"]) == (status, code)
+    assert body["request_id"] == response.headers["x-request-id"]
+    detail: str = body["detail"]
+    return detail
+
+
+@pytest.mark.parametrize("picture_format", FORMATS)
+def test_a_picture_of_each_format_gets_its_labels(client: TestClient, picture_format: str) -> None:
+    """Sorted predictions that add up to 1, the picture as it was sent, and the file that answered."""
+    data = encode(gradient(60, 40), picture_format)
+    response = client.post("/predict", files={"file": ("anything.bin", data)})
+    assert response.status_code == 200
+    body = response.json()
+    scores = [item["score"] for item in body["predictions"]]
+    assert scores == sorted(scores, reverse=True)
+    assert sum(scores) == pytest.approx(1, abs=1e-6)
+    assert [LABELS[item["class_index"]] for item in body["predictions"]] == [
+        item["label"] for item in body["predictions"]
+    ]
+    assert body["image"] == {"format": picture_format, "width": 60, "height": 40}
+    assert body["abstain"] is False
+    assert body["model"]["name"] == "tiny"
+    assert body["request_id"] == response.headers["x-request-id"]
+    assert response.headers["server-timing"].startswith("decode;dur=")
+
+
+@pytest.mark.parametrize(
+    "headers", [{"content-type": "image/png"}, {"content-type": "application/octet-stream"}, {}]
+)
+def test_form_and_raw_body_are_answered_alike(client: TestClient, headers: dict[str, str]) -> None:
+    """image/*, octet-stream and no type at all are a raw picture."""
+    by_form = client.post("/predict", files={"file": PNG}).json()
+    raw = client.post("/predict", content=PNG, headers=headers).json()
+    assert raw["predictions"] == by_form["predictions"]
+
+
+def test_the_answer_is_the_classifiers_own(client: TestClient, checkpoint_path: Path) -> None:
+    """What HTTP says is to the last digit what the checkpoint gives for the same bytes."""
+    checkpoint = load(checkpoint_path)
+    spec = checkpoint.record.input
+    for data in (PNG, encode(gradient(640, 480), "JPEG"), encode(gradient(9, 77), "WEBP")):
+        images = to_images([decode(data, at_least=(spec.width, spec.height))], spec)
+        expected = checkpoint.classifier.probabilities(images)[0]
+        body = client.post("/predict", files={"file": data}).json()
+        for item in body["predictions"]:
+            assert item["score"] == float(expected[item["class_index"]])
+
+
+@pytest.mark.parametrize(("top_k", "count"), [(1, 1), (2, 2), (3, 3), (1000, 3)])
+def test_top_k_says_how_many(client: TestClient, top_k: int, count: int) -> None:
+    """More than there are classes returns all of them."""
+    body = client.post(f"/predict?top_k={top_k}", files={"file": PNG}).json()
+    assert len(body["predictions"]) == count
+
+
+@pytest.mark.parametrize("top_k", ["0", "-1", "many", "1.5", ""])
+def test_a_wrong_top_k_is_named(client: TestClient, top_k: str) -> None:
+    """The sentence has the parameter, what came, and what is allowed."""
+    detail = _problem(client.post(f"/predict?top_k={top_k}", files={"file": PNG}), 422, "invalid_parameter")
+    assert f"The query parameter top_k is '{top_k}': Input should be" in detail
+
+
+@pytest.mark.parametrize(
+    ("data", "status", "code"),
+    [
+        (b"", 422, "empty_picture"),
+        (b"hello", 415, "unsupported_format"),
+        (b"\0" * 1000, 415, "unsupported_format"),
+        (b"II*\0" + b"\0" * 100, 415, "unsupported_format"),
+        (PNG[:100], 422, "broken_picture"),
+        (b"\xff\xd8\xff\xe0" + b"\0" * 50, 422, "broken_picture"),
+        (encode(gradient(200, 200), "JPEG")[:1500], 422, "broken_picture"),
+        (encode(solid("red", 1001)), 413, "too_many_pixels"),
+    ],
+)
+def test_each_bad_picture_has_its_own_refusal(client: TestClient, data: bytes, status: int, code: str) -> None:
+    """As a form and as a raw body alike."""
+    _problem(client.post("/predict", files={"file": data}), status, code)
+    _problem(client.post("/predict", content=data, headers={"content-type": "image/png"}), status, code)
+
+
+def test_a_bomb_is_refused_from_its_header(client: TestClient) -> None:
+    """100 megapixels in 100 kB of PNG: the sentence names both sizes."""
+    row = b"\0" + b"\0" * 10_000
+    pixels = zlib.compress(row * 10_000, 9)
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", 10_000, 10_000, 8, 0, 0, 0, 0)
+    bomb = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+    detail = _problem(client.post("/predict", files={"file": bomb}), 413, "too_many_pixels")
+    assert "10000 × 10000 pixels; the limit is 1,000,000" in detail
+
+
+def test_too_many_bytes_are_refused_by_their_announcement(client: TestClient) -> None:
+    """Content-Length over the limit is enough, and the connection is closed."""
+    response = client.post("/predict", content=b"x" * 300_001, headers={"content-type": "image/png"})
+    assert "300,001 bytes; the limit is 300,000" in _problem(response, 413, "body_too_large")
+    assert response.headers["connection"] == "close"
+
+
+@pytest.mark.parametrize("content_type", ["image/png", "multipart/form-data; boundary=x"])
+def test_too_many_bytes_are_refused_while_they_come(client: TestClient, content_type: str) -> None:
+    """Without a Content-Length the stream is counted, and left when the limit is passed."""
+    taken = 0
+
+    def stream() -> Iterator[bytes]:
+        nonlocal taken
+        yield b'--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n'
+        for _ in range(40):
+            taken += 1
+            yield b"x" * 10_000
+
+    response = client.post("/predict", content=stream(), headers={"content-type": content_type})
+    assert "more than 300,000 bytes" in _problem(response, 413, "body_too_large")
+
+
+def test_a_body_at_the_limit_passes(client: TestClient) -> None:
+    """The limit itself is allowed: bytes behind a picture's end are ignored by its decoder."""
+    padded = PNG + b"\0" * (300_000 - len(PNG))
+    response = client.post("/predict", content=padded, headers={"content-type": "image/png"})
+    assert response.status_code == 200
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "text/plain", "application/x-www-form-urlencoded"])
+def test_another_content_type_is_refused_with_the_way_out(client: TestClient, content_type: str) -> None:
+    """Curl's default type for --data-binary is the commonest of them, and the sentence has the option."""
+    response = client.post("/predict", content=PNG, headers={"content-type": content_type})
+    assert "With curl: -F file=@cat.jpg" in _problem(response, 415, "unsupported_media_type")
+
+
+@pytest.mark.parametrize(
+    ("form", "received"),
+    [
+        ({"files": [("image", ("a.png", PNG))]}, r"no such field \(fields: image\)"),
+        ({"files": [("file", ("a.png", PNG)), ("file", ("b.png", PNG))]}, "2 files and 0 texts"),
+        ({"files": [("other", ("a.png", PNG))], "data": {"file": "cat.png"}}, "0 files and 1 texts"),
+    ],
+)
+def test_a_form_without_one_file_is_refused(client: TestClient, form: dict[str, object], received: str) -> None:
+    """The sentence says which fields came instead."""
+    import re
+
+    detail = _problem(client.post("/predict", **form), 422, "missing_file")  # type: ignore[arg-type]
+    assert re.search(received, detail)
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body"),
+    [
+        ("multipart/form-data", b"abc"),
+        ("multipart/form-data; boundary=x", b"abc"),
+        ("multipart/form-data; boundary=x", b"--x\r\nContent-Disposition: form-data\r\n\r\nabc\r\n--x--\r\n"),
+    ],
+)
+def test_a_malformed_form_is_refused(client: TestClient, content_type: str, body: bytes) -> None:
+    """What cannot be parsed as a form is the caller's to mend."""
+    response = client.post("/predict", content=body, headers={"content-type": content_type})
+    assert response.json()["code"] in {"malformed_form", "missing_file"}
+    assert response.status_code == 422
+
+
+def test_a_form_with_many_parts_is_refused(client: TestClient) -> None:
+    """A hundred files in one form are not even collected."""
+    files = [("file", (f"{i}.png", b"x")) for i in range(100)]
+    assert "Too many files" in _problem(client.post("/predict", files=files), 422, "malformed_form")
+
+
+@given(data=st.binary(max_size=400), kind=st.sampled_from(["raw", "form", "png", "boundary"]))
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_no_bytes_give_a_5xx(client: TestClient, data: bytes, kind: str) -> None:
+    """Whatever is sent, the answer is 200 or a 4xx problem."""
+    if kind == "form":
+        response = client.post("/predict", files={"file": data})
+    elif kind == "boundary":
+        response = client.post(
+            "/predict", content=data, headers={"content-type": "multipart/form-data; boundary=b"}
+        )
+    else:
+        body = PNG[: len(PNG) // 2] + data + PNG[len(PNG) // 2 :] if kind == "png" else data
+        response = client.post("/predict", content=body, headers={"content-type": "image/png"})
+    assert response.status_code == 200 or 400 <= response.status_code < 500
+    assert response.status_code == 200 or response.headers["content-type"] == "application/problem+json"
+
+
+def test_many_callers_at_once_get_their_own_answers(client: TestClient) -> None:
+    """Answers are not mixed up between threads."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    pictures = [encode(Image.new("RGB", (32, 32), (i * 8, 255 - i * 8, i))) for i in range(16)]
+
+    def ask(data: bytes) -> object:
+        return client.post("/predict", files={"file": io.BytesIO(data)}).json()["predictions"]
+
+    alone = [ask(data) for data in pictures]
+    with ThreadPoolExecutor(8) as pool:
+        together = list(pool.map(ask, pictures * 2))
+    assert together == alone * 2

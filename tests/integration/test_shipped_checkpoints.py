@@ -1,0 +1,80 @@
+"""The files in models/checkpoints are what they say they are."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from app.main import create_app
+from app.settings import Settings
+from models.checkpoint import CHECKPOINTS, load
+from models.classifier import rank
+from tests.drawing import encode
+from training.data import CIFAR10_LABELS, read_test
+
+ROOT = Path(__file__).parents[2]
+NAMES = ("cifar10", "tutorial")
+_PLACES = (
+    os.environ.get("CIFAR10_NPZ"),
+    ROOT / "data" / "cifar10.npz",
+    ROOT.parent / "shared/cifar10/cifar10.npz",
+)
+CIFAR10 = next((Path(place) for place in _PLACES if place and Path(place).is_file()), None)
+needs_cifar10 = pytest.mark.skipif(
+    CIFAR10 is None, reason="cifar10.npz is not here; set CIFAR10_NPZ or put it into data/"
+)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_shipped_checkpoint_loads(name: str) -> None:
+    """It passes every check, knows its ten labels, and carries metrics of the whole test set."""
+    record = load(CHECKPOINTS / f"{name}.safetensors").record
+    assert record.name == name
+    assert record.labels == CIFAR10_LABELS
+    assert record.metrics.n == 10_000
+    assert set(record.metrics.per_class) == set(CIFAR10_LABELS)
+    matrix = np.array(record.metrics.confusion_matrix)
+    assert np.trace(matrix) / matrix.sum() == pytest.approx(record.metrics.accuracy["single_view"])
+    assert record.training.commit != "unknown"
+    assert not record.training.commit.endswith("-dirty")
+
+
+def test_the_shipped_checkpoints_are_as_good_as_their_recipes_promise() -> None:
+    """`fast` reached 94 % with six views, `tutorial` 50 to 58 % with one."""
+    accuracy = {name: load(CHECKPOINTS / f"{name}.safetensors").record.metrics.accuracy for name in NAMES}
+    assert accuracy["cifar10"]["six_views"] >= 0.94
+    assert 0.50 <= accuracy["tutorial"]["single_view"] <= 0.58
+
+
+@needs_cifar10
+@pytest.mark.parametrize("name", NAMES)
+def test_the_accuracy_inside_is_found_again(name: str, tmp_path: Path) -> None:
+    """Every picture of the test set is asked once more; the accuracy differs by two pictures at most.
+
+    Another processor may round another way, and a picture on the border then falls to the other side.
+    """
+    checkpoint = load(CHECKPOINTS / f"{name}.safetensors")
+    _, split = read_test(str(CIFAR10), checkpoint.record, cache=tmp_path, report=print)
+    chunks = split.images.split(500)
+    guesses = np.concatenate([checkpoint.classifier.probabilities(chunk.numpy()).argmax(1) for chunk in chunks])
+    found = int((torch.from_numpy(guesses) == split.targets).sum())
+    written = checkpoint.record.metrics.accuracy["single_view"] * checkpoint.record.metrics.n
+    assert found == pytest.approx(written, abs=2)
+
+
+@needs_cifar10
+def test_the_service_answers_what_the_evaluation_answers(tmp_path: Path) -> None:
+    """Test pictures sent as PNG get, score for score, what the classifier gives for the same pixels."""
+    from fastapi.testclient import TestClient
+    from PIL import Image
+
+    checkpoint = load(CHECKPOINTS / "cifar10.safetensors")
+    _, split = read_test(str(CIFAR10), checkpoint.record, cache=tmp_path, report=print)
+    with TestClient(create_app(Settings(device="cpu"))) as client:
+        for image in split.images[:40].numpy():
+            probabilities = checkpoint.classifier.probabilities(image[None])[0]
+            expected = [vars(item) for item in rank(probabilities, checkpoint.record.labels, top_k=10)]
+            body = client.post("/predict?top_k=10", files={"file": encode(Image.fromarray(image))}).json()
+            assert body["predictions"] == expected

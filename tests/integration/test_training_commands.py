@@ -1,0 +1,180 @@
+"""The real commands on pictures that the tests draw: train, evaluate, samples, and every refusal."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+from PIL import Image
+
+from app.main import create_app
+from app.settings import Settings
+from models.checkpoint import load
+from tests.drawing import encode, solid
+from training.cli import RecipeName, run
+from training.recipes import RECIPES
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Two classes of 12 pictures in several sizes and formats, easy to tell apart."""
+    random = np.random.default_rng(0)
+    for label, colour in (("dark", 40), ("light", 200)):
+        for number in range(12):
+            side = int(random.integers(20, 90))
+            pixels = np.clip(random.normal(colour, 25, (side, side + 7, 3)), 0, 255).astype(np.uint8)
+            kind = ("PNG", "JPEG", "WEBP")[number % 3]
+            path = tmp_path / "pictures" / label / f"{number:02}.{kind.lower()}"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(encode(Image.fromarray(pixels), kind))
+    return tmp_path / "pictures"
+
+
+def _train(folder: Path, out: Path, recipe: str = "tutorial", *more: str) -> int:
+    return run(["train", "--recipe", recipe, "--data", str(folder), "--out", str(out), "--device", "cpu", *more])
+
+
+@pytest.mark.parametrize("recipe", list(RECIPES))
+def test_from_a_folder_to_an_answer(
+    folder: Path, tmp_path: Path, recipe: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Train on a folder, evaluate the file, serve it: labels come from the folders' names."""
+    out = tmp_path / "out" / f"{recipe}.safetensors"
+    assert _train(folder, out, recipe, "--epochs", "2", "--seed", "3") == 0
+    checkpoint = load(out)
+    assert checkpoint.record.name == recipe
+    assert checkpoint.record.labels == ("dark", "light")
+    assert checkpoint.record.training.seed == 3
+    assert checkpoint.record.training.configuration["epochs"] == 2
+    trained = capsys.readouterr().out
+    assert f"wrote {out} ({checkpoint.digest})" in trained
+
+    assert run(["evaluate", str(out), "--data", str(folder), "--device", "cpu", "--json"]) == 0
+    measured = json.loads(capsys.readouterr().out)
+    assert list(measured) == ["n", "accuracy", "per_class", "confusion_matrix", "expected_calibration_error"]
+    assert measured["n"] == checkpoint.record.metrics.n == 4
+    assert measured["accuracy"] == dict(checkpoint.record.metrics.accuracy)
+
+    with TestClient(create_app(Settings(checkpoint=out, device="cpu"))) as client:
+        body = client.post("/predict", files={"file": encode(solid("white"))}).json()
+    assert {item["label"] for item in body["predictions"]} == {"dark", "light"}
+
+
+def test_service_and_evaluation_agree_on_the_same_files(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each file posted to the service gets the label that `evaluate` counted, whatever size and format."""
+    out = tmp_path / "m.safetensors"
+    assert _train(folder, out, "tutorial", "--epochs", "1") == 0
+    elsewhere = folder.rename(tmp_path / "test_files")
+    (elsewhere / "dark" / "extra.png").write_bytes(encode(solid("black", 70)))  # another fingerprint: all count
+    capsys.readouterr()
+    assert run(["evaluate", str(out), "--data", str(elsewhere), "--device", "cpu", "--json"]) == 0
+    measured = json.loads(capsys.readouterr().out)
+    confusion = np.zeros((2, 2), int)
+    with TestClient(create_app(Settings(checkpoint=out, device="cpu"))) as client:
+        for row, label in enumerate(("dark", "light")):
+            for path in sorted((elsewhere / label).iterdir()):
+                answer = client.post("/predict", files={"file": path.read_bytes()}).json()
+                confusion[row, answer["predictions"][0]["class_index"]] += 1
+    assert confusion.tolist() == measured["confusion_matrix"]
+    assert measured["n"] == 25
+
+
+def test_evaluate_prints_a_line_for_each_class(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As the beginner's tutorial does: Accuracy of LABEL : NN %."""
+    out = tmp_path / "m.safetensors"
+    assert _train(folder, out, "tutorial", "--epochs", "1") == 0
+    capsys.readouterr()
+    assert run(["evaluate", str(out), "--data", str(folder)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "pictures, the part held out in training: 4 pictures"
+    assert lines[1].endswith("(single view)")
+    assert lines[2].endswith("(six views)")
+    assert [line.split(":")[0].split() for line in lines[4:]] == [
+        ["Accuracy", "of", "dark"],
+        ["Accuracy", "of", "light"],
+    ]
+
+
+def test_grids_are_drawn(folder: Path, tmp_path: Path) -> None:
+    """`samples` and `evaluate --grid` write pictures that can be opened."""
+    out = tmp_path / "m.safetensors"
+    assert _train(folder, out, "tutorial", "--epochs", "1") == 0
+    grid, answers = tmp_path / "new" / "grid.png", tmp_path / "new" / "answers.png"
+    assert run(["samples", "--data", str(folder), "--out", str(grid)]) == 0
+    assert run(["evaluate", str(out), "--data", str(folder), "--grid", str(answers)]) == 0
+    for path in (grid, answers):
+        with Image.open(path) as picture:
+            assert picture.width > 1_000
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "sentence"),
+    [
+        (["train", "--recipe", "fast", "--data", "nowhere", "--out", "x.safetensors"], 1, "neither 'cifar10'"),
+        (["train", "--recipe", "fast", "--data", "nowhere", "--out", "x.pt"], 1, "must end in .safetensors"),
+        (["train", "--recipe", "faster", "--data", "nowhere", "--out", "x.safetensors"], 2, "faster"),
+        (["train", "--recipe", "fast", "--data", "nowhere"], 2, "--out"),
+        (["train", "--recipe", "fast", "--data", "x", "--out", "x.safetensors", "--epochs", "0"], 2, "epochs"),
+        (["evaluate", "nothing.safetensors", "--data", "nowhere"], 1, "cannot be read"),
+        (["evaluate", "--bogus"], 2, "bogus"),
+        (["nonsense"], 2, "nonsense"),
+    ],
+)
+def test_what_cannot_be_done_is_said(
+    arguments: list[str],
+    code: int,
+    sentence: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A refused input ends with 1, a wrong command line with 2, each with a sentence on stderr."""
+    monkeypatch.chdir(tmp_path)
+    assert run(arguments) == code
+    captured = capsys.readouterr()
+    assert sentence in captured.err
+    assert "Traceback" not in captured.err
+    assert captured.out == ""
+
+
+def test_a_broken_folder_is_refused_before_training(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A single class, and a class of junk: a sentence each, and no file is written."""
+    (tmp_path / "only").mkdir()
+    (tmp_path / "only" / "a.png").write_bytes(encode(solid("red")))
+    assert _train(tmp_path, tmp_path / "m.safetensors") == 1
+    assert "has 1 class folders (only); at least 2 are needed" in capsys.readouterr().err
+    (tmp_path / "junk").mkdir()
+    (tmp_path / "junk" / "a.txt").write_text("no picture")
+    assert _train(tmp_path, tmp_path / "m.safetensors") == 1
+    error = capsys.readouterr().err
+    assert "a.txt: The upload is no picture format" in error
+    assert "The class 'junk' has no readable picture" in error
+    assert not (tmp_path / "m.safetensors").exists()
+
+
+def test_an_earlier_checkpoint_survives_a_failed_training(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Ctrl-C ends with 130 and a sentence, and the file that was there is untouched."""
+    import training.cli
+
+    out = tmp_path / "m.safetensors"
+    out.write_bytes(b"yesterday's")
+
+    def interrupt(*_args: object, **_options: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(training.cli, "train_network", interrupt)
+    assert _train(folder, out) == 130
+    assert "Stopped by Ctrl-C; nothing was written." in capsys.readouterr().err
+    assert out.read_bytes() == b"yesterday's"
+
+
+def test_the_command_line_offers_every_recipe() -> None:
+    """The choices of --recipe are the keys of the table."""
+    assert [name.value for name in RecipeName] == list(RECIPES)

@@ -1,0 +1,39 @@
+"""One JSON object a line, whatever is logged."""
+
+import json
+import logging
+import sys
+
+from app.logs import JsonFormatter
+
+
+def _line(message: str, **record: object) -> dict[str, object]:
+    made = logging.makeLogRecord({"msg": message, "levelname": "INFO", "created": 0.0, **record})
+    text = JsonFormatter().format(made)
+    assert "\n" not in text
+    fields: dict[str, object] = json.loads(text)
+    return fields
+
+
+def test_a_line_has_time_level_message_and_fields() -> None:
+    """Fields stand beside the message, not inside it."""
+    assert _line("request", fields={"status": 200}) == {
+        "time": "1970-01-01T00:00:00.000+00:00",
+        "level": "info",
+        "message": "request",
+        "status": 200,
+    }
+
+
+def test_nobody_can_forge_a_second_line() -> None:
+    """A line break in a value is escaped."""
+    assert _line("request", fields={"path": '/a\n{"level": "error"}'})["path"] == '/a\n{"level": "error"}'
+
+
+def test_a_traceback_stays_in_its_line() -> None:
+    """What went wrong is in the log, as a field."""
+    try:
+        raise ValueError("inside")
+    except ValueError:
+        line = _line("request", exc_info=sys.exc_info())
+    assert "ValueError: inside" in str(line["traceback"])

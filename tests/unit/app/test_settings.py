@@ -1,0 +1,78 @@
+"""Where a setting comes from, and what is said about a wrong one."""
+
+from pathlib import Path
+
+import pytest
+
+from app.settings import Settings, SettingsError, read_settings
+
+
+def test_every_setting_has_a_default_that_works() -> None:
+    """Nothing needs to be set."""
+    settings = read_settings([])
+    assert (settings.host, settings.port) == ("127.0.0.1", 8000)
+    assert settings.checkpoint.name == "cifar10.safetensors"
+
+
+def test_an_option_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Command line, then GLIMPSE_*, then default."""
+    monkeypatch.setenv("GLIMPSE_PORT", "9000")
+    monkeypatch.setenv("GLIMPSE_MAX_PIXELS", "1000")
+    settings = read_settings(["--port", "9100"])
+    assert (settings.port, settings.max_pixels, settings.host) == (9100, 1000, "127.0.0.1")
+
+
+@pytest.mark.parametrize("name", list(Settings.model_fields))
+def test_every_setting_is_an_option(name: str) -> None:
+    """--help names each, with its meaning."""
+    field = Settings.model_fields[name]
+    assert field.description
+    value = str(field.default)
+    assert str(getattr(read_settings([f"--{name.replace('_', '-')}", value]), name)) == value
+
+
+@pytest.mark.parametrize(
+    ("variable", "hint"),
+    [
+        ("GLIMPSE_CHEKPOINT", "did you mean GLIMPSE_CHECKPOINT?"),
+        ("GLIMPSE_MAXPIXELS", "did you mean GLIMPSE_MAX_PIXELS?"),
+        ("glimpse_prot", "did you mean GLIMPSE_PORT?"),
+        ("GLIMPSE_ZZZZZZ", "known are GLIMPSE_HOST, GLIMPSE_PORT"),
+    ],
+)
+def test_a_mistyped_variable_is_refused(monkeypatch: pytest.MonkeyPatch, variable: str, hint: str) -> None:
+    """It is named, with the setting that was probably meant."""
+    monkeypatch.setenv(variable, "1")
+    with pytest.raises(SettingsError) as caught:
+        read_settings([])
+    assert variable in str(caught.value)
+    assert hint in str(caught.value)
+
+
+def test_other_variables_are_none_of_our_business(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only GLIMPSE_* is looked at."""
+    for name in ("GLIMPS", "MY_GLIMPSE_PORT"):
+        monkeypatch.setenv(name, "x")
+    assert read_settings([]) == Settings()
+
+
+def test_a_wrong_value_names_where_it_came_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An option is called by its option, a variable by its variable; each fault has a line."""
+    monkeypatch.setenv("GLIMPSE_MAX_PIXELS", "0")
+    with pytest.raises(SettingsError) as caught:
+        read_settings(["--port", "http"])
+    lines = sorted(str(caught.value).splitlines())
+    assert lines[0].startswith("--port is 'http': Input should be a valid integer")
+    assert lines[1].startswith("GLIMPSE_MAX_PIXELS is '0': Input should be greater than or equal to 1")
+
+
+def test_an_unknown_option_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
+    """Argparse ends with 2; abbreviations are not guessed."""
+    with pytest.raises(SystemExit, match="2"):
+        read_settings(["--por", "1"])
+    assert "unrecognized arguments: --por 1" in capsys.readouterr().err
+
+
+def test_the_default_checkpoint_lies_beside_the_models() -> None:
+    """It is found from any working folder."""
+    assert read_settings([]).checkpoint.parent == Path(__file__).parents[3] / "models" / "checkpoints"

@@ -1,0 +1,228 @@
+"""The JSON text about a model, written and read back."""
+
+import dataclasses
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from models.errors import FormatVersionError, RecordError
+from models.networks import Architecture
+from models.record import FORMAT_VERSION, Calibration, Record, from_text, to_text
+
+DIGEST = "0123456789abcdef" * 4
+GOLDEN_LABELS = ("one", "two")
+FIELDS = (
+    "name",
+    "architecture",
+    "labels",
+    "input",
+    "calibration",
+    "metrics",
+    "training",
+    "created_at",
+    "golden",
+    "tensors_sha256",
+)
+
+
+def _text(record: Record) -> str:
+    return to_text(record, tensors_sha256=DIGEST, golden_labels=GOLDEN_LABELS)
+
+
+def _changed(record: Record, change: Callable[[dict[str, Any]], object]) -> str:
+    fields = json.loads(_text(record))
+    change(fields)
+    return json.dumps(fields)
+
+
+def test_what_was_written_is_read_back(record: Record) -> None:
+    """Record, digest and golden labels come back equal."""
+    assert from_text(_text(record)) == (record, DIGEST, GOLDEN_LABELS)
+
+
+def test_a_full_record_is_read_back(record: Record) -> None:
+    """Values other than the defaults, None and letters beyond ASCII survive too."""
+    full = dataclasses.replace(
+        record,
+        name="größe 猫 🙂",
+        architecture=Architecture("fast", {"widths": [8, 16, 24]}),
+        calibration=Calibration(temperature=1.75, abstain_threshold=0.4),
+        input=dataclasses.replace(record.input, height=24, interpolation="lanczos", mean=(0.1, 0.2, 0.3)),
+        metrics=dataclasses.replace(record.metrics, per_class={"red": 0.1 + 0.2, "green": None, "blue": 0.0}),
+    )
+    assert from_text(_text(full))[0] == full
+
+
+def test_the_text_is_ascii_and_always_the_same(record: Record) -> None:
+    """Equal records give equal bytes, readable with any encoding."""
+    odd = dataclasses.replace(record, name="größe")
+    assert _text(odd) == _text(dataclasses.replace(odd))
+    assert _text(odd).isascii()
+
+
+def test_the_text_starts_with_its_version(record: Record) -> None:
+    """Whoever opens the file sees the format version first, and then every field of the design."""
+    fields = json.loads(_text(record))
+    assert next(iter(fields.items())) == ("format_version", FORMAT_VERSION) == ("format_version", 1)
+    assert set(fields) == {"format_version", *FIELDS}
+
+
+def test_a_number_that_json_does_not_know_is_not_written(record: Record) -> None:
+    """NaN among the metrics stops the writing: other programs could not read the text."""
+    metrics = dataclasses.replace(record.metrics, expected_calibration_error=float("nan"))
+    with pytest.raises(RecordError, match=r"holds a number that is NaN or infinite.*Measure again"):
+        _text(dataclasses.replace(record, metrics=metrics))
+
+
+@pytest.mark.parametrize("version", [0, 2, "1", None, [1]])
+def test_another_format_version_is_refused(record: Record, version: object) -> None:
+    """Any version but ours is refused, and both are named."""
+    text = _changed(record, lambda fields: fields.update(format_version=version))
+    with pytest.raises(FormatVersionError, match=r"has format version .*; this Glimpse reads version 1"):
+        from_text(text)
+
+
+def test_the_version_is_looked_at_before_anything_else(record: Record) -> None:
+    """A later version may lack fields of this one; it is still called by its real fault."""
+    with pytest.raises(FormatVersionError, match="has format version 7"):
+        from_text('{"format_version": 7}')
+
+
+@pytest.mark.parametrize("text", ["[]", "null", "3", '"text"', "{}"])
+def test_json_that_is_no_record_has_no_version(text: str) -> None:
+    """A list, a number or an empty object is refused for having no version."""
+    with pytest.raises(FormatVersionError, match="has format version None"):
+        from_text(text)
+
+
+@pytest.mark.parametrize("field", FIELDS)
+def test_a_missing_field_is_named(record: Record, field: str) -> None:
+    """Each field is needed, and the message says which one is not there."""
+    text = _changed(record, lambda fields: fields.pop(field))
+    with pytest.raises(RecordError, match=f"has no field '{field}'"):
+        from_text(text)
+
+
+@pytest.mark.parametrize(
+    ("section", "field"),
+    [("input", "mean"), ("input", "std"), ("metrics", "confusion_matrix"), ("golden", "labels")],
+)
+def test_a_missing_field_of_a_section_is_named(record: Record, section: str, field: str) -> None:
+    """Lists are turned into tuples one by one, and a missing one is named."""
+    text = _changed(record, lambda fields: fields[section].pop(field))
+    with pytest.raises(RecordError, match=f"has no field '{field}'"):
+        from_text(text)
+
+
+@pytest.mark.parametrize(
+    ("section", "field"),
+    [("architecture", "name"), ("metrics", "n"), ("metrics", "accuracy"), ("training", "seed")],
+)
+def test_a_section_without_a_value_it_needs_is_refused(record: Record, section: str, field: str) -> None:
+    """A section that cannot be made names the value that it lacks."""
+    text = _changed(record, lambda fields: fields[section].pop(field))
+    with pytest.raises(RecordError, match=f"makes no sense: .*'{field}'"):
+        from_text(text)
+
+
+@pytest.mark.parametrize("section", ["architecture", "input", "calibration", "metrics", "training"])
+def test_an_unknown_value_in_a_section_is_refused(record: Record, section: str) -> None:
+    """A value that this version does not know is not dropped silently."""
+    text = _changed(record, lambda fields: fields[section].update(surprise=1))
+    with pytest.raises(RecordError, match=r"makes no sense: .*'surprise'"):
+        from_text(text)
+
+
+@pytest.mark.parametrize("section", ["input", "calibration", "metrics", "training", "golden"])
+@pytest.mark.parametrize("value", [None, 3, "text", [1, 2]])
+def test_a_section_of_another_kind_is_refused(record: Record, section: str, value: object) -> None:
+    """A section that is no JSON object is a record error, whatever it is instead."""
+    text = _changed(record, lambda fields: fields.update({section: value}))
+    with pytest.raises(RecordError, match="makes no sense"):
+        from_text(text)
+
+
+@pytest.mark.parametrize(
+    ("labels", "sentence"),
+    [
+        ([], "at least one, each a text, is needed"),
+        (["red", ""], "at least one, each a text, is needed"),
+        (["red", 3], "at least one, each a text, is needed"),
+        ([None], "at least one, each a text, is needed"),
+        (["red", "green", "red"], "a label stands twice"),
+        (None, "makes no sense"),
+    ],
+)
+def test_labels_that_name_nothing_are_refused(record: Record, labels: object, sentence: str) -> None:
+    """Labels are one or more different texts."""
+    text = _changed(record, lambda fields: fields.update(labels=labels))
+    with pytest.raises(RecordError, match=sentence):
+        from_text(text)
+
+
+@pytest.mark.parametrize(
+    ("section", "field", "value", "sentence"),
+    [
+        ("calibration", "temperature", 0, "temperature is 0; it must be finite and above 0"),
+        ("calibration", "temperature", -1.5, "temperature is -1.5; it must be finite and above 0"),
+        ("calibration", "temperature", float("nan"), "temperature is nan; it must be finite and above 0"),
+        ("calibration", "temperature", "1", "not supported"),
+        ("calibration", "temperature", None, "not supported"),
+        ("calibration", "abstain_threshold", 1.5, "threshold is 1.5; it must be within 0…1"),
+        ("calibration", "abstain_threshold", -0.1, "threshold is -0.1; it must be within 0…1"),
+        ("input", "resize", "squeeze", "resize rule is 'squeeze'"),
+        ("input", "interpolation", "nearest", "interpolation is 'nearest'"),
+        ("input", "height", 0, "both must be at least 1"),
+        ("input", "width", "32", "not supported"),
+        ("input", "std", [0.2, 0, 0.2], "each must be above 0"),
+        ("input", "mean", [0.5], "three finite numbers"),
+        ("input", "mean", None, "not iterable"),
+        ("metrics", "confusion_matrix", 3, "not iterable"),
+    ],
+)
+def test_a_value_that_makes_no_sense_is_refused(
+    record: Record, section: str, field: str, value: object, sentence: str
+) -> None:
+    """The text may be intact and still ask for something impossible."""
+    text = _changed(record, lambda fields: fields[section].update({field: value}))
+    with pytest.raises(RecordError, match=f"makes no sense: .*{sentence}"):
+        from_text(text)
+
+
+@pytest.mark.parametrize("text", ["", "{", "not json", '{"format_version": 1,}', "{'format_version': 1}", "\x00"])
+def test_a_text_that_is_not_json_is_refused(text: str) -> None:
+    """The message says that it is not JSON, and where."""
+    with pytest.raises(RecordError, match=r"is not JSON .*line 1 column"):
+        from_text(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("[" * 100_000, id="nested"),
+        pytest.param(
+            '{"format_version": ' + "1" * 5000 + "}",
+            id="digits",
+        ),
+    ],
+)
+def test_json_that_python_refuses_to_read_is_refused(text: str) -> None:
+    """Nesting and numbers beyond Python's limits are the file's fault, not a crash."""
+    with pytest.raises(RecordError, match="is not JSON"):
+        from_text(text)
+
+
+def test_labels_that_are_one_text_are_refused(record: Record) -> None:
+    """The labels "abc" are not the three labels a, b and c."""
+    text = _changed(record, lambda fields: fields.update(labels="abc"))
+    with pytest.raises(RecordError, match="labels"):
+        from_text(text)
+
+
+@pytest.mark.parametrize("fields", [{"temperature": 0.0}, {"temperature": -1.0}, {"temperature": float("inf")}])
+def test_a_temperature_that_turns_the_ranking_around_is_refused(fields: dict[str, float]) -> None:
+    """A calibration is checked when it is made, not only when it is read."""
+    with pytest.raises(ValueError, match="must be finite and above 0"):
+        Calibration(**fields)

@@ -1,0 +1,102 @@
+"""Flip, shift, resize and views, against the plain way of doing them."""
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given
+from hypothesis import strategies as st
+
+from training.augment import batches, crop, draw_order, resize, six_views
+
+
+def _images(n: int = 6, height: int = 9, width: int = 7) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(1)
+    return torch.randint(0, 256, (n, height, width, 3), dtype=torch.uint8, generator=generator)
+
+
+def _padded(image: torch.Tensor, by: int) -> np.ndarray:
+    return np.pad(image.numpy(), ((by, by), (by, by), (0, 0)), mode="reflect")
+
+
+@given(seed=st.integers(0, 2**40), epoch=st.integers(0, 50), shift=st.integers(0, 4))
+def test_crop_is_a_window_of_the_reflect_padded_picture(seed: int, epoch: int, shift: int) -> None:
+    """Each picture of a batch is the window of its padded copy at its shift, mirrored if it should be."""
+    images = _images()
+    order = draw_order(len(images), shift=shift, seed=seed, epoch=epoch)
+    index = order.permutation[:4]
+    cropped = crop(images, order, index)
+    for picture, i in zip(cropped, index.tolist(), strict=True):
+        top, left = shift + int(order.down[i]), shift + int(order.right[i])
+        window = _padded(images[i], shift)[top : top + 9, left : left + 7]
+        # mirroring the window reads its columns from the right, at the same shift
+        expected = window[:, ::-1] if order.mirrored[i] else window
+        assert np.array_equal(picture.numpy(), expected)
+
+
+def test_shifts_reach_both_ends_and_nothing_beyond() -> None:
+    """Over many pictures every shift from −2 to 2 occurs, about equally often."""
+    order = draw_order(5_000, shift=2, seed=0, epoch=0)
+    for axis in (order.down, order.right):
+        counts = torch.bincount(axis + 2, minlength=5)
+        assert len(counts) == 5
+        assert counts.min() > 850
+
+
+def test_flips_alternate_between_epochs() -> None:
+    """Each picture shows one side in even epochs and the other in odd ones; the coin is fair."""
+    sides = [draw_order(2_000, shift=2, seed=3, epoch=epoch).mirrored for epoch in range(4)]
+    assert torch.equal(sides[0], ~sides[1])
+    assert torch.equal(sides[0], sides[2])
+    assert torch.equal(sides[1], sides[3])
+    assert 900 < int(sides[0].sum()) < 1_100
+
+
+def test_an_epoch_can_be_drawn_again() -> None:
+    """Seed and epoch alone decide the order; another seed or epoch gives another one."""
+    first = draw_order(100, shift=2, seed=5, epoch=7)
+    again = draw_order(100, shift=2, seed=5, epoch=7)
+    assert torch.equal(first.permutation, again.permutation)
+    assert torch.equal(first.down, again.down)
+    for seed, epoch in ((6, 7), (5, 8)):
+        assert not torch.equal(first.permutation, draw_order(100, shift=2, seed=seed, epoch=epoch).permutation)
+
+
+def test_batches_have_one_size_and_no_picture_twice() -> None:
+    """An epoch is cut into whole batches; what remains is left out."""
+    order = draw_order(103, shift=0, seed=0, epoch=0)
+    cut = list(batches(order, 20))
+    assert [len(batch) for batch in cut] == [20] * 5
+    assert len(set(torch.cat(cut).tolist())) == 100
+
+
+@pytest.mark.parametrize("side", [0.75, 0.875])
+def test_resize_shrinks_the_whole_picture(side: float) -> None:
+    """A resized batch is PyTorch's bilinear resize of every picture, in 0…255."""
+    images = _images(2, 32, 32)
+    small = resize(images, side)
+    expected = F.interpolate(images.permute(0, 3, 1, 2).float(), size=[round(32 * side)] * 2, mode="bilinear")
+    assert torch.equal(small, expected.permute(0, 2, 3, 1))
+
+
+def test_resize_to_full_size_changes_nothing() -> None:
+    """At 1.0 the very same tensor comes back."""
+    images = _images()
+    assert resize(images, 1.0) is images
+
+
+def test_six_views_are_three_crops_and_their_mirrors() -> None:
+    """The picture, its crop up-left and its crop down-right over a reflected border, each with its mirror."""
+    images = _images(1)
+    views = six_views(images)
+    padded = _padded(images[0], 1)
+    windows = [images[0].numpy(), padded[0:9, 0:7], padded[2:11, 2:9]]
+    expected = [side for window in windows for side in (window, window[:, ::-1])]
+    assert len(views) == 6
+    for (_, view), wanted in zip(views, expected, strict=True):
+        assert np.array_equal(view[0].numpy(), wanted)
+
+
+def test_weights_of_the_six_views_are_those_of_the_recipe() -> None:
+    """The picture and its mirror count a quarter each, the four others an eighth."""
+    assert [weight for weight, _ in six_views(_images(1))] == [0.25, 0.25, 0.125, 0.125, 0.125, 0.125]

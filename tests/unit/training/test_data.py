@@ -1,0 +1,198 @@
+"""What `--data` may name, and what is refused."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from models.record import Record
+from tests.drawing import encode, gradient, solid
+from training.data import CIFAR10_LABELS, Split, fingerprint, read_dataset, read_test
+from training.errors import DataError
+
+
+def _ignore(_sentence: str) -> None:
+    pass
+
+
+def _arrays(n: int = 6, side: int = 8) -> dict[str, np.ndarray]:
+    random = np.random.default_rng(0)
+    images = random.integers(0, 256, (2 * n, side, side, 3), dtype=np.uint8)
+    targets = np.arange(2 * n, dtype=np.uint8) % 3
+    return {"x_train": images[:n], "y_train": targets[:n], "x_test": images[n:], "y_test": targets[n:]}
+
+
+def _read(path: Path) -> object:
+    return read_dataset(str(path), seed=0, cache=path.parent, report=_ignore)
+
+
+def test_an_archive_is_read_as_it_is(tmp_path: Path) -> None:
+    """Pictures, classes and the optional names come out as they went in."""
+    arrays = _arrays()
+    np.savez(tmp_path / "pets.npz", **arrays, labels=np.array(["cat", "dog", "owl"]))
+    dataset = read_dataset(str(tmp_path / "pets.npz"), seed=0, cache=tmp_path, report=_ignore)
+    assert dataset.name == "pets"
+    assert dataset.labels == ("cat", "dog", "owl")
+    assert np.array_equal(dataset.train.images.numpy(), arrays["x_train"])
+    assert dataset.test.targets.tolist() == arrays["y_test"].tolist()
+
+
+def test_an_archive_without_names_counts_its_classes(tmp_path: Path) -> None:
+    """Labels are then the numbers as text."""
+    np.savez(tmp_path / "a.npz", **_arrays())
+    assert read_dataset(str(tmp_path / "a.npz"), seed=0, cache=tmp_path, report=_ignore).labels == ("0", "1", "2")
+
+
+def test_column_labels_are_accepted(tmp_path: Path) -> None:
+    """Keras keeps labels as (n, 1); that is read as (n,)."""
+    arrays = _arrays()
+    arrays["y_train"] = arrays["y_train"][:, None]
+    np.savez(tmp_path / "a.npz", **arrays)
+    dataset = read_dataset(str(tmp_path / "a.npz"), seed=0, cache=tmp_path, report=_ignore)
+    assert dataset.train.targets.shape == (6,)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"x_train": None}, "lacks x_train"),
+        ({"x_train": np.zeros((6, 8, 8, 3), np.float32)}, "x_train is float32"),
+        ({"x_train": np.zeros((6, 3, 8, 8), np.uint8)}, r"uint8 \(n, height, width, 3\) is needed"),
+        ({"x_test": np.zeros((6, 9, 9, 3), np.uint8)}, "differ in size"),
+        ({"y_train": np.zeros(5, np.uint8)}, "6 pictures in x_train, 5 labels"),
+        ({"y_train": np.zeros(6, np.float32)}, "integers"),
+        ({"y_train": np.full(6, -1)}, "counted from 0"),
+        ({"y_test": np.zeros(0, np.int64)}, "y_test is empty"),
+        ({"y_train": np.zeros(6, np.uint8), "y_test": np.zeros(6, np.uint8)}, "at least two"),
+        ({"labels": np.array(["a", "b"])}, "classes 0 to 2"),
+        ({"labels": np.array(["a", "a", "b"])}, "one each"),
+        ({"labels": np.array([{"a": 1}], dtype=object)}, "without pickles"),
+    ],
+)
+def test_a_wrong_archive_is_refused(tmp_path: Path, change: dict[str, np.ndarray | None], sentence: str) -> None:
+    """Each fault of an archive has its own sentence."""
+    arrays = {name: array for name, array in {**_arrays(), **change}.items() if array is not None}
+    np.savez(tmp_path / "bad.npz", **arrays)
+    with pytest.raises(DataError, match=sentence):
+        _read(tmp_path / "bad.npz")
+
+
+def test_a_file_that_is_no_archive_is_refused(tmp_path: Path) -> None:
+    """A text that is named .npz is told from an archive."""
+    (tmp_path / "text.npz").write_text("hello")
+    with pytest.raises(DataError, match="cannot be read"):
+        _read(tmp_path / "text.npz")
+
+
+def test_a_path_that_is_nothing_is_refused(tmp_path: Path) -> None:
+    """A mistyped path gets the list of what may stand there."""
+    with pytest.raises(DataError, match="neither 'cifar10', nor an existing"):
+        _read(tmp_path / "nothing")
+
+
+def test_the_official_download_has_the_tutorials_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`cifar10` goes through torchvision and speaks of planes and cars."""
+    from torchvision import datasets
+
+    class TwoPictures:
+        def __init__(self, root: str, *, train: bool, download: bool) -> None:
+            assert (root, download) == (str(tmp_path), True)
+            self.data = np.full((2, 32, 32, 3), 7 if train else 9, np.uint8)
+            self.targets = [0, 9]
+
+    monkeypatch.setattr(datasets, "CIFAR10", TwoPictures)
+    dataset = read_dataset("cifar10", seed=0, cache=tmp_path, report=_ignore)
+    assert dataset.labels == CIFAR10_LABELS
+    assert dataset.train.images.unique().tolist() == [7]
+    assert dataset.test.images.unique().tolist() == [9]
+
+
+def test_a_failed_download_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a network the reader is told what else to do."""
+    from torchvision import datasets
+
+    def refuse(*_args: object, **_options: object) -> None:
+        raise OSError("no route to host")
+
+    monkeypatch.setattr(datasets, "CIFAR10", refuse)
+    with pytest.raises(DataError, match=r"could not be downloaded.*no route to host.*use --data FILE\.npz"):
+        read_dataset("cifar10", seed=0, cache=tmp_path, report=_ignore)
+
+
+def test_the_fingerprint_follows_pictures_classes_and_names() -> None:
+    """It is stable, and any change of the training data changes it."""
+    split = Split(torch.zeros((2, 4, 4, 3), dtype=torch.uint8), torch.tensor([0, 1]))
+    other_pixel = split.images.clone()
+    other_pixel[1, 3, 3, 2] = 1
+    prints = [
+        fingerprint(("a", "b"), split),
+        fingerprint(("b", "a"), split),
+        fingerprint(("a", "b"), Split(other_pixel, split.targets)),
+        fingerprint(("a", "b"), Split(split.images, torch.tensor([1, 0]))),
+    ]
+    assert len(set(prints)) == 4
+    assert fingerprint(("a", "b"), split) == prints[0]
+
+
+def test_classes_are_numbered_as_the_checkpoint_does(tmp_path: Path, record: Record) -> None:
+    """Data with the same names in another order is measured by name, not by number."""
+    arrays = _arrays(side=32)
+    np.savez(tmp_path / "a.npz", **arrays, labels=np.array(["blue", "red", "green"]))
+    _, split = read_test(str(tmp_path / "a.npz"), record, cache=tmp_path, report=_ignore)
+    there = {"blue": 2, "red": 0, "green": 1}
+    names = ["blue", "red", "green"]
+    assert split.targets.tolist() == [there[names[target]] for target in arrays["y_test"]]
+
+
+def test_an_unknown_class_is_refused(tmp_path: Path, record: Record) -> None:
+    """A checkpoint is not measured on what it cannot know."""
+    np.savez(tmp_path / "a.npz", **_arrays(), labels=np.array(["red", "green", "mauve"]))
+    with pytest.raises(DataError, match="does not know mauve; its labels are red, green, blue"):
+        read_test(str(tmp_path / "a.npz"), record, cache=tmp_path, report=_ignore)
+
+
+def test_images_of_another_size_are_brought_to_the_networks(tmp_path: Path, record: Record) -> None:
+    """An archive of 8 × 8 pictures is resized for a 32 × 32 network, as the service would."""
+    np.savez(tmp_path / "a.npz", **_arrays(side=8), labels=np.array(["red", "green", "blue"]))
+    _, split = read_test(str(tmp_path / "a.npz"), record, cache=tmp_path, report=_ignore)
+    assert split.images.shape == (6, 32, 32, 3)
+
+
+def _folder(root: Path, per_class: int) -> Path:
+    for label in ("red", "green", "blue"):
+        for number in range(per_class):
+            path = root / label / f"{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            picture = solid(label, side=40)
+            picture.putpixel((20, 20), (number, number, number))
+            path.write_bytes(encode(picture))
+    return root
+
+
+def test_a_folder_that_was_trained_on_is_measured_on_its_held_out_part(tmp_path: Path, record: Record) -> None:
+    """The seed in the checkpoint finds the pictures that the training did not see; others count whole."""
+    import dataclasses
+
+    root = _folder(tmp_path / "pets", 10)
+    dataset = read_dataset(str(root), seed=4, cache=tmp_path, report=_ignore)
+    training = dataclasses.replace(
+        record.training, seed=4, data_fingerprint=fingerprint(dataset.labels, dataset.train)
+    )
+    trained_on_it = dataclasses.replace(record, labels=dataset.labels, training=training)
+    name, split = read_test(str(root), trained_on_it, cache=tmp_path, report=_ignore)
+    assert "held out" in name
+    assert torch.equal(split.images, dataset.test.images)
+    name, whole = read_test(str(root), record, cache=tmp_path, report=_ignore)
+    assert name == "pets whole"
+    assert len(whole) == 30
+
+
+def test_a_folder_with_a_test_part_is_measured_on_it(tmp_path: Path, record: Record) -> None:
+    """Only test/ is read, even if it lacks a class or holds one picture of it."""
+    path = tmp_path / "pets" / "test" / "blue" / "a.png"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(encode(gradient()))
+    name, split = read_test(str(tmp_path / "pets"), record, cache=tmp_path, report=_ignore)
+    assert name == "pets test"
+    assert split.targets.tolist() == [2]

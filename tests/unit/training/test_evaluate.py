@@ -1,0 +1,50 @@
+"""Measuring, against counting by hand."""
+
+import io
+
+import pytest
+import torch
+from rich.console import Console
+
+from models.networks import Architecture, build
+from models.preprocessing import InputSpec
+from training.augment import six_views
+from training.data import Split
+from training.evaluate import Answers, answer, measure
+
+LABELS = ("a", "b", "c")
+
+
+def _split(targets: list[int]) -> Split:
+    return Split(torch.zeros((len(targets), 32, 32, 3), dtype=torch.uint8), torch.tensor(targets))
+
+
+def test_accuracy_per_class_and_confusion_are_counts() -> None:
+    """Four pictures, one mistake: rows are truth, columns answers; a class without pictures is None."""
+    single = torch.tensor([[0.7, 0.2, 0.1], [0.1, 0.8, 0.1], [0.6, 0.3, 0.1], [0.2, 0.7, 0.1]])
+    six = torch.tensor([[0.7, 0.2, 0.1], [0.1, 0.8, 0.1], [0.2, 0.7, 0.1], [0.2, 0.7, 0.1]])
+    metrics = measure(Answers(single, six), _split([0, 1, 1, 1]), labels=LABELS, name="made up")
+    assert metrics.n == 4
+    assert metrics.accuracy == {"single_view": 0.75, "six_views": 1.0}
+    assert metrics.per_class == {"a": 1.0, "b": pytest.approx(2 / 3), "c": None}
+    assert metrics.confusion_matrix == ((1, 0, 0), (1, 2, 0), (0, 0, 0))
+
+
+def test_calibration_error_is_the_gap_between_score_and_accuracy() -> None:
+    """Ten answers at 0.9, seven right: the gap is 0.2."""
+    single = torch.tensor([[0.9, 0.05, 0.05]] * 10)
+    metrics = measure(Answers(single, single), _split([0] * 7 + [1] * 3), labels=LABELS, name="made up")
+    assert metrics.expected_calibration_error == pytest.approx(0.2, abs=1e-6)
+
+
+def test_six_views_average_logits_with_their_weights() -> None:
+    """Single view is the network's own softmax; six views are softmax of the weighted mean of logits."""
+    torch.manual_seed(0)
+    network = build(Architecture("fast"), classes=3, spec=InputSpec()).eval()
+    images = torch.randint(0, 256, (5, 32, 32, 3), dtype=torch.uint8)
+    answers = answer(network, images, console=Console(file=io.StringIO()))
+    with torch.inference_mode():
+        assert torch.allclose(answers.single_view, network(images).softmax(1), atol=1e-6)
+        mean = sum(weight * network(view) for weight, view in six_views(images))
+        assert isinstance(mean, torch.Tensor)
+        assert torch.allclose(answers.six_views, mean.softmax(1), atol=1e-6)

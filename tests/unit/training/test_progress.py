@@ -1,0 +1,40 @@
+"""What a run says while it runs."""
+
+import io
+
+from rich.console import Console
+
+from training.progress import RunProgress
+
+
+def _run(*, terminal: bool) -> str:
+    out = io.StringIO()
+    console = Console(file=out, force_terminal=terminal, width=120)
+    seconds = iter(range(0, 1000, 10))
+    with RunProgress(console, steps=6, epochs=2, clock=lambda: float(next(seconds))) as progress:
+        for step in range(6):
+            progress.step(epoch=step // 3, pictures=50, loss=2.0 - step / 10)
+        progress.say("[1,  2000] loss: 2.2")
+    return out.getvalue()
+
+
+def test_without_a_terminal_there_are_plain_lines() -> None:
+    """After the first step and every 15 s: epoch, step, loss, pictures per second, time left; no control codes."""
+    text = _run(terminal=False)
+    assert "\x1b" not in text
+    assert text.rstrip().splitlines() == [
+        "epoch 1/2 · step 1/6 · loss 2.000 · 5 pictures/s · 50 s left",
+        "epoch 1/2 · step 3/6 · loss 1.800 · 5 pictures/s · 30 s left",
+        "epoch 2/2 · step 5/6 · loss 1.600 · 5 pictures/s · 10 s left",
+        "[1,  2000] loss: 2.2",
+    ]
+
+
+def test_a_terminal_gets_a_bar_and_lines_above_it() -> None:
+    """The bar is drawn with control codes, shows loss and rate, and plain progress lines are not printed."""
+    text = _run(terminal=True)
+    assert "\x1b" in text
+    assert "loss 1.500" in text
+    assert "pictures/s" in text
+    assert "[1,  2000] loss: 2.2" in text
+    assert "s left\n" not in text
