@@ -12,7 +12,7 @@ class JsonFormatter(logging.Formatter):
     """time, level, message, then whatever the caller passed as `extra={"fields": {…}}`."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Write one line; line breaks inside values are escaped, so nobody can forge a second one."""
+        """Write one line; everything but ASCII is escaped, so nobody can forge a second one."""
         moment = datetime.datetime.fromtimestamp(record.created, datetime.UTC)
         line = {
             "time": moment.isoformat(timespec="milliseconds"),
@@ -22,7 +22,7 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=False, default=str)
+        return json.dumps(line, default=str)
 
 
 def configure(level: str) -> None:

@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse
 
+from app.logs import SERVICE
 from models.errors import (
     BrokenPictureError,
     EmptyBatchError,
@@ -110,7 +111,7 @@ def problem(
         "type": "about:blank",
         "title": HTTPStatus(status).phrase,
         "status": status,
-        "detail": detail,
+        "detail": detail.encode("utf-8", "replace").decode(),  # half a character came in, and must not fail here
         "code": code,
         "request_id": request_id,
     }
@@ -126,6 +127,8 @@ def install(app: FastAPI) -> None:
 
 
 async def _on_error(request: Request, error: Exception) -> JSONResponse:
+    if kind_of(error).status == HTTPStatus.INTERNAL_SERVER_ERROR:
+        SERVICE.error("failed", exc_info=error, extra={"fields": {"request_id": request.state.request_id}})
     return to_response(error, request.state.request_id)
 
 

@@ -3,6 +3,7 @@
 import argparse
 import difflib
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
@@ -15,6 +16,7 @@ from models.errors import GlimpseError
 from models.pictures import DEFAULT_MAX_PIXELS
 
 PREFIX = "GLIMPSE_"
+_SERVICE_LINK = re.compile(r"GLIMPSE_(SERVICE_(HOST|PORT)|PORT_\d+_(TCP|UDP))")
 
 
 class SettingsError(GlimpseError):
@@ -87,6 +89,11 @@ def _refuse_unknown_variables(environment: Mapping[str, str]) -> None:
             f"did you mean {PREFIX}{close[0]}?" if close else f"known are {', '.join(PREFIX + n for n in known)}."
         )
         lines.append(f"The environment variable {variable} is not a setting; {hint}")
+    if any(_SERVICE_LINK.match(variable) for variable in environment):
+        lines.append(
+            "Kubernetes sets such variables in every pod beside a Service named glimpse: "
+            "set enableServiceLinks: false in the pod, or give the Service another name."
+        )
     if lines:
         raise SettingsError("\n".join(lines))
 

@@ -42,12 +42,12 @@ def time_steps(side: float, *, steps: int, device: torch.device) -> dict[str, fl
     network.fit_stem(images[: recipe.stem_pictures])
     optimizers = make_optimizers(recipe, network, dtype=dtype)
     started_s = time.perf_counter()
-    order = draw_order(PICTURES, shift=recipe.shift, seed=0, epoch=0)
+    order = draw_order(PICTURES, shift=recipe.shift, seed=0, epoch=0).to(device)
     order_s = (time.perf_counter() - started_s) / (PICTURES // recipe.batch_size)
     data_s, whole_s = [], []
     for index, _ in zip(batches(order, recipe.batch_size), range(steps + 1), strict=False):
         started_s = time.perf_counter()
-        batch, wanted = resize(crop(images, order, index), side), targets[index.to(device)]
+        batch, wanted = resize(crop(images, order, index), side), targets[index]
         if device.type == "cuda":
             torch.cuda.synchronize()
         data_s.append(time.perf_counter() - started_s + order_s)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from models import golden
-from models.classifier import Classifier
+from models.classifier import Classifier, run
 from models.errors import (
     CheckpointError,
     NotFiniteError,
@@ -23,7 +23,7 @@ from models.errors import (
     UnreadableCheckpointError,
 )
 from models.networks import build
-from models.preprocessing import Images
+from models.preprocessing import Images, Probabilities
 from models.record import Record, from_text, to_text
 from models.tensor_file import encode, read_tensors, read_text, sha256, tensors_digest, write_atomically
 
@@ -41,7 +41,7 @@ class Checkpoint:
 
     Attributes:
         record: what the file says about the model.
-        network: in evaluation mode, on the CPU, float32, channels-last.
+        network: in evaluation mode, float32, channels-last, on the CPU until somebody moves it.
         golden_images: uint8 (count, height, width, 3).
         golden_probabilities: float32 (count, classes), the answers when it was saved.
         digest: "sha256:" and the SHA-256 of the whole file, as `sha256sum` prints it.
@@ -50,7 +50,7 @@ class Checkpoint:
     record: Record
     network: nn.Module
     golden_images: Images
-    golden_probabilities: golden.Probabilities
+    golden_probabilities: Probabilities
     digest: str
 
     @property
@@ -86,8 +86,8 @@ def save(path: Path, network: nn.Module, record: Record) -> str:
     images = golden.draw(record.input.height, record.input.width)
     tensors = {_NETWORK + name: tensor for name, tensor in state.items()}
     tensors[_GOLDEN_IMAGES] = torch.from_numpy(images)
-    tensors[_GOLDEN_PROBABILITIES] = torch.from_numpy(golden.answer(_rebuild(record, state), images))
-    text = to_text(record, tensors_sha256=tensors_digest(tensors), golden_labels=record.labels)
+    tensors[_GOLDEN_PROBABILITIES] = torch.from_numpy(run(_rebuild(record, state), images))
+    text = to_text(record, tensors_sha256=tensors_digest(tensors))
     data = encode(tensors, text)
     checkpoint = _parse(data)
     write_atomically(path, data)
@@ -120,7 +120,7 @@ def _read_file(path: Path) -> bytes:
 
 
 def _parse(data: bytes) -> Checkpoint:
-    record, expected_digest, golden_labels = from_text(read_text(data))
+    record, expected_digest, conditions = from_text(read_text(data))
     tensors = read_tensors(data)
     if tensors_digest(tensors) != expected_digest:
         raise TensorDigestError(
@@ -136,13 +136,9 @@ def _parse(data: bytes) -> Checkpoint:
     _check_golden(images, probabilities, record)
     network = _rebuild(record, state)
     checkpoint = Checkpoint(record, network, images.numpy(), probabilities.numpy(), f"sha256:{sha256(data)}")
-    golden.check(
-        golden.answer(network, checkpoint.golden_images),
-        checkpoint.golden_probabilities,
-        tolerance=golden.TOLERANCE[torch.float32],
-        labels=record.labels,
-        expected_labels=golden_labels,
-    )
+    conditions.check(record)
+    answers = run(network, checkpoint.golden_images)
+    golden.check(answers, checkpoint.golden_probabilities, tolerance=golden.TOLERANCE[torch.float32])
     return checkpoint
 
 

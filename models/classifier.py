@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from torch import nn
 
-from models import golden
 from models.pictures import Picture
-from models.preprocessing import Images, InputSpec, to_images
+from models.preprocessing import Images, InputSpec, Probabilities, to_images
 from models.record import Calibration
 
 
@@ -45,7 +45,7 @@ class Classifier:
     input: InputSpec
     calibration: Calibration
 
-    def probabilities(self, images: Images) -> golden.Probabilities:
+    def probabilities(self, images: Images) -> Probabilities:
         """Run the network once.
 
         Args:
@@ -54,7 +54,7 @@ class Classifier:
         Returns:
             float32 (batch, classes).
         """
-        return golden.answer(self.network, images)
+        return run(self.network, images)
 
     def classify(self, pictures: Sequence[Picture]) -> list[Prediction]:
         """Name the most probable class of each picture, in order.
@@ -66,7 +66,24 @@ class Classifier:
         return [rank(row, self.labels, top_k=1)[0] for row in rows]
 
 
-def rank(probabilities: golden.Probabilities, labels: Sequence[str], *, top_k: int) -> list[Prediction]:
+@torch.inference_mode()
+def run(network: nn.Module, images: Images) -> Probabilities:
+    """Run a network in evaluation mode once, on the device where it is.
+
+    Args:
+        network: uint8 (batch, height, width, 3) → logits (batch, classes).
+        images: uint8 (batch, height, width, 3).
+
+    Returns:
+        float32 (batch, classes): the softmax of its logits.
+    """
+    device = next(network.parameters()).device
+    logits = network(torch.from_numpy(images).to(device))
+    probabilities: Probabilities = torch.softmax(logits.float(), dim=1).cpu().numpy()
+    return probabilities
+
+
+def rank(probabilities: Probabilities, labels: Sequence[str], *, top_k: int) -> list[Prediction]:
     """Sort one picture's probabilities, best first; equal ones keep the order of the labels.
 
     Args:

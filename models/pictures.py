@@ -29,6 +29,11 @@ from models.errors import (
 DEFAULT_MAX_PIXELS = 50_000_000
 """A 50-megapixel phone photo passes; decoded it takes 150 MB for a moment. Source: choice."""
 
+_START_OF_SCAN = b"\xff\xda"
+_MAX_SCANS = 64
+"""A progressive JPEG has about ten scans, and its thumbnail as many. A hostile one repeats 14-byte scans by the
+thousand, and each costs a pass over the whole picture: 2.4 ms for 4 megapixels."""
+
 _EXIF_ORIENTATION = 0x0112
 _TRANSPOSE = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -114,6 +119,11 @@ def decode(
     if not data:
         raise EmptyPictureError("The picture is empty: 0 bytes were received. Send the bytes of a picture file.")
     picture_format = _recognise(data[:64])
+    if picture_format == "JPEG" and data.count(_START_OF_SCAN) > _MAX_SCANS:
+        raise BrokenPictureError(
+            f"The JPEG picture has {data.count(_START_OF_SCAN):,} scans; at most {_MAX_SCANS} are read. "
+            "Save it again."
+        )
     _, reader = _FORMATS[picture_format]
     try:
         if picture_format == "AVIF":
@@ -175,12 +185,13 @@ def _orientation(stored: Image.Image) -> int:
 
 def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I"):  # 16-bit grey: I;16, I;16B, or I from older Pillow
-        high_byte = np.clip(np.asarray(image).astype(np.int64) >> 8, 0, 255).astype(np.uint8)
+        high_byte = np.clip(np.asarray(image) >> 8, 0, 255).astype(np.uint8)
         return Image.fromarray(high_byte).convert("RGB")
     if image.has_transparency_data:
-        over = image.convert("RGBA")
-        white = Image.new("RGBA", over.size, "white")
-        return Image.alpha_composite(white, over).convert("RGB")
+        over = image if image.mode == "RGBA" else image.convert("RGBA")
+        white = Image.new("RGB", over.size, "white")
+        white.paste(over.convert("RGB"), mask=over.getchannel("A"))
+        return white
     return image if image.mode == "RGB" else image.convert("RGB")
 
 

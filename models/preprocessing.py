@@ -31,6 +31,10 @@ Images = npt.NDArray[np.uint8]
 """uint8 of shape (batch, height, width, 3), C-contiguous, R G B order."""
 
 
+Probabilities = npt.NDArray[np.float32]
+"""float32 of shape (batch, classes); rows add up to 1. What comes back for images."""
+
+
 @dataclass(frozen=True)
 class InputSpec:
     """What a network eats; it travels in the checkpoint.
@@ -57,8 +61,10 @@ class InputSpec:
         Raises:
             ValueError: a size under 1 pixel, an unknown rule or filter, a deviation that is not above 0.
         """
-        if self.height < 1 or self.width < 1:
-            raise ValueError(f"the input is {self.width} × {self.height} pixels; both must be at least 1")
+        if any(type(side) is not int or side < 1 for side in (self.height, self.width)):
+            raise ValueError(
+                f"the input is {self.width} × {self.height} pixels; both must be whole numbers from 1"
+            )
         if self.resize not in RESIZE_RULES:
             raise ValueError(f"the resize rule is {self.resize!r}; known: {', '.join(RESIZE_RULES)}")
         if self.interpolation not in INTERPOLATIONS:

@@ -5,9 +5,9 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import isfinite
-from typing import Any
+from typing import Any, Self
 
-from models.errors import FormatVersionError, RecordError
+from models.errors import FormatVersionError, GoldenError, RecordError
 from models.networks import Architecture
 from models.preprocessing import InputSpec
 
@@ -57,6 +57,21 @@ class Metrics:
     per_class: Mapping[str, float | None]
     confusion_matrix: tuple[tuple[int, ...], ...]
     expected_calibration_error: float
+
+    def __post_init__(self) -> None:
+        """Refuse what no measurement gives.
+
+        Raises:
+            ValueError: no picture, or an accuracy that is no fraction.
+        """
+        if type(self.n) is not int or self.n < 1:
+            raise ValueError(f"the metrics are of {self.n} pictures; a whole number from 1 is needed")
+        if set(self.accuracy) != {"single_view", "six_views"} or not all(
+            isinstance(value, int | float) and 0 <= value <= 1 for value in self.accuracy.values()
+        ):
+            raise ValueError(
+                f"the accuracy is {self.accuracy}; two fractions, single_view and six_views, are needed"
+            )
 
 
 @dataclass(frozen=True)
@@ -109,8 +124,51 @@ class Record:
     created_at: str
 
 
-def to_text(record: Record, *, tensors_sha256: str, golden_labels: tuple[str, ...]) -> str:
-    """Write the record as JSON, with the digest of the tensors and the labels of the golden answers.
+@dataclass(frozen=True)
+class GoldenConditions:
+    """What the golden answers were given under; a loaded record must still say the same.
+
+    A digest shows that a text was edited. This shows it even where the digest was made anew, and says what.
+
+    Attributes:
+        labels: names of the columns of the answers.
+        input: mean and deviation among it.
+        temperature: of the logits.
+    """
+
+    labels: tuple[str, ...]
+    input: InputSpec
+    temperature: float
+
+    @classmethod
+    def of(cls, record: Record) -> Self:
+        """Take them from a record."""
+        return cls(record.labels, record.input, record.calibration.temperature)
+
+    def check(self, record: Record) -> None:
+        """Compare with a record.
+
+        Raises:
+            GoldenError: it names what differs, what it is and what it was.
+        """
+        now = GoldenConditions.of(record)
+        for name, is_, was in (
+            ("labels", now.labels, self.labels),
+            *(
+                (f"input's {field}", getattr(now.input, field), getattr(self.input, field))
+                for field in _INPUT_FIELDS
+            ),
+            ("temperature", now.temperature, self.temperature),
+        ):
+            if is_ != was:
+                raise GoldenError(
+                    f"The {name} changed since the golden answers were stored: now {is_}, then {was}. "
+                    "Restore the original file; never edit the text of a trained checkpoint."
+                )
+
+
+def to_text(record: Record, *, tensors_sha256: str) -> str:
+    """Write the record as JSON, with the digest of the tensors and the conditions of the golden answers.
 
     Raises:
         RecordError: a number in it is NaN or infinite.
@@ -118,7 +176,7 @@ def to_text(record: Record, *, tensors_sha256: str, golden_labels: tuple[str, ..
     fields = {
         "format_version": FORMAT_VERSION,
         **dataclasses.asdict(record),
-        "golden": {"labels": golden_labels},
+        "golden": dataclasses.asdict(GoldenConditions.of(record)),
         "tensors_sha256": tensors_sha256,
     }
     try:
@@ -129,18 +187,18 @@ def to_text(record: Record, *, tensors_sha256: str, golden_labels: tuple[str, ..
         ) from error
 
 
-def from_text(text: str) -> tuple[Record, str, tuple[str, ...]]:
+def from_text(text: str) -> tuple[Record, str, GoldenConditions]:
     """Read the JSON text back.
 
     Returns:
-        The record, the digest of the tensors, the labels of the golden answers.
+        The record, the digest of the tensors, the conditions of the golden answers.
 
     Raises:
         FormatVersionError: another format version.
         RecordError: not JSON, a field is missing, or a value makes no sense.
     """
     try:
-        fields = json.loads(text)
+        fields = json.loads(text, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
         raise RecordError(f"The text about the model is not JSON ({error}). {_ADVICE}") from error
     version = fields.get("format_version") if isinstance(fields, dict) else None
@@ -150,7 +208,9 @@ def from_text(text: str) -> tuple[Record, str, tuple[str, ...]]:
             "Use the Glimpse that wrote it, or train it again with this one."
         )
     try:
-        return _record(fields), str(fields["tensors_sha256"]), tuple(fields["golden"]["labels"])
+        golden = fields["golden"]
+        conditions = GoldenConditions(_labels(golden["labels"]), _input(golden["input"]), golden["temperature"])
+        return _record(fields), str(fields["tensors_sha256"]), conditions
     except KeyError as error:
         raise RecordError(f"The text about the model has no field {error}. {_ADVICE}") from error
     except (TypeError, ValueError, AttributeError, OverflowError) as error:
@@ -160,26 +220,36 @@ def from_text(text: str) -> tuple[Record, str, tuple[str, ...]]:
 _ADVICE = "Train the checkpoint again, or fetch a good copy."
 
 
+_INPUT_FIELDS = tuple(field.name for field in dataclasses.fields(InputSpec))
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON number")
+
+
+def _labels(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list) or not value or not all(isinstance(label, str) and label for label in value):
+        raise ValueError(f"the labels are {value!r}; a list of at least one, each a text, is needed")
+    if len(set(value)) != len(value):
+        raise ValueError(f"a label stands twice in {value}")
+    return tuple(value)
+
+
+def _input(fields: dict[str, Any]) -> InputSpec:
+    return InputSpec(**{**fields, "mean": tuple(fields["mean"]), "std": tuple(fields["std"])})
+
+
 def _record(fields: dict[str, Any]) -> Record:
-    if not isinstance(fields["labels"], list):
-        raise TypeError(f"the labels are {fields['labels']!r}; a list is needed")
-    labels = tuple(fields["labels"])
-    if not labels or not all(isinstance(label, str) and label for label in labels):
-        raise ValueError(f"the labels are {list(labels)}; at least one, each a text, is needed")
-    if len(set(labels)) != len(labels):
-        raise ValueError(f"a label stands twice in {list(labels)}")
     architecture = Architecture(**fields["architecture"])
     if not isinstance(architecture.name, str) or not isinstance(architecture.arguments, dict):
         raise TypeError(f"the architecture is {fields['architecture']}; a name and named arguments are needed")
-    spec = dict(fields["input"])
-    spec["mean"], spec["std"] = tuple(spec["mean"]), tuple(spec["std"])
     metrics = dict(fields["metrics"])
     metrics["confusion_matrix"] = tuple(tuple(row) for row in metrics["confusion_matrix"])
     return Record(
         name=str(fields["name"]),
         architecture=architecture,
-        labels=labels,
-        input=InputSpec(**spec),
+        labels=_labels(fields["labels"]),
+        input=_input(fields["input"]),
         calibration=Calibration(**fields["calibration"]),
         metrics=Metrics(**metrics),
         training=TrainingRun(**fields["training"]),

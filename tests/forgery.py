@@ -82,6 +82,12 @@ def relabel(*labels: str) -> Edit:
     return lambda _, fields: fields.update(labels=labels)
 
 
+def _change_mean_twice(_: Tensors, fields: Fields) -> None:
+    """Change the mean and the golden conditions alike, as a thorough forger would."""
+    for section in (fields["input"], fields["golden"]["input"]):
+        section["mean"] = [0.51, 0.5, 0.5]
+
+
 ANSWERS = "golden.probabilities"
 
 
@@ -99,11 +105,12 @@ FORGERIES: dict[str, tuple[Edit, type[CheckpointError], str]] = {
         errors.NotFiniteError,
         "fc2.bias holds 1",
     ),
-    "swapped labels": (relabel("red", "blue", "green"), errors.GoldenError, "class 1 is 'blue'.*was 'green'"),
-    "reversed labels": (relabel("blue", "green", "red"), errors.GoldenError, "class 0 is 'blue'.*was 'red'"),
-    "mean": (set_fields("input", mean=[0.51, 0.5, 0.5]), errors.GoldenError, "differs by 0"),
-    "deviation": (set_fields("input", std=[0.5, 0.51, 0.5]), errors.GoldenError, "differs by 0"),
-    "temperature": (set_fields("calibration", temperature=1.2), errors.GoldenError, "differs by 0"),
+    "swapped labels": (relabel("red", "blue", "green"), errors.GoldenError, "labels changed.*'red', 'blue'"),
+    "reversed labels": (relabel("blue", "green", "red"), errors.GoldenError, "labels changed.*'blue', 'green'"),
+    "mean": (set_fields("input", mean=[0.51, 0.5, 0.5]), errors.GoldenError, "input's mean changed"),
+    "deviation": (set_fields("input", std=[0.5, 0.51, 0.5]), errors.GoldenError, "input's std changed"),
+    "temperature": (set_fields("calibration", temperature=1.2), errors.GoldenError, "temperature changed"),
+    "mean, twice": (_change_mean_twice, errors.GoldenError, "differs by 0"),
     "swapped filters": (replace("network.conv1.weight", lambda x: x.flip(0)), errors.GoldenError, "differs by 0"),
     "fewer answers": (replace(ANSWERS, lambda x: x[:2]), errors.TensorShapeError, r"float32 \[2, 3\]"),
     "more classes": (replace(ANSWERS, lambda x: x[:, [0, 1, 2, 2]]), errors.TensorShapeError, r"\[8, 3\]"),

@@ -1,20 +1,26 @@
 """`python -m training`: the command line, or a sentence about what it needs."""
 
 import sys
+from importlib.util import find_spec
+
+_EXTRA = ("typer", "rich", "matplotlib", "torchmetrics", "torchvision")
+"""What the commands import, some of it only after minutes of training."""
 
 
 def main() -> int:
     """Run the command line; the exit code is 0 done, 1 refused, 2 usage, 130 stopped by Ctrl-C."""
+    missing = [name for name in _EXTRA if find_spec(name) is None]
+    if missing:
+        sys.stderr.write(
+            f"Training needs {', '.join(missing)}, which is not installed: pip install 'glimpse[train]'\n"
+        )
+        return 1
     try:
-        from training.cli import run  # noqa: PLC0415 - the extra may be missing, and that deserves a sentence
+        from training.cli import run  # noqa: PLC0415 - the lines above come first
+
+        return run()
     except KeyboardInterrupt:
         return 130
-    except ModuleNotFoundError as error:
-        if error.name not in {"typer", "rich", "matplotlib", "torchmetrics", "torchvision"}:
-            raise
-        sys.stderr.write(f"Training needs {error.name}, which is not installed: pip install 'glimpse[train]'\n")
-        return 1
-    return run()
 
 
 if __name__ == "__main__":

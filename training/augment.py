@@ -4,6 +4,7 @@ A shifted, mirrored, reflect-padded crop is nothing but a list of row and column
 is one gather from the data set; no padded copy of it is kept.
 """
 
+import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -27,6 +28,10 @@ class Order:
     down: Tensor
     right: Tensor
     mirrored: Tensor
+
+    def to(self, device: torch.device) -> "Order":
+        """Move it to where the pictures are, once an epoch."""
+        return Order(*(getattr(self, field.name).to(device) for field in dataclasses.fields(self)))
 
 
 def draw_order(n: int, *, shift: int, seed: int, epoch: int) -> Order:
@@ -66,15 +71,15 @@ def crop(images: Tensor, order: Order, index: Tensor) -> Tensor:
 
     Args:
         images: uint8 (n, height, width, 3), on any device.
-        order: of this epoch.
-        index: int64 (batch,), which pictures.
+        order: of this epoch, on the same device.
+        index: int64 (batch,), which pictures, there too.
 
     Returns:
         uint8 (batch, height, width, 3) on the device of `images`.
     """
     height, width = images.shape[1:3]
-    rows = torch.arange(height) + order.down[index, None]  # (batch, height)
-    columns = torch.arange(width).expand(len(index), width)
+    rows = torch.arange(height, device=images.device) + order.down[index, None]  # (batch, height)
+    columns = torch.arange(width, device=images.device).expand(len(index), width)
     columns = torch.where(order.mirrored[index, None], columns.flip(1), columns) + order.right[index, None]
     return _gather(images, index, _reflect(rows, height), _reflect(columns, width))
 
@@ -121,7 +126,7 @@ def _gather(images: Tensor, index: Tensor, rows: Tensor, columns: Tensor) -> Ten
     n, height, width, channels = images.shape
     flat = (index[:, None, None] * height + rows[:, :, None]) * width + columns[:, None, :]
     pixels = images.reshape(n * height * width, channels)
-    return pixels.index_select(0, flat.flatten().to(images.device)).view(len(index), height, width, channels)
+    return pixels.index_select(0, flat.flatten()).view(len(index), height, width, channels)
 
 
 def _reflect(position: Tensor, length: int) -> Tensor:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
@@ -19,7 +20,7 @@ from models.record import Calibration, Metrics, Record, TrainingRun
 from training.data import Dataset, fingerprint, read_dataset, read_test
 from training.devices import choose_device, describe_hardware, keep_freed_memory
 from training.errors import TrainingError
-from training.evaluate import answer, measure
+from training.evaluate import measure, run_views
 from training.grids import draw_predictions, draw_samples
 from training.loop import Trained
 from training.loop import train as train_network
@@ -51,7 +52,9 @@ class RecipeName(StrEnum):
 
 
 DataOption = Annotated[str, typer.Option("--data", help="cifar10, a FILE.npz, or a FOLDER of class folders.")]
-SeedOption = Annotated[int, typer.Option(min=0, help="Of initialisation, order, augmentation and split.")]
+SeedOption = Annotated[
+    int, typer.Option(min=0, max=2**63 - 1, help="Of initialisation, order, augmentation and split.")
+]
 DeviceOption = Annotated[Device, typer.Option(help="Where to compute; auto takes CUDA where there is one.")]
 CacheOption = Annotated[Path, typer.Option(help="Folder for downloaded data sets.")]
 CheckpointArgument = Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="A .safetensors file.")]
@@ -84,6 +87,9 @@ def _told_in_a_sentence() -> Iterator[Console]:
         raise typer.Exit(130) from None
     except (GlimpseError, OSError) as error:
         _tell(console, f"Error: {error}")
+        raise typer.Exit(1) from None
+    except torch.OutOfMemoryError as error:
+        _tell(console, f"Error: the device has not enough memory ({error}). Free it, or use --device cpu.")
         raise typer.Exit(1) from None
 
 
@@ -120,8 +126,8 @@ def train(
             console=console,
             epochs=epochs,
         )
-        answers = answer(trained.network, dataset.test.images, console=console)
-        metrics = measure(answers, dataset.test, labels=dataset.labels, name=f"{dataset.name} test")
+        views = run_views(trained.network, dataset.test.images, console=console)
+        metrics = measure(views, dataset.test, labels=dataset.labels, name=f"{dataset.name} test")
         record = _record(out.stem, trained, dataset, spec, metrics, seed=seed, device=target)
         digest = save(out, trained.network, record)
         _print_metrics(metrics)
@@ -146,10 +152,10 @@ def evaluate(
         labels = loaded.record.labels
         network = loaded.network.to(choose_device(device.value))
         name, split = read_test(data, loaded.record, cache=cache, report=_teller(console))
-        answers = answer(network, split.images, console=console)
-        metrics = measure(answers, split, labels=labels, name=name)
+        views = run_views(network, split.images, console=console)
+        metrics = measure(views, split, labels=labels, name=name)
         if grid is not None:
-            draw_predictions(split, answers.single_view, labels=labels, seed=seed, path=grid)
+            draw_predictions(split, views.single_view, labels=labels, seed=seed, path=grid)
             _tell(console, f"wrote {grid}")
         if as_json:
             fields = dataclasses.asdict(metrics)
@@ -226,6 +232,8 @@ def _check_target(out: Path) -> None:
     if out.is_dir():
         raise TrainingError(f"--out {out} is a folder; name a file in it.")
     out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=out.parent):
+        pass
 
 
 def _teller(console: Console) -> Callable[[str], None]:

@@ -63,6 +63,18 @@ class Dataset:
     train: Split
     test: Split
 
+    def __post_init__(self) -> None:
+        """Refuse names that could not be written into a checkpoint, before anything is trained.
+
+        Raises:
+            DataError: a label is empty, stands twice, or is no Unicode text.
+        """
+        for label in self.labels:
+            if not label or label != label.encode("utf-8", "replace").decode():
+                raise DataError(f"{self.name}: the class name {label!r} is no Unicode text. Rename it.")
+        if len(set(self.labels)) != len(self.labels):
+            raise DataError(f"{self.name}: a class name stands twice in {', '.join(self.labels)}. Rename one.")
+
 
 def fingerprint(labels: tuple[str, ...], train: Split) -> str:
     """SHA-256 over labels, training pictures and their classes: what a checkpoint remembers of its data."""
@@ -167,8 +179,9 @@ def _read_archive(path: Path) -> Dataset:
     try:
         with np.load(path, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
+    except (OSError, ValueError, TypeError, AttributeError, zipfile.BadZipFile, EOFError) as error:
         raise DataError(f"{path} cannot be read as an .npz archive without pickles: {error}.") from error
+    arrays = {name: array for name, array in arrays.items() if isinstance(array, np.ndarray)}
     missing = [name for name in ("x_train", "y_train", "x_test", "y_test") if name not in arrays]
     if missing:
         raise DataError(f"{path} lacks {', '.join(missing)}; it holds {', '.join(arrays) or 'nothing'}.")
@@ -201,8 +214,11 @@ def _check_targets(path: Path, arrays: dict[str, npt.NDArray[np.generic]], part:
         raise DataError(f"{path}: y_{part} is {targets.dtype} {list(targets.shape)}; integers (n,) are needed.")
     if not len(targets):
         raise DataError(f"{path}: y_{part} is empty; at least one picture is needed.")
-    if int(targets.min()) < 0:
-        raise DataError(f"{path}: y_{part} holds {targets.min()}; labels are counted from 0.")
+    if int(targets.min()) < 0 or int(targets.max()) >= len(arrays["y_train"]):
+        raise DataError(
+            f"{path}: y_{part} holds {targets.min()} to {targets.max()}; labels are counted from 0, and there "
+            f"cannot be more classes than the {len(arrays['y_train'])} training pictures."
+        )
     return targets.astype(np.int64)
 
 
@@ -211,7 +227,7 @@ def _archive_labels(
 ) -> tuple[str, ...]:
     classes = int(max(values.max() for values in targets)) + 1
     if stored is not None:
-        labels = tuple(str(label) for label in stored.astype(str).tolist())
+        labels = _as_texts(path, stored)
     elif _is_cifar10(targets):
         labels = CIFAR10_LABELS
     else:
@@ -219,6 +235,15 @@ def _archive_labels(
     if len(labels) < max(2, classes) or len(set(labels)) != len(labels):
         raise DataError(f"{path}: labels {list(labels)} for classes 0 to {classes - 1}; one each, at least two.")
     return labels
+
+
+def _as_texts(path: Path, stored: npt.NDArray[np.generic]) -> tuple[str, ...]:
+    try:
+        return tuple(str(label) for label in stored.astype(str).ravel().tolist())
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{path}: the labels are bytes that are no ASCII text ({error}). Store them as text."
+        ) from error
 
 
 def _is_cifar10(targets: list[npt.NDArray[np.int64]]) -> bool:
@@ -231,6 +256,11 @@ def _is_cifar10(targets: list[npt.NDArray[np.int64]]) -> bool:
 def _read_folder(root: Path, *, seed: int, report: Report) -> Dataset:
     spec, name = InputSpec(), root.resolve().name
     train_root, test_root = find_parts(root)
+    if (train_root is None) != (test_root is None):
+        raise DataError(
+            f"{root} has {(train_root or test_root or root).name}/ but no other part. Add train/ and test/ both, "
+            "or name the folder that holds the class folders: it is then split by --seed."
+        )
     if train_root is None or test_root is None:
         tree = read_tree(root, spec=spec, report=report)
         train, test = split_tree(tree, seed=seed)
@@ -252,6 +282,11 @@ def _read_test_folder(root: Path, record: Record, *, report: Report) -> tuple[st
         train, test = split_tree(tree, seed=record.training.seed)
         if fingerprint(tree.labels, _to_split(train)) == record.training.data_fingerprint:
             return f"{name}, the part held out in training", tree.labels, _to_split(test)
+    if test_root is None:
+        report(
+            f"{name} has no test part and is not as it was when the checkpoint was trained: all of it counts, and "
+            "pictures that the training saw make the figures too good."
+        )
     return f"{name} {'test' if test_root else 'whole'}", tree.labels, _to_split(tree.joined())
 
 

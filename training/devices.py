@@ -47,8 +47,8 @@ def describe_hardware(device: torch.device) -> str:
 def keep_freed_memory() -> None:
     """Tell glibc to keep freed memory for the next step instead of giving it back to the system.
 
-    Activations of tens of megabytes are otherwise mapped and zeroed anew in each step: training ran at
-    320 pictures/s without and 490 with it (batch 2,000, 2 cores of an AMD EPYC, torch 2.15).
+    Activations of tens of megabytes are otherwise mapped and zeroed anew in each step: batches of 2,000 ran
+    at 351 pictures/s without and 511 with it (docs/experiments.md, 2026-11-23).
     Elsewhere than on glibc nothing happens.
     """
     if platform.libc_ver()[0] != "glibc":

@@ -18,11 +18,11 @@ _BATCH_SIZE = 500
 
 
 @dataclass(frozen=True)
-class Answers:
+class ViewProbabilities:
     """A network's probabilities for a split, float32 (n, classes).
 
     Attributes:
-        single_view: of the picture as it is: what the service answers.
+        single_view: of the picture as it is: what the service views.
         six_views: from logits averaged over `training.augment.six_views`.
     """
 
@@ -31,8 +31,10 @@ class Answers:
 
 
 @torch.inference_mode()
-def answer(network: nn.Module, images: Tensor, *, console: Console) -> Answers:
-    """Run a network over pictures, in float32 as the service does on a CPU.
+def run_views(network: nn.Module, images: Tensor, *, console: Console) -> ViewProbabilities:
+    """Run a network over pictures, in float32 on any device.
+
+    The service does the same on a CPU; on CUDA it computes in half precision.
 
     Args:
         network: in evaluation mode, on its device.
@@ -42,21 +44,24 @@ def answer(network: nn.Module, images: Tensor, *, console: Console) -> Answers:
     device = next(network.parameters()).device
     single, six = [], []
     chunks = torch.split(images, _BATCH_SIZE)
-    with RunProgress(console, steps=len(chunks), epochs=1) as progress:
+    with (
+        RunProgress(console, steps=len(chunks), epochs=1) as progress,
+        torch.backends.cudnn.flags(allow_tf32=False),
+    ):
         for chunk in chunks:
             views = [(weight, network(view).float()) for weight, view in six_views(chunk.to(device))]
             single.append(torch.softmax(views[0][1], dim=1).cpu())
             averaged = torch.stack([weight * logits for weight, logits in views]).sum(0)
             six.append(torch.softmax(averaged, dim=1).cpu())
             progress.step(epoch=0, pictures=len(chunk))
-    return Answers(torch.cat(single), torch.cat(six))
+    return ViewProbabilities(torch.cat(single), torch.cat(six))
 
 
-def measure(answers: Answers, split: Split, *, labels: Sequence[str], name: str) -> Metrics:
-    """Compare answers with the truth.
+def measure(views: ViewProbabilities, split: Split, *, labels: Sequence[str], name: str) -> Metrics:
+    """Compare a network's answers with the truth.
 
     Args:
-        answers: for the pictures of `split`.
+        views: for the pictures of `split`.
         split: whose targets are places in `labels`.
         labels: of the checkpoint.
         name: of the split, in words.
@@ -68,9 +73,9 @@ def measure(answers: Answers, split: Split, *, labels: Sequence[str], name: str)
     )
 
     classes, targets = len(labels), split.targets
-    confusion = multiclass_confusion_matrix(answers.single_view.argmax(1), targets, num_classes=classes)
+    confusion = multiclass_confusion_matrix(views.single_view.argmax(1), targets, num_classes=classes)
     calibration_error = multiclass_calibration_error(
-        answers.single_view, targets, num_classes=classes, n_bins=CALIBRATION_BINS
+        views.single_view, targets, num_classes=classes, n_bins=CALIBRATION_BINS
     )
     right, shown = confusion.diag().tolist(), confusion.sum(1).tolist()
     return Metrics(
@@ -78,7 +83,7 @@ def measure(answers: Answers, split: Split, *, labels: Sequence[str], name: str)
         n=len(split),
         accuracy={
             "single_view": sum(right) / len(split),
-            "six_views": int((answers.six_views.argmax(1) == targets).sum()) / len(split),
+            "six_views": int((views.six_views.argmax(1) == targets).sum()) / len(split),
         },
         per_class={
             label: hits / count if count else None for label, hits, count in zip(labels, right, shown, strict=True)

@@ -21,7 +21,7 @@ from training.errors import DataError
 
 TEST_SHARE = 0.2
 """Of each class, where the folder has no test part: 80 to 20 is the field's custom."""
-_TRAIN_NAMES, _TEST_NAMES = ("train", "training"), ("test", "val", "valid", "validation")
+_TRAIN_NAMES, _TEST_NAMES = {"train", "training"}, {"test", "testing", "val", "valid", "validation"}
 _NAMED_AT_MOST = 10
 
 Report = Callable[[str], None]
@@ -58,10 +58,16 @@ class Tree:
 
 
 def find_parts(root: Path) -> tuple[Path | None, Path | None]:
-    """Find the training and the test folder inside a folder; None for one that is not there."""
+    """Find the training and the test folder inside a folder; None for one that is not there.
 
-    def first(names: tuple[str, ...]) -> Path | None:
-        return next((root / name for name in names if (root / name).is_dir()), None)
+    A part holds folders. A folder of pictures that happens to be called `train` is a class.
+    """
+    folders = [
+        entry for entry in sorted(root.iterdir()) if entry.is_dir() and any(map(Path.is_dir, entry.iterdir()))
+    ]
+
+    def first(names: set[str]) -> Path | None:
+        return next((folder for folder in folders if folder.name.lower() in names), None)
 
     return first(_TRAIN_NAMES), first(_TEST_NAMES)
 

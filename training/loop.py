@@ -158,14 +158,14 @@ def _train_fast(
     step = 0
     with RunProgress(console, steps=steps, epochs=recipe.epochs) as progress:
         for epoch in range(recipe.epochs):
-            order = draw_order(len(data), shift=recipe.shift, seed=seed, epoch=epoch)
+            order = draw_order(len(data), shift=recipe.shift, seed=seed, epoch=epoch).to(device)
             side = resolution(recipe, epoch)
             for index in batches(order, recipe.batch_size):
                 schedule.set(step)
                 if step == stem_steps:
                     network.stem.bias.requires_grad_(False)  # type: ignore[union-attr]
                 batch = resize(crop(images, order, index), side)
-                wanted = targets[index.to(device)]
+                wanted = targets[index]
                 loss = learn(recipe, network, optimizers, images=batch, targets=wanted, dtype=dtype)
                 step += 1
                 loss_per_picture = _finite(loss, epoch=epoch, step=step)

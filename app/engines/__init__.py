@@ -4,8 +4,7 @@ from typing import Protocol
 
 from app.engines.torch import TorchEngine
 from models.checkpoint import Checkpoint
-from models.golden import Probabilities
-from models.preprocessing import Images
+from models.preprocessing import Images, Probabilities
 
 
 class Engine(Protocol):

@@ -8,7 +8,7 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 
 from app.problems import MalformedFormError, MissingFileError, UnsupportedMediaTypeError
-from app.routes import RunningService, problems
+from app.routes import ReadyService, problems
 from app.schemas import ImageBody, ModelReference, PredictBody, PredictionBody
 from models.classifier import rank
 
@@ -33,7 +33,7 @@ _REQUEST_BODY: dict[str, Any] = {
 async def predict(
     request: Request,
     response: Response,
-    service: RunningService,
+    service: ReadyService,
     top_k: Annotated[int, Query(ge=1, description="how many labels; more than there are returns all")] = 5,
 ) -> PredictBody:
     """Classify one picture.
@@ -44,10 +44,10 @@ async def predict(
     """
     data = await _read_upload(request)
     request.state.log_fields = {"picture_bytes": len(data)}
-    picture, probabilities, timing = await service.classify(data, max_pixels=request.app.state.settings.max_pixels)
-    response.headers["Server-Timing"] = f"decode;dur={timing.decode_ms:.2f}, infer;dur={timing.infer_ms:.2f}"
+    answer = await service.classify(data, max_pixels=request.app.state.settings.max_pixels)
+    response.headers["Server-Timing"] = f"decode;dur={answer.decode_ms:.2f}, infer;dur={answer.infer_ms:.2f}"
     record = service.checkpoint.record
-    predictions = rank(probabilities, record.labels, top_k=top_k)
+    predictions = rank(answer.probabilities, record.labels, top_k=top_k)
     threshold = record.calibration.abstain_threshold
     return PredictBody(
         predictions=[
@@ -55,7 +55,7 @@ async def predict(
             for item in predictions
         ],
         abstain=threshold is not None and predictions[0].score < threshold,
-        image=ImageBody(format=picture.format, width=picture.width, height=picture.height),
+        image=ImageBody(format=answer.picture_format, width=answer.width, height=answer.height),
         model=ModelReference(name=record.name, digest=service.checkpoint.digest),
         request_id=request.state.request_id,
     )
@@ -78,7 +78,8 @@ async def _read_form(request: Request) -> bytes:
     try:
         async with request.form(max_files=8, max_fields=8) as form:
             return await _single_file(form).read()
-    except (HTTPException, FormParserError) as error:  # which of them depends on Starlette's version
+    except (HTTPException, FormParserError, ValueError, LookupError) as error:
+        # which of the first two depends on Starlette's version; the others come from a form's own charset
         reason = error.detail if isinstance(error, HTTPException) else str(error)
         raise MalformedFormError(f"The multipart form cannot be read: {reason} Send it again.") from error
 

@@ -1,4 +1,4 @@
-"""The small VGG-like network that reaches 94 % on CIFAR-10 in 8 passes: 1.97 million parameters.
+"""The small VGG-like network that reaches 94 % on CIFAR-10 in a few passes: 1.97 million parameters.
 
 Source: K. Jordan, "94 % on CIFAR-10 in 3.29 seconds on a single GPU", arXiv 2404.00498, and the later
 Muon variant (94.01 %, n=200). Here the last pooling is a global maximum, which is the same thing at
@@ -96,11 +96,14 @@ class FastNetwork(nn.Module):
         Args:
             images: uint8 (n, height, width, 3), unaugmented; 5,000 are plenty.
         """
-        normalized = self.normalize(images).float()
-        patches = F.unfold(normalized, _STEM_KERNEL)  # (n, 12, positions)
-        rows = patches.transpose(1, 2).reshape(-1, patches.shape[1]).double()
-        covariance = rows.T @ rows / len(rows)  # uncentred, (12, 12)
-        eigenvalues, eigenvectors = torch.linalg.eigh(covariance)
+        covariance = torch.zeros(12, 12, dtype=torch.float64, device=images.device)  # uncentred
+        count = 0
+        for chunk in torch.split(images, 250):  # 250 pictures of 96 × 96 take 0.3 GB for a moment, 5,000 take 6
+            patches = F.unfold(self.normalize(chunk).float(), _STEM_KERNEL)  # (n, 12, positions)
+            rows = patches.transpose(1, 2).reshape(-1, patches.shape[1]).double()
+            covariance += rows.T @ rows
+            count += len(rows)
+        eigenvalues, eigenvectors = torch.linalg.eigh(covariance / count)
         filters = (eigenvectors / torch.sqrt(eigenvalues + _WHITENING_EPSILON)).T
         filters = filters.reshape(-1, 3, _STEM_KERNEL, _STEM_KERNEL)
         self.stem.weight.copy_(torch.cat([filters, -filters]))

@@ -75,6 +75,22 @@ def test_a_caller_who_hangs_up_disturbs_nobody(start_server: Callable[..., Serve
     assert not [line for line in server.lines if "traceback" in line.lower()]
 
 
+def test_a_request_in_flight_is_finished_after_sigterm(start_server: Callable[..., Server]) -> None:
+    """Half a picture is sent, the server told to stop, the rest sent: the answer comes, then exit 0."""
+    server = start_server()
+    port = int(server.url.rsplit(":", 1)[1])
+    head = f"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\nContent-Length: {len(PNG)}\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+        connection.sendall(head.encode() + PNG[:50])
+        with httpx.Client(base_url=server.url) as client:
+            client.get("/health")  # whoever is answered came after the half was read
+        server.process.send_signal(signal.SIGTERM)
+        connection.sendall(PNG[50:])
+        answer = connection.makefile("rb").read()
+    assert answer.startswith(b"HTTP/1.1 200 OK")
+    assert server.process.wait(timeout=20) == 0
+
+
 def test_a_taken_port_is_a_sentence(checkpoint_path: Path) -> None:
     """Exit code 3, no traceback, and what to do."""
     with socket.create_server(("127.0.0.1", 0)) as taken:

@@ -214,6 +214,45 @@ def test_no_bytes_give_a_5xx(client: TestClient, data: bytes, kind: str) -> None
     assert response.status_code == 200 or response.headers["content-type"] == "application/problem+json"
 
 
+@pytest.mark.parametrize(
+    ("charset", "name"),
+    [
+        ("undefined", b"file"),
+        ("punycode", b"a-9999999"),
+        ("unicode_escape", rb"\ud800"),
+        ("raw_unicode_escape", rb"\ud800"),
+        ("utf-7", b"+2AA-"),
+        ("no-such-charset", b"file"),
+        ("utf-8", b"\xff"),
+    ],
+)
+def test_a_forms_own_charset_gives_no_5xx(client: TestClient, charset: str, name: bytes) -> None:
+    """A form may name any codec of Python; whatever that does to the field's name is the caller's to mend."""
+    body = (
+        b'--x\r\nContent-Disposition: form-data; name="'
+        + name
+        + b'"; filename="a"\r\n\r\n'
+        + PNG
+        + b"\r\n--x--\r\n"
+    )
+    headers = {"content-type": f"multipart/form-data; boundary=x; charset={charset}"}
+    response = client.post("/predict", content=body, headers=headers)
+    assert response.status_code in {200, 422}, response.text
+
+
+@given(
+    content_type=st.text(st.characters(min_codepoint=32, max_codepoint=255), max_size=60),
+    name=st.binary(max_size=30),
+)
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_no_header_gives_a_5xx(client: TestClient, content_type: str, name: bytes) -> None:
+    """Whatever the Content-Type and the parts' own headers say, the answer is 200 or a 4xx problem."""
+    body = b"--x\r\nContent-Disposition: " + name.replace(b"\r\n", b"") + b"\r\n\r\nabc\r\n--x--\r\n"
+    for header in (content_type, f"multipart/form-data; boundary=x; {content_type}"):
+        response = client.post("/predict", content=body, headers={"content-type": header.encode("latin-1")})
+        assert response.status_code < 500
+
+
 def test_many_callers_at_once_get_their_own_answers(client: TestClient) -> None:
     """Answers are not mixed up between threads."""
     from concurrent.futures import ThreadPoolExecutor

@@ -13,8 +13,7 @@ from app.main import create_app
 from app.settings import Settings
 from models.checkpoint import load
 from models.errors import GoldenError
-from models.golden import Probabilities
-from models.preprocessing import Images
+from models.preprocessing import Images, Probabilities
 from tests.conftest import LABELS
 from tests.drawing import encode, gradient
 
@@ -119,12 +118,23 @@ def test_a_failing_engine_is_a_500_and_not_ready_until_it_is_right_again(setting
         assert client.get("/health/ready").status_code == 200
 
 
-def test_one_failed_run_does_not_stop_the_next(settings: Settings) -> None:
-    """/predict goes on after a failure, and a good answer makes the service ready again."""
-    with _client(settings, RuntimeError("once"), 0.3) as client:
-        assert client.post("/predict", files={"file": PNG}).status_code == 500
-        assert client.post("/predict", files={"file": PNG}).status_code == 200
+def test_after_a_failed_run_only_a_right_engine_answers(settings: Settings) -> None:
+    """The next picture asks the golden answers first: wrong ones are a 503, right ones let it through."""
+    golden = load(settings.checkpoint).golden_probabilities
+    with _client(settings, RuntimeError("once"), 0.3, golden, 0.25) as client:
+        statuses = [client.post("/predict", files={"file": PNG}).status_code for _ in range(3)]
+        assert statuses == [500, 503, 200]
         assert client.get("/health").status_code == 200
+
+
+def test_a_failed_run_is_in_the_log_with_its_cause(settings: Settings, caplog: pytest.LogCaptureFixture) -> None:
+    """The answer says that the operator finds the cause by the request id; here it is."""
+    with _client(settings, RuntimeError("CUDA error: 700")) as client:
+        response = client.post("/predict", files={"file": PNG})
+    line = next(record for record in caplog.records if record.name == "glimpse" and record.levelname == "ERROR")
+    assert vars(line)["fields"]["request_id"] == response.headers["x-request-id"]
+    assert line.exc_info
+    assert "CUDA error: 700" in str(line.exc_info[1])
 
 
 def test_a_score_that_is_no_number_is_an_error(settings: Settings) -> None:
@@ -147,6 +157,13 @@ def test_the_real_engine_passes_the_golden_check(settings: Settings) -> None:
     service = open_service(settings)
     assert service.fault is None
     service.close()
+
+
+def test_health_answers_head(client: TestClient) -> None:
+    """Some load balancers ask without wanting a body."""
+    for path in ("/health", "/health/live", "/health/ready"):
+        response = client.head(path)
+        assert (response.status_code, response.content) == (200, b"")
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ import torch
 
 from app.engines import open_engine
 from app.engines.torch import DeviceError, TorchEngine
-from models import golden
 from models.checkpoint import load
+from models.classifier import run
 
 
 def test_on_a_cpu_it_answers_to_the_bit_what_the_network_answers(checkpoint_path: Path) -> None:
@@ -18,7 +18,7 @@ def test_on_a_cpu_it_answers_to_the_bit_what_the_network_answers(checkpoint_path
     engine = open_engine(loaded, engine="auto", device="cpu")
     assert (engine.name, engine.device, engine.dtype) == ("torch", "cpu", "float32")
     answers = engine.probabilities(loaded.golden_images)
-    assert np.array_equal(answers, golden.answer(loaded.network, loaded.golden_images))
+    assert np.array_equal(answers, run(loaded.network, loaded.golden_images))
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="a CUDA device is here; the refusal cannot be seen")

@@ -10,7 +10,8 @@ from app.logs import JsonFormatter
 def _line(message: str, **record: object) -> dict[str, object]:
     made = logging.makeLogRecord({"msg": message, "levelname": "INFO", "created": 0.0, **record})
     text = JsonFormatter().format(made)
-    assert "\n" not in text
+    assert text.isascii()
+    assert text.isprintable()
     fields: dict[str, object] = json.loads(text)
     return fields
 
@@ -26,8 +27,10 @@ def test_a_line_has_time_level_message_and_fields() -> None:
 
 
 def test_nobody_can_forge_a_second_line() -> None:
-    """A line break in a value is escaped."""
-    assert _line("request", fields={"path": '/a\n{"level": "error"}'})["path"] == '/a\n{"level": "error"}'
+    """Every line break that any reader knows, and the start of a terminal's control code, are escaped."""
+    for character in "\n\r\x0b\x85\u2028\u2029\x9b\x1b":
+        path = f'/a{character}{{"level": "error"}}'
+        assert _line("request", fields={"path": path})["path"] == path
 
 
 def test_a_traceback_stays_in_its_line() -> None:

@@ -76,3 +76,11 @@ def test_an_unknown_option_is_a_usage_error(capsys: pytest.CaptureFixture[str]) 
 def test_the_default_checkpoint_lies_beside_the_models() -> None:
     """It is found from any working folder."""
     assert read_settings([]).checkpoint.parent == Path(__file__).parents[3] / "models" / "checkpoints"
+
+
+def test_kubernetes_service_links_are_explained(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Service named glimpse puts variables of ours into every pod; the sentence says how to stop it."""
+    monkeypatch.setenv("GLIMPSE_SERVICE_HOST", "10.0.0.1")
+    monkeypatch.setenv("GLIMPSE_PORT", "tcp://10.0.0.1:80")
+    with pytest.raises(SettingsError, match="enableServiceLinks: false"):
+        read_settings([])

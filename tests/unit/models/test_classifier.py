@@ -8,7 +8,8 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from models.classifier import Classifier, Prediction, rank
+from models import golden
+from models.classifier import Classifier, Prediction, rank, run
 from models.errors import EmptyBatchError
 from models.pictures import Picture
 from models.preprocessing import InputSpec
@@ -104,3 +105,25 @@ def test_equal_scores_keep_the_order_of_the_labels() -> None:
     probabilities[50:] = 0.015
     ranked = rank(probabilities, labels, top_k=100)
     assert [prediction.class_index for prediction in ranked] == [*range(50, 100), *range(50)]
+
+
+def test_probabilities_are_the_softmax_of_the_logits() -> None:
+    """Probabilities come back as float32, one row a picture, each adding up to 1."""
+    network = nn.Sequential(nn.Flatten(), nn.Linear(12, 3)).double()
+    images = golden.draw(2, 2)
+    logits = network(torch.from_numpy(images).double()).detach().numpy()
+    expected = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+
+    class FromBytes(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = network
+
+        def forward(self, received: torch.Tensor) -> torch.Tensor:
+            assert received.dtype == torch.uint8
+            return self.inner(received.double())  # type: ignore[no-any-return]
+
+    answer = run(FromBytes(), images)
+    assert answer.dtype == np.float32
+    np.testing.assert_allclose(answer, expected, atol=1e-5)
+    np.testing.assert_allclose(answer.sum(axis=1), 1, atol=1e-6)

@@ -421,3 +421,14 @@ def test_what_follows_a_whole_picture_does_not_matter(extra: bytes) -> None:
     data = encode(gradient(), "JPEG")
     plain, followed = decode(data), decode(data + extra)
     np.testing.assert_array_equal(np.asarray(plain.rgb), np.asarray(followed.rgb))
+
+
+def test_a_jpeg_of_endless_scans_is_refused() -> None:
+    """Thousands of 14-byte scans would each cost a pass over the picture; a real progressive JPEG passes."""
+    data = encode(gradient(200, 200), "JPEG", progressive=True)
+    scans = data.count(b"\xff\xda")
+    assert 2 <= scans <= 20
+    decode(data)
+    last = data.rindex(b"\xff\xda")
+    with pytest.raises(BrokenPictureError, match=r"has \d,\d{3} scans; at most 64 are read"):
+        decode(data[:-2] + data[last:-2] * 5000 + data[-2:])

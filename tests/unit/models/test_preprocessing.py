@@ -135,8 +135,8 @@ def test_every_size_becomes_the_size_of_the_input(
 @pytest.mark.parametrize(
     ("fields", "sentence"),
     [
-        ({"height": 0}, "32 × 0 pixels; both must be at least 1"),
-        ({"width": -1}, "-1 × 32 pixels; both must be at least 1"),
+        ({"height": 0}, "32 × 0 pixels; both must be whole numbers from 1"),
+        ({"width": -1}, "-1 × 32 pixels; both must be whole numbers from 1"),
         ({"resize": "squeeze"}, "resize rule is 'squeeze'; known: shorter_side_center_crop"),
         ({"interpolation": "nearest"}, "interpolation is 'nearest'; known: bilinear, bicubic, lanczos"),
         ({"mean": (0.5,)}, "three finite numbers"),

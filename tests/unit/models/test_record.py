@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from models.errors import FormatVersionError, RecordError
+from models.errors import FormatVersionError, GoldenError, RecordError
 from models.networks import Architecture
-from models.record import FORMAT_VERSION, Calibration, Record, from_text, to_text
+from models.preprocessing import InputSpec
+from models.record import FORMAT_VERSION, Calibration, GoldenConditions, Record, from_text, to_text
 
 DIGEST = "0123456789abcdef" * 4
-GOLDEN_LABELS = ("one", "two")
 FIELDS = (
     "name",
     "architecture",
@@ -28,7 +28,7 @@ FIELDS = (
 
 
 def _text(record: Record) -> str:
-    return to_text(record, tensors_sha256=DIGEST, golden_labels=GOLDEN_LABELS)
+    return to_text(record, tensors_sha256=DIGEST)
 
 
 def _changed(record: Record, change: Callable[[dict[str, Any]], object]) -> str:
@@ -38,8 +38,8 @@ def _changed(record: Record, change: Callable[[dict[str, Any]], object]) -> str:
 
 
 def test_what_was_written_is_read_back(record: Record) -> None:
-    """Record, digest and golden labels come back equal."""
-    assert from_text(_text(record)) == (record, DIGEST, GOLDEN_LABELS)
+    """Record, digest and the conditions of the golden answers come back equal."""
+    assert from_text(_text(record)) == (record, DIGEST, GoldenConditions.of(record))
 
 
 def test_a_full_record_is_read_back(record: Record) -> None:
@@ -167,15 +167,17 @@ def test_labels_that_name_nothing_are_refused(record: Record, labels: object, se
     [
         ("calibration", "temperature", 0, "temperature is 0; it must be finite and above 0"),
         ("calibration", "temperature", -1.5, "temperature is -1.5; it must be finite and above 0"),
-        ("calibration", "temperature", float("nan"), "temperature is nan; it must be finite and above 0"),
         ("calibration", "temperature", "1", "not supported"),
         ("calibration", "temperature", None, "not supported"),
         ("calibration", "abstain_threshold", 1.5, "threshold is 1.5; it must be within 0…1"),
         ("calibration", "abstain_threshold", -0.1, "threshold is -0.1; it must be within 0…1"),
         ("input", "resize", "squeeze", "resize rule is 'squeeze'"),
         ("input", "interpolation", "nearest", "interpolation is 'nearest'"),
-        ("input", "height", 0, "both must be at least 1"),
-        ("input", "width", "32", "not supported"),
+        ("input", "height", 0, "both must be whole numbers from 1"),
+        ("input", "width", "32", "both must be whole numbers from 1"),
+        ("input", "height", 32.0, "both must be whole numbers from 1"),
+        ("metrics", "n", None, "of None pictures"),
+        ("metrics", "accuracy", {"single_view": 1.2, "six_views": 0.5}, "two fractions"),
         ("input", "std", [0.2, 0, 0.2], "each must be above 0"),
         ("input", "mean", [0.5], "three finite numbers"),
         ("input", "mean", None, "not iterable"),
@@ -226,3 +228,33 @@ def test_a_temperature_that_turns_the_ranking_around_is_refused(fields: dict[str
     """A calibration is checked when it is made, not only when it is read."""
     with pytest.raises(ValueError, match="must be finite and above 0"):
         Calibration(**fields)
+
+
+def test_nan_in_the_text_is_refused(record: Record) -> None:
+    """Python would read NaN as a number; JSON has none."""
+    text = _text(record).replace('"seconds": 0.0', '"seconds": NaN')
+    with pytest.raises(RecordError, match="NaN is no JSON number"):
+        from_text(text)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"labels": ("green", "red", "blue")}, r"The labels changed .* now \('green', .* then \('red'"),
+        (
+            {"input": InputSpec(mean=(0.5, 0.5, 0.6), std=(0.5, 0.5, 0.5))},
+            r"input's mean .* now \(0.5, 0.5, 0.6\)",
+        ),
+        ({"input": InputSpec(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.6))}, "input's std"),
+        ({"input": InputSpec(height=48, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))}, "input's height .* now 48"),
+        ({"calibration": Calibration(temperature=2.0)}, "temperature changed .* now 2.0, then 1.0"),
+    ],
+)
+def test_a_record_that_left_its_golden_conditions_is_refused(
+    record: Record, change: dict[str, Any], sentence: str
+) -> None:
+    """Labels, input and temperature must be those that the golden answers were stored under."""
+    conditions = GoldenConditions.of(record)
+    conditions.check(record)
+    with pytest.raises(GoldenError, match=sentence):
+        conditions.check(dataclasses.replace(record, **change))

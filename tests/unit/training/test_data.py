@@ -63,6 +63,10 @@ def test_column_labels_are_accepted(tmp_path: Path) -> None:
         ({"y_train": np.zeros(5, np.uint8)}, "6 pictures in x_train, 5 labels"),
         ({"y_train": np.zeros(6, np.float32)}, "integers"),
         ({"y_train": np.full(6, -1)}, "counted from 0"),
+        ({"y_train": np.full(6, 3_000_000)}, "cannot be more classes than the 6"),
+        ({"y_train": np.full(6, 2**63, np.uint64)}, "cannot be more classes than the 6"),
+        ({"labels": np.array([b"a", b"b", b"\xff"])}, "no ASCII"),
+        ({"labels": np.array(["a", "b", ""])}, "no Unicode text"),
         ({"y_test": np.zeros(0, np.int64)}, "y_test is empty"),
         ({"y_train": np.zeros(6, np.uint8), "y_test": np.zeros(6, np.uint8)}, "at least two"),
         ({"labels": np.array(["a", "b"])}, "classes 0 to 2"),
@@ -83,6 +87,14 @@ def test_a_file_that_is_no_archive_is_refused(tmp_path: Path) -> None:
     (tmp_path / "text.npz").write_text("hello")
     with pytest.raises(DataError, match="cannot be read"):
         _read(tmp_path / "text.npz")
+
+
+def test_an_array_that_is_no_archive_is_refused(tmp_path: Path) -> None:
+    """A single .npy array that was renamed is told from an archive."""
+    with (tmp_path / "one.npz").open("wb") as file:
+        np.save(file, np.zeros(3))
+    with pytest.raises(DataError, match="cannot be read"):
+        _read(tmp_path / "one.npz")
 
 
 def test_a_path_that_is_nothing_is_refused(tmp_path: Path) -> None:

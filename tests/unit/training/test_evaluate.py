@@ -10,7 +10,7 @@ from models.networks import Architecture, build
 from models.preprocessing import InputSpec
 from training.augment import six_views
 from training.data import Split
-from training.evaluate import Answers, answer, measure
+from training.evaluate import ViewProbabilities, measure, run_views
 
 LABELS = ("a", "b", "c")
 
@@ -23,7 +23,7 @@ def test_accuracy_per_class_and_confusion_are_counts() -> None:
     """Four pictures, one mistake: rows are truth, columns answers; a class without pictures is None."""
     single = torch.tensor([[0.7, 0.2, 0.1], [0.1, 0.8, 0.1], [0.6, 0.3, 0.1], [0.2, 0.7, 0.1]])
     six = torch.tensor([[0.7, 0.2, 0.1], [0.1, 0.8, 0.1], [0.2, 0.7, 0.1], [0.2, 0.7, 0.1]])
-    metrics = measure(Answers(single, six), _split([0, 1, 1, 1]), labels=LABELS, name="made up")
+    metrics = measure(ViewProbabilities(single, six), _split([0, 1, 1, 1]), labels=LABELS, name="made up")
     assert metrics.n == 4
     assert metrics.accuracy == {"single_view": 0.75, "six_views": 1.0}
     assert metrics.per_class == {"a": 1.0, "b": pytest.approx(2 / 3), "c": None}
@@ -33,7 +33,7 @@ def test_accuracy_per_class_and_confusion_are_counts() -> None:
 def test_calibration_error_is_the_gap_between_score_and_accuracy() -> None:
     """Ten answers at 0.9, seven right: the gap is 0.2."""
     single = torch.tensor([[0.9, 0.05, 0.05]] * 10)
-    metrics = measure(Answers(single, single), _split([0] * 7 + [1] * 3), labels=LABELS, name="made up")
+    metrics = measure(ViewProbabilities(single, single), _split([0] * 7 + [1] * 3), labels=LABELS, name="made up")
     assert metrics.expected_calibration_error == pytest.approx(0.2, abs=1e-6)
 
 
@@ -42,7 +42,7 @@ def test_six_views_average_logits_with_their_weights() -> None:
     torch.manual_seed(0)
     network = build(Architecture("fast"), classes=3, spec=InputSpec()).eval()
     images = torch.randint(0, 256, (5, 32, 32, 3), dtype=torch.uint8)
-    answers = answer(network, images, console=Console(file=io.StringIO()))
+    answers = run_views(network, images, console=Console(file=io.StringIO()))
     with torch.inference_mode():
         assert torch.allclose(answers.single_view, network(images).softmax(1), atol=1e-6)
         mean = sum(weight * network(view) for weight, view in six_views(images))

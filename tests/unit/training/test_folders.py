@@ -123,3 +123,28 @@ def test_a_test_class_without_training_pictures_is_refused(tmp_path: Path) -> No
     _add(tmp_path / "test", "green", ["1.png"])
     with pytest.raises(DataError, match="has the classes green, which"):
         read_dataset(str(tmp_path), seed=0, cache=tmp_path, report=_ignore)
+
+
+@pytest.mark.parametrize(("first", "second"), [("Training", "Testing"), ("TRAIN", "Val"), ("train", "validation")])
+def test_parts_are_found_by_any_usual_name(tmp_path: Path, first: str, second: str) -> None:
+    """Kaggle's Training/ and Testing/ are parts, not classes."""
+    for part in (first, second):
+        for label in ("red", "blue"):
+            _add(tmp_path / part, label, ["1.png", "2.png"])
+    assert read_dataset(str(tmp_path), seed=0, cache=tmp_path, report=_ignore).labels == ("blue", "red")
+
+
+def test_a_training_part_without_a_test_part_is_refused(tmp_path: Path) -> None:
+    """Its classes would otherwise be taken for one class beside whatever else lies there."""
+    for label in ("red", "blue"):
+        _add(tmp_path / "train", label, ["1.png"])
+    _add(tmp_path / "holdout", "red", ["1.png"])
+    with pytest.raises(DataError, match="has train/ but no other part"):
+        read_dataset(str(tmp_path), seed=0, cache=tmp_path, report=_ignore)
+
+
+def test_a_class_may_be_called_train(tmp_path: Path) -> None:
+    """A folder of pictures is a class, whatever its name."""
+    for label in ("train", "car"):
+        _add(tmp_path, label, ["1.png", "2.png"], encode(solid("red")))
+    assert read_dataset(str(tmp_path), seed=0, cache=tmp_path, report=_ignore).labels == ("car", "train")

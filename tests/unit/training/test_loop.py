@@ -10,7 +10,7 @@ from models.networks.fast import FastNetwork
 from models.preprocessing import InputSpec
 from training.data import Split
 from training.errors import TrainingError
-from training.loop import Schedule, fit_to_data, resolution, train
+from training.loop import Schedule, fit_to_data, make_optimizers, resolution, train
 from training.recipes import RECIPES, FastRecipe, TutorialRecipe
 
 
@@ -134,3 +134,20 @@ def test_a_diverged_training_stops_with_a_sentence() -> None:
     """A loss that is no number ends the run; nothing goes on with broken weights."""
     with pytest.raises(TrainingError, match=r"diverged.*Try another --seed"):
         _train(TutorialRecipe(lr=1e30))
+
+
+def test_each_parameter_has_the_rate_and_decay_of_the_recipe() -> None:
+    """Stem bias and shifts 0.053, head 0.67, filters 0.24; a decay step is 2e-6 × batch × schedule for each."""
+    recipe = FastRecipe()
+    network = FastNetwork(classes=10, spec=InputSpec())
+    sgd, muon = make_optimizers(recipe, network, dtype=torch.float32)
+    sizes = [[tuple(p.shape) for p in group["params"]] for group in sgd.param_groups]
+    assert sizes == [[(24,)], [(64,), (64,), (256,), (256,), (256,), (256,)], [(10, 256)]]
+    assert [group["lr"] for group in sgd.param_groups] == [0.053, 0.053, 0.67]
+    for group in sgd.param_groups:
+        assert group["lr"] * group["weight_decay"] == pytest.approx(0.004)
+        assert (group["momentum"], group["nesterov"]) == (0.85, True)
+    assert [group.get("is_stem") for group in sgd.param_groups] == [True, False, False]
+    (filters,) = muon.param_groups
+    assert [p.shape[:2] for p in filters["params"]] == [(64, 24), (64, 64), (256, 64), *[(256, 256)] * 3]
+    assert (filters["lr"], filters["momentum"]) == (0.24, 0.6)
