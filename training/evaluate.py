@@ -45,7 +45,7 @@ def run_views(network: nn.Module, images: Tensor, *, console: Console) -> ViewPr
     single, six = [], []
     chunks = torch.split(images, _BATCH_SIZE)
     with (
-        RunProgress(console, steps=len(chunks), epochs=1) as progress,
+        RunProgress(console, steps=len(chunks)) as progress,
         torch.backends.cudnn.flags(allow_tf32=False),
     ):
         for chunk in chunks:
@@ -53,7 +53,7 @@ def run_views(network: nn.Module, images: Tensor, *, console: Console) -> ViewPr
             single.append(torch.softmax(views[0][1], dim=1).cpu())
             averaged = torch.stack([weight * logits for weight, logits in views]).sum(0)
             six.append(torch.softmax(averaged, dim=1).cpu())
-            progress.step(epoch=0, pictures=len(chunk))
+            progress.step(place="measuring", pictures=len(chunk))
     return ViewProbabilities(torch.cat(single), torch.cat(six))
 
 

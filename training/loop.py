@@ -96,9 +96,7 @@ def fit_to_data(recipe: FastRecipe, pictures: int, *, shorter_side: int, epochs:
     batch_size = min(recipe.batch_size, max(pictures // 8, min(pictures, 32)))
     enough = math.ceil(recipe.fewest_steps / (pictures // batch_size))
     epochs = epochs or max(recipe.epochs, enough)
-    # Muon's step has the same length whatever the batch: it shrinks with the noise, √batch.
-    muon_lr = recipe.muon_lr * math.sqrt(batch_size / recipe.batch_size)
-    return replace(recipe, batch_size=batch_size, epochs=epochs, muon_lr=muon_lr)
+    return replace(recipe, batch_size=batch_size, epochs=epochs)
 
 
 def _train_tutorial(
@@ -121,8 +119,9 @@ def _train_tutorial(
     )
     optimizer = torch.optim.SGD(network.parameters(), lr=recipe.lr, momentum=recipe.momentum)
     steps = recipe.epochs * len(loader)
-    with RunProgress(console, steps=steps, epochs=recipe.epochs) as progress:
+    with RunProgress(console, steps=steps) as progress:
         for epoch in range(recipe.epochs):
+            place = f"epoch {epoch + 1}/{recipe.epochs}"
             running_loss = 0.0
             for step, (images, targets) in enumerate(loader, start=1):
                 optimizer.zero_grad()
@@ -130,7 +129,7 @@ def _train_tutorial(
                 loss.backward()  # type: ignore[no-untyped-call]
                 optimizer.step()
                 running_loss += _finite(loss.item(), epoch=epoch, step=step)
-                progress.step(epoch=epoch, loss=loss.item(), pictures=len(targets))
+                progress.step(place=place, loss=loss.item(), pictures=len(targets))
                 if step % recipe.report_every == 0:
                     progress.say(f"[{epoch + 1}, {step:5d}] loss: {running_loss / recipe.report_every:.3f}")
                     running_loss = 0.0
@@ -156,10 +155,11 @@ def _train_fast(
     schedule = Schedule(optimizers, steps=steps, stem_steps=stem_steps)
     network.train()
     step = 0
-    with RunProgress(console, steps=steps, epochs=recipe.epochs) as progress:
+    with RunProgress(console, steps=steps) as progress:
         for epoch in range(recipe.epochs):
             order = draw_order(len(data), shift=recipe.shift, seed=seed, epoch=epoch).to(device)
             side = resolution(recipe, epoch)
+            place = f"epoch {epoch + 1}/{recipe.epochs}"
             for index in batches(order, recipe.batch_size):
                 schedule.set(step)
                 if step == stem_steps:
@@ -169,7 +169,7 @@ def _train_fast(
                 loss = learn(recipe, network, optimizers, images=batch, targets=wanted, dtype=dtype)
                 step += 1
                 loss_per_picture = _finite(loss, epoch=epoch, step=step)
-                progress.step(epoch=epoch, loss=loss_per_picture, pictures=len(index))
+                progress.step(place=place, loss=loss_per_picture, pictures=len(index))
 
 
 def learn(

@@ -12,7 +12,7 @@ _PLAIN_LINE_EVERY_S = 15.0
 
 
 class RunProgress:
-    """Shows epoch, loss, pictures per second and time left of one run.
+    """Shows place, loss, pictures per second and time left of one run.
 
     Use it as a context manager. A terminal gets a bar; a file or a pipe gets a line after the first step
     and then every 15 s.
@@ -20,23 +20,19 @@ class RunProgress:
     Args:
         console: where to write.
         steps: of the whole run.
-        epochs: of the whole run.
         clock: seconds, monotonic.
     """
 
-    def __init__(
-        self, console: Console, *, steps: int, epochs: int, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, console: Console, *, steps: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._console = console
         self._clock = clock
         self._steps = steps
-        self._epochs = epochs
         self._started_s = clock()
         self._next_line_s = self._started_s
         self._done = 0
         self._pictures = 0
         self._bar = Progress(
-            TextColumn("epoch {task.fields[epoch]}"),
+            TextColumn("{task.fields[place]}"),
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("{task.fields[status]} ·"),
@@ -46,7 +42,7 @@ class RunProgress:
             transient=True,
             disable=not console.is_terminal,
         )
-        self._task = self._bar.add_task("", total=steps, epoch=f"1/{epochs}", status="starting")
+        self._task = self._bar.add_task("", total=steps, place="starting", status="")
 
     def __enter__(self) -> Self:
         """Show the bar."""
@@ -59,11 +55,11 @@ class RunProgress:
         """Take the bar away, also when the run was interrupted."""
         self._bar.stop()
 
-    def step(self, *, epoch: int, pictures: int, loss: float | None = None) -> None:
+    def step(self, *, place: str, pictures: int, loss: float | None = None) -> None:
         """Count one step.
 
         Args:
-            epoch: from 0.
+            place: in the run, in words: "epoch 1/10".
             pictures: in this step.
             loss: per picture; None where nothing is learnt.
         """
@@ -72,12 +68,11 @@ class RunProgress:
         now_s = self._clock()
         rate = f"{self._pictures / max(now_s - self._started_s, 1e-9):,.0f} pictures/s"
         status = rate if loss is None else f"loss {loss:.3f} · {rate}"
-        place = f"{epoch + 1}/{self._epochs}"
-        self._bar.update(self._task, completed=self._done, epoch=place, status=status)
+        self._bar.update(self._task, completed=self._done, place=place, status=status)
         if not self._console.is_terminal and now_s >= self._next_line_s:
             self._next_line_s = now_s + _PLAIN_LINE_EVERY_S
             left_s = (now_s - self._started_s) / self._done * (self._steps - self._done)
-            self.say(f"epoch {place} · step {self._done}/{self._steps} · {status} · {left_s:.0f} s left")
+            self.say(f"{place} · step {self._done}/{self._steps} · {status} · {left_s:.0f} s left")
 
     def say(self, sentence: str) -> None:
         """Print a line above the bar."""

@@ -11,9 +11,9 @@ def _run(*, terminal: bool) -> str:
     out = io.StringIO()
     console = Console(file=out, force_terminal=terminal, width=120)
     seconds = iter(range(0, 1000, 10))
-    with RunProgress(console, steps=6, epochs=2, clock=lambda: float(next(seconds))) as progress:
+    with RunProgress(console, steps=6, clock=lambda: float(next(seconds))) as progress:
         for step in range(6):
-            progress.step(epoch=step // 3, pictures=50, loss=2.0 - step / 10)
+            progress.step(place=f"epoch {step // 3 + 1}/2", pictures=50, loss=2.0 - step / 10)
         progress.say("[1,  2000] loss: 2.2")
     return out.getvalue()
 
