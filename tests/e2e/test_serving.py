@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.drawing import encode, gradient
+from tests.drawing import bomb, encode, gradient
 from tests.e2e.conftest import ROOT, Server
 
 PNG = encode(gradient())
@@ -89,6 +89,24 @@ def test_a_request_in_flight_is_finished_after_sigterm(start_server: Callable[..
         answer = connection.makefile("rb").read()
     assert answer.startswith(b"HTTP/1.1 200 OK")
     assert server.process.wait(timeout=20) == 0
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the memory of a process is read from /proc")
+def test_a_bomb_leaves_the_memory_of_the_server_flat(start_server: Callable[..., Server]) -> None:
+    """Ten times 100 megapixels in 290 kB of PNG: each is a 413, and the peak grows by less than 20 MB."""
+    server = start_server()
+
+    def peak_mb() -> float:
+        status = Path(f"/proc/{server.process.pid}/status").read_text()
+        return int(status.split("VmHWM:")[1].split()[0]) / 1024
+
+    with httpx.Client(base_url=server.url) as client:
+        client.post("/predict", files={"file": PNG})
+        before_mb = peak_mb()
+        data = bomb(10_000, 10_000)
+        answers = [client.post("/predict", files={"file": data}) for _ in range(10)]
+    assert {(answer.status_code, answer.json()["code"]) for answer in answers} == {(413, "too_many_pixels")}
+    assert peak_mb() - before_mb < 20
 
 
 def test_a_taken_port_is_a_sentence(checkpoint_path: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.drawing import write_archive
 from tests.e2e.conftest import ROOT
 
 
@@ -19,7 +20,7 @@ def test_ctrl_c_ends_with_a_sentence(tmp_path: Path, recipe: str) -> None:
         f"x_{part}": random.integers(0, 256, (4_000, 32, 32, 3), dtype=np.uint8) for part in ("train", "test")
     }
     targets = {f"y_{part}": np.arange(4_000) % 10 for part in ("train", "test")}
-    np.savez(tmp_path / "noise.npz", **parts, **targets)
+    write_archive(tmp_path / "noise.npz", {**parts, **targets})
     out = tmp_path / "m.safetensors"
     arguments = ["--recipe", recipe, "--data", str(tmp_path / "noise.npz"), "--out", str(out), "--epochs", "50"]
     process = subprocess.Popen(

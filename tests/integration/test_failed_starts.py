@@ -3,6 +3,7 @@
 import logging
 import re
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -21,10 +22,10 @@ def _flip(path: Path, place: int) -> None:
     path.write_bytes(data)
 
 
-DAMAGES: dict[str, Callable[[Path], None]] = {
-    **{name: (lambda path, edit=edit: forge(path, edit)) for name, (edit, _, _) in FORGERIES.items()},
+DAMAGES: dict[str, Callable[[Path], object]] = {
+    **{name: partial(forge, edit=edit) for name, (edit, _, _) in FORGERIES.items()},
     "truncated": _cut,
-    "empty": lambda path: path.write_bytes(b"") and None,
+    "empty": lambda path: path.write_bytes(b""),
     "flipped bit in the length": lambda path: _flip(path, 3),
     "flipped bit in the header": lambda path: _flip(path, 12),
     "flipped bit in the text": lambda path: _flip(path, path.read_bytes().index(b"green")),

@@ -57,7 +57,7 @@ def test_the_accuracy_inside_is_found_again(name: str, tmp_path: Path) -> None:
     """
     checkpoint = load(CHECKPOINTS / f"{name}.safetensors")
     _, split = read_test(str(CIFAR10), checkpoint.record, cache=tmp_path, report=print)
-    chunks = split.images.split(500)
+    chunks = torch.split(split.images, 500)
     guesses = np.concatenate([checkpoint.classifier.probabilities(chunk.numpy()).argmax(1) for chunk in chunks])
     found = int((torch.from_numpy(guesses) == split.targets).sum())
     written = checkpoint.record.metrics.accuracy["single_view"] * checkpoint.record.metrics.n
