@@ -13,6 +13,7 @@ install: $(STAMP) ## make .venv and install everything; nothing to do while pypr
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Glimpse needs Python 3.11 or newer, this is " + sys.version)'
+	@echo "Installing into $(VENV): PyTorch alone is several GB, so the first time takes minutes."
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --disable-pip-version-check --quiet --editable '.[train,test]'
 	touch $@

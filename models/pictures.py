@@ -117,7 +117,7 @@ def decode(
         DCT scaling: a 12-megapixel JPEG costs 10 ms instead of 102 ms (docs/benchmarks.md).
     """
     if not data:
-        raise EmptyPictureError("The picture is empty: 0 bytes were received. Send the bytes of a picture file.")
+        raise EmptyPictureError("The picture is empty: it has 0 bytes. Choose a picture file.")
     picture_format = _recognise(data[:64])
     if picture_format == "JPEG" and data.count(_START_OF_SCAN) > _MAX_SCANS:
         raise BrokenPictureError(
@@ -148,7 +148,7 @@ def decode(
     except Exception as error:
         raise BrokenPictureError(
             f"The {picture_format} picture of {len(data):,} bytes could not be decoded: "
-            f"{_first_line(error)}. It is damaged or cut off; export or upload it again."
+            f"{_first_line(error)}. It is damaged or cut off; export or copy it again."
         ) from error
 
 
@@ -158,7 +158,7 @@ def _recognise(head: bytes) -> str:
             return name
     kind = next((kind for matches, kind in _OTHER_KINDS if matches(head)), "no picture format known here")
     raise UnsupportedFormatError(
-        f"The upload is {kind} (it begins with {head[:8]!r}); {', '.join(FORMATS)} are read. "
+        f"The file is {kind} (it begins with {head[:8]!r}); {', '.join(FORMATS)} are read. "
         "Convert the picture, for example to JPEG."
     )
 

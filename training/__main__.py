@@ -20,6 +20,7 @@ def main() -> int:
 
         return run()
     except KeyboardInterrupt:
+        sys.stderr.write("Stopped by Ctrl-C; nothing was written.\n")
         return 130
 
 

@@ -148,6 +148,8 @@ def evaluate(
 ) -> None:
     """Measure a checkpoint: overall, per class, single view and six views."""
     with _told_in_a_sentence() as console:
+        if grid is not None:
+            _check_png(grid)
         loaded = load(checkpoint)
         labels = loaded.record.labels
         network = loaded.network.to(choose_device(device.value))
@@ -174,6 +176,7 @@ def samples(
 ) -> None:
     """Draw a labelled grid of random training pictures."""
     with _told_in_a_sentence() as console:
+        _check_png(out)
         dataset = read_dataset(data, seed=seed, cache=cache, report=_teller(console))
         draw_samples(dataset.train, labels=dataset.labels, seed=seed, path=out)
         typer.echo(f"wrote {out}")
@@ -234,6 +237,11 @@ def _check_target(out: Path) -> None:
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=out.parent):
         pass
+
+
+def _check_png(path: Path) -> None:
+    if path.suffix.lower() != ".png":
+        raise TrainingError(f"The grid is written as a PNG; name it so instead of {path}.")
 
 
 def _teller(console: Console) -> Callable[[str], None]:

@@ -26,6 +26,7 @@ CIFAR10 = "cifar10"
 CIFAR10_LABELS = ("plane", "car", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 """The beginner's tutorial's words for the ten classes, in the official order."""
 _OFFICIAL_NAMES = {"airplane": "plane", "automobile": "car"}
+_MOST_CLASSES = 1_000_000
 _CIFAR10_TARGETS_SHA256 = "3edb456524d5918aefded81f5aef7c32efab2a788211df998a4eb0c8957baa1f"
 """Of the 60,000 official labels in order, one byte each: an archive without names that has them is CIFAR-10."""
 
@@ -130,6 +131,8 @@ def read_test(source: str, record: Record, *, cache: Path, report: Report) -> tu
     path = Path(source)
     if path.is_dir():
         name, labels, split = _read_test_folder(path, record, report=report)
+    elif path.suffix == ".npz" and path.is_file():
+        name, labels, split = _read_test_archive(path, record)
     else:
         dataset = read_dataset(source, seed=record.training.seed, cache=cache, report=report)
         name, labels, split = f"{dataset.name} test", dataset.labels, dataset.test
@@ -176,24 +179,54 @@ def _read_cifar10(cache: Path) -> Dataset:
 
 
 def _read_archive(path: Path) -> Dataset:
+    arrays = _load_arrays(path, ("train", "test"))
+    train, test = _read_split(path, arrays, "train"), _read_split(path, arrays, "test")
+    if train.images.shape[1:] != test.images.shape[1:]:
+        raise DataError(f"{path}: training and test pictures differ in size; both must be the same.")
+    classes = int(max(train.targets.max(), test.targets.max())) + 1
+    if classes > len(train):
+        raise DataError(
+            f"{path}: labels up to {classes - 1}; there cannot be more classes than the {len(train)} "
+            "training pictures."
+        )
+    labels = _stored_labels(path, arrays)
+    if labels is None and _is_cifar10(train, test):
+        labels = CIFAR10_LABELS
+    labels = labels or tuple(str(place) for place in range(classes))
+    if len(labels) < max(2, classes):
+        raise DataError(f"{path}: labels {list(labels)} for classes 0 to {classes - 1}; one each, at least two.")
+    return Dataset(path.stem, labels, train, test)
+
+
+def _read_test_archive(path: Path, record: Record) -> tuple[str, tuple[str, ...], Split]:
+    """Read the test part alone; classes without names are places in the checkpoint's labels."""
+    arrays = _load_arrays(path, ("test",))
+    test = _read_split(path, arrays, "test")
+    labels = _stored_labels(path, arrays) or record.labels
+    if int(test.targets.max()) >= len(labels):
+        raise DataError(
+            f"{path}: y_test goes up to {int(test.targets.max())}, and there are {len(labels)} labels: "
+            f"{', '.join(labels)}. Measure a checkpoint that knows these classes."
+        )
+    return f"{path.stem} test", labels, test
+
+
+def _load_arrays(path: Path, parts: tuple[str, ...]) -> dict[str, npt.NDArray[np.generic]]:
     try:
         with np.load(path, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
     except (OSError, ValueError, TypeError, AttributeError, zipfile.BadZipFile, EOFError) as error:
         raise DataError(f"{path} cannot be read as an .npz archive without pickles: {error}.") from error
     arrays = {name: array for name, array in arrays.items() if isinstance(array, np.ndarray)}
-    missing = [name for name in ("x_train", "y_train", "x_test", "y_test") if name not in arrays]
+    missing = [name for part in parts for name in (f"x_{part}", f"y_{part}") if name not in arrays]
     if missing:
         raise DataError(f"{path} lacks {', '.join(missing)}; it holds {', '.join(arrays) or 'nothing'}.")
-    targets = [_check_targets(path, arrays, part) for part in ("train", "test")]
-    labels = _archive_labels(path, arrays.get("labels"), targets)
-    train, test = (
-        Split(_check_images(path, arrays, part), torch.from_numpy(values))
-        for part, values in zip(("train", "test"), targets, strict=True)
-    )
-    if train.images.shape[1:] != test.images.shape[1:]:
-        raise DataError(f"{path}: training and test pictures differ in size; both must be the same.")
-    return Dataset(path.stem, labels, train, test)
+    return arrays
+
+
+def _read_split(path: Path, arrays: dict[str, npt.NDArray[np.generic]], part: str) -> Split:
+    targets = torch.from_numpy(_check_targets(path, arrays, part))
+    return Split(_check_images(path, arrays, part), targets)
 
 
 def _check_images(path: Path, arrays: dict[str, npt.NDArray[np.generic]], part: str) -> Tensor:
@@ -214,27 +247,16 @@ def _check_targets(path: Path, arrays: dict[str, npt.NDArray[np.generic]], part:
         raise DataError(f"{path}: y_{part} is {targets.dtype} {list(targets.shape)}; integers (n,) are needed.")
     if not len(targets):
         raise DataError(f"{path}: y_{part} is empty; at least one picture is needed.")
-    if int(targets.min()) < 0 or int(targets.max()) >= len(arrays["y_train"]):
+    if int(targets.min()) < 0 or int(targets.max()) >= _MOST_CLASSES:
         raise DataError(
-            f"{path}: y_{part} holds {targets.min()} to {targets.max()}; labels are counted from 0, and there "
-            f"cannot be more classes than the {len(arrays['y_train'])} training pictures."
+            f"{path}: y_{part} holds {targets.min()} to {targets.max()}; labels are counted from 0, "
+            f"to {_MOST_CLASSES - 1:,} at most."
         )
     return targets.astype(np.int64)
 
 
-def _archive_labels(
-    path: Path, stored: npt.NDArray[np.generic] | None, targets: list[npt.NDArray[np.int64]]
-) -> tuple[str, ...]:
-    classes = int(max(values.max() for values in targets)) + 1
-    if stored is not None:
-        labels = _as_texts(path, stored)
-    elif _is_cifar10(targets):
-        labels = CIFAR10_LABELS
-    else:
-        labels = tuple(str(place) for place in range(classes))
-    if len(labels) < max(2, classes) or len(set(labels)) != len(labels):
-        raise DataError(f"{path}: labels {list(labels)} for classes 0 to {classes - 1}; one each, at least two.")
-    return labels
+def _stored_labels(path: Path, arrays: dict[str, npt.NDArray[np.generic]]) -> tuple[str, ...] | None:
+    return _as_texts(path, arrays["labels"]) if "labels" in arrays else None
 
 
 def _as_texts(path: Path, stored: npt.NDArray[np.generic]) -> tuple[str, ...]:
@@ -246,11 +268,11 @@ def _as_texts(path: Path, stored: npt.NDArray[np.generic]) -> tuple[str, ...]:
         ) from error
 
 
-def _is_cifar10(targets: list[npt.NDArray[np.int64]]) -> bool:
-    joined = np.concatenate(targets)
+def _is_cifar10(train: Split, test: Split) -> bool:
+    joined = torch.cat([train.targets, test.targets])
     if len(joined) != 60_000 or joined.max() > 9:
         return False
-    return hashlib.sha256(joined.astype(np.uint8).tobytes()).hexdigest() == _CIFAR10_TARGETS_SHA256
+    return hashlib.sha256(joined.to(torch.uint8).numpy().tobytes()).hexdigest() == _CIFAR10_TARGETS_SHA256
 
 
 def _read_folder(root: Path, *, seed: int, report: Report) -> Dataset:
@@ -282,10 +304,10 @@ def _read_test_folder(root: Path, record: Record, *, report: Report) -> tuple[st
         train, test = split_tree(tree, seed=record.training.seed)
         if fingerprint(tree.labels, _to_split(train)) == record.training.data_fingerprint:
             return f"{name}, the part held out in training", tree.labels, _to_split(test)
-    if test_root is None:
+    if test_root is None and tree.labels == record.labels:
         report(
-            f"{name} has no test part and is not as it was when the checkpoint was trained: all of it counts, and "
-            "pictures that the training saw make the figures too good."
+            f"{name} has no test part, and is not what the checkpoint was trained on, or has changed: all "
+            "of it counts. If the training saw some of it, the figures are too good."
         )
     return f"{name} {'test' if test_root else 'whole'}", tree.labels, _to_split(tree.joined())
 

@@ -89,9 +89,9 @@ def _single_file(form: FormData) -> UploadFile:
     files = [item for item in found if isinstance(item, UploadFile)]
     if len(files) == 1 == len(found):
         return files[0]
-    received = f"{len(files)} files and {len(found) - len(files)} texts in it" if found else "no such field"
+    received = f"{len(files)} files and {len(found) - len(files)} texts in it" if found else "none"
     names = ", ".join(sorted(set(form.keys()))) or "none"
     raise MissingFileError(
-        f"One picture is expected in the form's field `file`; there are {received} (fields: {names}). "
+        f"One picture is expected in the form's field `file`; received: {received} (fields: {names}). "
         "With curl: -F file=@cat.jpg"
     )

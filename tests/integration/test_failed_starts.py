@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from app.__main__ import main
+from app.server import main
 from tests.forgery import FORGERIES, forge
 
 

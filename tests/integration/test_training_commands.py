@@ -152,7 +152,7 @@ def test_a_broken_folder_is_refused_before_training(tmp_path: Path, capsys: pyte
     (tmp_path / "junk" / "a.txt").write_text("no picture")
     assert _train(tmp_path, tmp_path / "m.safetensors") == 1
     error = capsys.readouterr().err
-    assert "a.txt: The upload is no picture format" in error
+    assert "a.txt: The file is no picture format" in error
     assert "The class 'junk' has no readable picture" in error
     assert not (tmp_path / "m.safetensors").exists()
 
