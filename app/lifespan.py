@@ -141,7 +141,7 @@ class Service:
         started_s = time.perf_counter()
         try:
             rows = self.engine.probabilities(images)
-        except Exception as error:
+        except Exception as error:  # an engine may raise anything; whatever it is, the service must know
             self.fault = type(error).__name__
             raise EngineError(
                 f"The engine {self.engine.name} failed on {len(images)} images: {type(error).__name__}: {error}"

@@ -129,7 +129,7 @@ def write_atomically(path: Path, data: bytes) -> None:
             os.fsync(file.fileno())
         os.chmod(temporary, 0o644)  # mkstemp gives 0600, and the service often runs as another user
         os.replace(temporary, path)
-    except BaseException:
+    except BaseException:  # Ctrl-C too must leave no temporary file
         Path(temporary).unlink(missing_ok=True)
         raise
     _sync_folder(path.parent)
