@@ -98,7 +98,7 @@ def load(path: Path) -> Checkpoint:
     """Read a checkpoint, checking in this order and stopping at the first doubt.
 
     Header, digest of the text, format version, digest of the tensors, architecture, keys and shapes,
-    finite numbers, build, golden pictures.
+    finite numbers, build, golden conditions, golden answers.
 
     Raises:
         CheckpointError: one subclass for each of those, its message naming the file.

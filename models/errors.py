@@ -19,7 +19,7 @@ GlimpseError
     ├── TensorKeysError            a tensor is missing or one too many
     ├── TensorShapeError           a tensor of another shape or dtype
     ├── NotFiniteError             NaN or infinity among the weights
-    └── GoldenError                the stored pictures give other answers than when it was saved
+    └── GoldenError                its golden pictures are answered otherwise than when it was saved
 
 A message has three parts: what happened, what was received, what to do.
 """
@@ -102,4 +102,4 @@ class NotFiniteError(CheckpointError):
 
 
 class GoldenError(CheckpointError):
-    """The stored pictures do not give the stored answers."""
+    """The stored pictures do not give the stored answers, or would be asked under other conditions."""

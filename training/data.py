@@ -26,7 +26,7 @@ CIFAR10 = "cifar10"
 CIFAR10_LABELS = ("plane", "car", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 """The beginner's tutorial's words for the ten classes, in the official order."""
 _OFFICIAL_NAMES = {"airplane": "plane", "automobile": "car"}
-_MOST_CLASSES = 1_000_000
+_MOST_CLASSES = 1_000_000  # more is a mistake in the file, and a table over them would fill the memory
 _CIFAR10_TARGETS_SHA256 = "3edb456524d5918aefded81f5aef7c32efab2a788211df998a4eb0c8957baa1f"
 """Of the 60,000 official labels in order, one byte each: an archive without names that has them is CIFAR-10."""
 
@@ -142,7 +142,7 @@ def read_test(source: str, record: Record, *, cache: Path, report: Report) -> tu
 def _match_labels(split: Split, *, found: tuple[str, ...], wanted: tuple[str, ...]) -> Split:
     """Number a split's classes as a checkpoint does.
 
-    CIFAR-10's official names and the tutorial's short ones are taken as the same.
+    CIFAR-10's official names and the tutorial's short ones are taken as the same, unless both are there.
 
     Args:
         split: with targets that are places in `found`.
@@ -152,8 +152,9 @@ def _match_labels(split: Split, *, found: tuple[str, ...], wanted: tuple[str, ..
     Raises:
         DataError: the data has a class that the checkpoint does not know.
     """
-    names = tuple(_OFFICIAL_NAMES.get(label, label) for label in found)
-    known = {_OFFICIAL_NAMES.get(label, label): place for place, label in enumerate(wanted)}
+    exact = {label: place for place, label in enumerate(wanted)}
+    known = {_OFFICIAL_NAMES.get(label, label): place for label, place in exact.items()} | exact
+    names = [label if label in exact else _OFFICIAL_NAMES.get(label, label) for label in found]
     unknown = [label for label, name in zip(found, names, strict=True) if name not in known]
     if unknown:
         raise DataError(

@@ -174,6 +174,27 @@ def test_more_classes_than_the_checkpoint_has_are_refused(tmp_path: Path, record
         read_test(str(tmp_path / "a.npz"), record, cache=tmp_path, report=_ignore)
 
 
+@pytest.mark.parametrize(
+    ("wanted", "found", "places"),
+    [
+        (("plane", "car", "cat"), ("airplane", "automobile", "cat"), [0, 1, 2]),
+        (("airplane", "automobile", "cat"), ("plane", "car", "cat"), [0, 1, 2]),
+        (("airplane", "plane", "cat"), ("plane", "airplane", "cat"), [1, 0, 2]),
+    ],
+)
+def test_official_and_short_names_are_the_same_unless_both_are_there(
+    tmp_path: Path, record: Record, wanted: tuple[str, ...], found: tuple[str, ...], places: list[int]
+) -> None:
+    """Airplane is plane for a checkpoint that has one of them; one that has both keeps them apart."""
+    import dataclasses
+
+    arrays = {**_arrays(n=3, side=32), "y_test": np.arange(3), "labels": np.array(found)}
+    write_archive(tmp_path / "a.npz", arrays)
+    known = dataclasses.replace(record, labels=wanted)
+    _, split = read_test(str(tmp_path / "a.npz"), known, cache=tmp_path, report=_ignore)
+    assert split.targets.tolist() == places
+
+
 def test_an_unknown_class_is_refused(tmp_path: Path, record: Record) -> None:
     """A checkpoint is not measured on what it cannot know."""
     write_archive(tmp_path / "a.npz", {**_arrays(), "labels": np.array(["red", "green", "mauve"])})
