@@ -1,7 +1,6 @@
 """The two training loops: the beginner's, and the one that reaches 94 %."""
 
 import math
-import signal
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -20,6 +19,7 @@ from training.augment import batches, crop, draw_order, resize
 from training.data import Split
 from training.devices import fast_dtype
 from training.errors import TrainingError
+from training.interrupts import interrupts_between_steps
 from training.optimizers import Muon
 from training.progress import RunProgress
 from training.recipes import FastRecipe, Recipe, TutorialRecipe
@@ -115,11 +115,10 @@ def _train_tutorial(
         shuffle=True,
         num_workers=recipe.workers,
         generator=torch.Generator().manual_seed(seed),
-        worker_init_fn=_leave_interrupts_to_parent,
     )
     optimizer = torch.optim.SGD(network.parameters(), lr=recipe.lr, momentum=recipe.momentum)
     steps = recipe.epochs * len(loader)
-    with RunProgress(console, steps=steps) as progress:
+    with interrupts_between_steps() as obey_interrupt, RunProgress(console, steps=steps) as progress:
         for epoch in range(recipe.epochs):
             place = f"epoch {epoch + 1}/{recipe.epochs}"
             running_loss = 0.0
@@ -133,6 +132,7 @@ def _train_tutorial(
                 if step % recipe.report_every == 0:
                     progress.say(f"[{epoch + 1}, {step:5d}] loss: {running_loss / recipe.report_every:.3f}")
                     running_loss = 0.0
+                obey_interrupt()
 
 
 def _train_fast(
@@ -264,8 +264,3 @@ def _finite(loss: float, *, epoch: int, step: int) -> float:
             "written. Try another --seed, or check the data for wrong labels."
         )
     return loss
-
-
-def _leave_interrupts_to_parent(_worker: int) -> None:
-    """Ctrl-C reaches every process of the terminal; only the parent should answer it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)

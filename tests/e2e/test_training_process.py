@@ -1,5 +1,6 @@
 """`python -m training` as a person at a keyboard meets it."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -35,8 +36,6 @@ def test_ctrl_c_ends_with_a_sentence(tmp_path: Path, recipe: str) -> None:
     for line in process.stderr:
         if line.startswith("epoch "):
             break
-    import os
-
     os.killpg(process.pid, signal.SIGINT)
     _, rest = process.communicate(timeout=60)
     assert process.returncode == 130

@@ -1,0 +1,75 @@
+"""Ctrl-C is obeyed between steps."""
+
+import os
+import signal
+import threading
+
+import pytest
+
+from training.interrupts import interrupts_between_steps
+
+
+def test_an_interrupt_waits_for_the_end_of_the_step() -> None:
+    """The step goes on after Ctrl-C, and ends the run when it is done."""
+    done = []
+    with pytest.raises(KeyboardInterrupt), interrupts_between_steps() as obey:  # noqa: PT012 - the order counts
+        obey()
+        os.kill(os.getpid(), signal.SIGINT)
+        done.append("rest of the step")
+        obey()
+        done.append("next step")
+    assert done == ["rest of the step"]
+
+
+def test_an_interrupt_in_the_last_step_is_not_lost() -> None:
+    """Nothing asks after it any more, and it is raised all the same."""
+    with pytest.raises(KeyboardInterrupt), interrupts_between_steps():
+        os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_a_second_interrupt_is_obeyed_at_once() -> None:
+    """Whoever presses twice means it."""
+    done = []
+    with pytest.raises(KeyboardInterrupt), interrupts_between_steps():  # noqa: PT012 - the order counts
+        os.kill(os.getpid(), signal.SIGINT)
+        done.append("after the first")
+        os.kill(os.getpid(), signal.SIGINT)
+        done.append("after the second")
+    assert done == ["after the first"]
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # the child only counts its signals
+def test_a_forked_process_leaves_interrupts_to_its_parent() -> None:
+    """However often they come, it goes on; here it ends with 7 of its own will."""
+    with interrupts_between_steps():
+        child = os.fork()
+        if child == 0:  # nothing of pytest's may run in here
+            for _ in range(3):
+                os.kill(os.getpid(), signal.SIGINT)
+            os._exit(7)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+
+
+def test_the_handler_before_comes_back() -> None:
+    """Whatever was there."""
+    before = signal.getsignal(signal.SIGINT)
+    with interrupts_between_steps():
+        assert signal.getsignal(signal.SIGINT) is not before
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_thread_may_train_too() -> None:
+    """Only the main thread may set handlers; another one trains without."""
+    faults: list[Exception] = []
+
+    def work() -> None:
+        try:
+            with interrupts_between_steps() as obey:
+                obey()
+        except Exception as fault:  # noqa: BLE001 - handed to the test
+            faults.append(fault)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert not faults
