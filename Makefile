@@ -1,10 +1,11 @@
 .DEFAULT_GOAL := help
-.PHONY: help install serve check test format bench-training docker clean
+.PHONY: help install serve check test format bench-training bench-serving wrk docker clean
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+PEER_STAMPS := .peers/litserve/.installed .peers/bentoml/.installed .peers/ray/.installed
 
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -15,7 +16,7 @@ $(STAMP): pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Glimpse needs Python 3.11 or newer, this is " + sys.version)'
 	@echo "Installing into $(VENV): PyTorch alone is several GB, so the first time takes minutes."
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --disable-pip-version-check --quiet --editable '.[train,test]'
+	$(BIN)/pip install --disable-pip-version-check --quiet --editable '.[train,openvino,test]'
 	touch $@
 
 serve: install ## serve the shipped checkpoint on http://127.0.0.1:8000
@@ -36,8 +37,28 @@ format: install ## put the code into its form
 bench-training: install ## time a training step and the share of its data work
 	$(BIN)/python -m benchmarks.training
 
+bench-serving: wrk install $(PEER_STAMPS) ## Glimpse beside LitServe, BentoML and Ray Serve; ARGS=--overload and others
+	$(BIN)/python -m benchmarks.serving $(ARGS)
+
+wrk:
+	@command -v wrk > /dev/null || { echo "wrk is missing; it drives the servers. Install it with: apt-get install wrk" >&2; exit 1; }
+
+# The versions that the settings in benchmarks/peers/ were tried with. PyTorch, several GB, is not installed again:
+# a .pth file puts the packages of .venv behind the peer's own on its path.
+.peers/litserve/.installed: PEER := litserve==0.2.19
+.peers/bentoml/.installed: PEER := bentoml==1.4.39
+.peers/ray/.installed: PEER := ray[serve]==2.60.0
+SITE_PACKAGES := -c 'import sysconfig; print(sysconfig.get_path("purelib"))'
+
+$(PEER_STAMPS): | $(STAMP)
+	@echo "Installing $(PEER) into $(@D)."
+	$(BIN)/python -m venv $(@D)
+	$(@D)/bin/pip install --disable-pip-version-check --quiet '$(PEER)'
+	$(BIN)/python $(SITE_PACKAGES) > "$$($(@D)/bin/python $(SITE_PACKAGES))/glimpse_shared.pth"
+	touch $@
+
 docker: ## build the service's image
 	docker build --tag glimpse .
 
-clean: ## remove .venv and caches
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
+clean: ## remove .venv, the peers and caches
+	rm -rf $(VENV) .peers .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info

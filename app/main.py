@@ -6,24 +6,32 @@ from fastapi import FastAPI
 from fastapi.middleware import Middleware
 from starlette.responses import RedirectResponse
 
-from app import problems
-from app.lifespan import Service, lifespan
-from app.middleware import BodyLimit, RequestContext
-from app.routes import health, model, predict
+from app import logs, problems
+from app.lifespan import lifespan
+from app.middleware import Admit, BodyLimit, RequestContext
+from app.routes import health, metrics, model, predict
+from app.service import Service
 from app.settings import Settings, read_settings
 
 
-def create_app(settings: Settings | None = None, *, service: Service | None = None) -> FastAPI:
-    """Build the service.
-
-    Args:
-        settings: None reads GLIMPSE_* from the environment, for `uvicorn --factory app.main:create_app`.
-        service: an open one to serve; None opens one from the settings when the application starts.
+def from_environment() -> FastAPI:
+    """Build the service from GLIMPSE_* alone: for workers, and for `uvicorn --factory app.main:from_environment`.
 
     Raises:
         SettingsError: the environment holds a setting that cannot be used.
     """
-    settings = settings or read_settings([])
+    settings = read_settings([])
+    logs.configure(settings.log_level)
+    return create_app(settings)
+
+
+def create_app(settings: Settings, *, service: Service | None = None) -> FastAPI:
+    """Build the service.
+
+    Args:
+        settings: of the process.
+        service: an open one to serve; None opens one from the settings when the application starts.
+    """
     app = FastAPI(
         title="Glimpse",
         version=version("glimpse"),
@@ -31,12 +39,25 @@ def create_app(settings: Settings | None = None, *, service: Service | None = No
         lifespan=lifespan(settings, service),
         middleware=[
             Middleware(RequestContext),
-            Middleware(BodyLimit, max_body_bytes=settings.max_body_bytes),
+            Middleware(
+                Admit,
+                paths=frozenset({"/predict", "/predict/batch"}),
+                deadline_ms=settings.deadline_ms,
+                max_deadline_ms=settings.max_deadline_ms,
+            ),
+            Middleware(
+                BodyLimit,
+                max_body_bytes=settings.max_body_bytes,
+                larger={"/predict/batch": (settings.max_batch_bytes, "GLIMPSE_MAX_BATCH_BYTES")},
+            ),
         ],
     )
     app.state.settings = settings
     problems.install(app)
-    for router in (predict.router, health.router, model.router):
+    routers = [predict.router, health.router, model.router, metrics.router]
+    if settings.admin_key:
+        routers.append(model.admin_router)
+    for router in routers:
         app.include_router(router)
 
     @app.get("/", include_in_schema=False)

@@ -13,6 +13,22 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse
 
+from app.errors import (
+    AdminKeyError,
+    BodyTooLargeError,
+    DeadlineError,
+    EngineError,
+    MalformedFormError,
+    MissingFileError,
+    NotReadyError,
+    OverloadedError,
+    ParameterError,
+    ReloadError,
+    RequestError,
+    TooManyFilesError,
+    UnavailableError,
+    UnsupportedMediaTypeError,
+)
 from app.logs import SERVICE
 from models.errors import (
     BrokenPictureError,
@@ -25,33 +41,7 @@ from models.errors import (
     UnsupportedFormatError,
 )
 
-
-class RequestError(InputError):
-    """The request itself cannot be used, whatever the picture."""
-
-
-class BodyTooLargeError(RequestError):
-    """More bytes came than the limit allows."""
-
-
-class UnsupportedMediaTypeError(RequestError):
-    """The Content-Type is neither a form nor a picture."""
-
-
-class MalformedFormError(RequestError):
-    """The multipart form cannot be read."""
-
-
-class MissingFileError(RequestError):
-    """The form has no single file in the field `file`."""
-
-
-class NotReadyError(GlimpseError):
-    """The service cannot answer right now."""
-
-
-class EngineError(GlimpseError):
-    """The engine failed on pixels that were fine."""
+MEDIA_TYPE = "application/problem+json"
 
 
 class Kind(NamedTuple):
@@ -72,20 +62,26 @@ KINDS: Mapping[type[Exception], Kind] = {
     UnsupportedMediaTypeError: Kind(415, "unsupported_media_type"),
     MalformedFormError: Kind(422, "malformed_form"),
     MissingFileError: Kind(422, "missing_file"),
+    TooManyFilesError: Kind(413, "too_many_files"),
+    ParameterError: Kind(422, "invalid_parameter"),
     InputError: Kind(422, "bad_input"),
     RequestError: Kind(422, "bad_request"),
-    RequestValidationError: Kind(422, "invalid_parameter"),
-    ClientDisconnect: Kind(400, "client_disconnected"),
+    ClientDisconnect: Kind(499, "client_disconnected"),
     NotReadyError: Kind(503, "not_ready"),
+    OverloadedError: Kind(503, "overloaded"),
+    UnavailableError: Kind(503, "unavailable"),
+    DeadlineError: Kind(504, "deadline_exceeded"),
+    AdminKeyError: Kind(401, "admin_key_needed"),
+    ReloadError: Kind(409, "reload_refused"),
     EngineError: Kind(500, "engine_failed"),
     Exception: Kind(500, "internal_error"),
 }
 HTTP_CODES: Mapping[int, str] = {404: "not_found", 405: "method_not_allowed"}
 """Codes of what the router itself refuses; any other status is `http_error`."""
 
-RETRY_AFTER_S = 5
-"""How long a caller should wait when the service is not ready: about the time of a start."""
 _SECRETIVE = "Something went wrong inside the service. The operator finds the cause in the log by the request id."
+_TITLES: Mapping[int, str] = {499: "Client Closed Request"}
+"""What http.HTTPStatus does not know; 499 is nginx's, and read by the log alone."""
 
 
 def kind_of(error: Exception) -> Kind:
@@ -93,29 +89,36 @@ def kind_of(error: Exception) -> Kind:
     return next(KINDS[ancestor] for ancestor in type(error).__mro__ if ancestor in KINDS)
 
 
-def to_response(error: Exception, request_id: str) -> JSONResponse:
-    """Tell an error to a caller; of a fault of our own only that it happened."""
+def to_body(error: Exception, request_id: str) -> dict[str, object]:
+    """Tell an error as a problem; of a fault of our own only that it happened."""
     kind = kind_of(error)
-    detail = str(error) if kind.status < 500 or kind.status == 503 else _SECRETIVE
-    headers = {"Retry-After": str(RETRY_AFTER_S)} if kind.status == 503 else {}
+    detail = _SECRETIVE if kind.status == HTTPStatus.INTERNAL_SERVER_ERROR else str(error)
+    return problem_body(kind.status, kind.code, detail, request_id=request_id)
+
+
+def to_response(error: Exception, request_id: str) -> JSONResponse:
+    """Answer a request with an error, and with the headers that belong to it."""
+    body = to_body(error, request_id)
+    headers = {}
+    if isinstance(error, UnavailableError):
+        headers["Retry-After"] = str(error.retry_after_s)
+    if isinstance(error, AdminKeyError):
+        headers["WWW-Authenticate"] = "Bearer"
     if isinstance(error, BodyTooLargeError):
         headers["Connection"] = "close"  # the rest of the body is not read
-    return problem(kind.status, kind.code, detail, request_id=request_id, headers=headers)
+    return JSONResponse(body, kind_of(error).status, headers, media_type=MEDIA_TYPE)
 
 
-def problem(
-    status: int, code: str, detail: str, *, request_id: str, headers: Mapping[str, str] | None = None
-) -> JSONResponse:
+def problem_body(status: int, code: str, detail: str, *, request_id: str) -> dict[str, object]:
     """Build the one error body: type, title, status, detail, code, request_id."""
-    body = {
+    return {
         "type": "about:blank",
-        "title": HTTPStatus(status).phrase,
+        "title": _TITLES.get(status) or HTTPStatus(status).phrase,
         "status": status,
         "detail": detail.encode("utf-8", "replace").decode(),  # half a character came in, and must not fail here
         "code": code,
         "request_id": request_id,
     }
-    return JSONResponse(body, status, dict(headers or {}), media_type="application/problem+json")
 
 
 def install(app: FastAPI) -> None:
@@ -126,9 +129,14 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(ClientDisconnect, _on_error)
 
 
-async def _on_error(request: Request, error: Exception) -> JSONResponse:
+def log_fault(error: Exception, request_id: str) -> None:
+    """Write down the cause of a fault of ours, of which the caller is only told that it happened."""
     if kind_of(error).status == HTTPStatus.INTERNAL_SERVER_ERROR:
-        SERVICE.error("failed", exc_info=error, extra={"fields": {"request_id": request.state.request_id}})
+        SERVICE.error("failed", exc_info=error, extra={"fields": {"request_id": request_id}})
+
+
+async def _on_error(request: Request, error: Exception) -> JSONResponse:
+    log_fault(error, request.state.request_id)
     return to_response(error, request.state.request_id)
 
 
@@ -138,20 +146,19 @@ async def _on_http_exception(request: Request, error: Exception) -> JSONResponse
         404: f"There is nothing at {request.url.path}. POST /predict takes pictures; GET /docs lists the rest.",
         405: f"{request.url.path} does not answer {request.method}; the Allow header says what it does.",
     }
-    return problem(
+    body = problem_body(
         error.status_code,
         HTTP_CODES.get(error.status_code, "http_error"),
         details.get(error.status_code, str(error.detail)),
         request_id=request.state.request_id,
-        headers=error.headers,
     )
+    return JSONResponse(body, error.status_code, dict(error.headers or {}), media_type=MEDIA_TYPE)
 
 
 async def _on_invalid_parameter(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
-    kind = KINDS[RequestValidationError]
-    detail = " ".join(_parameter_sentence(fault) for fault in error.errors())
-    return problem(kind.status, kind.code, detail, request_id=request.state.request_id)
+    sentences = ParameterError(" ".join(_parameter_sentence(fault) for fault in error.errors()))
+    return to_response(sentences, request.state.request_id)
 
 
 def _parameter_sentence(fault: Mapping[str, Any]) -> str:

@@ -38,6 +38,33 @@ class PredictBody(BaseModel):
     request_id: str
 
 
+class ItemBody(BaseModel):
+    """What became of one file of a batch: its labels, or its problem."""
+
+    filename: str
+    predictions: list[PredictionBody] | None = Field(
+        None, description="best first; missing where there is a problem"
+    )
+    abstain: bool | None = None
+    image: ImageBody | None = None
+    problem: "ProblemBody | None" = Field(None, description="what the file alone would have been answered")
+
+
+class BatchBody(BaseModel):
+    """The answer to POST /predict/batch."""
+
+    results: list[ItemBody] = Field(description="one for each file, in order")
+    model: ModelReference
+    request_id: str
+
+
+class ReloadBody(BaseModel):
+    """The answer to POST /model/reload."""
+
+    model: ModelReference
+    previous: ModelReference
+
+
 class HealthBody(BaseModel):
     """The state of the service, for people."""
 

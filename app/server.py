@@ -4,17 +4,24 @@ Exit codes: 0 stopped as asked, 2 a wrong option or setting, 3 the start failed,
 """
 
 import contextlib
+import os
 import signal
 import socket
 import sys
+import tempfile
 from collections.abc import Sequence
 
 import uvicorn
+from fastapi import FastAPI
+from uvicorn.supervisors import Multiprocess
 
 from app import logs
-from app.lifespan import open_service
+from app.cores import usable_cores
 from app.main import create_app
-from app.settings import Settings, SettingsError, read_settings
+from app.metrics import FOLDER_VARIABLE
+from app.served_model import open_checked
+from app.service import Service
+from app.settings import Settings, SettingsError, read_settings, to_environment
 from models.errors import GlimpseError
 
 
@@ -27,27 +34,52 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logs.configure(settings.log_level)
     try:
         with _listen(settings) as listener:
-            _serve(settings, listener)
+            if settings.workers > 1:
+                _serve_with_workers(settings, listener)
+            else:
+                _serve(settings, listener)
     except GlimpseError as error:
         return _refuse(error, 3)
     return 0
 
 
 def _serve(settings: Settings, listener: socket.socket) -> None:
-    service = open_service(settings)
-    host, port = listener.getsockname()[:2]
-    logs.SERVICE.info(f"serving on http://{f'[{host}]' if ':' in host else host}:{port}")
-    config = uvicorn.Config(
-        create_app(settings, service=service),
+    service = Service(settings)
+    _say_where(listener)
+    config = _configure(settings, create_app(settings, service=service))
+    # uvicorn sends itself the signal again after a clean stop; without this the process would die of it.
+    signal.signal(signal.SIGTERM, lambda *_: None)
+    with contextlib.suppress(KeyboardInterrupt):
+        uvicorn.Server(config).run(sockets=[listener])
+
+
+def _serve_with_workers(settings: Settings, listener: socket.socket) -> None:
+    """Let uvicorn watch over several processes on one socket; a wrong checkpoint is told before they start."""
+    open_checked(settings, threads=usable_cores())
+    with tempfile.TemporaryDirectory(prefix="glimpse-metrics-") as folder:
+        # The workers are fresh processes, and read their settings as `uvicorn --factory` does.
+        os.environ |= {FOLDER_VARIABLE: folder, **to_environment(settings)}
+        _say_where(listener)
+        config = _configure(settings, "app.main:from_environment")
+        with contextlib.suppress(KeyboardInterrupt):
+            Multiprocess(config, sockets=[listener]).run()
+
+
+def _configure(settings: Settings, app: FastAPI | str) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        factory=isinstance(app, str),
+        workers=settings.workers,
         log_config=None,
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=settings.drain_timeout_s,
     )
-    # uvicorn sends itself the signal again after a clean stop; without this the process would die of it.
-    signal.signal(signal.SIGTERM, lambda *_: None)
-    with contextlib.suppress(KeyboardInterrupt):
-        uvicorn.Server(config).run(sockets=[listener])
+
+
+def _say_where(listener: socket.socket) -> None:
+    host, port = listener.getsockname()[:2]
+    logs.SERVICE.info(f"serving on http://{f'[{host}]' if ':' in host else host}:{port}")
 
 
 class ListenError(GlimpseError):

@@ -6,9 +6,9 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field, ValidationError
+from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from models.checkpoint import CHECKPOINTS
@@ -17,6 +17,10 @@ from models.pictures import DEFAULT_MAX_PIXELS
 
 PREFIX = "GLIMPSE_"
 _SERVICE_LINK = re.compile(r"GLIMPSE_(SERVICE_(HOST|PORT)|PORT_\d+_(TCP|UDP))")
+
+
+_SECRETS = {"admin_key"}
+"""Never shown, not even when they are refused."""
 
 
 class SettingsError(GlimpseError):
@@ -31,18 +35,51 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="address to listen on; 0.0.0.0 for all")
     port: int = Field(8000, ge=0, le=65535, description="port to listen on; 0 lets the system choose")
     checkpoint: Path = Field(CHECKPOINTS / "cifar10.safetensors", description="the .safetensors file to serve")
-    engine: Literal["auto", "torch"] = Field("auto", description="what runs the network")
+    engine: Literal["auto", "torch", "openvino"] = Field(
+        "auto", description="what runs the network; auto: torch on CUDA, else openvino, else torch"
+    )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto takes CUDA where there is one")
-    max_body_bytes: int = Field(20_000_000, ge=1, description="largest request body; more gets 413")
+    workers: int = Field(1, ge=1, le=64, description="processes; each has a model and its share of the cores")
+    max_batch_size: int = Field(
+        0, ge=0, le=1024, description="most pictures of one run; 0 leaves it to the engine"
+    )
+    max_queue: int = Field(1024, ge=1, description="most pictures in work at a time; more get 503")
+    deadline_ms: int = Field(
+        10_000, ge=1, description="time for an answer once the body is there; X-Request-Timeout-Ms changes it"
+    )
+    max_deadline_ms: int = Field(60_000, ge=1, description="most that X-Request-Timeout-Ms may ask for")
+    golden_interval_s: float = Field(
+        30, gt=0, description="how often the golden pictures are asked; a wrong answer makes it not ready"
+    )
+    max_body_bytes: int = Field(20_000_000, ge=1, description="largest picture file; more gets 413")
+    max_batch_bytes: int = Field(100_000_000, ge=1, description="largest body of /predict/batch; more gets 413")
+    max_batch_files: int = Field(256, ge=1, description="most files of one /predict/batch; more get 413")
     max_pixels: int = Field(
         DEFAULT_MAX_PIXELS, ge=1, description="most pixels of a picture, read before decoding; more gets 413"
     )
+    admin_key: SecretStr | None = Field(
+        None, min_length=16, description="key for POST /model/reload; without one there is no such route"
+    )
+    drain_delay_s: float = Field(
+        1, ge=0, description="time after SIGTERM in which it still answers all, not ready any more"
+    )
     drain_timeout_s: int = Field(
-        8, ge=0, description="time for requests in flight after SIGTERM; `docker stop` kills after 10 s"
+        8, ge=0, description="time after that for requests in flight; `docker stop` kills after 10 s in all"
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="least level that is logged"
     )
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        """Refuse settings that contradict each other."""
+        if self.deadline_ms > self.max_deadline_ms:
+            raise ValueError(f"deadline_ms is {self.deadline_ms}, over max_deadline_ms, {self.max_deadline_ms}")
+        if self.admin_key and self.workers > 1:
+            raise ValueError("a reload reaches one process: leave out admin_key, or use 1 worker")
+        if self.max_batch_files > self.max_queue:
+            raise ValueError(f"max_batch_files is {self.max_batch_files}, over max_queue, {self.max_queue}")
+        return self
 
 
 def read_settings(arguments: Sequence[str]) -> Settings:
@@ -61,6 +98,15 @@ def read_settings(arguments: Sequence[str]) -> Settings:
         return Settings(**given)
     except ValidationError as error:
         raise SettingsError("\n".join(_sentence(dict(fault), given) for fault in error.errors())) from error
+
+
+def to_environment(settings: Settings) -> dict[str, str]:
+    """Write settings as the variables that `read_settings` of another process would read."""
+    return {
+        PREFIX + name.upper(): value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+        for name, value in settings
+        if value is not None
+    }
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -98,8 +144,10 @@ def _refuse_unknown_variables(environment: Mapping[str, str]) -> None:
         raise SettingsError("\n".join(lines))
 
 
-def _sentence(fault: Mapping[str, object], given: Mapping[str, str]) -> str:
-    location = fault["loc"]
-    name = str(location[0]) if isinstance(location, tuple) and location else "settings"
+def _sentence(fault: Mapping[str, Any], given: Mapping[str, str]) -> str:
+    if not fault["loc"]:  # settings that contradict each other
+        return f"The settings do not agree: {fault['ctx']['error']}."
+    name = str(fault["loc"][0])
     source = f"--{name.replace('_', '-')}" if name in given else PREFIX + name.upper()
-    return f"{source} is {fault['input']!r}: {fault['msg']}."
+    shown = "a secret" if name in _SECRETS else repr(fault["input"])
+    return f"{source} is {shown}: {fault['msg']}."

@@ -1,10 +1,21 @@
 """What runs the network: one small protocol, and the function that chooses."""
 
-from typing import Protocol
+import sys
+from importlib.util import find_spec
+from types import ModuleType
+from typing import Protocol, cast
 
-from app.engines.torch import TorchEngine
+import torch
+
+from app.engines.torch_cpu import TorchEngine
+from app.engines.torch_cuda import CudaEngine, DeviceError
 from models.checkpoint import Checkpoint
+from models.errors import GlimpseError
 from models.preprocessing import Images, Probabilities
+
+
+class MissingEngineError(GlimpseError):
+    """The engine that was asked for is not installed, or does not run on that device."""
 
 
 class Engine(Protocol):
@@ -15,28 +26,63 @@ class Engine(Protocol):
         device: as people say it: "cpu", or the accelerator's name.
         dtype: of the arithmetic.
         tolerance: largest difference of one probability from the stored golden answers.
+        max_batch_size: most images of one run.
+        lanes: how many threads may run it at the same time.
     """
 
     name: str
     device: str
     dtype: str
     tolerance: float
+    max_batch_size: int
+    lanes: int
+
+    def warm_up(self) -> None:
+        """Do what a thread would otherwise do in its first runs, whatever their size."""
+        ...
 
     def probabilities(self, images: Images) -> Probabilities:
-        """Classify uint8 (n, height, width, 3) into float32 (n, classes); called by one thread at a time."""
+        """Classify uint8 (n, height, width, 3) into float32 (n, classes)."""
         ...
 
 
-def open_engine(checkpoint: Checkpoint, *, engine: str, device: str) -> Engine:
+def open_engine(
+    checkpoint: Checkpoint, *, engine: str, device: str, threads: int, max_batch_size: int = 0
+) -> Engine:
     """Make the engine that the settings ask for.
 
     Args:
         checkpoint: already checked.
-        engine: "torch" or "auto", which is the same until there are more.
+        engine: "torch", "openvino" or "auto": torch on CUDA, else openvino if it is installed, else torch.
         device: "auto", "cpu" or "cuda".
+        threads: of the CPU that it may use.
+        max_batch_size: 0 leaves it to the engine.
 
     Raises:
         DeviceError: CUDA was asked for and there is none.
+        MissingEngineError: OpenVINO was asked for where it cannot run.
     """
-    assert engine in {"auto", "torch"}
-    return TorchEngine(checkpoint.network, device=device)
+    has_openvino = find_spec("openvino") is not None
+    on_cuda = device == "cuda" or (device == "auto" and engine != "openvino" and torch.cuda.is_available())
+    if engine == "openvino" and on_cuda:
+        raise MissingEngineError(
+            "The engine openvino runs on the CPU. Use GLIMPSE_DEVICE=cpu, or the engine torch."
+        )
+    if engine == "openvino" and not has_openvino:
+        raise MissingEngineError("The engine openvino is not installed: pip install 'glimpse[openvino]'")
+    if on_cuda:
+        return CudaEngine(checkpoint, max_batch_size=max_batch_size or CudaEngine.BEST_BATCH_SIZE)
+    if engine == "torch" or not has_openvino:
+        return TorchEngine(
+            checkpoint, threads=threads, max_batch_size=max_batch_size or TorchEngine.BEST_BATCH_SIZE
+        )
+    # Its telemetry is on by default: at every start it writes into the home folder, and calls a server.
+    sys.modules.setdefault("openvino_telemetry", cast(ModuleType, None))
+    from app.engines.openvino_cpu import OpenVinoEngine  # noqa: PLC0415 - installed only where it is wanted
+
+    return OpenVinoEngine(
+        checkpoint, threads=threads, max_batch_size=max_batch_size or OpenVinoEngine.BEST_BATCH_SIZE
+    )
+
+
+__all__ = ["DeviceError", "Engine", "MissingEngineError", "open_engine"]

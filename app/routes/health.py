@@ -2,37 +2,45 @@
 
 import time
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 
-from app.routes import ReadyService, problems
+from app.errors import NotReadyError
+from app.routes import RunningService, problems
 from app.schemas import HealthBody, ModelReference, StatusBody
+from app.service import Service
 
 router = APIRouter(tags=["health"])
 
 
 @router.head("/health", include_in_schema=False)
 @router.get("/health", responses=problems(503))
-async def health(service: ReadyService) -> HealthBody:
+async def health(service: RunningService) -> HealthBody:
     """Say what is served, by what, on what, and for how long; 503 when not ready."""
+    service.require_ready()
+    checkpoint, engine = service.model.checkpoint, service.model.engine
     return HealthBody(
         status="ok",
-        model=ModelReference(name=service.checkpoint.record.name, digest=service.checkpoint.digest),
-        engine=service.engine.name,
-        device=service.engine.device,
-        dtype=service.engine.dtype,
+        model=ModelReference(name=checkpoint.record.name, digest=checkpoint.digest),
+        engine=engine.name,
+        device=engine.device,
+        dtype=engine.dtype,
         uptime_s=round(time.monotonic() - service.started_s, 3),
     )
 
 
 @router.head("/health/live", include_in_schema=False)
-@router.get("/health/live")
-async def live() -> StatusBody:
-    """Answer 200 while the process can answer at all; restart it when this fails."""
+@router.get("/health/live", responses=problems(503))
+async def live(request: Request) -> StatusBody:
+    """Answer 200 while the process can be helped by waiting; restart it when this fails."""
+    service: Service | None = getattr(request.app.state, "service", None)
+    if service and service.is_lost:
+        raise NotReadyError("The device is lost, and only a new process can have it back. Restart the service.")
     return StatusBody(status="live")
 
 
 @router.head("/health/ready", include_in_schema=False)
 @router.get("/health/ready", responses=problems(503))
-async def ready(_service: ReadyService) -> StatusBody:
+async def ready(service: RunningService) -> StatusBody:
     """Answer 200 while pictures are answered rightly; send traffic elsewhere when this fails."""
+    service.require_ready()
     return StatusBody(status="ready")

@@ -1,18 +1,50 @@
-"""GET /model: everything the checkpoint says about itself."""
+"""GET /model: everything the checkpoint says about itself. POST /model/reload: read it again."""
 
 import dataclasses
+import secrets
+from typing import Annotated
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
+from app.errors import AdminKeyError
 from app.routes import RunningService, problems
-from app.schemas import ModelBody
+from app.schemas import ModelBody, ModelReference, ReloadBody
+from models.checkpoint import Checkpoint
 
 router = APIRouter(tags=["model"])
+admin_router = APIRouter(tags=["model"])
+"""Only there where the settings hold a key."""
+
+BearerKey = Annotated[HTTPAuthorizationCredentials | None, Depends(HTTPBearer(auto_error=False))]
 
 
 @router.get("/model", responses=problems(503))
 async def model(service: RunningService) -> ModelBody:
     """Return labels, network, input, calibration, metrics with per-class accuracy, training and digest."""
-    return ModelBody.model_validate(
-        {**dataclasses.asdict(service.checkpoint.record), "digest": service.checkpoint.digest}
-    )
+    checkpoint = service.model.checkpoint
+    return ModelBody.model_validate({**dataclasses.asdict(checkpoint.record), "digest": checkpoint.digest})
+
+
+@admin_router.post(
+    "/model/reload",
+    responses=problems(401, 409, 503),
+)
+async def reload(service: RunningService, key: BearerKey) -> ReloadBody:
+    """Read the checkpoint file again, and answer with it from now on.
+
+    It is loaded beside the old one, and asked the golden pictures; if anything is wrong with it the old one goes
+    on, and the answer says why. No request fails: each ends with the model that it began with. Send the key as
+    `Authorization: Bearer …`.
+    """
+    wanted = service.settings.admin_key
+    assert wanted is not None, "without a key there is no such route"
+    offered = key.credentials if key else ""
+    if not secrets.compare_digest(offered.encode(), wanted.get_secret_value().encode()):
+        raise AdminKeyError("The header Authorization: Bearer … with the operator's key is missing or wrong.")
+    old, new = await service.reload()
+    return ReloadBody(model=_reference(new), previous=_reference(old))
+
+
+def _reference(checkpoint: Checkpoint) -> ModelReference:
+    return ModelReference(name=checkpoint.record.name, digest=checkpoint.digest)

@@ -1,97 +1,164 @@
-"""POST /predict: one picture in, its labels out."""
+"""POST /predict and POST /predict/batch: pictures in, their labels out."""
 
-from typing import Annotated, Any
+import asyncio
+import json
+from collections.abc import Sequence
+from typing import Any
 
-from fastapi import APIRouter, Query, Request, Response
-from python_multipart.exceptions import FormParserError
-from starlette.datastructures import FormData, UploadFile
-from starlette.exceptions import HTTPException
+from fastapi import APIRouter, Request, Response
 
-from app.problems import MalformedFormError, MissingFileError, UnsupportedMediaTypeError
-from app.routes import ReadyService, problems
-from app.schemas import ImageBody, ModelReference, PredictBody, PredictionBody
+from app.callers import Caller
+from app.errors import BodyTooLargeError, ParameterError
+from app.lifespan import running_service
+from app.multipart import FORM, Part
+from app.problems import log_fault, to_body
+from app.routes import LeanRoute, json_response, problems
+from app.schemas import BatchBody, PredictBody
+from app.service import Answer, Service
+from app.uploads import RAW, read_picture, read_pictures
+from models.checkpoint import Checkpoint
 from models.classifier import rank
+from models.errors import GlimpseError
 
-router = APIRouter(tags=["predict"])
+router = APIRouter(tags=["predict"], route_class=LeanRoute)
 
-_FORM = "multipart/form-data"
-_RAW = "application/octet-stream"
+DEFAULT_TOP_K = 5
 _BINARY = {"type": "string", "format": "binary"}
-_REQUEST_BODY: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            _FORM: {"schema": {"type": "object", "required": ["file"], "properties": {"file": _BINARY}}},
-            "image/*": {"schema": _BINARY},
-            _RAW: {"schema": _BINARY},
-        },
-    }
-}
+_PARAMETERS = [
+    {
+        "name": "top_k",
+        "in": "query",
+        "schema": {"type": "integer", "minimum": 1, "default": DEFAULT_TOP_K},
+        "description": "how many labels; more than there are returns all",
+    },
+    {
+        "name": "X-Request-Timeout-Ms",
+        "in": "header",
+        "schema": {"type": "integer", "minimum": 1},
+        "description": "time for the answer, once the body is there",
+    },
+]
 
 
-@router.post("/predict", openapi_extra=_REQUEST_BODY, responses=problems(413, 415, 422, 503))
-async def predict(
-    request: Request,
-    response: Response,
-    service: ReadyService,
-    top_k: Annotated[int, Query(ge=1, description="how many labels; more than there are returns all")] = 5,
-) -> PredictBody:
+def _accepts(content: dict[str, Any]) -> dict[str, Any]:
+    return {"parameters": _PARAMETERS, "requestBody": {"required": True, "content": content}}
+
+
+def _form(field: str, schema: dict[str, Any]) -> dict[str, Any]:
+    return {"schema": {"type": "object", "required": [field], "properties": {field: schema}}}
+
+
+@router.post(
+    "/predict",
+    response_model=PredictBody,
+    responses=problems(413, 415, 422, 500, 503, 504),
+    openapi_extra=_accepts(
+        {FORM: _form("file", _BINARY), "image/*": {"schema": _BINARY}, RAW: {"schema": _BINARY}}
+    ),
+)
+async def predict(request: Request) -> Response:
     """Classify one picture.
 
     Send it as the multipart field `file`, or as the raw body with an `image/*` type or
     `application/octet-stream`. JPEG, PNG, WebP, GIF (first frame), BMP and AVIF are read; EXIF
     orientation is applied, transparency laid over white. Scores are probabilities, best first.
     """
-    data = await _read_upload(request)
+    service = running_service(request.scope)
+    top_k = _top_k(request)
+    data = await read_picture(request)
     request.state.log_fields = {"picture_bytes": len(data)}
-    answer = await service.classify(data, max_pixels=request.app.state.settings.max_pixels)
-    response.headers["Server-Timing"] = f"decode;dur={answer.decode_ms:.2f}, infer;dur={answer.infer_ms:.2f}"
-    record = service.checkpoint.record
+    async with Caller(request.receive, timeout_s=request.state.timeout_s) as caller:
+        answer = await service.classify(data, caller)
+    body = _labels(answer, top_k) | _origin(answer.checkpoint, request)
+    return json_response(json.dumps(body).encode(), {"Server-Timing": _timing([answer])})
+
+
+@router.post(
+    "/predict/batch",
+    response_model=BatchBody,
+    responses=problems(413, 415, 422, 503),
+    openapi_extra=_accepts({FORM: _form("files", {"type": "array", "items": _BINARY})}),
+)
+async def predict_batch(request: Request) -> Response:
+    """Classify many pictures, sent as repeated multipart fields `files`.
+
+    There is one result for each file, in order: its labels, or the problem that it would have had alone.
+    A bad file costs its neighbours nothing.
+    """
+    service = running_service(request.scope)
+    top_k = _top_k(request)
+    files = await read_pictures(request, max_files=service.settings.max_batch_files)
+    request.state.log_fields = {"pictures": len(files), "picture_bytes": sum(len(file.data) for file in files)}
+    timeout_s, request_id = request.state.timeout_s, request.state.request_id
+    service.admission.check(within_s=timeout_s, pictures=len(files))
+    async with Caller(request.receive, timeout_s=timeout_s) as caller:
+        outcomes = await asyncio.gather(*(_outcome(service, file, caller, request_id) for file in files))
+    results = [
+        {"filename": file.filename}
+        | (
+            {"problem": to_body(outcome, request_id)}
+            if isinstance(outcome, GlimpseError)
+            else _labels(outcome, top_k)
+        )
+        for file, outcome in zip(files, outcomes, strict=True)
+    ]
+    answers = [outcome for outcome in outcomes if isinstance(outcome, Answer)]
+    checkpoint = answers[0].checkpoint if answers else service.model.checkpoint
+    body = {"results": results} | _origin(checkpoint, request)
+    return json_response(json.dumps(body).encode(), {"Server-Timing": _timing(answers)})
+
+
+async def _outcome(service: Service, file: Part, caller: Caller, request_id: str) -> Answer | GlimpseError:
+    """A file's answer, or what was wrong with it."""
+    limit_bytes = service.settings.max_body_bytes
+    if len(file.data) > limit_bytes:
+        return BodyTooLargeError(
+            f"The file is {len(file.data):,} bytes; the limit is {limit_bytes:,} bytes. Send a smaller picture, "
+            "or raise GLIMPSE_MAX_BODY_BYTES."
+        )
+    try:
+        return await service.classify(file.data, caller)
+    except GlimpseError as error:
+        log_fault(error, request_id)
+        return error
+
+
+def _top_k(request: Request) -> int:
+    asked = request.query_params.get("top_k")
+    if asked is None:
+        return DEFAULT_TOP_K
+    if not (asked.isascii() and asked.isdecimal() and len(asked) < 10 and int(asked) > 0):
+        raise ParameterError(f"The query parameter top_k is {asked!r}; a whole number from 1 is understood.")
+    return int(asked)
+
+
+def _labels(answer: Answer, top_k: int) -> dict[str, object]:
+    record = answer.checkpoint.record
     predictions = rank(answer.probabilities, record.labels, top_k=top_k)
     threshold = record.calibration.abstain_threshold
-    return PredictBody(
-        predictions=[
-            PredictionBody(label=item.label, class_index=item.class_index, score=item.score)
-            for item in predictions
+    return {
+        "predictions": [
+            {"label": item.label, "class_index": item.class_index, "score": item.score} for item in predictions
         ],
-        abstain=threshold is not None and predictions[0].score < threshold,
-        image=ImageBody(format=answer.picture_format, width=answer.width, height=answer.height),
-        model=ModelReference(name=record.name, digest=service.checkpoint.digest),
-        request_id=request.state.request_id,
-    )
+        "abstain": threshold is not None and predictions[0].score < threshold,
+        "image": {"format": answer.picture_format, "width": answer.width, "height": answer.height},
+    }
 
 
-async def _read_upload(request: Request) -> bytes:
-    """Return the bytes of the one picture, however it was sent; no type at all counts as raw."""
-    media_type = request.headers.get("content-type", _RAW).partition(";")[0].strip().lower()
-    if media_type == _FORM:
-        return await _read_form(request)
-    if media_type == _RAW or media_type.startswith("image/"):
-        return await request.body()
-    raise UnsupportedMediaTypeError(
-        f"The body's Content-Type is {media_type!r}; {_FORM} with a field `file`, image/* or {_RAW} is read. "
-        "With curl: -F file=@cat.jpg, or --data-binary @cat.jpg -H 'Content-Type: image/jpeg'."
-    )
+def _origin(checkpoint: Checkpoint, request: Request) -> dict[str, object]:
+    return {
+        "model": {"name": checkpoint.record.name, "digest": checkpoint.digest},
+        "request_id": request.state.request_id,
+    }
 
 
-async def _read_form(request: Request) -> bytes:
-    try:
-        async with request.form(max_files=8, max_fields=8) as form:
-            return await _single_file(form).read()
-    except (HTTPException, FormParserError, ValueError, LookupError) as error:
-        # which of the first two depends on Starlette's version; the others come from a form's own charset
-        reason = error.detail if isinstance(error, HTTPException) else str(error)
-        raise MalformedFormError(f"The multipart form cannot be read: {reason} Send it again.") from error
-
-
-def _single_file(form: FormData) -> UploadFile:
-    found = form.getlist("file")
-    files = [item for item in found if isinstance(item, UploadFile)]
-    if len(files) == 1 == len(found):
-        return files[0]
-    received = f"{len(files)} files and {len(found) - len(files)} texts in it" if found else "none"
-    names = ", ".join(sorted(set(form.keys()))) or "none"
-    raise MissingFileError(
-        f"One picture is expected in the form's field `file`; received: {received} (fields: {names}). "
-        "With curl: -F file=@cat.jpg"
+def _timing(answers: Sequence[Answer]) -> str:
+    """Server-Timing in milliseconds: of several pictures the longest of each, and the largest batch."""
+    if not answers:
+        return "decode;dur=0, queue;dur=0, infer;dur=0, batch;desc=0"
+    return (
+        f"decode;dur={max(answer.decode_ms for answer in answers):.2f}, "
+        f"queue;dur={max(answer.queue_ms for answer in answers):.2f}, "
+        f"infer;dur={max(answer.infer_ms for answer in answers):.2f}, "
+        f"batch;desc={max(answer.batch_size for answer in answers)}"
     )

@@ -54,7 +54,9 @@ def start_server(checkpoint_path: Path) -> Iterator[Callable[..., Server]]:
     servers: list[Server] = []
 
     def start(*arguments: str) -> Server:
-        servers.append(Server("--checkpoint", str(checkpoint_path), *arguments))
+        servers.append(
+            Server("--checkpoint", str(checkpoint_path), "--engine", "torch", "--drain-delay-s", "0", *arguments)
+        )
         return servers[-1]
 
     yield start

@@ -18,7 +18,8 @@ from tests.e2e.conftest import ROOT, Server
 PNG = encode(gradient())
 
 
-def _run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def run_app(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the program to its end, with these variables beside those of the test."""
     return subprocess.run(
         [sys.executable, "-m", "app", *arguments],
         cwd=ROOT,
@@ -113,7 +114,7 @@ def test_a_taken_port_is_a_sentence(checkpoint_path: Path) -> None:
     """Exit code 3, no traceback, and what to do."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        done = _run("--port", port, "--checkpoint", str(checkpoint_path))
+        done = run_app("--port", port, "--checkpoint", str(checkpoint_path))
     assert done.returncode == 3
     assert f"Cannot listen on 127.0.0.1 port {port}" in done.stderr
     assert "Traceback" not in done.stderr
@@ -124,7 +125,7 @@ def test_a_broken_checkpoint_is_a_sentence(checkpoint_path: Path) -> None:
     data = bytearray(checkpoint_path.read_bytes())
     data[-1] ^= 1
     checkpoint_path.write_bytes(data)
-    done = _run("--port", "0", "--checkpoint", str(checkpoint_path))
+    done = run_app("--port", "0", "--checkpoint", str(checkpoint_path))
     assert done.returncode == 3
     assert done.stderr.startswith(f"Error: {checkpoint_path}: the tensors do not match their digest")
     assert done.stderr.count("\n") == 1
@@ -132,7 +133,7 @@ def test_a_broken_checkpoint_is_a_sentence(checkpoint_path: Path) -> None:
 
 def test_a_mistyped_variable_is_a_sentence() -> None:
     """Exit code 2 and the setting that was meant."""
-    done = _run(GLIMPSE_MAXPIXELS="5")
+    done = run_app(GLIMPSE_MAXPIXELS="5")
     assert done.returncode == 2
     assert done.stderr == (
         "Error: The environment variable GLIMPSE_MAXPIXELS is not a setting; did you mean GLIMPSE_MAX_PIXELS?\n"

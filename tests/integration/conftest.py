@@ -5,15 +5,26 @@ from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
+from pydantic import SecretStr
 
 from app.main import create_app
 from app.settings import Settings
+
+ADMIN_KEY = SecretStr("a key of the tests")
 
 
 @pytest.fixture
 def settings(checkpoint_path: Path) -> Settings:
     """Limits small enough to be reached in a test."""
-    return Settings(checkpoint=checkpoint_path, device="cpu", max_body_bytes=300_000, max_pixels=1_000_000)
+    return Settings(
+        checkpoint=checkpoint_path,
+        engine="torch",
+        device="cpu",
+        max_body_bytes=300_000,
+        max_batch_bytes=600_000,
+        max_pixels=1_000_000,
+        admin_key=ADMIN_KEY,
+    )
 
 
 @pytest.fixture

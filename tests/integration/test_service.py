@@ -1,18 +1,22 @@
 """Health, model page, request ids, logs, and what happens when the engine fails."""
 
+import contextlib
 import json
 import logging
+import re
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
-from app.lifespan import Service, open_service
+from app.errors import EngineLostError, NotReadyError
 from app.main import create_app
+from app.service import OpenEngine, Service
 from app.settings import Settings
-from models.checkpoint import load
-from models.errors import GoldenError
+from models.checkpoint import Checkpoint, load
 from models.preprocessing import Images, Probabilities
 from tests.conftest import LABELS
 from tests.drawing import encode, gradient
@@ -21,24 +25,70 @@ PNG = encode(gradient())
 
 
 class ScriptedEngine:
-    """An engine that does what the test says, one entry a run."""
+    """An engine that gives the golden answers until a test says otherwise.
 
-    name, device, dtype, tolerance = "scripted", "nowhere", "float32", 1e-3
+    Attributes:
+        script: what the next runs do instead, one entry each: a number to fill the answers with, or an error.
+    """
 
-    def __init__(self, *script: float | Probabilities | Exception) -> None:
-        self._script = list(script)
+    name, device, dtype, tolerance, max_batch_size, lanes = "scripted", "nowhere", "float32", 1e-3, 32, 1
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        self.script: list[float | Probabilities | Exception] = []
+        self._golden = checkpoint.golden_probabilities
+        self._may_go = threading.Event()
+        self._may_go.set()
+
+    def hang(self) -> None:
+        """Let no run end."""
+        self._may_go.clear()
+
+    def go_on(self) -> None:
+        """Let them end again."""
+        self._may_go.set()
+
+    def warm_up(self) -> None:
+        """Nothing."""
 
     def probabilities(self, images: Images) -> Probabilities:
-        """Fill the answer with the next number, or raise it."""
-        entry = self._script.pop(0)
+        """Follow the script; after its end repeat the golden answers."""
+        assert self._may_go.wait(timeout=20)
+        entry = self.script.pop(0) if self.script else None
         if isinstance(entry, Exception):
             raise entry
-        return np.full((len(images), len(LABELS)), entry, np.float32) if np.isscalar(entry) else np.asarray(entry)
+        if isinstance(entry, np.ndarray):
+            return entry
+        if entry is not None:
+            return np.full((len(images), len(LABELS)), entry, np.float32)
+        return np.resize(self._golden, (len(images), len(LABELS)))
 
 
-def _client(settings: Settings, *script: float | Probabilities | Exception) -> TestClient:
-    service = Service(load(settings.checkpoint), ScriptedEngine(*script))
-    return TestClient(create_app(settings, service=service))
+def _opener(checkpoint: Checkpoint, engine: ScriptedEngine) -> OpenEngine:
+    def open_engine(settings: Settings, *, threads: int) -> tuple[Checkpoint, ScriptedEngine]:
+        assert threads >= 1
+        assert settings.checkpoint.exists()
+        return checkpoint, engine
+
+    return open_engine
+
+
+@contextlib.contextmanager
+def _scripted(settings: Settings) -> Iterator[tuple[TestClient, ScriptedEngine]]:
+    checkpoint = load(settings.checkpoint)
+    engine = ScriptedEngine(checkpoint)
+    service = Service(settings, _opener(checkpoint, engine))
+    with TestClient(create_app(settings, service=service)) as client:
+        yield client, engine
+
+
+def _until(client: TestClient, path: str, status: int) -> dict[str, str]:
+    """Ask until the answer has that status; the judge works beside the requests."""
+    for _ in range(5_000):
+        response = client.get(path)
+        if response.status_code == status:
+            body: dict[str, str] = response.json()
+            return body
+    raise AssertionError(f"{path} still answers {response.status_code}: {response.text}")
 
 
 def test_health_says_what_is_served(client: TestClient) -> None:
@@ -96,40 +146,89 @@ def test_abstain_follows_the_checkpoints_threshold(tmp_path: Path, network: obje
     for threshold, expected in ((0.999, True), (0.001, False)):
         path = tmp_path / f"{threshold}.safetensors"
         save(path, network, dataclasses.replace(record, calibration=Calibration(1.0, threshold)))
-        with TestClient(create_app(Settings(checkpoint=path, device="cpu"))) as client:
+        with TestClient(create_app(Settings(checkpoint=path, engine="torch", device="cpu"))) as client:
             body = client.post("/predict", files={"file": PNG}).json()
         assert body["abstain"] is expected
         assert len(body["predictions"]) == 3
 
 
-def test_a_failing_engine_is_a_500_and_not_ready_until_it_is_right_again(settings: Settings) -> None:
-    """The caller hears nothing of the inside; readiness asks the golden pictures, liveness does not care."""
-    golden = load(settings.checkpoint).golden_probabilities
-    broken = RuntimeError("CUDA error: secret")
-    with _client(settings, broken, broken, 0.3, golden) as client:
+def test_a_picture_that_fails_alone_harms_nobody(settings: Settings) -> None:
+    """It is a 500 without a word of the inside; the golden pictures are asked at once, and it stays ready."""
+    with _scripted(settings) as (client, engine):
+        engine.script = [RuntimeError("CUDA error: secret")]
         response = client.post("/predict", files={"file": PNG})
         assert (response.status_code, response.json()["code"]) == (500, "engine_failed")
         assert "secret" not in response.text
-        for reason in ("RuntimeError", "other answers"):
-            response = client.get("/health/ready")
-            assert (response.status_code, response.json()["code"]) == (503, "not_ready")
-            assert reason in response.json()["detail"]
-            assert client.get("/health/live").status_code == 200
-        assert client.get("/health/ready").status_code == 200
+        for _ in range(3):
+            assert client.post("/predict", files={"file": PNG}).status_code == 200
+            assert client.get("/health/ready").status_code == 200
 
 
-def test_after_a_failed_run_only_a_right_engine_answers(settings: Settings) -> None:
-    """The next picture asks the golden answers first: wrong ones are a 503, right ones let it through."""
-    golden = load(settings.checkpoint).golden_probabilities
-    with _client(settings, RuntimeError("once"), 0.3, golden, 0.25) as client:
-        statuses = [client.post("/predict", files={"file": PNG}).status_code for _ in range(3)]
-        assert statuses == [500, 503, 200]
-        assert client.get("/health").status_code == 200
+def test_wrong_golden_answers_make_it_not_ready(settings: Settings) -> None:
+    """After a failure the golden pictures come back wrong: 503 with the reason, until they are right again."""
+    with _scripted(settings.model_copy(update={"golden_interval_s": 0.01})) as (client, engine):
+        engine.script = [0.3] * 100_000
+        body = _until(client, "/health/ready", 503)
+        assert body["code"] == "not_ready"
+        assert "golden pictures give other answers" in body["detail"]
+        refused = client.post("/predict", files={"file": PNG})
+        assert (refused.status_code, refused.json()["code"]) == (503, "not_ready")
+        assert int(refused.headers["retry-after"]) >= 1
+        assert client.get("/health/live").status_code == 200
+        assert 'glimpse_golden_checks_total{result="wrong"}' in client.get("/metrics").text
+        engine.script = []
+        _until(client, "/health/ready", 200)
+        assert client.post("/predict", files={"file": PNG}).status_code == 200
+
+
+def test_late_golden_answers_make_it_not_ready(settings: Settings) -> None:
+    """An engine that hangs is not ready, and says so, while liveness waits for it; a caller gets 504 in time."""
+    limits = {"golden_interval_s": 0.01, "deadline_ms": 200}
+    with _scripted(settings.model_copy(update=limits)) as (client, engine):
+        engine.hang()
+        body = _until(client, "/health/ready", 503)
+        assert "too late" in body["detail"]
+        assert 'glimpse_golden_checks_total{result="late"}' in client.get("/metrics").text
+        assert client.get("/health/live").status_code == 200
+        engine.go_on()
+        _until(client, "/health/ready", 200)
+
+
+def test_an_answer_that_is_not_there_in_time_is_a_504(settings: Settings) -> None:
+    """By the caller's own deadline; out of its bounds it is refused."""
+    with _scripted(settings) as (client, engine):
+        engine.hang()
+        answer = client.post("/predict", files={"file": PNG}, headers={"X-Request-Timeout-Ms": "50"})
+        assert (answer.status_code, answer.json()["code"]) == (504, "deadline_exceeded")
+        assert "not there within 0.05 s" in answer.json()["detail"]
+        engine.go_on()
+        for wrong in ("0", "60001", "-1", "soon", "1e3", "9" * 30, ""):
+            answer = client.post("/predict", files={"file": PNG}, headers={"X-Request-Timeout-Ms": wrong})
+            assert (answer.status_code, answer.json()["code"]) == (422, "invalid_parameter")
+        answer = client.post("/predict", files={"file": PNG}, headers={"X-Request-Timeout-Ms": "60000"})
+        assert answer.status_code == 200
+
+
+def test_every_answer_says_where_its_time_went(client: TestClient) -> None:
+    """Server-Timing with decode, queue, infer and the size of the batch."""
+    timing = client.post("/predict", files={"file": PNG}).headers["server-timing"]
+    assert re.fullmatch(r"decode;dur=\d+\.\d\d, queue;dur=\d+\.\d\d, infer;dur=\d+\.\d\d, batch;desc=1", timing)
+
+
+def test_a_lost_device_is_not_live(settings: Settings) -> None:
+    """Only a new process can have it back, so the supervisor is told to start one."""
+    with _scripted(settings) as (client, engine):
+        engine.script = [EngineLostError("gone")] * 100_000
+        assert client.post("/predict", files={"file": PNG}).status_code == 500
+        body = _until(client, "/health/live", 503)
+        assert "Restart the service" in body["detail"]
+        _until(client, "/health/ready", 503)
 
 
 def test_a_failed_run_is_in_the_log_with_its_cause(settings: Settings, caplog: pytest.LogCaptureFixture) -> None:
     """The answer says that the operator finds the cause by the request id; here it is."""
-    with _client(settings, RuntimeError("CUDA error: 700")) as client:
+    with _scripted(settings) as (client, engine):
+        engine.script = [RuntimeError("CUDA error: 700")]
         response = client.post("/predict", files={"file": PNG})
     line = next(record for record in caplog.records if record.name == "glimpse" and record.levelname == "ERROR")
     assert vars(line)["fields"]["request_id"] == response.headers["x-request-id"]
@@ -139,24 +238,31 @@ def test_a_failed_run_is_in_the_log_with_its_cause(settings: Settings, caplog: p
 
 def test_a_score_that_is_no_number_is_an_error(settings: Settings) -> None:
     """NaN is never answered as a score."""
-    with _client(settings, float("nan")) as client:
+    with _scripted(settings) as (client, engine):
+        engine.script = [float("nan")]
+        response = client.post("/predict", files={"file": PNG})
+    assert (response.status_code, response.json()["code"]) == (500, "engine_failed")
+
+
+def test_answers_for_another_number_of_classes_are_an_error(settings: Settings) -> None:
+    """A wrong engine must not name labels that it does not know."""
+    with _scripted(settings) as (client, engine):
+        engine.script = [np.zeros((1, 2), np.float32)]
         response = client.post("/predict", files={"file": PNG})
     assert (response.status_code, response.json()["code"]) == (500, "engine_failed")
 
 
 def test_an_engine_with_wrong_answers_is_not_started(settings: Settings) -> None:
     """The golden pictures go through the engine before the first request."""
-    service = Service(load(settings.checkpoint), ScriptedEngine(0.1))
-    with pytest.raises(GoldenError, match="give other answers"):
-        service.check_golden()
-    service.close()
-
-
-def test_the_real_engine_passes_the_golden_check(settings: Settings) -> None:
-    """`open_service` ends with a service that is ready."""
-    service = open_service(settings)
-    assert service.fault is None
-    service.close()
+    checkpoint = load(settings.checkpoint)
+    engine = ScriptedEngine(checkpoint)
+    engine.script = [0.1] * 8
+    service = Service(settings, _opener(checkpoint, engine))
+    with (
+        pytest.raises(NotReadyError, match="give other answers"),
+        TestClient(create_app(settings, service=service)),
+    ):
+        pass
 
 
 def test_health_answers_head(client: TestClient) -> None:
@@ -230,7 +336,24 @@ def test_a_fault_nobody_foresaw_is_an_answer_and_a_log_line(
 def test_the_openapi_page_is_true(client: TestClient) -> None:
     """It shows both ways to send a picture, the problem type of each failure, and every route."""
     page = client.get("/openapi.json").json()
-    assert set(page["paths"]) == {"/predict", "/health", "/health/live", "/health/ready", "/model"}
+    assert set(page["paths"]) == {
+        "/predict",
+        "/predict/batch",
+        "/health",
+        "/health/live",
+        "/health/ready",
+        "/model",
+        "/model/reload",
+        "/metrics",
+    }
+    assert [parameter["name"] for parameter in page["paths"]["/predict"]["post"]["parameters"]] == [
+        "top_k",
+        "X-Request-Timeout-Ms",
+    ]
+    batch = page["paths"]["/predict/batch"]["post"]
+    assert list(batch["requestBody"]["content"]) == ["multipart/form-data"]
+    answer = page["components"]["schemas"]["PredictBody"]["properties"]
+    assert set(answer) == set(client.post("/predict", files={"file": PNG}).json())
     predict = page["paths"]["/predict"]["post"]
     assert set(predict["requestBody"]["content"]) == {
         "multipart/form-data",

@@ -72,7 +72,7 @@ def test_the_service_answers_what_the_evaluation_answers(tmp_path: Path) -> None
 
     checkpoint = load(CHECKPOINTS / "cifar10.safetensors")
     _, split = read_test(str(CIFAR10), checkpoint.record, cache=tmp_path, report=print)
-    with TestClient(create_app(Settings(device="cpu"))) as client:
+    with TestClient(create_app(Settings(engine="torch", device="cpu"))) as client:
         for image in split.images[:40].numpy():
             probabilities = checkpoint.classifier.probabilities(image[None])[0]
             expected = [vars(item) for item in rank(probabilities, checkpoint.record.labels, top_k=10)]

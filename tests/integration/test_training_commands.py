@@ -56,7 +56,7 @@ def test_from_a_folder_to_an_answer(
     assert measured["n"] == checkpoint.record.metrics.n == 4
     assert measured["accuracy"] == dict(checkpoint.record.metrics.accuracy)
 
-    with TestClient(create_app(Settings(checkpoint=out, device="cpu"))) as client:
+    with TestClient(create_app(Settings(checkpoint=out, engine="torch", device="cpu"))) as client:
         body = client.post("/predict", files={"file": encode(solid("white"))}).json()
     assert {item["label"] for item in body["predictions"]} == {"dark", "light"}
 
@@ -73,7 +73,7 @@ def test_service_and_evaluation_agree_on_the_same_files(
     assert run(["evaluate", str(out), "--data", str(elsewhere), "--device", "cpu", "--json"]) == 0
     measured = json.loads(capsys.readouterr().out)
     confusion = np.zeros((2, 2), int)
-    with TestClient(create_app(Settings(checkpoint=out, device="cpu"))) as client:
+    with TestClient(create_app(Settings(checkpoint=out, engine="torch", device="cpu"))) as client:
         for row, label in enumerate(("dark", "light")):
             for path in sorted((elsewhere / label).iterdir()):
                 answer = client.post("/predict", files={"file": path.read_bytes()}).json()

@@ -58,7 +58,7 @@ def test_the_first_prediction_is_real() -> None:
         data = (ROOT / "docs" / "ship.jpg").read_bytes()
         body = client.post("/predict?top_k=2", files={"file": data}).json()
     for item in shown["predictions"]:
-        item["score"] = pytest.approx(item["score"], abs=2e-3)
+        item["score"] = pytest.approx(item["score"], abs=5e-3)  # bfloat16 or float32
     del shown["request_id"], body["request_id"]
     assert body == shown
 

@@ -1,4 +1,4 @@
-"""The torch engine against the network that it runs."""
+"""The engines of PyTorch, and the choice among all. OpenVINO's: tests/integration/test_engines_agree.py."""
 
 from pathlib import Path
 
@@ -6,34 +6,185 @@ import numpy as np
 import pytest
 import torch
 
-from app.engines import open_engine
-from app.engines.torch import DeviceError, TorchEngine
-from models.checkpoint import load
+from app.engines import DeviceError, Engine, MissingEngineError, open_engine
+from app.engines.torch_cpu import TorchEngine
+from app.engines.torch_cuda import CudaEngine, batch_sizes
+from models import golden
+from models.checkpoint import Checkpoint, load
 from models.classifier import run
 
+without_cuda = pytest.mark.skipif(torch.cuda.is_available(), reason="a CUDA device is here; it cannot be missed")
+needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
 
-def test_on_a_cpu_it_answers_to_the_bit_what_the_network_answers(checkpoint_path: Path) -> None:
+
+@pytest.fixture
+def loaded(checkpoint_path: Path) -> Checkpoint:
+    """The tiny checkpoint."""
+    return load(checkpoint_path)
+
+
+@pytest.fixture
+def _no_openvino(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As after `pip install glimpse`."""
+    monkeypatch.setattr("app.engines.find_spec", lambda _: None)
+
+
+def torch_on_cpu(checkpoint: Checkpoint, *, threads: int = 1) -> Engine:
+    """The reference."""
+    return open_engine(checkpoint, engine="torch", device="cpu", threads=threads)
+
+
+# On a CPU.
+
+
+def test_torch_on_a_cpu_answers_to_the_bit_what_the_network_answers(loaded: Checkpoint) -> None:
     """float32, no rounding of its own: what `training evaluate` measures is what is served."""
-    loaded = load(checkpoint_path)
-    engine = open_engine(loaded, engine="auto", device="cpu")
+    engine = torch_on_cpu(loaded)
     assert (engine.name, engine.device, engine.dtype) == ("torch", "cpu", "float32")
-    answers = engine.probabilities(loaded.golden_images)
-    assert np.array_equal(answers, run(loaded.network, loaded.golden_images))
+    for images in (loaded.golden_images, loaded.golden_images[:1]):
+        answers = engine.probabilities(images)
+        assert answers.dtype == np.float32
+        assert np.array_equal(answers, run(loaded.network, images))
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="a CUDA device is here; the refusal cannot be seen")
-def test_a_missing_device_is_a_sentence(checkpoint_path: Path) -> None:
-    """Asked for CUDA where there is none, it says so and what to do."""
-    with pytest.raises(DeviceError, match="there is no CUDA device here"):
-        TorchEngine(load(checkpoint_path).network, device="cuda")
+def test_torch_on_a_cpu_uses_the_threads_that_it_was_given(loaded: Checkpoint) -> None:
+    """Whichever thread calls, and whatever another engine set before."""
+    engines = [torch_on_cpu(loaded, threads=threads) for threads in (2, 1)]
+    for engine, threads in zip(engines, (2, 1), strict=True):
+        engine.probabilities(loaded.golden_images[:1])
+        assert torch.get_num_threads() == threads
+
+
+@pytest.mark.parametrize(("asked", "given"), [(0, TorchEngine.BEST_BATCH_SIZE), (1, 1), (7, 7)])
+def test_the_largest_batch_is_the_settings_or_the_engines_best(loaded: Checkpoint, asked: int, given: int) -> None:
+    """0 leaves it to the engine."""
+    engine = open_engine(loaded, engine="torch", device="cpu", threads=1, max_batch_size=asked)
+    assert engine.max_batch_size == given
+
+
+# The choice.
+
+
+@pytest.mark.usefixtures("_no_openvino")
+@pytest.mark.parametrize(
+    ("engine", "device"),
+    [
+        ("auto", "cpu"),
+        ("torch", "cpu"),
+        pytest.param("auto", "auto", marks=without_cuda),
+        pytest.param("torch", "auto", marks=without_cuda),
+    ],
+)
+def test_without_openvino_torch_runs_on_the_cpu(loaded: Checkpoint, engine: str, device: str) -> None:
+    """Also where CUDA would have been taken, had there been any."""
+    chosen = open_engine(loaded, engine=engine, device=device, threads=1)
+    assert (chosen.name, chosen.device) == ("torch", "cpu")
+
+
+@without_cuda
+def test_torch_is_torch_where_openvino_is_installed_too(loaded: Checkpoint) -> None:
+    """Who asks for the reference gets it."""
+    assert isinstance(open_engine(loaded, engine="torch", device="auto", threads=1), TorchEngine)
+
+
+@pytest.mark.usefixtures("_no_openvino")
+@pytest.mark.parametrize("device", ["cpu", "auto"])
+def test_openvino_that_is_not_installed_is_a_sentence(loaded: Checkpoint, device: str) -> None:
+    """It says how to install it."""
+    with pytest.raises(MissingEngineError, match=r"not installed: pip install 'glimpse\[openvino\]'"):
+        open_engine(loaded, engine="openvino", device=device, threads=1)
+
+
+@pytest.mark.parametrize("is_there", [False, True])
+def test_openvino_on_cuda_is_refused(loaded: Checkpoint, monkeypatch: pytest.MonkeyPatch, is_there: bool) -> None:
+    """Whether there is CUDA or not, and OpenVINO or not: it runs on the CPU."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: is_there)
+    with pytest.raises(MissingEngineError, match=r"runs on the CPU\. Use GLIMPSE_DEVICE=cpu, or the engine torch"):
+        open_engine(loaded, engine="openvino", device="cuda", threads=1)
+
+
+@without_cuda
+@pytest.mark.parametrize("engine", ["auto", "torch"])
+def test_a_missing_device_is_a_sentence(loaded: Checkpoint, engine: str) -> None:
+    """Asked for CUDA where there is none, it says so and what to do; it never falls back in silence."""
+    with pytest.raises(
+        DeviceError, match=r"there is no CUDA device here\. Use GLIMPSE_DEVICE=cpu, check the driver"
+    ):
+        open_engine(loaded, engine=engine, device="cuda", threads=1)
+
+
+@without_cuda
+@pytest.mark.skipif(torch.version.cuda is None, reason="this PyTorch is built without CUDA")
+@pytest.mark.parametrize(("engine", "device"), [("auto", "auto"), ("torch", "auto"), ("torch", "cuda")])
+def test_a_device_that_is_there_and_fails_is_a_sentence(
+    loaded: Checkpoint, monkeypatch: pytest.MonkeyPatch, engine: str, device: str
+) -> None:
+    """CUDA is taken where it shows itself; a driver that then fails is told, and never as a traceback."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    with pytest.raises(DeviceError, match=r"cannot be run on CUDA \(.*or use GLIMPSE_DEVICE=cpu"):
+        open_engine(loaded, engine=engine, device=device, threads=1)
+
+
+# On CUDA.
+
+
+@pytest.mark.parametrize(
+    ("largest", "sizes"),
+    [
+        (1, [1]),
+        (2, [1, 2]),
+        (3, [1, 2, 3]),
+        (8, [1, 2, 4, 8]),
+        (100, [1, 2, 4, 8, 16, 32, 64, 100]),
+        (256, [1, 2, 4, 8, 16, 32, 64, 128, 256]),
+    ],
+)
+def test_powers_of_two_and_the_largest_are_recorded(largest: int, sizes: list[int]) -> None:
+    """Ascending, each once, so that every batch has a size to be padded to, under twice its own."""
+    assert batch_sizes(largest) == sizes
+
+
+@pytest.fixture
+def decisive(trained_checkpoint: Path) -> Checkpoint:
+    """A checkpoint whose answers depend on the picture."""
+    return load(trained_checkpoint)
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
-def test_on_cuda_it_answers_within_its_tolerance(checkpoint_path: Path) -> None:
-    """Half precision on the GPU gives the golden answers."""
-    loaded = load(checkpoint_path)
-    engine = open_engine(loaded, engine="torch", device="cuda")
-    assert engine.dtype == "float16"
-    difference = np.abs(engine.probabilities(loaded.golden_images) - loaded.golden_probabilities)
-    assert difference.max() <= engine.tolerance
+@needs_cuda
+@pytest.mark.parametrize("engine", ["auto", "torch"])
+def test_on_cuda_the_golden_answers_are_right(decisive: Checkpoint, engine: str) -> None:
+    """Half precision gives them within its tolerance, in plain float32."""
+    on_cuda = open_engine(decisive, engine=engine, device="auto", threads=1, max_batch_size=8)
+    assert isinstance(on_cuda, CudaEngine)
+    assert (on_cuda.device, on_cuda.dtype) == (torch.cuda.get_device_name(), "float16")
+    answers = on_cuda.probabilities(decisive.golden_images)
+    assert answers.dtype == np.float32
+    golden.check(answers, decisive.golden_probabilities, tolerance=on_cuda.tolerance)
+
+
+@pytest.mark.gpu
+@needs_cuda
+@pytest.mark.parametrize("count", [1, 3, 256, 300, 513])
+def test_on_cuda_padding_and_portions_change_nothing(decisive: Checkpoint, count: int) -> None:
+    """1 and 256 are recorded, 3 is padded, more than 256 goes in portions: each row is what it would be alone."""
+    images = golden.draw(32, 32, count)
+    engine = CudaEngine(decisive, max_batch_size=256)
+    answers = engine.probabilities(images)
+    alone = np.concatenate([engine.probabilities(image[None]) for image in images[:20]])
+    assert answers.shape == (count, 3)
+    assert np.abs(answers[:20] - alone).max() <= engine.tolerance
+    assert np.abs(answers.sum(axis=1) - 1).max() < 1e-5
+
+
+@pytest.mark.gpu
+@needs_cuda
+def test_on_cuda_answers_stay_what_they_were(decisive: Checkpoint) -> None:
+    """The memory that a run writes is used again; who holds an answer must not see it change."""
+    engine = CudaEngine(decisive, max_batch_size=4)
+    images = golden.draw(32, 32, 8)
+    first = engine.probabilities(images[:4])
+    before = first.copy()
+    engine.probabilities(images[4:])
+    assert np.array_equal(first, before)
+    assert np.array_equal(engine.probabilities(images[:4]), before)

@@ -1,15 +1,32 @@
 """Every error has a row, and every answer the one shape."""
 
+import inspect
 import json
+import logging
+import re
 from pathlib import Path
 
 import pytest
+from starlette.requests import ClientDisconnect
 
-import app.problems
-from app.problems import HTTP_CODES, KINDS, EngineError, NotReadyError, kind_of, problem, to_response
-from models.errors import CheckpointError, InputError, TooManyPixelsError
+from app import errors
+from app.errors import (
+    AdminKeyError,
+    BodyTooLargeError,
+    EngineError,
+    EngineLostError,
+    NotReadyError,
+    OverloadedError,
+)
+from app.problems import HTTP_CODES, KINDS, MEDIA_TYPE, kind_of, log_fault, problem_body, to_body, to_response
+from models.errors import CheckpointError, GlimpseError, InputError, TooManyPixelsError
 
 DOCUMENTED = (Path(__file__).parents[3] / "docs" / "api.md").read_text()
+OURS = [error for _, error in inspect.getmembers(errors, inspect.isclass) if error.__module__ == errors.__name__]
+"""What app/errors.py defines."""
+TOLD_AS_ITS_PARENT: dict[type[Exception], type[Exception]] = {EngineLostError: EngineError}
+"""The caller can do no more about the one than about the other."""
+_INDENT = 4  # columns of one level in the drawing
 
 
 def _tree(root: type[Exception]) -> list[type[Exception]]:
@@ -21,6 +38,27 @@ def test_every_input_error_has_a_row_of_its_own(error: type[Exception]) -> None:
     """What a caller can do wrong is a 4xx with a code that no other class has."""
     assert error in KINDS
     assert 400 <= KINDS[error].status < 500
+
+
+@pytest.mark.parametrize("error", OURS, ids=lambda error: error.__name__)
+def test_every_error_of_the_service_has_a_row_of_its_own(error: type[Exception]) -> None:
+    """None is told as an internal error by mistake."""
+    assert TOLD_AS_ITS_PARENT.get(error, error) in KINDS
+    assert (error in KINDS) != (error in TOLD_AS_ITS_PARENT)
+
+
+def test_the_drawn_tree_is_the_real_one() -> None:
+    """app/errors.py draws each of its classes under its parent, and nothing else."""
+    drawn: dict[str, str] = {}
+    above: list[str] = []
+    for line in str(inspect.getdoc(errors)).splitlines():
+        match = re.match(r"[│├└─ ]*([A-Z]\w+Error)\b", line)
+        if match:
+            depth = match.start(1) // _INDENT
+            above = [*above[:depth], match[1]]
+            if depth:
+                drawn[match[1]] = above[depth - 1]
+    assert drawn == {error.__name__: error.__bases__[0].__name__ for error in OURS}
 
 
 def test_codes_are_unique() -> None:
@@ -42,14 +80,16 @@ def test_an_error_without_a_row_is_told_as_its_ancestor() -> None:
         pass
 
     assert kind_of(FreshError()) == KINDS[TooManyPixelsError]
+    assert kind_of(EngineLostError()) == (500, "engine_failed")
     assert kind_of(ZeroDivisionError()) == (500, "internal_error")
     assert kind_of(CheckpointError()).status == 500
 
 
 def test_a_problem_has_the_six_members() -> None:
     """RFC 9457's four, the stable code and the request id, in the right media type."""
-    answer = problem(413, "too_many_pixels", "Too big.", request_id="abc")
-    assert answer.media_type == "application/problem+json"
+    answer = to_response(TooManyPixelsError("Too big."), "abc")
+    assert (answer.status_code, answer.media_type) == (413, MEDIA_TYPE)
+    assert answer.headers["content-type"] == "application/problem+json"
     assert json.loads(bytes(answer.body)) == {
         "type": "about:blank",
         "title": "Request Entity Too Large",
@@ -58,19 +98,87 @@ def test_a_problem_has_the_six_members() -> None:
         "code": "too_many_pixels",
         "request_id": "abc",
     }
+    assert to_body(TooManyPixelsError("Too big."), "abc") == json.loads(bytes(answer.body))
 
 
-@pytest.mark.parametrize("error", [ZeroDivisionError("secret path /srv/key"), EngineError("secret CUDA words")])
-def test_our_own_faults_are_not_told(error: Exception) -> None:
-    """A 500 says that it happened and where to look, never what happened inside."""
-    body = to_response(error, "abc").body
-    assert b"secret" not in bytes(body)
-    assert b"log by the request id" in bytes(body)
+def test_who_hung_up_has_a_title_too() -> None:
+    """499 is nginx's, and Python does not know it."""
+    body = to_body(ClientDisconnect("gone"), "abc")
+    assert (body["status"], body["title"], body["code"]) == (499, "Client Closed Request", "client_disconnected")
 
 
-def test_not_ready_says_when_to_come_back() -> None:
-    """503 carries Retry-After and its reason."""
-    answer = to_response(NotReadyError("The service is starting."), "abc")
-    assert answer.status_code == 503
-    assert answer.headers["retry-after"] == str(app.problems.RETRY_AFTER_S)
-    assert b"The service is starting." in bytes(answer.body)
+@pytest.mark.parametrize("error", KINDS, ids=lambda error: error.__name__)
+def test_every_row_can_be_told(error: type[Exception]) -> None:
+    """Its status has a title, whatever http.HTTPStatus knows."""
+    status, code = KINDS[error]
+    body = problem_body(status, code, "It happened.", request_id="abc")
+    assert body["title"]
+    assert json.loads(json.dumps(body)) == body
+
+
+def test_half_a_character_can_be_told() -> None:
+    """A name with a lone surrogate came in and goes out as a question mark; the answer itself must not fail."""
+    answer = to_response(TooManyPixelsError("The field \udcff is wrong."), "abc")
+    assert json.loads(bytes(answer.body))["detail"] == "The field ? is wrong."
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ZeroDivisionError("secret path /srv/key"),
+        EngineError("secret CUDA words"),
+        EngineLostError("secret CUDA words"),
+        CheckpointError("secret path"),
+    ],
+)
+def test_our_own_faults_are_not_told(error: Exception, caplog: pytest.LogCaptureFixture) -> None:
+    """A 500 says that it happened and where to look, never what happened inside; that is in the log."""
+    body = bytes(to_response(error, "abc").body)
+    assert b"secret" not in body
+    assert b"log by the request id" in body
+    log_fault(error, "abc")
+    (line,) = caplog.records
+    assert (line.levelno, line.__dict__["fields"]) == (logging.ERROR, {"request_id": "abc"})
+    assert line.exc_info is not None
+    assert line.exc_info[1] is error
+
+
+def test_what_the_caller_was_told_is_no_fault_of_ours(caplog: pytest.LogCaptureFixture) -> None:
+    """Nobody is woken for a broken picture, nor for a full queue."""
+    log_fault(TooManyPixelsError("Too big."), "abc")
+    log_fault(OverloadedError("Full.", retry_after_s=2), "abc")
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize(
+    ("error", "seconds"),
+    [
+        (NotReadyError("It is starting."), "5"),
+        (NotReadyError("It is stopping.", retry_after_s=1), "1"),
+        (OverloadedError("Too much waits.", retry_after_s=17), "17"),
+    ],
+)
+def test_who_comes_too_early_is_told_when_to_come_back(error: GlimpseError, seconds: str) -> None:
+    """503 carries Retry-After, from the error itself, and its reason."""
+    answer = to_response(error, "abc")
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, seconds)
+    assert json.loads(bytes(answer.body))["detail"] == str(error)
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "name", "value"),
+    [
+        (AdminKeyError("No key."), 401, "www-authenticate", "Bearer"),
+        (BodyTooLargeError("Too much."), 413, "connection", "close"),
+    ],
+)
+def test_some_errors_have_a_header(error: GlimpseError, status: int, name: str, value: str) -> None:
+    """401 says how to authenticate; a body that is not read to its end ends its connection."""
+    answer = to_response(error, "abc")
+    assert (answer.status_code, answer.headers[name]) == (status, value)
+
+
+def test_other_errors_have_none_of_these_headers() -> None:
+    """A broken picture is no reason to come back later, to authenticate, or to hang up."""
+    headers = set(to_response(TooManyPixelsError("Too big."), "abc").headers)
+    assert headers == {"content-type", "content-length"}

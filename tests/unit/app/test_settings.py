@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from app.settings import Settings, SettingsError, read_settings
+from app.settings import Settings, SettingsError, read_settings, to_environment
+
+KEY = "a key that is long enough"
 
 
 def test_every_setting_has_a_default_that_works() -> None:
@@ -27,8 +29,9 @@ def test_every_setting_is_an_option(name: str) -> None:
     """--help names each, with its meaning."""
     field = Settings.model_fields[name]
     assert field.description
-    value = str(field.default)
-    assert str(getattr(read_settings([f"--{name.replace('_', '-')}", value]), name)) == value
+    value = KEY if name == "admin_key" else field.default
+    read = getattr(read_settings([f"--{name.replace('_', '-')}", str(value)]), name)
+    assert (read.get_secret_value() if name == "admin_key" else read) == value
 
 
 @pytest.mark.parametrize(
@@ -84,3 +87,42 @@ def test_kubernetes_service_links_are_explained(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("GLIMPSE_PORT", "tcp://10.0.0.1:80")
     with pytest.raises(SettingsError, match="enableServiceLinks: false"):
         read_settings([])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (
+            ["--deadline-ms", "5000", "--max-deadline-ms", "4000"],
+            "deadline_ms is 5000, over max_deadline_ms, 4000",
+        ),
+        (["--workers", "2", "--admin-key", KEY], "a reload reaches one process: leave out admin_key"),
+        (["--max-batch-files", "20", "--max-queue", "10"], "max_batch_files is 20, over max_queue, 10"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_refused(arguments: list[str], reason: str) -> None:
+    """Each is fine alone; the sentence names both, and no secret."""
+    with pytest.raises(SettingsError, match=rf"^The settings do not agree: {reason}") as caught:
+        read_settings(arguments)
+    assert KEY not in str(caught.value)
+
+
+@pytest.mark.parametrize("source", ["option", "variable"])
+def test_a_secret_is_never_shown(monkeypatch: pytest.MonkeyPatch, source: str) -> None:
+    """Not when it is refused, nor when the settings are printed."""
+    if source == "variable":
+        monkeypatch.setenv("GLIMPSE_ADMIN_KEY", "tooshort")
+    with pytest.raises(SettingsError, match="is a secret: Value should have at least 16") as caught:
+        read_settings(["--admin-key", "tooshort"] if source == "option" else [])
+    assert "tooshort" not in str(caught.value)
+    assert KEY not in repr(read_settings(["--admin-key", KEY]))
+
+
+def test_a_worker_reads_what_its_parent_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Settings travel through the environment unchanged."""
+    settings = read_settings(
+        ["--workers", "3", "--engine", "torch", "--golden-interval-s", "0.5", "--host", "::1"]
+    )
+    for name, value in to_environment(settings).items():
+        monkeypatch.setenv(name, value)
+    assert read_settings([]) == settings

@@ -1,0 +1,116 @@
+"""Let in only what can be answered in time; say to the rest when it is worth coming back."""
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from app.errors import OverloadedError
+
+_NEWEST = 0.1
+"""Share of the newest measurement in the running means: about the last twenty count."""
+_KEPT_FREE = 0.2
+"""Share of a deadline that the estimate may not use up: it is a mean, and half of all requests take longer."""
+
+
+class Admission:
+    """Estimates from what was measured how long a new request would wait.
+
+    It lives on the event loop; only `answered` and `idle` come from the engine thread, and write what nobody else
+    writes.
+
+    Args:
+        max_waiting: most pictures that are let in at a time, whatever the deadline.
+        decoders: threads that decode large pictures.
+    """
+
+    def __init__(self, *, max_waiting: int, decoders: int) -> None:
+        self._max_waiting = max_waiting
+        self._decoders = decoders
+        self._pictures = 0
+        self._decoding_bytes = 0
+        self._picture_s = 0.0
+        self._byte_s = 0.0
+        self._backlogged_since_s: float | None = None
+
+    @property
+    def pictures(self) -> int:
+        """How many are let in and not answered yet."""
+        return self._pictures
+
+    @property
+    def wait_s(self) -> float:
+        """How long a request that came now would wait: for the engine, and for the threads that decode."""
+        return self._pictures * self._picture_s + self._decoding_bytes * self._byte_s / self._decoders
+
+    def check(self, *, within_s: float, pictures: int = 1) -> None:
+        """Refuse what would come too late.
+
+        Args:
+            within_s: what the caller gives.
+            pictures: in the request.
+
+        Raises:
+            OverloadedError: the wait is too long, or too many wait; it says when the backlog will be short enough.
+        """
+        wait_s = self.wait_s + (pictures - 1) * self._picture_s
+        excess_s = wait_s - within_s * (1 - _KEPT_FREE)
+        if excess_s > 0:
+            raise OverloadedError(
+                f"{self._pictures:,} pictures are being answered and this request brings {pictures:,}, about "
+                f"{wait_s:.2f} s of work: more than its {within_s:g} s allow. Come back after Retry-After "
+                "seconds, or give it more time with X-Request-Timeout-Ms.",
+                retry_after_s=max(1, math.ceil(excess_s)),
+            )
+        if self._pictures + pictures > self._max_waiting:
+            raise OverloadedError(
+                f"{self._pictures:,} pictures are being answered, which is the limit (GLIMPSE_MAX_QUEUE). "
+                "Come back after Retry-After seconds.",
+                retry_after_s=max(1, math.ceil(wait_s / 2)),
+            )
+
+    @contextmanager
+    def picture(self) -> Iterator[None]:
+        """Count a picture from the moment that it is there until it is answered."""
+        self._pictures += 1
+        try:
+            yield
+        finally:
+            self._pictures -= 1
+
+    @contextmanager
+    def decoding(self, size_bytes: int) -> Iterator[None]:
+        """Count a picture that waits for a decoding thread, or is on one."""
+        self._decoding_bytes += size_bytes
+        try:
+            yield
+        finally:
+            self._decoding_bytes -= size_bytes
+
+    def decoded(self, *, size_bytes: int, seconds: float) -> None:
+        """Learn what a thread needs for a byte."""
+        self._byte_s = _moved(self._byte_s, seconds / size_bytes)
+
+    def answered(self, *, size: int, seconds: float, finished_s: float, waiting: int) -> None:
+        """Learn from a batch what a picture costs.
+
+        While there is a backlog the time between two batches counts, with everything that the engine waits for;
+        otherwise only the run itself is known.
+
+        Args:
+            size: of the batch.
+            seconds: of its run.
+            finished_s: when, on any steady clock.
+            waiting: pictures in the queue at that moment.
+        """
+        since_s = self._backlogged_since_s
+        spent_s = seconds if since_s is None else finished_s - since_s
+        self._picture_s = _moved(self._picture_s, spent_s / size)
+        self._backlogged_since_s = finished_s if waiting else None
+
+    def idle(self) -> None:
+        """Learn that the engine has nothing to do: whoever waited has left, and the time from now costs nobody."""
+        self._backlogged_since_s = None
+
+
+def _moved(mean: float, newest: float) -> float:
+    return newest if mean == 0 else mean + _NEWEST * (newest - mean)

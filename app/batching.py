@@ -1,0 +1,311 @@
+"""Requests become batches: bounded, without waiting, and nobody is run who has already left.
+
+    submit ──▶ queue ──▶ a batch, the moment a lane is free ──▶ engine thread ──▶ every caller's future
+
+The engine takes what is there, up to its cap; there is no artificial delay. When the queue reaches a whole batch
+while the engine is busy, that batch is prepared at once, so that the engine finds it ready. Less than a whole one
+waits for the engine instead: who arrives meanwhile still rides along. An engine may have several lanes, one thread
+each, that run batches of their own at the same time.
+
+Source: text-embeddings-inference: no delay, one batch ahead, closed callers filtered when a batch is formed.
+"""
+
+import asyncio
+import contextlib
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from app.errors import DeadlineError, EngineError, EngineLostError, NotReadyError, OverloadedError
+from models.preprocessing import Images, Probabilities
+
+
+class Result(NamedTuple):
+    """What the engine found out about one picture.
+
+    Attributes:
+        probabilities: float32 (classes,).
+        queue_ms: from submission to the start of its batch.
+        infer_ms: that its batch took.
+        batch_size: how many rode along, this one included.
+    """
+
+    probabilities: Probabilities
+    queue_ms: float
+    infer_ms: float
+    batch_size: int
+
+
+class BatchEvents(Protocol):
+    """Who wants to know what happens in the queue; called by the event loop and by the engine thread."""
+
+    def dropped(self, reason: str) -> None:
+        """A picture left the queue unanswered: "queue_full", "expired", "abandoned" or "draining"."""
+        ...
+
+    def ran(self, *, size: int, infer_ms: float, waiting: int) -> None:
+        """A batch was answered; so many still wait."""
+        ...
+
+    def idle(self) -> None:
+        """Nothing waits any more, and a lane has nothing to do."""
+        ...
+
+    def failed(self, error: EngineError) -> None:
+        """A picture was run alone and failed."""
+        ...
+
+
+@dataclass(slots=True)
+class _Item:
+    image: Images
+    deadline_s: float
+    submitted_s: float
+    answer: asyncio.Future[Result]
+
+
+@dataclass(slots=True)
+class _Batch:
+    items: list[_Item]
+    images: Images
+
+
+class Batcher:
+    """A queue in front of one engine, and the threads that run it.
+
+    Args:
+        run: uint8 (n, height, width, 3) → float32 (n, classes).
+        warm_up: called by each thread before its first run.
+        lanes: threads; so many runs happen at the same time.
+        max_batch_size: most pictures of one run.
+        max_queue: most pictures that wait.
+        events: told of everything that happens.
+        clock: seconds that only grow; deadlines are on it.
+    """
+
+    def __init__(
+        self,
+        run: Callable[[Images], Probabilities],
+        *,
+        warm_up: Callable[[], None] = lambda: None,
+        lanes: int = 1,
+        max_batch_size: int,
+        max_queue: int,
+        events: BatchEvents,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._run = run
+        self._max_batch_size = max_batch_size
+        self._max_queue = max_queue
+        self._events = events
+        self._clock = clock
+        self._queue: deque[_Item] = deque()
+        self._prepared: _Batch | None = None
+        self._idle_lanes = 0
+        self._is_closing = False
+        self._changed = threading.Condition()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._warm_up = warm_up
+        self._warm = [Future[None]() for _ in range(lanes)]
+        self._threads = [
+            threading.Thread(target=self._work, args=(warm,), name=f"engine_{lane}", daemon=True)
+            for lane, warm in enumerate(self._warm)
+        ]
+
+    @property
+    def waiting(self) -> int:
+        """How many pictures wait; those that are running do not count."""
+        return len(self._queue) + (len(self._prepared.items) if self._prepared else 0)
+
+    async def start(self) -> None:
+        """Start the engine's threads, and wait until each is warm; answers go to the running event loop.
+
+        Raises:
+            Exception: what `warm_up` raised.
+        """
+        self._loop = asyncio.get_running_loop()
+        for thread in self._threads:
+            thread.start()
+        await asyncio.gather(*map(asyncio.wrap_future, self._warm))
+
+    def submit(self, image: Images, *, deadline_s: float) -> asyncio.Future[Result]:
+        """Put one picture into the queue; to be called on the event loop.
+
+        Cancel the future to give up: a picture that nobody waits for is never run.
+
+        Args:
+            image: uint8 (height, width, 3).
+            deadline_s: on the clock; a picture that is still waiting then is not run.
+
+        Returns:
+            The future answer; it fails with DeadlineError or EngineError.
+
+        Raises:
+            OverloadedError: the queue is full.
+            NotReadyError: the batcher is being closed.
+        """
+        item = self._item(image, deadline_s)
+        with self._changed:
+            self._refuse_if_closing()
+            if self.waiting >= self._max_queue:
+                self._events.dropped("queue_full")
+                raise OverloadedError(
+                    f"{self.waiting:,} pictures wait already, which is the limit. Send it again later.",
+                    retry_after_s=1,
+                )
+            self._queue.append(item)
+            if not self._idle_lanes and self._prepared is None and len(self._queue) >= self._max_batch_size:
+                self._prepared = self._form()
+            self._changed.notify()
+        return item.answer
+
+    def submit_first(self, images: Sequence[Images], *, deadline_s: float) -> list[asyncio.Future[Result]]:
+        """Put pictures before all that wait, full or not: for those by which the service itself is judged.
+
+        A long queue is no fault of the engine, and must not look like one.
+
+        Args:
+            images: uint8 (height, width, 3) each.
+            deadline_s: as for `submit`.
+
+        Raises:
+            NotReadyError: the batcher is being closed.
+        """
+        items = [self._item(image, deadline_s) for image in images]
+        with self._changed:
+            self._refuse_if_closing()
+            self._queue.extendleft(reversed(items))
+            self._changed.notify()
+        return [item.answer for item in items]
+
+    def close(self) -> None:
+        """Refuse new pictures, answer all that wait, then end the threads; blocks until that is done."""
+        with self._changed:
+            self._is_closing = True
+            self._changed.notify_all()
+        for thread in self._threads:
+            if thread.ident is not None:
+                thread.join()
+
+    def _item(self, image: Images, deadline_s: float) -> _Item:
+        assert self._loop is not None, "start() comes first"
+        return _Item(image, deadline_s, self._clock(), self._loop.create_future())
+
+    def _refuse_if_closing(self) -> None:
+        if self._is_closing:
+            self._events.dropped("draining")
+            raise NotReadyError("The service is stopping. Send the picture again soon.")
+
+    def _work(self, warm: Future[None]) -> None:
+        try:
+            self._warm_up()
+        except Exception as error:  # noqa: BLE001 - whatever it is, who starts us must know
+            warm.set_exception(error)
+            return
+        warm.set_result(None)
+        while batch := self._next():
+            self._settle(self._answers(batch))
+
+    def _next(self) -> _Batch | None:
+        """Wait for work; None when there will be none any more."""
+        with self._changed:
+            while True:
+                batch = self._still_wanted(self._prepared) if self._prepared else None
+                self._prepared = None
+                batch = batch or self._form()
+                if batch or self._is_closing:
+                    return batch
+                self._events.idle()
+                self._idle_lanes += 1
+                self._changed.wait()
+                self._idle_lanes -= 1
+
+    def _form(self) -> _Batch | None:
+        """Take from the queue who is still worth running, up to a whole batch."""
+        items: list[_Item] = []
+        while self._queue and len(items) < self._max_batch_size:
+            item = self._queue.popleft()
+            if self._is_wanted(item):
+                items.append(item)
+        return _Batch(items, np.stack([item.image for item in items])) if items else None
+
+    def _still_wanted(self, batch: _Batch) -> _Batch | None:
+        """Look again at a batch that was prepared ahead: somebody may have left since."""
+        keep = [index for index, item in enumerate(batch.items) if self._is_wanted(item)]
+        if len(keep) == len(batch.items):
+            return batch
+        return _Batch([batch.items[index] for index in keep], batch.images[keep]) if keep else None
+
+    def _is_wanted(self, item: _Item) -> bool:
+        if item.deadline_s <= self._clock():
+            self._events.dropped("expired")
+            self._settle([(item, _too_late())])
+            return False
+        if item.answer.done():
+            self._events.dropped("abandoned")
+            return False
+        return True
+
+    def _answers(self, batch: _Batch) -> list[tuple[_Item, Result | Exception]]:
+        """Run a batch; one that fails is halved until the culprit is alone."""
+        started_s = self._clock()
+        size = len(batch.items)
+        try:
+            rows = self._run(batch.images)
+            if rows.ndim != 2 or len(rows) != size:
+                raise EngineError(f"The engine gave answers of shape {rows.shape} for {size} pictures.")
+        except EngineLostError as error:
+            self._events.failed(error)
+            return [(item, error) for item in batch.items]
+        except Exception as error:  # noqa: BLE001 - an engine may raise anything, and its thread must live
+            return self._halves(batch) if size > 1 else [(batch.items[0], self._failure(error))]
+        infer_ms = (self._clock() - started_s) * 1000
+        self._events.ran(size=size, infer_ms=infer_ms, waiting=self.waiting)
+        is_finite = [bool(np.isfinite(row).all()) for row in rows]
+        return [
+            (
+                item,
+                Result(row, (started_s - item.submitted_s) * 1000, infer_ms, size)
+                if good
+                else self._failure(ArithmeticError("the scores are not finite")),
+            )
+            for item, row, good in zip(batch.items, rows, is_finite, strict=True)
+        ]
+
+    def _halves(self, batch: _Batch) -> list[tuple[_Item, Result | Exception]]:
+        middle = len(batch.items) // 2
+        first = _Batch(batch.items[:middle], batch.images[:middle])
+        second = _Batch(batch.items[middle:], batch.images[middle:])
+        return self._answers(first) + self._answers(second)
+
+    def _failure(self, error: Exception) -> EngineError:
+        failure = EngineError(f"The engine failed on a picture: {type(error).__name__}: {error}")
+        failure.__cause__ = error
+        self._events.failed(failure)
+        return failure
+
+    def _settle(self, answers: Sequence[tuple[_Item, Result | Exception]]) -> None:
+        """Wake the event loop once for a whole batch."""
+        assert self._loop is not None
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            self._loop.call_soon_threadsafe(_deliver, answers)
+
+
+def _too_late() -> DeadlineError:
+    return DeadlineError("The time that the request had is over. Send it again, or give it more time.")
+
+
+def _deliver(answers: Sequence[tuple[_Item, Result | Exception]]) -> None:
+    for item, answer in answers:
+        if item.answer.done():
+            continue  # given up while it ran
+        if isinstance(answer, Exception):
+            item.answer.set_exception(answer)
+        else:
+            item.answer.set_result(answer)

@@ -1,0 +1,83 @@
+"""Somebody who waits for an answer: until a deadline, and as long as they are there."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from starlette.requests import ClientDisconnect
+from starlette.types import Receive
+
+from app.errors import DeadlineError
+
+T = TypeVar("T")
+
+
+class Caller:
+    """Everything that is done for one request ends when its caller hangs up or its time is over.
+
+    Starlette goes on with a handler whose client has left, so the connection must be listened to.
+
+    Args:
+        receive: of a request whose body was read to its end.
+        timeout_s: from now.
+        clock: that the deadline is on.
+
+    Attributes:
+        deadline_s: on the clock.
+    """
+
+    def __init__(self, receive: Receive, *, timeout_s: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self.deadline_s = clock() + timeout_s
+        self._timeout_s = timeout_s
+        self._receive = receive
+        self._awaited: set[asyncio.Future[Any]] = set()
+        self._verdict: Exception | None = None
+
+    async def __aenter__(self) -> "Caller":
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(self._timeout_s, self._time_is_over)
+        self._listener = loop.create_task(self._listen())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._timer.cancel()
+        self._listener.cancel()
+
+    async def wait(self, future: asyncio.Future[T]) -> T:
+        """Wait for one thing; it is cancelled when the caller leaves or the time is over.
+
+        Raises:
+            ClientDisconnect: the caller hung up.
+            DeadlineError: the time is over.
+        """
+        if self._verdict:
+            future.cancel()
+            raise self._verdict
+        self._awaited.add(future)
+        try:
+            return await future
+        except asyncio.CancelledError:
+            if self._verdict and future.cancelled():
+                raise self._verdict from None
+            raise
+        finally:
+            self._awaited.discard(future)
+
+    async def _listen(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        self._give_up(ClientDisconnect("The caller hung up before the answer was there."))
+
+    def _time_is_over(self) -> None:
+        self._give_up(
+            DeadlineError(
+                f"The answer was not there within {self._timeout_s:g} s. Send the picture again later, or give it "
+                "more time with X-Request-Timeout-Ms."
+            )
+        )
+
+    def _give_up(self, verdict: Exception) -> None:
+        self._verdict = self._verdict or verdict
+        for future in self._awaited:
+            future.cancel()

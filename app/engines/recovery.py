@@ -1,0 +1,68 @@
+"""What an accelerator's engine does when a run fails: less at a time, or give up for good."""
+
+import logging
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from app.errors import EngineError, EngineLostError
+from models.preprocessing import Images, Probabilities
+
+_LOG = logging.getLogger("glimpse")
+
+
+class Recovery:
+    """Runs images in portions that fit into memory, and finds out when the device itself is lost.
+
+    After an out-of-memory error the portion is halved, for good: whatever took the memory will take it again.
+
+    Args:
+        run: uint8 (n, height, width, 3) → float32 (n, classes), for n up to `most`.
+        release: gives cached memory back.
+        is_lost: whether the device fails on everything; asked after each other error.
+        most: images of one run.
+    """
+
+    def __init__(
+        self,
+        run: Callable[[Images], Probabilities],
+        *,
+        release: Callable[[], None],
+        is_lost: Callable[[], bool],
+        most: int,
+    ) -> None:
+        self._run = run
+        self._release = release
+        self._is_lost = is_lost
+        self.most = most
+
+    def __call__(self, images: Images) -> Probabilities:
+        """Run all images, in as many portions as it takes.
+
+        Raises:
+            EngineError: there is no memory for a single image.
+            EngineLostError: the device is lost.
+        """
+        done: list[Probabilities] = []
+        position = 0
+        while position < len(images):
+            portion = images[position : position + self.most]
+            try:
+                done.append(self._run(portion))
+            except torch.OutOfMemoryError as error:
+                self._ask_for_less(len(portion), error)
+            except Exception as error:
+                if self._is_lost():
+                    raise EngineLostError(f"The device is lost ({error}). Restart the service.") from error
+                raise
+            else:
+                position += len(portion)
+        return np.concatenate(done)
+
+    def _ask_for_less(self, failed: int, error: Exception) -> None:
+        self._release()
+        if failed == 1:
+            raise EngineError("The device has no memory for one image. Free it, or use another.") from error
+        self.most = failed // 2
+        _LOG.warning("out of device memory", extra={"fields": {"images": failed, "max_batch_size": self.most}})

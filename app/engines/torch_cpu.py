@@ -1,0 +1,40 @@
+"""PyTorch itself on a CPU, in float32: the reference that every other engine is compared with."""
+
+import torch
+
+from models import golden
+from models.checkpoint import Checkpoint
+from models.classifier import run
+from models.preprocessing import Images, Probabilities
+
+
+class TorchEngine:
+    """Runs the network eagerly, and answers to the bit what `training evaluate` answers.
+
+    Args:
+        checkpoint: whose network is run.
+        threads: of the CPU.
+        max_batch_size: most images of one run.
+    """
+
+    name = "torch"
+    device = "cpu"
+    dtype = "float32"
+    tolerance = golden.TOLERANCE[torch.float32]
+    lanes = 1
+    BEST_BATCH_SIZE = 32
+    """From 8 to 128 images cost the same each (docs/benchmarks.md); a short batch keeps waiting short."""
+
+    def __init__(self, checkpoint: Checkpoint, *, threads: int, max_batch_size: int) -> None:
+        self._network = checkpoint.network
+        self._threads = threads
+        self.max_batch_size = max_batch_size
+
+    def warm_up(self) -> None:
+        """Nothing: no kernels are made for a batch size."""
+
+    def probabilities(self, images: Images) -> Probabilities:
+        """Classify uint8 (n, height, width, 3) into float32 (n, classes)."""
+        if torch.get_num_threads() != self._threads:  # the number belongs to the calling thread
+            torch.set_num_threads(self._threads)
+        return run(self._network, images)

@@ -1,0 +1,123 @@
+"""PyTorch on CUDA: half precision, channels-last, pinned staging, one CUDA graph for each of a few batch sizes."""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from app.engines.recovery import Recovery
+from models import golden
+from models.checkpoint import Checkpoint
+from models.errors import GlimpseError
+from models.preprocessing import Images, Probabilities
+
+
+class DeviceError(GlimpseError):
+    """The device that was asked for is not there, or cannot hold the network."""
+
+
+class _Recorded(NamedTuple):
+    """A run of one batch size, and the device memory that it reads and writes."""
+
+    graph: torch.cuda.CUDAGraph
+    images: Tensor
+    probabilities: Tensor
+
+
+class CudaEngine:
+    """Replays recorded runs; a batch is padded up to the next recorded size.
+
+    A graph costs one launch where the eager network costs sixty, and that is most of the time of a small batch.
+    Weights stay in float32 and are rounded under autocast: copies in half precision may overflow in the statistics
+    of a batch normalisation.
+
+    Args:
+        checkpoint: whose network is run; it is moved to the device.
+        max_batch_size: most images of one run.
+
+    Raises:
+        DeviceError: there is no CUDA device, or no room on it.
+    """
+
+    name = "torch"
+    dtype = "float16"
+    tolerance = golden.TOLERANCE[torch.float16]
+    lanes = 1
+    BEST_BATCH_SIZE = 256
+
+    def __init__(self, checkpoint: Checkpoint, *, max_batch_size: int) -> None:
+        if not torch.cuda.is_available():
+            raise DeviceError(
+                "GLIMPSE_DEVICE is cuda, and there is no CUDA device here. Use GLIMPSE_DEVICE=cpu, check the "
+                "driver with nvidia-smi, or start the container with --gpus all."
+            )
+        spec = checkpoint.record.input
+        shape = (max_batch_size, spec.height, spec.width, 3)
+        self.max_batch_size = max_batch_size
+        try:
+            self.device = torch.cuda.get_device_name()
+            self._network = checkpoint.network.to("cuda").to(memory_format=torch.channels_last)
+            self._stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+            self._staged_images = torch.empty(shape, dtype=torch.uint8, pin_memory=True)
+            self._staged_answers = torch.empty(max_batch_size, len(checkpoint.record.labels), pin_memory=True)
+            self._recorded = {size: self._record((size, *shape[1:])) for size in batch_sizes(max_batch_size)}
+        except RuntimeError as error:  # no memory left, or a driver that does not fit
+            raise DeviceError(
+                f"The network cannot be run on CUDA ({error}). Free it, use a smaller GLIMPSE_MAX_BATCH_SIZE, "
+                "or use GLIMPSE_DEVICE=cpu."
+            ) from error
+        self._recovery = Recovery(
+            self._replay, release=torch.cuda.empty_cache, is_lost=_is_lost, most=max_batch_size
+        )
+
+    def warm_up(self) -> None:
+        """Nothing: every batch size is recorded already."""
+
+    def probabilities(self, images: Images) -> Probabilities:
+        """Classify uint8 (n, height, width, 3) into float32 (n, classes)."""
+        return self._recovery(images)
+
+    def _replay(self, images: Images) -> Probabilities:
+        count = len(images)
+        recorded = self._recorded[next(size for size in self._recorded if size >= count)]
+        self._staged_images[:count].copy_(torch.from_numpy(np.ascontiguousarray(images)))
+        with torch.cuda.stream(self._stream):
+            recorded.images[:count].copy_(self._staged_images[:count], non_blocking=True)
+            recorded.graph.replay()
+            self._staged_answers[:count].copy_(recorded.probabilities[:count], non_blocking=True)
+        self._stream.synchronize()
+        return self._staged_answers[:count].numpy().copy()
+
+    @torch.inference_mode()
+    def _record(self, shape: tuple[int, ...]) -> _Recorded:
+        images = torch.zeros(shape, dtype=torch.uint8, device="cuda")
+        self._stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(self._stream):
+            for _ in range(3):  # cuDNN chooses its kernels before they are recorded
+                self._forward(images)
+        self._stream.synchronize()
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph, stream=self._stream):
+            probabilities = self._forward(images)
+        return _Recorded(graph, images, probabilities)
+
+    def _forward(self, images: Tensor) -> Tensor:
+        # No cache: a weight that was rounded outside of a recording would be freed before its replay.
+        with torch.autocast("cuda", torch.float16, cache_enabled=False):
+            logits = self._network(images)
+        return torch.softmax(logits.float(), dim=1)
+
+
+def batch_sizes(largest: int) -> list[int]:
+    """The sizes that are recorded: powers of two, and the largest itself; ascending."""
+    return sorted({*(2**power for power in range(largest.bit_length()) if 2**power <= largest), largest})
+
+
+def _is_lost() -> bool:
+    """After some errors every call fails until the process ends; a synchronisation shows it."""
+    try:
+        torch.cuda.synchronize()
+    except RuntimeError:
+        return True
+    return False

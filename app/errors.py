@@ -1,0 +1,93 @@
+"""What can go wrong in the service, below the tree of models/errors.py.
+
+InputError
+└── RequestError                  the request itself cannot be used, whatever the picture
+    ├── BodyTooLargeError         more bytes than the limit
+    ├── UnsupportedMediaTypeError neither a form nor a picture
+    ├── MalformedFormError        the multipart form cannot be read
+    ├── MissingFileError          the form has no file where one is expected
+    ├── TooManyFilesError         more files in one request than the limit
+    └── ParameterError            a query parameter or header out of its range
+GlimpseError
+├── UnavailableError              not now; come back later
+│   ├── NotReadyError             starting, stopping, or giving wrong answers
+│   └── OverloadedError           the deadline could not be kept, or the queue is full
+├── DeadlineError                 the time that the caller gave is over
+├── AdminKeyError                 the key for /model/reload is missing or wrong
+├── ReloadError                   the new checkpoint was refused; the old one goes on
+└── EngineError                   the engine failed on pixels that were fine
+    └── EngineLostError           and will fail on all others; only a new process helps
+"""
+
+from models.errors import GlimpseError, InputError
+
+
+class RequestError(InputError):
+    """The request itself cannot be used, whatever the picture."""
+
+
+class BodyTooLargeError(RequestError):
+    """More bytes came than the limit allows."""
+
+
+class UnsupportedMediaTypeError(RequestError):
+    """The Content-Type is neither a form nor a picture."""
+
+
+class MalformedFormError(RequestError):
+    """The multipart form cannot be read."""
+
+
+class MissingFileError(RequestError):
+    """The form has no file in the field where one is expected."""
+
+
+class TooManyFilesError(RequestError):
+    """There are more files in the request than the limit allows."""
+
+
+class ParameterError(RequestError):
+    """A query parameter or a header is out of its range."""
+
+
+class UnavailableError(GlimpseError):
+    """The service cannot answer now.
+
+    Attributes:
+        retry_after_s: when it is worth asking again, in whole seconds, at least 1.
+    """
+
+    def __init__(self, message: str, *, retry_after_s: int) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class NotReadyError(UnavailableError):
+    """The service is starting, stopping, or does not give right answers."""
+
+    def __init__(self, message: str, *, retry_after_s: int = 5) -> None:
+        super().__init__(message, retry_after_s=retry_after_s)  # 5 s: about the time of a start
+
+
+class OverloadedError(UnavailableError):
+    """More is waiting than can be answered in time."""
+
+
+class DeadlineError(GlimpseError):
+    """The time that the caller gave is over."""
+
+
+class AdminKeyError(GlimpseError):
+    """The key for what only the operator may do is missing or wrong."""
+
+
+class ReloadError(GlimpseError):
+    """The new checkpoint was refused; the old one goes on."""
+
+
+class EngineError(GlimpseError):
+    """The engine failed on pixels that were fine."""
+
+
+class EngineLostError(EngineError):
+    """The engine will fail on everything from now on; only a new process helps."""

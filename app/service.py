@@ -1,0 +1,323 @@
+"""The service: pictures in, answers out, and the judgement whether the answers are right."""
+
+import asyncio
+import contextlib
+import logging
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple, Protocol
+
+from app.admission import Admission
+from app.callers import Caller
+from app.cores import share, usable_cores
+from app.engines import Engine
+from app.errors import EngineError, EngineLostError, NotReadyError, ReloadError, UnavailableError
+from app.logs import SERVICE
+from app.metrics import Metrics
+from app.problems import kind_of
+from app.served_model import ServedModel, open_checked
+from app.settings import Settings
+from models.checkpoint import Checkpoint
+from models.errors import GlimpseError, PictureError, TooManyPixelsError
+from models.pictures import Picture, decode
+from models.preprocessing import Images, InputSpec, Probabilities, to_images
+
+_INLINE_BYTES = 16_384
+_INLINE_PIXELS = 16_384
+"""A picture of at most so many bytes and pixels is decoded on the event loop: that takes under a millisecond, and
+the way to a thread and back costs more than decoding a small one (docs/benchmarks.md)."""
+
+
+class OpenEngine(Protocol):
+    """Reads a checkpoint and starts an engine for it, as `open_checked` does."""
+
+    def __call__(self, settings: Settings, *, threads: int) -> tuple[Checkpoint, Engine]: ...
+
+
+class Answer(NamedTuple):
+    """What the service found out about one picture.
+
+    Attributes:
+        checkpoint: that answered.
+        probabilities: float32 (classes,).
+        picture_format: JPEG, PNG, …
+        width: of the upright picture, in pixels.
+        height: of the upright picture, in pixels.
+        decode_ms: from bytes to images, the wait for a thread included.
+        queue_ms: from there to the start of the batch.
+        infer_ms: of the batch.
+        batch_size: pictures that rode along, this one included.
+    """
+
+    checkpoint: Checkpoint
+    probabilities: Probabilities
+    picture_format: str
+    width: int
+    height: int
+    decode_ms: float
+    queue_ms: float
+    infer_ms: float
+    batch_size: int
+
+
+class _Prepared(NamedTuple):
+    """The network's pixels alone: a large picture must not wait for the engine in memory."""
+
+    image: Images
+    picture_format: str
+    width: int
+    height: int
+
+
+class Service:
+    """Everything that lives as long as the process; used on the event loop.
+
+    Args:
+        settings: of the process.
+        open_engine: reads the checkpoint and starts what runs it; a reload calls it again. Raises GlimpseError.
+
+    Attributes:
+        model: what answers now.
+        admission: who is let in.
+        metrics: what is counted.
+        fault: what is wrong with the golden answers; None when they are right.
+        is_draining: it has been told to stop, and answers what still comes.
+        is_lost: only a new process helps.
+    """
+
+    def __init__(self, settings: Settings, open_engine: OpenEngine = open_checked) -> None:
+        self.settings = settings
+        self.started_s = time.monotonic()
+        self.metrics = Metrics()
+        self._threads = share(usable_cores(), workers=settings.workers)
+        self.admission = Admission(max_waiting=settings.max_queue, decoders=self._threads.decode)
+        self.fault: str | None = "it is starting"
+        self.is_draining = False
+        self.is_lost = False
+        self._golden_timeout_s = settings.deadline_ms / 1000  # what is too late for callers is too late for these
+        self._open_engine = open_engine
+        self._decoders = ThreadPoolExecutor(self._threads.decode, "decode")
+        self._doubt = asyncio.Event()
+        self._reloading = asyncio.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self.model = self._open()
+
+    async def start(self) -> None:
+        """Begin to answer, once the golden pictures came back right through the queue.
+
+        Raises:
+            GlimpseError: they did not.
+        """
+        self._loop = asyncio.get_running_loop()
+        await self.model.batcher.start()
+        await self._judge()
+        if self.fault:
+            await self.model.retire()
+            raise NotReadyError(f"The golden pictures were not answered rightly: {self.fault}.")
+        self._announce(self.model)
+        self._judging = self._loop.create_task(self._keep_judging())
+
+    async def stop(self) -> None:
+        """Answer what waits, the engine last."""
+        self.drain()
+        self._judging.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._judging
+        await asyncio.to_thread(self._decoders.shutdown, cancel_futures=True)
+        await self.model.retire()
+        self.metrics.close()
+
+    def drain(self) -> None:
+        """Tell load balancers to send nothing more; what comes all the same is answered."""
+        self.is_draining = True
+        self.metrics.ready.set(0)
+
+    def admit(self, timeout_s: float) -> None:
+        """Let a request in, if it can be answered rightly and in time.
+
+        Raises:
+            UnavailableError: it cannot; this is counted.
+        """
+        try:
+            self.require_right_answers()
+            self.admission.check(within_s=timeout_s)
+        except UnavailableError as error:
+            self.metrics.refused.labels(kind_of(error).code).inc()
+            raise
+
+    def require_right_answers(self) -> None:
+        """Do nothing while the golden answers are right.
+
+        Raises:
+            NotReadyError: they were wrong, late or missing when they were last asked.
+        """
+        if self.fault:
+            raise NotReadyError(f"The service is not ready: {self.fault}. Come back after Retry-After seconds.")
+
+    def require_ready(self) -> None:
+        """Do nothing while new callers are welcome.
+
+        Raises:
+            NotReadyError: the golden answers are not right, or the service is stopping.
+        """
+        self.require_right_answers()
+        if self.is_draining:
+            raise NotReadyError("The service is stopping. Send new requests elsewhere.")
+
+    async def classify(self, data: bytes, caller: Caller) -> Answer:
+        """Decode one picture and run the network on it.
+
+        Args:
+            data: the bytes of a picture file.
+            caller: who waits for it.
+
+        Raises:
+            PictureError: the bytes cannot become a picture.
+            OverloadedError: the queue is full.
+            DeadlineError: the caller's time is over.
+            ClientDisconnect: nobody waits any more.
+            EngineError: the engine failed on this picture.
+        """
+        model = self.model
+        with self.admission.picture(), model.in_use():
+            started_s = time.monotonic()
+            prepared = await self._prepare(data, model.checkpoint.record.input, caller)
+            decode_ms = (time.monotonic() - started_s) * 1000
+            result = await caller.wait(model.batcher.submit(prepared.image, deadline_s=caller.deadline_s))
+        stages = self.metrics.stages
+        stages["decode"].observe(decode_ms / 1000)
+        stages["queue"].observe(result.queue_ms / 1000)
+        stages["infer"].observe(result.infer_ms / 1000)
+        return Answer(model.checkpoint, result.probabilities, *prepared[1:], decode_ms, *result[1:])
+
+    async def reload(self) -> tuple[Checkpoint, Checkpoint]:
+        """Load the checkpoint again, beside the old one, and let it answer if its own answers are right.
+
+        Requests that have begun end with the model that they began with.
+
+        Returns:
+            The old checkpoint, and the new one.
+
+        Raises:
+            ReloadError: the new one was refused, with the reason; the old one goes on.
+        """
+        if self._reloading.locked():
+            raise ReloadError("Another reload is running. Wait for its answer.")
+        async with self._reloading:
+            old = self.model
+            new = await self._open_beside()
+            self.model = new
+            self._announce(new)
+            self._retiring = asyncio.create_task(old.retire())
+            return old.checkpoint, new.checkpoint
+
+    def _open(self) -> ServedModel:
+        checkpoint, engine = self._open_engine(self.settings, threads=self._threads.engine)
+        return ServedModel(checkpoint, engine, max_queue=self.settings.max_queue, events=self)
+
+    async def _open_beside(self) -> ServedModel:
+        try:
+            new = await asyncio.to_thread(self._open)
+        except GlimpseError as error:
+            raise ReloadError(f"The checkpoint was refused, and the old one goes on: {error}") from error
+        try:
+            await new.batcher.start()
+            await new.ask_golden(timeout_s=self._golden_timeout_s)
+        except (GlimpseError, TimeoutError) as error:
+            await new.retire()
+            raise ReloadError(f"The checkpoint was refused, and the old one goes on: {_reason(error)}") from error
+        return new
+
+    async def _prepare(self, data: bytes, spec: InputSpec, caller: Caller) -> _Prepared:
+        """Decode on the event loop what is small, the rest on a thread."""
+        max_pixels = self.settings.max_pixels
+        try:
+            if len(data) <= _INLINE_BYTES:
+                with contextlib.suppress(TooManyPixelsError):
+                    return _prepared(data, spec, max_pixels=min(_INLINE_PIXELS, max_pixels))
+            return await self._prepare_in_thread(data, spec, caller)
+        except PictureError as error:
+            self.metrics.decode_failures.labels(kind_of(error).code).inc()
+            raise
+
+    async def _prepare_in_thread(self, data: bytes, spec: InputSpec, caller: Caller) -> _Prepared:
+        def work() -> tuple[_Prepared, float]:
+            started_s = time.perf_counter()
+            prepared = _prepared(data, spec, max_pixels=self.settings.max_pixels)
+            return prepared, time.perf_counter() - started_s
+
+        assert self._loop is not None
+        with self.admission.decoding(len(data)):
+            prepared, seconds = await caller.wait(self._loop.run_in_executor(self._decoders, work))
+        self.admission.decoded(size_bytes=len(data), seconds=seconds)
+        return prepared
+
+    async def _keep_judging(self) -> None:
+        """Ask the golden pictures at every interval, and at once after a failure."""
+        while True:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._doubt.wait(), self.settings.golden_interval_s)
+            self._doubt.clear()
+            await self._judge()
+
+    async def _judge(self) -> None:
+        before = self.fault
+        try:
+            await self.model.ask_golden(timeout_s=self._golden_timeout_s)
+        except (GlimpseError, TimeoutError) as error:
+            self.fault = _reason(error)
+            self.metrics.golden_checks.labels("late" if isinstance(error, TimeoutError) else "wrong").inc()
+        else:
+            self.fault = None
+            self.metrics.golden_checks.labels("right").inc()
+        self.metrics.ready.set(not self.fault and not self.is_draining)
+        self.metrics.measure_memory()
+        if self.fault != before:
+            level, message = (
+                (logging.ERROR, "not ready") if self.fault else (logging.INFO, "golden answers are right")
+            )
+            SERVICE.log(level, message, extra={"fields": {"reason": self.fault} if self.fault else {}})
+
+    def _announce(self, model: ServedModel) -> None:
+        engine, checkpoint = model.engine, model.checkpoint
+        facts = {
+            "model": checkpoint.record.name,
+            "digest": checkpoint.digest,
+            "engine": engine.name,
+            "device": engine.device,
+            "dtype": engine.dtype,
+        }
+        self.metrics.serves(**facts)
+        SERVICE.info("ready", extra={"fields": facts})
+
+    # What the queue tells, from the event loop and from the engine thread.
+
+    def dropped(self, reason: str) -> None:
+        """A picture left the queue unanswered."""
+        self.metrics.dropped.labels(reason).inc()
+
+    def ran(self, *, size: int, infer_ms: float, waiting: int) -> None:
+        """A batch was answered."""
+        self.metrics.batch_size.observe(size)
+        self.metrics.queue_depth.set(waiting)
+        self.admission.answered(size=size, seconds=infer_ms / 1000, finished_s=time.monotonic(), waiting=waiting)
+
+    def idle(self) -> None:
+        """Nothing waits any more."""
+        self.admission.idle()
+
+    def failed(self, error: EngineError) -> None:
+        """A picture failed alone: ask the golden ones whether that was its fault or the engine's."""
+        self.metrics.engine_failures.inc()
+        self.is_lost = self.is_lost or isinstance(error, EngineLostError)
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._doubt.set)
+
+
+def _prepared(data: bytes, spec: InputSpec, *, max_pixels: int) -> _Prepared:
+    picture: Picture = decode(data, max_pixels=max_pixels, at_least=(spec.width, spec.height))
+    return _Prepared(to_images([picture], spec)[0], picture.format, picture.width, picture.height)
+
+
+def _reason(error: Exception) -> str:
+    return "the golden answers came too late" if isinstance(error, TimeoutError) else str(error)

@@ -1,0 +1,73 @@
+"""The bytes of pictures out of a request, however they were sent."""
+
+from collections.abc import Sequence
+
+from starlette.requests import Request
+
+from app.errors import MissingFileError, TooManyFilesError, UnsupportedMediaTypeError
+from app.multipart import FORM, Part, parse
+
+RAW = "application/octet-stream"
+_MAX_TEXTS = 8
+"""Parts of a form beside its files; nobody reads them."""
+
+
+async def read_picture(request: Request) -> bytes:
+    """Return the bytes of the one picture of a request; no type at all counts as raw.
+
+    Raises:
+        RequestError: another Content-Type, a broken form, or not one file in it.
+    """
+    content_type = request.headers.get("content-type", RAW)
+    media_type = content_type.partition(";")[0].strip().lower()
+    if media_type == FORM:
+        return _single_file(parse(await request.body(), content_type, max_parts=2 * _MAX_TEXTS))
+    if media_type == RAW or media_type.startswith("image/"):
+        return await request.body()
+    raise UnsupportedMediaTypeError(
+        f"The body's Content-Type is {media_type!r}; {FORM} with a field `file`, image/* or {RAW} is read. "
+        "With curl: -F file=@cat.jpg, or --data-binary @cat.jpg -H 'Content-Type: image/jpeg'."
+    )
+
+
+async def read_pictures(request: Request, *, max_files: int) -> list[Part]:
+    """Return all files of a form's field `files`, in their order.
+
+    Raises:
+        RequestError: no form, a broken one, no file in it, or too many.
+    """
+    content_type = request.headers.get("content-type", "nothing")
+    if content_type.partition(";")[0].strip().lower() != FORM:
+        raise UnsupportedMediaTypeError(
+            f"The body's Content-Type is {content_type!r}; {FORM} with fields `files` is read. "
+            "With curl: -F files=@cat.jpg -F files=@dog.jpg"
+        )
+    parts = parse(await request.body(), content_type, max_parts=max_files + _MAX_TEXTS)
+    files = [part for part in parts if part.name == "files" and part.filename is not None]
+    if len(files) > max_files:
+        raise TooManyFilesError(
+            f"The form has {len(files)} files; the limit is {max_files}. Send fewer in one request, or raise "
+            "GLIMPSE_MAX_BATCH_FILES."
+        )
+    if not files:
+        raise MissingFileError(
+            f"At least one picture is expected in the form's field `files`; received: none ({_fields(parts)}). "
+            "With curl: -F files=@cat.jpg -F files=@dog.jpg"
+        )
+    return files
+
+
+def _single_file(parts: Sequence[Part]) -> bytes:
+    found = [part for part in parts if part.name == "file"]
+    files = [part for part in found if part.filename is not None]
+    if len(files) == 1 == len(found):
+        return files[0].data
+    received = f"{len(files)} files and {len(found) - len(files)} texts in it" if found else "none"
+    raise MissingFileError(
+        f"One picture is expected in the form's field `file`; received: {received} ({_fields(parts)}). "
+        "With curl: -F file=@cat.jpg"
+    )
+
+
+def _fields(parts: Sequence[Part]) -> str:
+    return f"fields: {', '.join(sorted({part.name for part in parts})) or 'none'}"

@@ -1,0 +1,89 @@
+"""SIGTERM under load: whoever was let in is answered, and the process ends with 0."""
+
+import http.client
+import json
+import signal
+import threading
+import time
+from collections.abc import Callable
+
+import httpx
+
+from tests.drawing import encode, gradient
+from tests.e2e.conftest import Server
+
+SMALL = encode(gradient())
+PHOTO = encode(gradient(1200, 900), "JPEG")
+CALLERS = 12
+
+
+class Caller(threading.Thread):
+    """Sends pictures over one connection for as long as the server keeps it open.
+
+    Attributes:
+        statuses: of all answers.
+        fault: what ended it, if not the server's `Connection: close`.
+    """
+
+    def __init__(self, port: int, picture: bytes, warm: threading.Semaphore) -> None:
+        super().__init__()
+        self.statuses: list[int] = []
+        self.fault: Exception | None = None
+        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+        self._picture = picture
+        self._warm = warm
+
+    def run(self) -> None:
+        """Ask until told to go."""
+        try:
+            while True:
+                self._connection.request("POST", "/predict", self._picture, {"Content-Type": "image/png"})
+                answer = self._connection.getresponse()
+                answer.read()
+                self.statuses.append(answer.status)
+                if len(self.statuses) == 3:
+                    self._warm.release()
+                if answer.getheader("connection") == "close":
+                    return
+        except Exception as fault:  # noqa: BLE001 - handed to the test
+            self.fault = fault
+        finally:
+            self._connection.close()
+
+
+def test_sigterm_under_load_loses_nobody(start_server: Callable[..., Server]) -> None:
+    """Not one reset, not one answer but 200; not ready at once; exit 0 inside the drain time."""
+    server = start_server("--drain-delay-s", "1", "--drain-timeout-s", "20")
+    port = int(server.url.rsplit(":", 1)[1])
+    warm = threading.Semaphore(0)
+    callers = [Caller(port, PHOTO if index % 4 == 0 else SMALL, warm) for index in range(CALLERS)]
+    for caller in callers:
+        caller.start()
+    for _ in callers:
+        assert warm.acquire(timeout=60)
+    told_s = time.monotonic()
+    server.process.send_signal(signal.SIGTERM)
+    with httpx.Client(base_url=server.url) as late:
+        while (ready := late.get("/health/ready")).status_code == 200:
+            pass
+        assert ready.json()["code"] == "not_ready"
+        assert ready.headers["connection"] == "close"
+        assert late.get("/health/live").status_code == 200
+        assert late.post("/predict", files={"file": SMALL}).status_code == 200
+    for caller in callers:
+        caller.join(timeout=60)
+    assert server.process.wait(timeout=30) == 0
+    assert time.monotonic() - told_s < 21
+    assert [caller.fault for caller in callers] == [None] * CALLERS
+    assert {status for caller in callers for status in caller.statuses} == {200}
+
+
+def test_a_second_sigterm_does_not_wait(start_server: Callable[..., Server]) -> None:
+    """Whoever means it twice gets it before the delay is over."""
+    server = start_server("--drain-delay-s", "600")
+    with httpx.Client(base_url=server.url) as client:
+        server.process.send_signal(signal.SIGTERM)
+        while client.get("/health/ready").status_code == 200:
+            pass
+    assert server.stop(signal.SIGTERM) == 0
+    assert json.loads(server.lines[-1])["message"] == "stopped"

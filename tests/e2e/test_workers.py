@@ -1,0 +1,74 @@
+"""Several processes on one socket: they share the cores, and their numbers add up."""
+
+import re
+import signal
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.drawing import encode, gradient
+from tests.e2e.conftest import Server
+from tests.e2e.test_serving import run_app
+
+PNG = encode(gradient())
+
+
+def _total(text: str, route: str) -> float:
+    found = re.findall(rf'^glimpse_requests_total{{route="{route}",status="200"}} (\S+)$', text, re.MULTILINE)
+    return sum(float(number) for number in found)
+
+
+def test_the_numbers_of_all_workers_add_up(start_server: Callable[..., Server]) -> None:
+    """Whichever process is asked, /metrics counts every picture of every process; SIGTERM ends them all with 0."""
+    server = start_server("--workers", "2", "--drain-delay-s", "0")
+    asked = 60
+
+    def ask(count: int) -> None:
+        for _ in range(count):
+            with httpx.Client(base_url=server.url) as client:  # a connection each, so that both are asked
+                assert client.post("/predict", files={"file": PNG}).status_code == 200
+
+    threads = [threading.Thread(target=ask, args=(asked // 6,)) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for _ in range(6):
+        text = httpx.get(f"{server.url}/metrics").text
+        assert _total(text, "/predict") == asked
+    memory = re.search(r"^glimpse_resident_memory_bytes (\S+)$", text, re.MULTILINE)
+    assert memory
+    assert float(memory[1]) > 100e6
+    assert server.stop(signal.SIGTERM) == 0
+    assert not [line for line in server.lines if "Traceback" in line]
+    pids = {line for line in server.lines if '"ready"' in line}
+    assert len(pids) == 2
+
+
+def test_a_broken_checkpoint_is_told_before_any_worker_starts(checkpoint_path: Path) -> None:
+    """Exit code 3 and one sentence, as with one process."""
+    checkpoint_path.write_bytes(checkpoint_path.read_bytes()[:-1])
+    done = run_app("--port", "0", "--checkpoint", str(checkpoint_path), "--workers", "2")
+    assert done.returncode == 3
+    assert done.stderr.startswith(f"Error: {checkpoint_path}")
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("--workers", "2", "--admin-key", "0123456789abcdef"), "a reload reaches one process"),
+        (("--deadline-ms", "70000"), "deadline_ms is 70000, over max_deadline_ms, 60000"),
+        (("--max-queue", "10"), "max_batch_files is 256, over max_queue, 10"),
+        (("--admin-key", "short"), "--admin-key is a secret: "),
+    ],
+)
+def test_settings_that_contradict_each_other_are_a_sentence(arguments: tuple[str, ...], sentence: str) -> None:
+    """Exit code 2, what does not agree, and never the key itself."""
+    done = run_app(*arguments)
+    assert done.returncode == 2
+    assert sentence in done.stderr
+    assert "short" not in done.stderr.replace("too short", "")

@@ -1,0 +1,105 @@
+"""POST /predict/batch: one result or one problem for each file, in order."""
+
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+from httpx2 import Response
+
+from app.main import create_app
+from app.settings import Settings
+from tests.drawing import bomb, encode, gradient
+
+PNG = encode(gradient())
+JPEG = encode(gradient(640, 480), "JPEG")
+
+
+def _post(client: TestClient, *files: bytes, **given: Any) -> Response:
+    return client.post(
+        "/predict/batch", files=[("files", (f"{i}.bin", data)) for i, data in enumerate(files)], **given
+    )
+
+
+def test_each_file_gets_what_it_would_have_got_alone(client: TestClient) -> None:
+    """Good and bad ones mixed: labels or the problem of /predict, in the order of the files."""
+    sent = [PNG, b"", JPEG, b"no picture", PNG[:60], bomb(5_000, 5_000), PNG, b"x" * 300_001]
+    answer = _post(client, *sent)
+    assert answer.status_code == 200
+    results = answer.json()["results"]
+    assert [result["filename"] for result in results] == [f"{i}.bin" for i in range(len(sent))]
+    for data, result in zip(sent, results, strict=True):
+        alone = client.post("/predict", files={"file": data}).json()
+        if "predictions" in alone:
+            assert result["image"] == alone["image"]
+            for got, wanted in zip(result["predictions"], alone["predictions"], strict=True):
+                assert got == pytest.approx(wanted, abs=1e-6)
+        else:
+            assert result["problem"]["code"] == alone["code"]
+            assert "predictions" not in result
+    codes = [result.get("problem", {}).get("code") for result in results]
+    assert codes == [
+        None,
+        "empty_picture",
+        None,
+        "unsupported_format",
+        "broken_picture",
+        "too_many_pixels",
+        None,
+        "body_too_large",
+    ]
+
+
+def test_it_says_who_answered_and_how_long_it_took(client: TestClient) -> None:
+    """Model and request id as in /predict; Server-Timing has the longest of each stage."""
+    answer = _post(client, PNG, PNG)
+    alone = client.post("/predict", files={"file": PNG}).json()
+    assert answer.json()["model"] == alone["model"]
+    assert answer.json()["request_id"] == answer.headers["x-request-id"]
+    assert [part.split(";")[0].strip() for part in answer.headers["server-timing"].split(",")] == [
+        "decode",
+        "queue",
+        "infer",
+        "batch",
+    ]
+
+
+def test_top_k_holds_for_each_file(client: TestClient) -> None:
+    """As in /predict."""
+    answer = _post(client, PNG, JPEG, params={"top_k": 2})
+    assert [len(result["predictions"]) for result in answer.json()["results"]] == [2, 2]
+    assert _post(client, PNG, params={"top_k": 0}).status_code == 422
+
+
+def test_only_bad_files_are_still_an_answer(client: TestClient) -> None:
+    """200 with a problem for each."""
+    answer = _post(client, b"", b"text")
+    assert answer.status_code == 200
+    assert [result["problem"]["status"] for result in answer.json()["results"]] == [422, 415]
+
+
+@pytest.mark.parametrize(
+    ("given", "status", "code"),
+    [
+        ({"files": [("file", ("a.png", PNG))]}, 422, "missing_file"),
+        ({"files": {"files": (None, "text")}}, 422, "missing_file"),
+        ({"content": PNG, "headers": {"content-type": "image/png"}}, 415, "unsupported_media_type"),
+        ({"content": PNG}, 415, "unsupported_media_type"),
+        ({"files": [("files", ("a.png", b"x"))] * 5}, 413, "too_many_files"),
+        ({"files": [("files", ("a.png", b"x"))] * 50}, 413, "too_many_files"),
+        ({"files": [("files", ("a.png", b"x" * 250_000))] * 3}, 413, "body_too_large"),
+    ],
+)
+def test_what_is_no_batch_is_refused(settings: Settings, given: dict[str, Any], status: int, code: str) -> None:
+    """Another field, no form, too many files, or too many bytes in all."""
+    with TestClient(create_app(settings.model_copy(update={"max_batch_files": 4}))) as client:
+        answer = client.post("/predict/batch", **given)
+    assert (answer.status_code, answer.json()["code"]) == (status, code)
+
+
+def test_more_pictures_than_may_wait_are_overload(settings: Settings) -> None:
+    """The whole batch counts, and is refused whole, with the time to come back."""
+    with TestClient(create_app(settings.model_copy(update={"max_queue": 3}))) as client:
+        answer = _post(client, PNG, PNG, PNG, PNG)
+        assert (answer.status_code, answer.json()["code"]) == (503, "overloaded")
+        assert int(answer.headers["retry-after"]) >= 1
+        assert _post(client, PNG, PNG, PNG).status_code == 200

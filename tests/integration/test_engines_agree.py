@@ -1,0 +1,152 @@
+"""OpenVINO answers what the reference answers: on golden, drawn and photographed pictures, in any batch."""
+
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from app.engines import Engine, open_engine
+from models import golden
+from models.checkpoint import CHECKPOINTS, Checkpoint, load
+from models.preprocessing import Images
+from tests.integration.test_shipped_checkpoints import CIFAR10, ROOT, needs_cifar10
+from training.data import read_test
+
+pytestmark = pytest.mark.skipif(
+    find_spec("openvino") is None, reason="OpenVINO is not here; pip install 'glimpse[openvino]'"
+)
+SHIPPED = CHECKPOINTS / "cifar10.safetensors"
+LARGEST = 8
+
+
+@pytest.fixture(scope="module")
+def loaded() -> Checkpoint:
+    """What is served by default."""
+    return load(SHIPPED)
+
+
+@pytest.fixture(scope="module")
+def compiled(loaded: Checkpoint) -> Engine:
+    """OpenVINO, by its name."""
+    return open_engine(loaded, engine="openvino", device="cpu", threads=1, max_batch_size=LARGEST)
+
+
+@pytest.fixture(scope="module")
+def reference(loaded: Checkpoint) -> Engine:
+    """PyTorch in float32."""
+    return open_engine(loaded, engine="torch", device="cpu", threads=1)
+
+
+def answers(engine: Engine, images: Images, size: int) -> Images:
+    """Of all images, in batches of that size."""
+    return np.concatenate([engine.probabilities(images[at : at + size]) for at in range(0, len(images), size)])
+
+
+def test_the_golden_answers_are_right(loaded: Checkpoint, compiled: Engine) -> None:
+    """Within the tolerance of its arithmetic: bfloat16 where the processor has it, else float32."""
+    assert (compiled.name, compiled.device, compiled.max_batch_size) == ("openvino", "cpu", LARGEST)
+    assert compiled.tolerance == golden.TOLERANCE[getattr(torch, compiled.dtype)]
+    got = compiled.probabilities(loaded.golden_images)
+    assert got.dtype == np.float32
+    golden.check(got, loaded.golden_probabilities, tolerance=compiled.tolerance)
+
+
+@pytest.mark.parametrize("size", [1, 3, 7])
+def test_a_picture_is_answered_alike_in_any_batch(loaded: Checkpoint, compiled: Engine, size: int) -> None:
+    """Whoever rides along, the differences stay within the tolerance."""
+    whole = compiled.probabilities(loaded.golden_images)
+    assert np.abs(answers(compiled, loaded.golden_images, size) - whole).max() <= compiled.tolerance
+
+
+def test_an_answer_stays_what_it_was(loaded: Checkpoint, compiled: Engine) -> None:
+    """The next run writes into the same memory; who holds an answer must not see it change."""
+    first = compiled.probabilities(loaded.golden_images[:4])
+    before = first.copy()
+    compiled.probabilities(loaded.golden_images[4:])
+    assert np.array_equal(first, before)
+    assert np.abs(first.sum(axis=1) - 1).max() < 1e-5
+
+
+def test_drawn_pictures_get_the_same_label(compiled: Engine, reference: Engine) -> None:
+    """All whose two best scores are further apart than both may move."""
+    images = golden.draw(32, 32, count=200)
+    expected, got = answers(reference, images, LARGEST), answers(compiled, images, LARGEST)
+    second, best = np.sort(expected, axis=1)[:, -2:].T
+    is_clear = best - second > 2 * compiled.tolerance
+    assert is_clear.mean() > 0.7
+    assert np.array_equal(got.argmax(1)[is_clear], expected.argmax(1)[is_clear])
+
+
+@needs_cifar10
+def test_test_pictures_get_the_same_label(
+    loaded: Checkpoint, compiled: Engine, reference: Engine, tmp_path: Path
+) -> None:
+    """999 of the first 1,000 at least; of all 10,000 it was 99.91 % in bfloat16."""
+    _, split = read_test(str(CIFAR10), loaded.record, cache=tmp_path, report=print)
+    images = split.images[:1_000].numpy()
+    expected, got = answers(reference, images, 100), answers(compiled, images, LARGEST)
+    assert (got.argmax(1) == expected.argmax(1)).sum() >= 999
+
+
+def test_it_is_chosen_on_a_cpu(checkpoint_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By itself on a CPU; by its name also where there is CUDA, for it runs on the CPU all the same."""
+    tiny = load(checkpoint_path)
+    chosen = open_engine(tiny, engine="auto", device="cpu", threads=1, max_batch_size=1)
+    assert chosen.name == "openvino"
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    chosen = open_engine(tiny, engine="openvino", device="auto", threads=1, max_batch_size=1)
+    assert (chosen.name, chosen.device) == ("openvino", "cpu")
+
+
+def test_a_signal_finds_its_way_after_an_engine_was_replaced(checkpoint_path: Path) -> None:
+    """As in a reload: the old engine is closed before the new one. The handler runs, and the process lives."""
+    code = (
+        "import gc, os, signal\n"
+        "from pathlib import Path\n"
+        "from app.engines import open_engine\n"
+        "from models.checkpoint import load\n"
+        f"checkpoint = load(Path({str(checkpoint_path)!r}))\n"
+        "given = dict(engine='openvino', device='cpu', threads=1, max_batch_size=1)\n"
+        "engines = [open_engine(checkpoint, **given) for _ in range(2)]\n"
+        "while engines:\n"
+        "    del engines[0]\n"
+        "    gc.collect()\n"
+        "signal.signal(signal.SIGTERM, lambda *_: print('handled'))\n"
+        "os.kill(os.getpid(), signal.SIGTERM)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "handled\n")
+
+
+def test_it_reports_to_nobody(checkpoint_path: Path, tmp_path: Path) -> None:
+    """No file in the home folder, no thread that calls Google: its telemetry, on by default, is never loaded.
+
+    And nothing of it is loaded at all before it is chosen.
+    """
+    home = tmp_path / "home"
+    home.mkdir()
+    code = (
+        "import sys, threading\n"
+        "from pathlib import Path\n"
+        "from app.engines import open_engine\n"
+        "from models.checkpoint import load\n"
+        "print('openvino' in sys.modules)\n"
+        f"checkpoint = load(Path({str(checkpoint_path)!r}))\n"
+        "open_engine(checkpoint, engine='openvino', device='cpu', threads=1, max_batch_size=1)\n"
+        "print(bool(sys.modules.get('openvino_telemetry')), threading.active_count())\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        env={"PATH": os.environ["PATH"], "HOME": str(home)},
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.splitlines() == ["False", "False 1"]
+    assert list(home.iterdir()) == []

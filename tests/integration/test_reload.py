@@ -1,0 +1,132 @@
+"""POST /model/reload: the new checkpoint beside the old one, and no request that fails."""
+
+import dataclasses
+import shutil
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from fastapi.testclient import TestClient
+
+from app.main import create_app
+from app.settings import Settings
+from models.checkpoint import load, save
+from models.networks import build
+from models.record import Record
+from tests.drawing import encode, gradient
+from tests.integration.conftest import ADMIN_KEY
+
+PNG = encode(gradient())
+KEY = {"Authorization": f"Bearer {ADMIN_KEY.get_secret_value()}"}
+
+
+@pytest.fixture
+def write_other(checkpoint_path: Path, record: Record) -> Callable[[], str]:
+    """Put a checkpoint with other labels, another size and other weights in the place of the served one."""
+
+    def write() -> str:
+        labels = ("circle", "square", "line", "dot")
+        metrics = dataclasses.replace(
+            record.metrics,
+            per_class=dict.fromkeys(labels, 1.0),
+            confusion_matrix=tuple(tuple(int(i == j) for j in range(4)) for i in range(4)),
+            n=4,
+        )
+        other = dataclasses.replace(
+            record,
+            name="other",
+            labels=labels,
+            metrics=metrics,
+        )
+        torch.manual_seed(1)
+        save(checkpoint_path, build(other.architecture, classes=4, spec=other.input), other)
+        return load(checkpoint_path).digest
+
+    return write
+
+
+def test_the_new_file_answers_from_now_on(client: TestClient, write_other: Callable[[], str]) -> None:
+    """Labels and digest change together; the answer names both files."""
+    before = client.get("/health").json()["model"]
+    digest = write_other()
+    assert client.get("/health").json()["model"] == before
+    answer = client.post("/model/reload", headers=KEY)
+    assert answer.status_code == 200
+    assert answer.json() == {"model": {"name": "other", "digest": digest}, "previous": before}
+    body = client.post("/predict", files={"file": PNG}).json()
+    assert body["model"]["digest"] == digest
+    assert {item["label"] for item in body["predictions"]} == {"circle", "square", "line", "dot"}
+    assert f'digest="{digest}"' in client.get("/metrics").text
+
+
+def test_a_broken_file_leaves_the_old_one_in_place(client: TestClient, checkpoint_path: Path) -> None:
+    """The reason comes back, and pictures are answered as before."""
+    before = client.post("/predict", files={"file": PNG}).json()
+    data = bytearray(checkpoint_path.read_bytes())
+    data[-1] ^= 1
+    checkpoint_path.write_bytes(data)
+    answer = client.post("/model/reload", headers=KEY)
+    assert (answer.status_code, answer.json()["code"]) == (409, "reload_refused")
+    assert "do not match their digest" in answer.json()["detail"]
+    after = client.post("/predict", files={"file": PNG}).json()
+    assert after["predictions"] == before["predictions"]
+    assert client.get("/health/ready").status_code == 200
+    checkpoint_path.unlink()
+    assert "cannot be read" in client.post("/model/reload", headers=KEY).json()["detail"]
+
+
+@pytest.mark.parametrize("offered", [None, b"Bearer wrong", b"Basic x", "Bearer ä".encode(), b""])
+def test_without_the_key_nothing_is_reloaded(client: TestClient, offered: bytes | None) -> None:
+    """401, and how the key is sent."""
+    answer = client.post("/model/reload", headers={} if offered is None else {b"authorization": offered})
+    assert (answer.status_code, answer.json()["code"]) == (401, "admin_key_needed")
+    assert answer.headers["www-authenticate"] == "Bearer"
+    assert ADMIN_KEY.get_secret_value() not in answer.text
+
+
+def test_without_a_key_in_the_settings_there_is_no_such_route(settings: Settings) -> None:
+    """404, and nothing on the OpenAPI page."""
+    with TestClient(create_app(settings.model_copy(update={"admin_key": None}))) as client:
+        assert client.post("/model/reload", headers=KEY).status_code == 404
+        assert "/model/reload" not in client.get("/openapi.json").json()["paths"]
+
+
+def test_requests_during_reloads_never_fail(
+    client: TestClient, checkpoint_path: Path, tmp_path: Path, write_other: Callable[[], str]
+) -> None:
+    """While the file goes back and forth each answer is whole, and from one of the two models."""
+    first = tmp_path / "first"
+    shutil.copy(checkpoint_path, first)
+    labels = {load(first).digest: {"red", "green", "blue"}}
+    labels[write_other()] = {"circle", "square", "line", "dot"}
+    second = tmp_path / "second"
+    shutil.copy(checkpoint_path, second)
+    faults: list[str] = []
+    seen: set[str] = set()
+    done = threading.Event()
+
+    def ask() -> None:
+        while not done.is_set():
+            answer = client.post("/predict", files={"file": PNG})
+            body = answer.json()
+            if answer.status_code != 200:
+                faults.append(answer.text)
+            elif {item["label"] for item in body["predictions"]} != labels[body["model"]["digest"]]:
+                faults.append("labels of another model")
+            else:
+                seen.add(body["model"]["digest"])
+
+    callers = [threading.Thread(target=ask) for _ in range(4)]
+    for caller in callers:
+        caller.start()
+    for _ in range(3):
+        for source in (first, second):
+            shutil.copy(source, checkpoint_path)
+            assert client.post("/model/reload", headers=KEY).status_code == 200
+    done.set()
+    for caller in callers:
+        caller.join()
+    assert not faults
+    assert seen == set(labels)

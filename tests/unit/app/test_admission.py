@@ -1,0 +1,190 @@
+"""Who is let in, with every number worked out by hand."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from app.admission import Admission
+from app.errors import OverloadedError
+
+
+def admission(*, max_waiting: int = 1_000, decoders: int = 2) -> Admission:
+    """Nothing is measured yet."""
+    return Admission(max_waiting=max_waiting, decoders=decoders)
+
+
+def measured(picture_s: float, **given: int) -> Admission:
+    """The engine needed so long for each of eight pictures."""
+    door = admission(**given)
+    door.answered(size=8, seconds=8 * picture_s, finished_s=100.0, waiting=0)
+    return door
+
+
+LetIn = Callable[[Admission, int], None]
+
+
+@pytest.fixture
+def let_in() -> Iterator[LetIn]:
+    """So many pictures come, and are not answered before the test is over."""
+    with ExitStack() as inside:
+
+        def come(door: Admission, pictures: int) -> None:
+            for _ in range(pictures):
+                inside.enter_context(door.picture())
+
+        yield come
+
+
+def test_nobody_is_refused_before_anything_was_measured(let_in: LetIn) -> None:
+    """Without a measurement the estimate is nothing, and the shortest deadline is good enough."""
+    door = admission()
+    let_in(door, 999)
+    assert door.wait_s == 0
+    door.check(within_s=0.001)
+
+
+def test_an_empty_service_lets_in_whoever_comes() -> None:
+    """However slow it was: one picture that has the engine to itself is worth a try."""
+    measured(60.0).check(within_s=0.001)
+
+
+def test_the_wait_is_what_is_let_in_times_what_a_picture_costs(let_in: LetIn) -> None:
+    """20 pictures of 0.25 s are 5 s."""
+    door = measured(0.25)
+    let_in(door, 20)
+    assert (door.pictures, door.wait_s) == (20, 5.0)
+
+
+@pytest.mark.parametrize(
+    ("within_s", "retry_after_s"),
+    [
+        (5.0, 1),  # 5 s of work, and 4 s of the deadline may be used up: 1 s too much
+        (2.0, 4),  # 1.6 s may: 3.4 s too much
+        (0.5, 5),  # 0.4 s may: 4.6 s too much
+        (6.0, 1),  # 4.8 s may: 0.2 s too much
+    ],
+)
+def test_who_could_not_be_answered_in_time_is_told_when_to_come_back(
+    within_s: float, retry_after_s: int, let_in: LetIn
+) -> None:
+    """When the work is down to four fifths of the deadline, in whole seconds, rounded up."""
+    door = measured(0.25)
+    let_in(door, 20)
+    with pytest.raises(
+        OverloadedError, match=rf"^20 pictures .* 5\.00 s of work: more than its {within_s:g} s"
+    ) as it:
+        door.check(within_s=within_s)
+    assert it.value.retry_after_s == retry_after_s
+
+
+def test_four_fifths_of_the_deadline_may_be_used_up(let_in: LetIn) -> None:
+    """5 s of work are let in with 6.25 s, and refused with a little less."""
+    door = measured(0.25)
+    let_in(door, 20)
+    door.check(within_s=6.25)
+    with pytest.raises(OverloadedError, match=r"more than its 6\.24 s allow"):
+        door.check(within_s=6.24)
+
+
+def test_a_batch_waits_for_its_own_pictures_too(let_in: LetIn) -> None:
+    """8 waiting pictures and 5 new ones: the last of them waits for twelve others, 3 s."""
+    door = measured(0.25)
+    let_in(door, 8)
+    door.check(within_s=3.75, pictures=5)
+    with pytest.raises(OverloadedError, match=r"about 3\.00 s of work") as refusal:
+        door.check(within_s=1.25, pictures=5)
+    assert refusal.value.retry_after_s == 2
+
+
+@pytest.mark.parametrize(("picture_s", "retry_after_s"), [(0.0, 1), (0.25, 1), (2.0, 4)])
+def test_a_full_service_refuses_whatever_the_deadline(picture_s: float, retry_after_s: int, let_in: LetIn) -> None:
+    """Four are the limit here; half of their work later there is room for two."""
+    door = measured(picture_s, max_waiting=4)
+    let_in(door, 3)
+    door.check(within_s=60)
+    let_in(door, 1)
+    with pytest.raises(OverloadedError, match=r"^4 pictures .* the limit \(GLIMPSE_MAX_QUEUE\)") as refusal:
+        door.check(within_s=60)
+    assert refusal.value.retry_after_s == retry_after_s
+
+
+def test_a_batch_needs_room_for_all_of_it(let_in: LetIn) -> None:
+    """Two more fit, three do not."""
+    door = measured(0.25, max_waiting=4)
+    let_in(door, 2)
+    door.check(within_s=60, pictures=2)
+    with pytest.raises(OverloadedError, match="GLIMPSE_MAX_QUEUE"):
+        door.check(within_s=60, pictures=3)
+
+
+def test_large_numbers_can_be_read(let_in: LetIn) -> None:
+    """A comma between the thousands."""
+    door = measured(0.25, max_waiting=1_234)
+    let_in(door, 1_234)
+    with pytest.raises(OverloadedError, match=r"^1,234 pictures are being answered and .* about 308\.50 s"):
+        door.check(within_s=60)
+
+
+def cost(door: Admission) -> float:
+    """What the service believes that a picture costs."""
+    with door.picture():
+        return door.wait_s
+
+
+def test_a_tenth_of_each_new_measurement_is_believed() -> None:
+    """The first counts whole; then 0.25 s and one of 1.25 s make 0.35 s."""
+    door = measured(0.25)
+    assert cost(door) == 0.25
+    door.answered(size=4, seconds=5.0, finished_s=200.0, waiting=0)
+    assert cost(door) == pytest.approx(0.35)
+
+
+def test_in_a_backlog_the_time_between_two_batches_counts() -> None:
+    """It holds all that the engine waits for; the run alone counts only when nothing waited before it."""
+    door = admission()
+    door.answered(size=10, seconds=1.0, finished_s=100.0, waiting=5)
+    assert cost(door) == 0.1  # the run alone: nobody knows since when it was busy
+    door.answered(size=10, seconds=1.0, finished_s=103.0, waiting=5)
+    assert cost(door) == pytest.approx(0.1 + 0.1 * (0.3 - 0.1))
+    door.answered(size=5, seconds=1.0, finished_s=105.0, waiting=0)
+    assert cost(door) == pytest.approx(0.12 + 0.1 * (0.4 - 0.12))
+    door.answered(size=10, seconds=1.0, finished_s=900.0, waiting=0)
+    assert cost(door) == pytest.approx(0.148 + 0.1 * (0.1 - 0.148))
+
+
+def test_a_pause_after_everybody_left_is_no_backlog() -> None:
+    """Ten waited, all hung up, and the next came an hour later: that hour is not what a picture costs."""
+    door = admission()
+    door.answered(size=1, seconds=0.01, finished_s=100.0, waiting=10)
+    door.idle()
+    door.answered(size=1, seconds=0.01, finished_s=3700.0, waiting=0)
+    assert cost(door) == pytest.approx(0.01)
+
+
+def test_bytes_that_wait_for_a_decoding_thread_count_too() -> None:
+    """8,000 bytes at 0.5 ms each are 4 s of work, and 2 s for two threads, beside the engine's 0.25 s."""
+    door = measured(0.25)
+    door.decoded(size_bytes=1_000, seconds=0.5)
+    with door.picture(), door.decoding(6_000), door.decoding(2_000):
+        assert door.wait_s == 2.25
+        with pytest.raises(OverloadedError, match=r"brings 1, about 2\.25 s"):
+            door.check(within_s=2.5)
+    door.decoded(size_bytes=10, seconds=0.105)  # 10.5 ms a byte: a tenth of the 10 ms more is believed
+    with door.decoding(1_000):
+        assert door.wait_s == pytest.approx(0.75)
+
+
+def test_whatever_happens_is_counted_down_again() -> None:
+    """A failure on a thread, in the queue or in the engine leaves no work behind."""
+    door = measured(0.25)
+    door.decoded(size_bytes=1, seconds=1.0)
+
+    def fail() -> None:
+        with door.picture(), door.decoding(5):
+            assert door.wait_s == 2.75
+            raise ZeroDivisionError("in between")
+
+    with pytest.raises(ZeroDivisionError, match="in between"):
+        fail()
+    assert (door.pictures, door.wait_s) == (0, 0.0)

@@ -1,0 +1,160 @@
+"""What a scrape shows, of one process and of several."""
+
+import contextlib
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from prometheus_client import Metric
+from prometheus_client.parser import text_string_to_metric_families
+
+from app.metrics import CONTENT_TYPE, FOLDER_VARIABLE, STAGES, Metrics
+
+ROOT = Path(__file__).parents[3]
+Labels = frozenset[tuple[str, str]]
+
+
+def labels(**values: str) -> Labels:
+    """As the key of a sample."""
+    return frozenset(values.items())
+
+
+def families(exposition: bytes) -> list[Metric]:
+    """Read a scrape as Prometheus does."""
+    return list(text_string_to_metric_families(exposition.decode()))
+
+
+def samples(exposition: bytes) -> dict[tuple[str, Labels], float]:
+    """Name and labels → number."""
+    return {
+        (sample.name, frozenset(sample.labels.items())): sample.value
+        for family in families(exposition)
+        for sample in family.samples
+    }
+
+
+def test_a_scrape_shows_the_names_that_are_known() -> None:
+    """Each with its type and meaning, even before anything happened; `_created` is the library's own."""
+    metrics = Metrics()
+    shown = families(metrics.exposition())
+    names = {family.name + ("_total" if family.type == "counter" else "") for family in shown}
+    assert {name for name in names if not name.endswith("_created")} == set(metrics.names())
+    assert all(family.documentation.endswith(".") for family in shown)
+    assert all(name.startswith("glimpse_") for name in names)
+    assert CONTENT_TYPE.startswith("text/plain; version=")
+
+
+def test_every_metric_is_documented_and_every_documented_one_exists() -> None:
+    """docs/operations.md names each in backticks, and no other."""
+    documented = set(re.findall(r"`(glimpse_\w+)", (ROOT / "docs" / "operations.md").read_text()))
+    assert documented == set(Metrics().names())
+
+
+def test_requests_are_counted_by_route_and_status() -> None:
+    """And their time is one of the stages."""
+    metrics = Metrics()
+    for status, seconds in ((200, 0.004), (200, 0.006), (503, 0.0001)):
+        metrics.answered("/predict", status, seconds)
+    metrics.answered("other", 404, 0.0001)
+    found = samples(metrics.exposition())
+    assert found["glimpse_requests_total", labels(route="/predict", status="200")] == 2
+    assert found["glimpse_requests_total", labels(route="/predict", status="503")] == 1
+    assert found["glimpse_requests_total", labels(route="other", status="404")] == 1
+    assert found["glimpse_stage_seconds_count", labels(stage="request")] == 4
+    assert found["glimpse_stage_seconds_sum", labels(stage="request")] == pytest.approx(0.0102)
+    assert found["glimpse_stage_seconds_bucket", labels(stage="request", le="0.005")] == 3
+
+
+def test_every_stage_is_there_from_the_start() -> None:
+    """A dashboard shows zero, not a gap."""
+    found = samples(Metrics().exposition())
+    assert [found["glimpse_stage_seconds_count", labels(stage=stage)] for stage in STAGES] == [0] * len(STAGES)
+
+
+def test_after_a_swap_the_new_model_is_one_and_the_old_one_zero() -> None:
+    """And one again when it comes back."""
+    metrics = Metrics()
+
+    def model(digest: str) -> dict[str, str]:
+        return {"model": "fast", "digest": digest, "engine": "torch", "device": "cpu", "dtype": "float32"}
+
+    def shown() -> list[float | None]:
+        found = samples(metrics.exposition())
+        return [found.get(("glimpse_model_info", labels(**model(digest)))) for digest in ("old", "new")]
+
+    assert shown() == [None, None]
+    for digest, expected in (("old", [1, None]), ("new", [0, 1]), ("new", [0, 1]), ("old", [1, 0])):
+        metrics.serves(**model(digest))
+        assert shown() == expected
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="no /proc here")
+def test_memory_is_measured_at_each_scrape() -> None:
+    """This process, with torch in it, holds over 50 MB and less than 50 GB."""
+    assert 50e6 < samples(Metrics().exposition())["glimpse_resident_memory_bytes", labels()] < 50e9
+
+
+def test_two_applications_in_one_process_count_apart() -> None:
+    """There is no registry that all share."""
+    first, second = Metrics(), Metrics()
+    first.decode_failures.labels("broken_picture").inc()
+    key = ("glimpse_decode_failures_total", labels(code="broken_picture"))
+    assert samples(first.exposition())[key] == 1
+    assert key not in samples(second.exposition())
+
+
+@contextlib.contextmanager
+def worker(code: str, folder: Path) -> Iterator[subprocess.Popen[str]]:
+    """Run code in a process of its own, with `metrics` at hand and that folder to write into."""
+    program = f"from app.metrics import Metrics\nmetrics = Metrics()\n{code}\nprint('done', flush=True); input()"
+    with subprocess.Popen(
+        [sys.executable, "-c", program],
+        env=os.environ | {FOLDER_VARIABLE: str(folder)},
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout
+        assert process.stdout.readline() == "done\n"
+        yield process
+        process.kill()
+
+
+def asked(folder: Path) -> dict[tuple[str, Labels], float]:
+    """What one more worker answers for all."""
+    code = (
+        "from app.metrics import Metrics; metrics = Metrics(); metrics.ready.set(1); "
+        "print(metrics.exposition().decode())"
+    )
+    environment = os.environ | {FOLDER_VARIABLE: str(folder)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, cwd=ROOT, check=True, stdout=subprocess.PIPE
+    )
+    return samples(done.stdout)
+
+
+def test_whichever_worker_is_asked_adds_up_all_of_them(tmp_path: Path) -> None:
+    """Counts, depths and histograms are sums; ready only if all are; a dead worker leaves only counts."""
+    work = "metrics.answered('/predict', 200, 0.004); metrics.batch_size.observe({size}); {gauges}"
+    gauges = "metrics.queue_depth.set({depth}); metrics.ready.set({ready})"
+    with (
+        worker(work.format(size=3, gauges=gauges.format(depth=5, ready=1)), tmp_path),
+        worker(work.format(size=8, gauges=gauges.format(depth=100, ready=1)) + "; metrics.close()", tmp_path),
+    ):
+        with worker(work.format(size=8, gauges=gauges.format(depth=7, ready=0)), tmp_path):
+            found = asked(tmp_path)
+            assert found["glimpse_requests_total", labels(route="/predict", status="200")] == 3
+            assert found["glimpse_stage_seconds_count", labels(stage="request")] == 3
+            assert found["glimpse_batch_size_sum", labels()] == 19
+            assert found["glimpse_batch_size_bucket", labels(le="4.0")] == 1
+            assert found["glimpse_queue_depth", labels()] == 12
+            assert found["glimpse_ready", labels()] == 0
+        found = asked(tmp_path)  # the one that was not ready has been killed
+        assert found["glimpse_requests_total", labels(route="/predict", status="200")] == 3
+        assert found["glimpse_queue_depth", labels()] == 5
+        assert found["glimpse_ready", labels()] == 1

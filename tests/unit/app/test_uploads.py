@@ -1,0 +1,140 @@
+"""The bytes of pictures out of requests."""
+
+import asyncio
+
+import pytest
+from starlette.requests import Request
+from starlette.types import Message
+
+from app.errors import MalformedFormError, MissingFileError, TooManyFilesError, UnsupportedMediaTypeError
+from app.uploads import read_picture, read_pictures
+
+FORM = "multipart/form-data; boundary=B"
+PICTURE = b"\x89PNG\r\n\x1a\n any bytes"
+
+
+def request(body: bytes, content_type: str | None) -> Request:
+    """A POST with that body."""
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    headers = [] if content_type is None else [(b"content-type", content_type.encode("latin-1"))]
+    return Request({"type": "http", "method": "POST", "headers": headers}, receive)
+
+
+def form(*fields: tuple[str, bytes]) -> bytes:
+    """Parameters behind `form-data; ` and the data of each part."""
+    parts = (
+        b"--B\r\nContent-Disposition: form-data; " + f"{head}".encode() + b"\r\n\r\n" + data
+        for head, data in fields
+    )
+    return b"".join(part + b"\r\n" for part in parts) + b"--B--\r\n"
+
+
+FILE = ('name="file"; filename="a.png"', PICTURE)
+TEXT = ('name="file"', b"a text")
+OTHER = ('name="note"', b"for you")
+
+
+def picture(body: bytes, content_type: str | None) -> bytes:
+    """Of /predict."""
+    return asyncio.run(read_picture(request(body, content_type)))
+
+
+def filenames(*fields: tuple[str, bytes], max_files: int) -> list[str | None]:
+    """Of /predict/batch."""
+    read = asyncio.run(read_pictures(request(form(*fields), FORM), max_files=max_files))
+    return [part.filename for part in read]
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    [None, "application/octet-stream", "image/jpeg", "image/anything", "IMAGE/PNG", "image/png; name=multipart"],
+)
+def test_a_raw_body_is_the_picture(content_type: str | None) -> None:
+    """With any picture's type, or none; what it really is, its bytes say."""
+    assert picture(PICTURE, content_type) == PICTURE
+
+
+def test_the_forms_one_file_is_the_picture() -> None:
+    """Texts and files of other names beside it do not matter."""
+    other_file = ('name="thumbnail"; filename="b.png"', b"small")
+    assert picture(form(OTHER, FILE, other_file), FORM) == PICTURE
+    assert picture(form(FILE), FORM.replace("multipart", "Multipart")) == PICTURE
+
+
+@pytest.mark.parametrize(
+    "content_type", ["", "text/plain", "application/json", "multipart/mixed; boundary=B", "x"]
+)
+def test_other_types_are_refused(content_type: str) -> None:
+    """The sentence names the type that came, and shows two that work."""
+    shown = content_type.partition(";")[0]
+    with pytest.raises(UnsupportedMediaTypeError, match=rf"Content-Type is '{shown}'; .* -F file=@cat\.jpg"):
+        picture(form(FILE), content_type)
+
+
+@pytest.mark.parametrize(
+    ("fields", "received"),
+    [
+        ([], r"none \(fields: none\)"),
+        ([OTHER], r"none \(fields: note\)"),
+        ([TEXT], r"0 files and 1 texts in it \(fields: file\)"),
+        ([FILE, FILE], r"2 files and 0 texts in it \(fields: file\)"),
+        ([FILE, TEXT, OTHER], r"1 files and 1 texts in it \(fields: file, note\)"),
+        ([('name="files"; filename="a.png"', PICTURE)], r"none \(fields: files\)"),
+    ],
+)
+def test_not_one_file_is_refused(fields: list[tuple[str, bytes]], received: str) -> None:
+    """It says what was there instead."""
+    with pytest.raises(MissingFileError, match=rf"One picture is expected .* received: {received}"):
+        picture(form(*fields), FORM)
+
+
+def test_a_file_that_was_not_chosen_is_an_empty_picture() -> None:
+    """A browser sends such a part; what is wrong with it the decoder says."""
+    assert picture(form(('name="file"; filename=""', b"")), FORM) == b""
+
+
+def test_broken_forms_and_forms_of_many_fields_are_refused() -> None:
+    """Nobody needs more than 16 parts around one picture."""
+    with pytest.raises(MalformedFormError, match="ends before its last boundary"):
+        picture(b"--B\r\nnonsense", FORM.replace("=B", "=C"))
+    assert picture(form(FILE, *[OTHER] * 15), FORM) == PICTURE
+    with pytest.raises(TooManyFilesError, match="more than 16 parts"):
+        picture(form(FILE, *[OTHER] * 16), FORM)
+
+
+def named(name: str) -> tuple[str, bytes]:
+    """A file of a batch."""
+    return f'name="files"; filename="{name}"', PICTURE
+
+
+def test_a_batchs_files_keep_their_order() -> None:
+    """Repeated names are files of their own; texts and other fields between them do not count."""
+    fields = [named("b"), OTHER, named("a"), ('name="files"', b"a text"), FILE, named("b")]
+    assert filenames(*fields, max_files=3) == ["b", "a", "b"]
+
+
+def test_a_batch_has_as_many_files_as_it_may() -> None:
+    """One more is refused, with the setting that allows it."""
+    assert filenames(*[named("a")] * 3, max_files=3) == ["a"] * 3
+    with pytest.raises(TooManyFilesError, match=r"has 4 files; the limit is 3\. .* GLIMPSE_MAX_BATCH_FILES"):
+        filenames(*[named("a")] * 4, max_files=3)
+    with pytest.raises(TooManyFilesError, match="more than 11 parts"):
+        filenames(*[named("a")] * 12, max_files=3)
+
+
+def test_a_batch_needs_a_file() -> None:
+    """It says which fields were there."""
+    with pytest.raises(MissingFileError, match=r"At least one picture .* none \(fields: file, note\)"):
+        filenames(FILE, OTHER, max_files=3)
+
+
+@pytest.mark.parametrize("content_type", [None, "image/png", "application/octet-stream"])
+def test_a_batch_is_a_form(content_type: str | None) -> None:
+    """One raw picture is no batch."""
+    with pytest.raises(
+        UnsupportedMediaTypeError, match=r"with fields `files` is read\. With curl: -F files=@cat\.jpg"
+    ):
+        asyncio.run(read_pictures(request(PICTURE, content_type), max_files=3))
