@@ -8,8 +8,13 @@ from app.errors import OverloadedError
 
 _NEWEST = 0.1
 """Share of the newest measurement in the running means: about the last twenty count."""
-_KEPT_FREE = 0.2
-"""Share of a deadline that the estimate may not use up: it is a mean, and half of all requests take longer."""
+_KEPT_LAG = 0.8
+"""Share of a lag that is still expected a beat later: a tenth of it is left after half a second."""
+_BUSY_S = 0.01
+"""A loop that is less late than this has given everybody a turn."""
+_KEPT_FREE = 0.4
+"""Share of a deadline that the estimate may not use up: it is a mean, and at three times the load that can be
+answered the slowest hundredth took half as long again (docs/benchmarks.md)."""
 
 
 class Admission:
@@ -31,6 +36,8 @@ class Admission:
         self._picture_s = 0.0
         self._byte_s = 0.0
         self._backlogged_since_s: float | None = None
+        self._lag_s = 0.0
+        self._entering = 0
 
     @property
     def pictures(self) -> int:
@@ -39,8 +46,31 @@ class Admission:
 
     @property
     def wait_s(self) -> float:
-        """How long a request that came now would wait: for the engine, and for the threads that decode."""
-        return self._pictures * self._picture_s + self._decoding_bytes * self._byte_s / self._decoders
+        """How long a request that came now would wait.
+
+        For the engine, for the threads that decode, and for the event loop to come round with its answer.
+        """
+        decoding_s = self._decoding_bytes * self._byte_s / self._decoders
+        return (self._pictures + self._entering) * self._picture_s + decoding_s + self._lag_s
+
+    @property
+    def lag_s(self) -> float:
+        """How long the event loop takes to come round: what a request had to wait before it was read."""
+        return self._lag_s
+
+    def enter(self) -> None:
+        """Count a request that was let in by its header, and whose turn on the event loop has not come yet."""
+        self._entering += 1
+
+    def entered(self) -> None:
+        """Its turn has come; from here on its pictures count."""
+        self._entering = max(0, self._entering - 1)
+
+    def lagged(self, seconds: float) -> None:
+        """Learn how late the event loop was; what it was lately counts too."""
+        if not seconds > _BUSY_S:
+            self._entering = 0  # whoever entered and never had a turn has hung up
+        self._lag_s = max(seconds, self._lag_s * _KEPT_LAG)
 
     def check(self, *, within_s: float, pictures: int = 1) -> None:
         """Refuse what would come too late.
@@ -61,7 +91,7 @@ class Admission:
                 "seconds, or give it more time with X-Request-Timeout-Ms.",
                 retry_after_s=max(1, math.ceil(excess_s)),
             )
-        if self._pictures + pictures > self._max_waiting:
+        if self._pictures + self._entering + pictures > self._max_waiting:
             raise OverloadedError(
                 f"{self._pictures:,} pictures are being answered, which is the limit (GLIMPSE_MAX_QUEUE). "
                 "Come back after Retry-After seconds.",

@@ -113,9 +113,10 @@ class Batcher:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._warm_up = warm_up
         self._warm = [Future[None]() for _ in range(lanes)]
+        self._ended = [Future[None]() for _ in range(lanes)]
         self._threads = [
-            threading.Thread(target=self._work, args=(warm,), name=f"engine_{lane}", daemon=True)
-            for lane, warm in enumerate(self._warm)
+            threading.Thread(target=self._live, args=(warm, ended), name=f"engine_{lane}", daemon=True)
+            for lane, (warm, ended) in enumerate(zip(self._warm, self._ended, strict=True))
         ]
 
     @property
@@ -186,12 +187,26 @@ class Batcher:
 
     def close(self) -> None:
         """Refuse new pictures, answer all that wait, then end the threads; blocks until that is done."""
-        with self._changed:
-            self._is_closing = True
-            self._changed.notify_all()
+        self._let_end()
         for thread in self._threads:
             if thread.ident is not None:
                 thread.join()
+
+    async def drain(self, *, timeout_s: float) -> None:
+        """As `close`, on the event loop, and no longer than that: a run may never end."""
+        self._let_end()
+        ended = [
+            asyncio.wrap_future(end)
+            for thread, end in zip(self._threads, self._ended, strict=True)
+            if thread.ident is not None
+        ]
+        if ended:
+            await asyncio.wait(ended, timeout=timeout_s)
+
+    def _let_end(self) -> None:
+        with self._changed:
+            self._is_closing = True
+            self._changed.notify_all()
 
     def _item(self, image: Images, deadline_s: float) -> _Item:
         assert self._loop is not None, "start() comes first"
@@ -201,6 +216,12 @@ class Batcher:
         if self._is_closing:
             self._events.dropped("draining")
             raise NotReadyError("The service is stopping. Send the picture again soon.")
+
+    def _live(self, warm: Future[None], ended: Future[None]) -> None:
+        try:
+            self._work(warm)
+        finally:
+            ended.set_result(None)
 
     def _work(self, warm: Future[None]) -> None:
         try:

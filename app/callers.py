@@ -72,8 +72,8 @@ class Caller:
     def _time_is_over(self) -> None:
         self._give_up(
             DeadlineError(
-                f"The answer was not there within {self._timeout_s:g} s. Send the picture again later, or give it "
-                "more time with X-Request-Timeout-Ms."
+                "The answer was not there in the time that the request had. Send it again later, or give it more "
+                "time with X-Request-Timeout-Ms."
             )
         )
 

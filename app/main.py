@@ -39,12 +39,7 @@ def create_app(settings: Settings, *, service: Service | None = None) -> FastAPI
         lifespan=lifespan(settings, service),
         middleware=[
             Middleware(RequestContext),
-            Middleware(
-                Admit,
-                paths=frozenset({"/predict", "/predict/batch"}),
-                deadline_ms=settings.deadline_ms,
-                max_deadline_ms=settings.max_deadline_ms,
-            ),
+            Middleware(Admit, settings=settings),
             Middleware(
                 BodyLimit,
                 max_body_bytes=settings.max_body_bytes,
@@ -54,7 +49,8 @@ def create_app(settings: Settings, *, service: Service | None = None) -> FastAPI
     )
     app.state.settings = settings
     problems.install(app)
-    routers = [predict.router, health.router, model.router, metrics.router]
+    app.router.routes.extend(predict.router.routes)  # not included: a level less between a picture and its route
+    routers = [health.router, model.router, metrics.router]
     if settings.admin_key:
         routers.append(model.admin_router)
     for router in routers:

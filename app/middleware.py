@@ -3,19 +3,26 @@
 Pure ASGI: Starlette's BaseHTTPMiddleware hides that a client went away.
 """
 
+import json
+import logging
 import random
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.errors import BodyTooLargeError, ParameterError
+from app.errors import BodyTooLargeError, ParameterError, UnavailableError
 from app.lifespan import running_service
 from app.logs import REQUESTS
-from app.problems import to_response
+from app.problems import MEDIA_TYPE, kind_of, to_body, to_response
 from app.service import Service
+from app.settings import Settings
 from models.errors import GlimpseError
+
+RawHeaders = Sequence[tuple[bytes, bytes]]
+"""As ASGI has them: names in lower case."""
 
 _IDS = random.Random()  # noqa: S311 - told apart, not kept secret; and no system call for each
 _SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
@@ -36,7 +43,7 @@ class RequestContext:
             await self._app(scope, receive, send)
             return
         started_s = time.perf_counter()
-        request_id = _request_id(scope)
+        request_id = _request_id(scope["headers"])
         scope.setdefault("state", {})["request_id"] = request_id
         service: Service | None = getattr(scope["app"].state, "service", None)
         status = 0
@@ -61,66 +68,86 @@ class RequestContext:
             seconds = time.perf_counter() - started_s
             if service:
                 service.metrics.answered(_route(scope), status, seconds)
-            REQUESTS.log(
-                40 if fault else 20,
-                "request",
-                exc_info=fault,
-                extra={
-                    "fields": {
-                        "request_id": request_id,
-                        "method": scope["method"],
-                        "path": scope["path"],
-                        "status": status,
-                        "duration_ms": round(seconds * 1000, 2),
-                        "client": (scope.get("client") or ("unknown",))[0],
-                        **scope["state"].get("log_fields", {}),
-                    }
-                },
-            )
+            _log(scope, status, seconds, fault)
+
+
+PATHS = frozenset({"/predict", "/predict/batch"})
+"""What costs something; all other paths are open to everybody."""
+_TARGETS = frozenset(path.encode() for path in PATHS)
+
+
+class Doorkeeper:
+    """Decides from the header of a request whether it could be answered in time.
+
+    Args:
+        service: that would answer.
+        settings: with the deadlines.
+    """
+
+    def __init__(self, service: Service, settings: Settings) -> None:
+        self._service = service
+        self._settings = settings
+
+    def admit(self, headers: RawHeaders) -> float:
+        """Let a request in.
+
+        Returns:
+            The seconds that are left for it.
+
+        Raises:
+            ParameterError: its header X-Request-Timeout-Ms cannot be understood.
+            UnavailableError: it could not be answered rightly and in time.
+        """
+        return self._service.admit(_timeout_ms(headers, self._settings) / 1000)
+
+    def __call__(self, method: bytes, target: bytes, headers: RawHeaders) -> bytes | None:
+        """Write the whole answer to a request that is refused; None if it is let in, or not ours to refuse."""
+        path = target.partition(b"?")[0]
+        if method != b"POST" or path not in _TARGETS:
+            return None
+        try:
+            self.admit(headers)
+        except UnavailableError as error:
+            return self._refusal(error, path.decode(), headers)
+        except ParameterError:
+            return None
+        self._service.admission.enter()
+        return None
+
+    def _refusal(self, error: UnavailableError, path: str, headers: RawHeaders) -> bytes:
+        request_id = _request_id(headers)
+        kind = kind_of(error)
+        body = json.dumps(to_body(error, request_id))
+        self._service.metrics.answered(path, kind.status, 0.0)
+        return (
+            f"HTTP/1.1 {kind.status} {HTTPStatus(kind.status).phrase}\r\ncontent-type: {MEDIA_TYPE}\r\n"
+            f"content-length: {len(body)}\r\nretry-after: {error.retry_after_s}\r\nx-request-id: {request_id}\r\n"
+            f"\r\n{body}"
+        ).encode("ascii")
 
 
 class Admit:
     """Turns away at the door, before the body is read, whoever could not be answered in time.
 
-    A refusal costs a tenth of an answer, so that a service which is asked three times too much still answers as
-    much as it can.
-
     Args:
         app: behind the door.
-        paths: that cost something; the rest pass.
-        deadline_ms: for callers who do not say how long they wait.
-        max_deadline_ms: that callers may ask for.
+        settings: with the deadlines.
     """
 
-    def __init__(self, app: ASGIApp, *, paths: frozenset[str], deadline_ms: int, max_deadline_ms: int) -> None:
+    def __init__(self, app: ASGIApp, *, settings: Settings) -> None:
         self._app = app
-        self._paths = paths
-        self._deadline_ms = deadline_ms
-        self._max_deadline_ms = max_deadline_ms
+        self._settings = settings
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"] in self._paths and scope["method"] == "POST":
+        if scope["type"] == "http" and scope["path"] in PATHS and scope["method"] == "POST":
             try:
-                timeout_s = self._timeout_ms(scope) / 1000
-                running_service(scope).admit(timeout_s)
+                service = running_service(scope)
+                service.admission.entered()
+                scope["state"]["timeout_s"] = Doorkeeper(service, self._settings).admit(scope["headers"])
             except GlimpseError as error:
                 await to_response(error, scope["state"]["request_id"])(scope, receive, send)
                 return
-            scope["state"]["timeout_s"] = timeout_s
         await self._app(scope, receive, send)
-
-    def _timeout_ms(self, scope: Scope) -> int:
-        asked = _header(scope, b"x-request-timeout-ms")
-        if asked is None:
-            return self._deadline_ms
-        if not (
-            asked.isascii() and asked.isdecimal() and len(asked) < 10 and 1 <= int(asked) <= self._max_deadline_ms
-        ):
-            raise ParameterError(
-                f"The header X-Request-Timeout-Ms is {asked!r}; whole milliseconds from 1 to "
-                f"{self._max_deadline_ms} are understood. Leave it out for {self._deadline_ms}."
-            )
-        return int(asked)
 
 
 class BodyLimit:
@@ -149,7 +176,7 @@ class BodyLimit:
                 f"Send less at a time, or raise {setting}."
             )
 
-        announced = _header(scope, b"content-length") or ""
+        announced = _header(scope["headers"], b"content-length") or ""
         if announced.isdecimal() and int(announced) > limit_bytes:
             refusal = to_response(too_large(f"{int(announced):,} bytes"), scope["state"]["request_id"])
             await refusal(scope, receive, send)
@@ -168,16 +195,46 @@ class BodyLimit:
         await self._app(scope, counted, send)
 
 
-def _request_id(scope: Scope) -> str:
-    offered = _header(scope, b"x-request-id")
+def _timeout_ms(headers: RawHeaders, settings: Settings) -> int:
+    asked = _header(headers, b"x-request-timeout-ms")
+    if asked is None:
+        return settings.deadline_ms
+    most = settings.max_deadline_ms
+    if not (asked.isascii() and asked.isdecimal() and len(asked) < 10 and 1 <= int(asked) <= most):
+        raise ParameterError(
+            f"The header X-Request-Timeout-Ms is {asked!r}; whole milliseconds from 1 to {most} are understood. "
+            f"Leave it out for {settings.deadline_ms}."
+        )
+    return int(asked)
+
+
+def _request_id(headers: RawHeaders) -> str:
+    offered = _header(headers, b"x-request-id")
     return offered if offered and _SANE_ID.fullmatch(offered) else f"{_IDS.getrandbits(128):032x}"
 
 
-def _header(scope: Scope, name: bytes) -> str | None:
-    return next((value.decode("latin-1") for key, value in scope["headers"] if key == name), None)
+def _header(headers: RawHeaders, name: bytes) -> str | None:
+    for key, value in headers:
+        if key == name:
+            return value.decode("latin-1")
+    return None
+
+
+def _log(scope: Scope, status: int, seconds: float, fault: Exception | None) -> None:
+    fields = {
+        "request_id": scope["state"]["request_id"],
+        "method": scope["method"],
+        "path": scope["path"],
+        "status": status,
+        "duration_ms": round(seconds * 1000, 2),
+        "client": (scope.get("client") or ("unknown",))[0],
+        **scope["state"].get("log_fields", {}),
+    }
+    level = logging.ERROR if fault else logging.INFO
+    REQUESTS.log(level, "request", exc_info=fault, extra={"fields": fields})
 
 
 def _route(scope: Scope) -> str:
     """The path as it is declared; all that are not declared are one, or a scanner could fill the memory."""
-    route = scope.get("route")
-    return getattr(route, "path", None) or ("/predict" if scope["path"] == "/predict" else "other")
+    path: str | None = getattr(scope.get("route"), "path", None)
+    return path or (scope["path"] if scope["path"] in PATHS else "other")

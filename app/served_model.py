@@ -69,10 +69,12 @@ class ServedModel:
         got = np.stack([result.probabilities for result in results])
         golden.check(got, self.checkpoint.golden_probabilities, tolerance=self.engine.tolerance)
 
-    async def retire(self) -> None:
-        """Close the queue once the last request that began with this model has its answer."""
-        await self._unused.wait()
-        await asyncio.to_thread(self.batcher.close)
+    async def retire(self, *, timeout_s: float) -> None:
+        """Close the queue once the last request that began with this model has its answer, or the time is over."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):  # wait_for of Python 3.11 may lose a cancellation
+                await self._unused.wait()
+        await self.batcher.drain(timeout_s=timeout_s)
 
     def _run(self, images: Images) -> Probabilities:
         rows = self.engine.probabilities(images)

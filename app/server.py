@@ -3,6 +3,7 @@
 Exit codes: 0 stopped as asked, 2 a wrong option or setting, 3 the start failed, 130 Ctrl-C before it served.
 """
 
+import asyncio
 import contextlib
 import os
 import signal
@@ -19,10 +20,14 @@ from app import logs
 from app.cores import usable_cores
 from app.main import create_app
 from app.metrics import FOLDER_VARIABLE
+from app.middleware import Doorkeeper
+from app.protocol import Door, DoorProtocol
 from app.served_model import open_checked
 from app.service import Service
 from app.settings import Settings, SettingsError, read_settings, to_environment
 from models.errors import GlimpseError
+
+_LOOK_AWAY_S = 1.0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -50,7 +55,55 @@ def _serve(settings: Settings, listener: socket.socket) -> None:
     # uvicorn sends itself the signal again after a clean stop; without this the process would die of it.
     signal.signal(signal.SIGTERM, lambda *_: None)
     with contextlib.suppress(KeyboardInterrupt):
-        uvicorn.Server(config).run(sockets=[listener])
+        _Server(config, door=Doorkeeper(service, settings)).run(sockets=[listener])
+
+
+class _Server(uvicorn.Server):
+    """Takes in all connections that wait, at every turn of the event loop.
+
+    uvloop takes one a turn, and under overload a turn is long: new callers then waited for six seconds behind old
+    ones, and were answered after their deadline (docs/benchmarks.md).
+    """
+
+    def __init__(self, config: uvicorn.Config, *, door: Door) -> None:
+        super().__init__(config)
+        self._door = door
+        self._being_connected: set[asyncio.Task[object]] = set()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets=[])
+        for listener in sockets or []:
+            listener.setblocking(False)
+            asyncio.get_running_loop().add_reader(listener, self._accept, listener)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for listener in sockets or []:
+            asyncio.get_running_loop().remove_reader(listener)
+        await super().shutdown(sockets)
+
+    def _accept(self, listener: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError as error:  # no file descriptor left: look away for a while, or this is all that is done
+                logs.SERVICE.error("cannot take a connection", extra={"fields": {"reason": error.strerror}})
+                loop.remove_reader(listener)
+                loop.call_later(_LOOK_AWAY_S, self._accept_again, listener)
+                return
+            task = loop.create_task(loop.connect_accepted_socket(self._protocol, connection))
+            self._being_connected.add(task)
+            task.add_done_callback(self._being_connected.discard)
+
+    def _accept_again(self, listener: socket.socket) -> None:
+        if not self.should_exit:
+            asyncio.get_running_loop().add_reader(listener, self._accept, listener)
+
+    def _protocol(self) -> asyncio.Protocol:
+        state = {"config": self.config, "server_state": self.server_state, "app_state": self.lifespan.state}
+        return DoorProtocol(door=self._door, **state)
 
 
 def _serve_with_workers(settings: Settings, listener: socket.socket) -> None:

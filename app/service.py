@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple, Protocol
 
@@ -26,6 +27,10 @@ _INLINE_BYTES = 16_384
 _INLINE_PIXELS = 16_384
 """A picture of at most so many bytes and pixels is decoded on the event loop: that takes under a millisecond, and
 the way to a thread and back costs more than decoding a small one (docs/benchmarks.md)."""
+
+_ASK_AGAIN_S = 1.0
+_BEAT_S = 0.05
+_TELL_EVERY_S = 1.0
 
 
 class OpenEngine(Protocol):
@@ -98,6 +103,8 @@ class Service:
         self._open_engine = open_engine
         self._decoders = ThreadPoolExecutor(self._threads.decode, "decode")
         self._doubt = asyncio.Event()
+        self._refused: Counter[str] = Counter()
+        self._refusals_told_s = 0.0
         self._reloading = asyncio.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self.model = self._open()
@@ -112,19 +119,21 @@ class Service:
         await self.model.batcher.start()
         await self._judge()
         if self.fault:
-            await self.model.retire()
+            await self.model.retire(timeout_s=self.settings.drain_timeout_s)
             raise NotReadyError(f"The golden pictures were not answered rightly: {self.fault}.")
         self._announce(self.model)
+        self._beat(time.monotonic())
         self._judging = self._loop.create_task(self._keep_judging())
 
     async def stop(self) -> None:
         """Answer what waits, the engine last."""
         self.drain()
+        self._heartbeat.cancel()
         self._judging.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await self._judging
         await asyncio.to_thread(self._decoders.shutdown, cancel_futures=True)
-        await self.model.retire()
+        await self.model.retire(timeout_s=self.settings.drain_timeout_s)
         self.metrics.close()
 
     def drain(self) -> None:
@@ -132,18 +141,23 @@ class Service:
         self.is_draining = True
         self.metrics.ready.set(0)
 
-    def admit(self, timeout_s: float) -> None:
+    def admit(self, timeout_s: float) -> float:
         """Let a request in, if it can be answered rightly and in time.
+
+        Returns:
+            The seconds that are left, after those in which it waited to be read.
 
         Raises:
             UnavailableError: it cannot; this is counted.
         """
         try:
             self.require_right_answers()
-            self.admission.check(within_s=timeout_s)
+            left_s = timeout_s - self.admission.lag_s
+            self.admission.check(within_s=left_s)
         except UnavailableError as error:
-            self.metrics.refused.labels(kind_of(error).code).inc()
+            self._refused[kind_of(error).code] += 1
             raise
+        return left_s
 
     def require_right_answers(self) -> None:
         """Do nothing while the golden answers are right.
@@ -208,7 +222,7 @@ class Service:
             new = await self._open_beside()
             self.model = new
             self._announce(new)
-            self._retiring = asyncio.create_task(old.retire())
+            self._retiring = asyncio.create_task(old.retire(timeout_s=self.settings.max_deadline_ms / 1000))
             return old.checkpoint, new.checkpoint
 
     def _open(self) -> ServedModel:
@@ -224,7 +238,7 @@ class Service:
             await new.batcher.start()
             await new.ask_golden(timeout_s=self._golden_timeout_s)
         except (GlimpseError, TimeoutError) as error:
-            await new.retire()
+            await new.retire(timeout_s=self.settings.drain_timeout_s)
             raise ReloadError(f"The checkpoint was refused, and the old one goes on: {_reason(error)}") from error
         return new
 
@@ -253,12 +267,31 @@ class Service:
         return prepared
 
     async def _keep_judging(self) -> None:
-        """Ask the golden pictures at every interval, and at once after a failure."""
+        """Ask the golden pictures at every interval, at once after a failure, and often while they are wrong."""
+        usual_s = self.settings.golden_interval_s
         while True:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._doubt.wait(), self.settings.golden_interval_s)
-            self._doubt.clear()
+                async with asyncio.timeout(min(usual_s, _ASK_AGAIN_S) if self.fault else usual_s):
+                    await self._doubt.wait()
             await self._judge()
+            self._doubt.clear()  # its own failures are no new doubt
+
+    def _beat(self, due_s: float) -> None:
+        """Measure how late the event loop is."""
+        assert self._loop is not None
+        now_s = time.monotonic()
+        self.admission.lagged(now_s - due_s)
+        if self._refused and now_s > self._refusals_told_s + _TELL_EVERY_S:
+            self._tell_refusals(now_s)
+        self._heartbeat = self._loop.call_later(_BEAT_S, self._beat, now_s + _BEAT_S)
+
+    def _tell_refusals(self, now_s: float) -> None:
+        """Count and log all refusals since the last time at once: one by one they would cost what they save."""
+        for code, count in self._refused.items():
+            self.metrics.refused.labels(code).inc(count)
+        SERVICE.warning("refused", extra={"fields": dict(self._refused)})
+        self._refused.clear()
+        self._refusals_told_s = now_s
 
     async def _judge(self) -> None:
         before = self.fault

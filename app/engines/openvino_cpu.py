@@ -12,29 +12,34 @@ from models import golden
 from models.checkpoint import Checkpoint
 from models.preprocessing import Images, Probabilities
 
+_SHARED_SIZE = 2
+"""Most images of a batch that several threads share."""
+_MOST_SHARING = 4
+"""Threads for so small a batch; more have nothing to do."""
+
 
 class OpenVinoEngine:
     """Runs the compiled network: bfloat16 where the CPU computes in it, else float32.
 
     Each lane is one thread that computes alone. Threads that share a batch meet after every layer, and wait there
-    for whichever of them the event loop or another process has interrupted: with one core taken, two threads on a
-    batch were slower than one (docs/benchmarks.md).
+    for whichever of them the event loop or another process has interrupted: under load that was slower than one
+    thread. Only a batch of one or two, which comes when there is little to do, is shared with the core of the
+    event loop (docs/benchmarks.md).
 
     Args:
         checkpoint: whose network is compiled.
-        threads: of the CPU.
+        threads: of the CPU; so many lanes.
         max_batch_size: most images of one run.
     """
 
     name = "openvino"
     device = "cpu"
-    BEST_BATCH_SIZE = 32
-    """More gained nothing (docs/benchmarks.md), and only made the first of a batch wait."""
+    BEST_BATCH_SIZE = 16
+    """From 8 on a picture costs the same; longer batches only make who comes next wait (docs/benchmarks.md)."""
 
     def __init__(self, checkpoint: Checkpoint, *, threads: int, max_batch_size: int) -> None:
         spec = checkpoint.record.input
-        core = _core()
-        has_bfloat16 = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        has_bfloat16 = "BF16" in _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         self.dtype = "bfloat16" if has_bfloat16 else "float32"
         self.tolerance = golden.TOLERANCE[torch.bfloat16 if has_bfloat16 else torch.float32]
         self.max_batch_size = max_batch_size
@@ -47,16 +52,18 @@ class OpenVinoEngine:
                 input=[openvino.PartialShape([-1, *self._shape])],
                 example_input=torch.zeros(2, *self._shape, dtype=torch.uint8),
             )
-        self._compiled = core.compile_model(
-            model,
-            "CPU",
-            {
+
+        def compiled(*, streams: int, threads: int) -> openvino.CompiledModel:
+            given = {
                 "INFERENCE_PRECISION_HINT": "bf16" if has_bfloat16 else "f32",
                 "INFERENCE_NUM_THREADS": threads,
-                "NUM_STREAMS": threads,
+                "NUM_STREAMS": streams,
                 "CPU_RUNTIME_CACHE_CAPACITY": 100 * max_batch_size,  # kernels of all layers at all batch sizes
-            },
-        )
+            }
+            return _core().compile_model(model, "CPU", given)
+
+        self._alone = compiled(streams=threads, threads=threads)
+        self._shared = compiled(streams=1, threads=min(threads + 1, _MOST_SHARING))
         self._of_this_thread = threading.local()
 
     def warm_up(self) -> None:
@@ -66,13 +73,21 @@ class OpenVinoEngine:
 
     def probabilities(self, images: Images) -> Probabilities:
         """Classify uint8 (n, height, width, 3) into float32 (n, classes)."""
-        request = getattr(self._of_this_thread, "request", None)
-        if request is None:
-            request = self._of_this_thread.request = self._compiled.create_infer_request()
+        alone, shared = self._requests()
+        request = shared if len(images) <= _SHARED_SIZE else alone
         logits = request.infer([images], share_inputs=True, share_outputs=True)[0]
         exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
         probabilities: Probabilities = exponentials / exponentials.sum(axis=1, keepdims=True)
         return probabilities
+
+    def _requests(self) -> tuple[openvino.InferRequest, openvino.InferRequest]:
+        """The requests of this thread: one may run at a time, and kernels belong to the thread that made them."""
+        try:
+            requests: tuple[openvino.InferRequest, openvino.InferRequest] = self._of_this_thread.requests
+        except AttributeError:
+            requests = (self._alone.create_infer_request(), self._shared.create_infer_request())
+            self._of_this_thread.requests = requests
+        return requests
 
 
 @functools.cache

@@ -77,4 +77,5 @@ def test_the_service_answers_what_the_evaluation_answers(tmp_path: Path) -> None
             probabilities = checkpoint.classifier.probabilities(image[None])[0]
             expected = [vars(item) for item in rank(probabilities, checkpoint.record.labels, top_k=10)]
             body = client.post("/predict?top_k=10", files={"file": encode(Image.fromarray(image))}).json()
-            assert body["predictions"] == expected
+            for got, wanted in zip(body["predictions"], expected, strict=True):
+                assert got == pytest.approx(wanted, abs=1e-6)  # another number of threads rounds otherwise

@@ -100,7 +100,7 @@ def test_when_the_time_is_over_the_wait_is() -> None:
     async def check() -> None:
         answer = pending()
         async with Caller(Line().receive, timeout_s=0) as caller:
-            with pytest.raises(DeadlineError, match=r"not there within 0 s\. Send .* X-Request-Timeout-Ms"):
+            with pytest.raises(DeadlineError, match="not there in the time"):
                 await caller.wait(answer)
         assert answer.cancelled()
 
@@ -114,7 +114,7 @@ def test_after_its_time_a_caller_waits_for_nothing_more() -> None:
         async with Caller(Line().receive, timeout_s=0) as caller:
             await turns()
             answer = pending()
-            with pytest.raises(DeadlineError, match="not there within 0 s"):
+            with pytest.raises(DeadlineError, match="not there in the time"):
                 await caller.wait(answer)
         assert answer.cancelled()
 
