@@ -1,6 +1,7 @@
 """Let in only what can be answered in time; say to the rest when it is worth coming back."""
 
 import math
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -10,6 +11,8 @@ _NEWEST = 0.1
 """Share of the newest measurement in the running means: about the last twenty count."""
 _KEPT_LAG = 0.8
 """Share of a lag that is still expected a beat later: a tenth of it is left after half a second."""
+_MOST_GROWTH = 4
+"""Times the mean that one file may count for."""
 _BUSY_S = 0.01
 """A loop that is less late than this has given everybody a turn."""
 _KEPT_FREE = 0.4
@@ -20,8 +23,7 @@ answered the slowest hundredth took half as long again (docs/benchmarks.md)."""
 class Admission:
     """Estimates from what was measured how long a new request would wait.
 
-    It lives on the event loop; only `answered` and `idle` come from the engine thread, and write what nobody else
-    writes.
+    It lives on the event loop; only `answered` and `idle` come from the engine's threads.
 
     Args:
         max_waiting: most pictures that are let in at a time, whatever the deadline.
@@ -36,6 +38,7 @@ class Admission:
         self._picture_s = 0.0
         self._byte_s = 0.0
         self._backlogged_since_s: float | None = None
+        self._lanes = threading.Lock()
         self._lag_s = 0.0
         self._entering = 0
 
@@ -118,7 +121,10 @@ class Admission:
 
     def decoded(self, *, size_bytes: int, seconds: float) -> None:
         """Learn what a thread needs for a byte."""
-        self._byte_s = _moved(self._byte_s, seconds / size_bytes)
+        newest_s = seconds / size_bytes
+        if self._byte_s:  # a few bytes may unfold into 50 megapixels; one such file must not speak for all
+            newest_s = min(newest_s, _MOST_GROWTH * self._byte_s)
+        self._byte_s = _moved(self._byte_s, newest_s)
 
     def answered(self, *, size: int, seconds: float, finished_s: float, waiting: int) -> None:
         """Learn from a batch what a picture costs.
@@ -132,10 +138,11 @@ class Admission:
             finished_s: when, on any steady clock.
             waiting: pictures in the queue at that moment.
         """
-        since_s = self._backlogged_since_s
-        spent_s = seconds if since_s is None else finished_s - since_s
-        self._picture_s = _moved(self._picture_s, spent_s / size)
-        self._backlogged_since_s = finished_s if waiting else None
+        with self._lanes:
+            since_s = self._backlogged_since_s
+            spent_s = seconds if since_s is None else max(0.0, finished_s - since_s)
+            self._picture_s = _moved(self._picture_s, spent_s / size)
+            self._backlogged_since_s = finished_s if waiting else None
 
     def idle(self) -> None:
         """Learn that the engine has nothing to do: whoever waited has left, and the time from now costs nobody."""

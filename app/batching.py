@@ -122,7 +122,8 @@ class Batcher:
     @property
     def waiting(self) -> int:
         """How many pictures wait; those that are running do not count."""
-        return len(self._queue) + (len(self._prepared.items) if self._prepared else 0)
+        prepared = self._prepared  # read once: another thread may take it
+        return len(self._queue) + (len(prepared.items) if prepared else 0)
 
     async def start(self) -> None:
         """Start the engine's threads, and wait until each is warm; answers go to the running event loop.
@@ -231,7 +232,11 @@ class Batcher:
             return
         warm.set_result(None)
         while batch := self._next():
-            self._settle(self._answers(batch))
+            try:
+                answers = self._answers(batch)
+            except Exception as error:  # noqa: BLE001 - a fault of ours must not end the lane with its callers waiting
+                answers = [(item, self._failure(error)) for item in batch.items]
+            self._settle(answers)
 
     def _next(self) -> _Batch | None:
         """Wait for work; None when there will be none any more."""

@@ -74,12 +74,15 @@ def _drained_on_sigterm(service: Service, delay_s: float) -> Iterator[None]:
         if callable(servers_own):
             servers_own(signal.SIGTERM, None)
 
-    def drain(_signal: int, _frame: FrameType | None) -> None:
+    def begin() -> None:
         if service.is_draining:
-            loop.call_soon_threadsafe(stop)
+            stop()
             return
         service.drain()
-        loop.call_soon_threadsafe(loop.call_later, delay_s, stop)
+        loop.call_later(delay_s, stop)
+
+    def drain(_signal: int, _frame: FrameType | None) -> None:
+        loop.call_soon_threadsafe(begin)  # the handler may have interrupted whoever holds a lock that this needs
 
     signal.signal(signal.SIGTERM, drain)
     try:

@@ -57,11 +57,15 @@ class Metrics:
 
     def answered(self, route: str, status: int, seconds: float) -> None:
         """Count a request that is over."""
+        self.refuse(route, status)
+        self.stages["request"].observe(seconds)
+
+    def refuse(self, route: str, status: int) -> None:
+        """Count an answer that took no time."""
         answers = self._answers.get((route, status))
         if answers is None:
             answers = self._answers[route, status] = self.requests.labels(route, status)
         answers.inc()
-        self.stages["request"].observe(seconds)
 
     def names(self) -> list[str]:
         """Every name as a scrape shows it, without the endings of histograms."""

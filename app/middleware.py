@@ -74,6 +74,7 @@ class RequestContext:
 PATHS = frozenset({"/predict", "/predict/batch"})
 """What costs something; all other paths are open to everybody."""
 _TARGETS = frozenset(path.encode() for path in PATHS)
+_ENTERED = "entered"
 
 
 class Doorkeeper:
@@ -100,10 +101,12 @@ class Doorkeeper:
         """
         return self._service.admit(_timeout_ms(headers, self._settings) / 1000)
 
-    def __call__(self, method: bytes, target: bytes, headers: RawHeaders) -> bytes | None:
+    def __call__(
+        self, method: bytes, target: bytes, headers: RawHeaders, state: dict[str, object]
+    ) -> bytes | None:
         """Write the whole answer to a request that is refused; None if it is let in, or not ours to refuse."""
         path = target.partition(b"?")[0]
-        if method != b"POST" or path not in _TARGETS:
+        if method != b"POST" or path not in _TARGETS or self._service.is_draining:
             return None
         try:
             self.admit(headers)
@@ -112,13 +115,14 @@ class Doorkeeper:
         except ParameterError:
             return None
         self._service.admission.enter()
+        state[_ENTERED] = True
         return None
 
     def _refusal(self, error: UnavailableError, path: str, headers: RawHeaders) -> bytes:
         request_id = _request_id(headers)
         kind = kind_of(error)
         body = json.dumps(to_body(error, request_id))
-        self._service.metrics.answered(path, kind.status, 0.0)
+        self._service.metrics.refuse(path, kind.status)
         return (
             f"HTTP/1.1 {kind.status} {HTTPStatus(kind.status).phrase}\r\ncontent-type: {MEDIA_TYPE}\r\n"
             f"content-length: {len(body)}\r\nretry-after: {error.retry_after_s}\r\nx-request-id: {request_id}\r\n"
@@ -139,10 +143,11 @@ class Admit:
         self._settings = settings
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"] in PATHS and scope["method"] == "POST":
+        if scope["type"] == "http" and _path(scope) in PATHS and scope["method"] == "POST":
             try:
                 service = running_service(scope)
-                service.admission.entered()
+                if _ENTERED in scope["state"]:
+                    service.admission.entered()
                 scope["state"]["timeout_s"] = Doorkeeper(service, self._settings).admit(scope["headers"])
             except GlimpseError as error:
                 await to_response(error, scope["state"]["request_id"])(scope, receive, send)
@@ -168,7 +173,7 @@ class BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        limit_bytes, setting = self._larger.get(scope["path"], self._usual)
+        limit_bytes, setting = self._larger.get(_path(scope), self._usual)
 
         def too_large(received: str) -> BodyTooLargeError:
             return BodyTooLargeError(
@@ -234,7 +239,13 @@ def _log(scope: Scope, status: int, seconds: float, fault: Exception | None) -> 
     REQUESTS.log(level, "request", exc_info=fault, extra={"fields": fields})
 
 
+def _path(scope: Scope) -> str:
+    """The path as the router understands it: to its patterns a line break at the end is nothing."""
+    path: str = scope["path"]
+    return path.removesuffix("\n")
+
+
 def _route(scope: Scope) -> str:
     """The path as it is declared; all that are not declared are one, or a scanner could fill the memory."""
     path: str | None = getattr(scope.get("route"), "path", None)
-    return path or (scope["path"] if scope["path"] in PATHS else "other")
+    return path or (_path(scope) if _path(scope) in PATHS else "other")

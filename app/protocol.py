@@ -11,8 +11,8 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 Headers = list[tuple[bytes, bytes]]
-Door = Callable[[bytes, bytes, Headers], bytes | None]
-"""(method, target, headers) → the whole answer of a refusal, or None to let the request in."""
+Door = Callable[[bytes, bytes, Headers, dict[str, Any]], bytes | None]
+"""(method, target, headers, state of the request) → the whole answer of a refusal, or None to let it in."""
 
 
 class _Refused:
@@ -42,11 +42,28 @@ class DoorProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Answer a refusal at once; leave everything else to uvicorn."""
-        is_free = self.cycle is None or self.cycle.response_complete  # else an answer is due before this one
-        refusal = self._door(self.parser.get_method(), self.url, self.headers) if is_free else None
-        if refusal is None or not self.parser.should_keep_alive():
+        refusal = None
+        if self._is_plain():
+            refusal = self._door(self.parser.get_method(), self.url, self.headers, self.scope["state"])
+        if refusal is None:
             super().on_headers_complete()
             return
         self.transport.write(refusal)
         self.cycle = _Refused()  # type: ignore[assignment]
-        self.on_response_complete()
+
+    def on_message_complete(self) -> None:
+        """Wait for the next request once the body of a refused one has gone by."""
+        super().on_message_complete()
+        cycle: object = self.cycle
+        if isinstance(cycle, _Refused):
+            self.on_response_complete()
+
+    def _is_plain(self) -> bool:
+        """Whether the answer may be written here and now, with nothing but the next request to follow."""
+        return (
+            (self.cycle is None or self.cycle.response_complete)  # else another answer is due first
+            and not self.flow.write_paused  # uvicorn stops reading from who does not read
+            and not self.expect_100_continue
+            and not self.parser.should_upgrade()
+            and self.parser.should_keep_alive()
+        )

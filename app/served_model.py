@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -30,7 +30,7 @@ class ServedModel:
         self.checkpoint = checkpoint
         self.engine = engine
         self.batcher = Batcher(
-            self._run,
+            _checked(engine, classes=len(checkpoint.record.labels)),
             warm_up=engine.warm_up,
             lanes=engine.lanes,
             max_batch_size=engine.max_batch_size,
@@ -76,11 +76,17 @@ class ServedModel:
                 await self._unused.wait()
         await self.batcher.drain(timeout_s=timeout_s)
 
-    def _run(self, images: Images) -> Probabilities:
-        rows = self.engine.probabilities(images)
-        if rows.shape[1:] != (len(self.checkpoint.record.labels),):
-            raise EngineError(f"The engine {self.engine.name} gave answers of shape {rows.shape}.")
+
+def _checked(engine: Engine, *, classes: int) -> Callable[[Images], Probabilities]:
+    """What the queue runs. It does not hold the model: a circle would keep a replaced one in memory."""
+
+    def run(images: Images) -> Probabilities:
+        rows = engine.probabilities(images)
+        if rows.shape[1:] != (classes,):
+            raise EngineError(f"The engine {engine.name} gave answers of shape {rows.shape}.")
         return rows
+
+    return run
 
 
 def open_checked(settings: Settings, *, threads: int) -> tuple[Checkpoint, Engine]:

@@ -28,6 +28,8 @@ from app.settings import Settings, SettingsError, read_settings, to_environment
 from models.errors import GlimpseError
 
 _LOOK_AWAY_S = 1.0
+_MOST_A_TURN = 256
+"""Connections that are taken in before the event loop does something else."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -79,11 +81,12 @@ class _Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         for listener in sockets or []:
             asyncio.get_running_loop().remove_reader(listener)
+        await asyncio.gather(*self._being_connected, return_exceptions=True)
         await super().shutdown(sockets)
 
     def _accept(self, listener: socket.socket) -> None:
         loop = asyncio.get_running_loop()
-        while True:
+        for _ in range(_MOST_A_TURN):
             try:
                 connection, _ = listener.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
@@ -125,6 +128,7 @@ def _configure(settings: Settings, app: FastAPI | str) -> uvicorn.Config:
         workers=settings.workers,
         log_config=None,
         access_log=False,
+        ws="none",
         server_header=False,
         timeout_graceful_shutdown=settings.drain_timeout_s,
     )

@@ -29,6 +29,8 @@ _INLINE_PIXELS = 16_384
 the way to a thread and back costs more than decoding a small one (docs/benchmarks.md)."""
 
 _ASK_AGAIN_S = 1.0
+_LAST_RUN_S = 1.0
+"""What a run in progress gets when all requests are over; one that hangs must not keep the process."""
 _BEAT_S = 0.05
 _TELL_EVERY_S = 1.0
 
@@ -119,7 +121,7 @@ class Service:
         await self.model.batcher.start()
         await self._judge()
         if self.fault:
-            await self.model.retire(timeout_s=self.settings.drain_timeout_s)
+            await self.model.retire(timeout_s=_LAST_RUN_S)
             raise NotReadyError(f"The golden pictures were not answered rightly: {self.fault}.")
         self._announce(self.model)
         self._beat(time.monotonic())
@@ -133,7 +135,7 @@ class Service:
         with contextlib.suppress(asyncio.CancelledError):
             await self._judging
         await asyncio.to_thread(self._decoders.shutdown, cancel_futures=True)
-        await self.model.retire(timeout_s=self.settings.drain_timeout_s)
+        await self.model.retire(timeout_s=_LAST_RUN_S)
         self.metrics.close()
 
     def drain(self) -> None:
@@ -222,6 +224,7 @@ class Service:
             new = await self._open_beside()
             self.model = new
             self._announce(new)
+            self._doubt.set()  # a fault of the old one is none of the new one's
             self._retiring = asyncio.create_task(old.retire(timeout_s=self.settings.max_deadline_ms / 1000))
             return old.checkpoint, new.checkpoint
 
@@ -232,14 +235,14 @@ class Service:
     async def _open_beside(self) -> ServedModel:
         try:
             new = await asyncio.to_thread(self._open)
-        except GlimpseError as error:
-            raise ReloadError(f"The checkpoint was refused, and the old one goes on: {error}") from error
+        except Exception as error:  # whatever an engine raises, the old one goes on and the operator hears why
+            raise _refused(error) from error
         try:
             await new.batcher.start()
             await new.ask_golden(timeout_s=self._golden_timeout_s)
-        except (GlimpseError, TimeoutError) as error:
-            await new.retire(timeout_s=self.settings.drain_timeout_s)
-            raise ReloadError(f"The checkpoint was refused, and the old one goes on: {_reason(error)}") from error
+        except Exception as error:
+            await new.retire(timeout_s=_LAST_RUN_S)
+            raise _refused(error) from error
         return new
 
     async def _prepare(self, data: bytes, spec: InputSpec, caller: Caller) -> _Prepared:
@@ -294,10 +297,12 @@ class Service:
         self._refusals_told_s = now_s
 
     async def _judge(self) -> None:
-        before = self.fault
+        before, judged = self.fault, self.model
         try:
-            await self.model.ask_golden(timeout_s=self._golden_timeout_s)
+            await judged.ask_golden(timeout_s=self._golden_timeout_s)
         except (GlimpseError, TimeoutError) as error:
+            if judged is not self.model:
+                return  # replaced meanwhile
             self.fault = _reason(error)
             self.metrics.golden_checks.labels("late" if isinstance(error, TimeoutError) else "wrong").inc()
         else:
@@ -350,6 +355,10 @@ class Service:
 def _prepared(data: bytes, spec: InputSpec, *, max_pixels: int) -> _Prepared:
     picture: Picture = decode(data, max_pixels=max_pixels, at_least=(spec.width, spec.height))
     return _Prepared(to_images([picture], spec)[0], picture.format, picture.width, picture.height)
+
+
+def _refused(error: Exception) -> ReloadError:
+    return ReloadError(f"The checkpoint was refused, and the old one goes on: {_reason(error)}")
 
 
 def _reason(error: Exception) -> str:

@@ -59,6 +59,7 @@ class CudaEngine:
             self.device = torch.cuda.get_device_name()
             self._network = checkpoint.network.to("cuda").to(memory_format=torch.channels_last)
             self._stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+            self._pool = torch.cuda.graph_pool_handle()
             self._staged_images = torch.empty(shape, dtype=torch.uint8, pin_memory=True)
             self._staged_answers = torch.empty(max_batch_size, len(checkpoint.record.labels), pin_memory=True)
             self._recorded = {size: self._record((size, *shape[1:])) for size in batch_sizes(max_batch_size)}
@@ -67,16 +68,19 @@ class CudaEngine:
                 f"The network cannot be run on CUDA ({error}). Free it, use a smaller GLIMPSE_MAX_BATCH_SIZE, "
                 "or use GLIMPSE_DEVICE=cpu."
             ) from error
-        self._recovery = Recovery(
-            self._replay, release=torch.cuda.empty_cache, is_lost=_is_lost, most=max_batch_size
-        )
+        self._most = max_batch_size
 
     def warm_up(self) -> None:
         """Nothing: every batch size is recorded already."""
 
     def probabilities(self, images: Images) -> Probabilities:
         """Classify uint8 (n, height, width, 3) into float32 (n, classes)."""
-        return self._recovery(images)
+        # Made for each call: kept, it and this engine would hold each other in memory after a reload.
+        recovery = Recovery(self._replay, release=torch.cuda.empty_cache, is_lost=_is_lost, most=self._most)
+        try:
+            return recovery(images)
+        finally:
+            self._most = recovery.most
 
     def _replay(self, images: Images) -> Probabilities:
         count = len(images)
@@ -89,7 +93,7 @@ class CudaEngine:
         self._stream.synchronize()
         return self._staged_answers[:count].numpy().copy()
 
-    @torch.inference_mode()
+    @torch.no_grad()  # not inference mode: its tensors could not be written to by a replay outside of it
     def _record(self, shape: tuple[int, ...]) -> _Recorded:
         images = torch.zeros(shape, dtype=torch.uint8, device="cuda")
         self._stream.wait_stream(torch.cuda.current_stream())
@@ -98,7 +102,8 @@ class CudaEngine:
                 self._forward(images)
         self._stream.synchronize()
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, stream=self._stream):
+        # thread_local: while a reload records here, the old engine goes on in its own thread.
+        with torch.cuda.graph(graph, pool=self._pool, stream=self._stream, capture_error_mode="thread_local"):
             probabilities = self._forward(images)
         return _Recorded(graph, images, probabilities)
 

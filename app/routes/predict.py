@@ -67,6 +67,7 @@ async def predict(request: Request) -> Response:
     top_k = _top_k(request)
     data = await read_picture(request)
     request.state.log_fields = {"picture_bytes": len(data)}
+    service.admission.check(within_s=request.state.timeout_s)  # others may have come while the body did
     async with Caller(request.receive, timeout_s=request.state.timeout_s) as caller:
         answer = await service.classify(data, caller)
     body = _labels(answer, top_k) | _origin(answer.checkpoint, request)
@@ -97,7 +98,7 @@ async def predict_batch(request: Request) -> Response:
         {"filename": file.filename}
         | (
             {"problem": to_body(outcome, request_id)}
-            if isinstance(outcome, GlimpseError)
+            if isinstance(outcome, Exception)
             else _labels(outcome, top_k)
         )
         for file, outcome in zip(files, outcomes, strict=True)
@@ -108,7 +109,7 @@ async def predict_batch(request: Request) -> Response:
     return json_response(json.dumps(body).encode(), {"Server-Timing": _timing(answers)})
 
 
-async def _outcome(service: Service, file: Part, caller: Caller, request_id: str) -> Answer | GlimpseError:
+async def _outcome(service: Service, file: Part, caller: Caller, request_id: str) -> Answer | Exception:
     """A file's answer, or what was wrong with it."""
     limit_bytes = service.settings.max_body_bytes
     if len(file.data) > limit_bytes:
@@ -118,7 +119,7 @@ async def _outcome(service: Service, file: Part, caller: Caller, request_id: str
         )
     try:
         return await service.classify(file.data, caller)
-    except GlimpseError as error:
+    except (GlimpseError, MemoryError) as error:
         log_fault(error, request_id)
         return error
 

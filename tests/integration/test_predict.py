@@ -259,3 +259,10 @@ def test_many_callers_at_once_get_their_own_answers(client: TestClient) -> None:
     for (label, score), (same_label, same_score) in zip(together, alone * 2, strict=True):
         assert label == same_label
         assert score == pytest.approx(same_score, abs=1e-6)  # a batch may round its last digit otherwise
+
+
+def test_a_line_break_behind_the_path_is_nothing(client: TestClient) -> None:
+    """The router overlooks it; so do the door and the limits."""
+    answer = client.post("/predict%0A", files={"file": PNG})
+    assert answer.status_code in {200, 404}
+    assert client.post("/predict/batch%0A", files={"files": PNG}).status_code in {200, 404}

@@ -1,8 +1,10 @@
 """POST /model/reload: the new checkpoint beside the old one, and no request that fails."""
 
 import dataclasses
+import gc
 import shutil
 import threading
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,9 +12,12 @@ import pytest
 import torch
 from fastapi.testclient import TestClient
 
+from app.engines import Engine
 from app.main import create_app
+from app.served_model import open_checked
+from app.service import Service
 from app.settings import Settings
-from models.checkpoint import load, save
+from models.checkpoint import Checkpoint, load, save
 from models.networks import build
 from models.record import Record
 from tests.drawing import encode, gradient
@@ -91,6 +96,40 @@ def test_without_a_key_in_the_settings_there_is_no_such_route(settings: Settings
     with TestClient(create_app(settings.model_copy(update={"admin_key": None}))) as client:
         assert client.post("/model/reload", headers=KEY).status_code == 404
         assert "/model/reload" not in client.get("/openapi.json").json()["paths"]
+
+
+def test_an_engine_that_cannot_be_opened_is_a_reason_too(settings: Settings, checkpoint_path: Path) -> None:
+    """Not only our own errors: whatever the new engine raises, the old one goes on and the answer says why."""
+    opened: list[Settings] = []
+
+    def open_once(settings: Settings, *, threads: int) -> tuple[Checkpoint, Engine]:
+        if opened:
+            raise RuntimeError("no kernels for this one")
+        opened.append(settings)
+        return open_checked(settings, threads=threads)
+
+    with TestClient(create_app(settings, service=Service(settings, open_once))) as client:
+        answer = client.post("/model/reload", headers=KEY)
+        assert (answer.status_code, answer.json()["code"]) == (409, "reload_refused")
+        assert "no kernels for this one" in answer.json()["detail"]
+        assert client.post("/predict", files={"file": PNG}).status_code == 200
+
+
+def test_a_replaced_model_leaves_the_memory(client: TestClient) -> None:
+    """Nothing holds it in a circle, which the start's frozen objects would never be freed of."""
+    service = client.app.state.service  # type: ignore[attr-defined]
+    old = weakref.ref(service.model)
+    gc.disable()
+    try:
+        assert client.post("/model/reload", headers=KEY).status_code == 200
+        assert client.post("/predict", files={"file": PNG}).status_code == 200
+        for _ in range(1_000):
+            if old() is None:
+                break
+            client.get("/health/live")
+        assert old() is None
+    finally:
+        gc.enable()
 
 
 def test_requests_during_reloads_never_fail(
