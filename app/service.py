@@ -240,7 +240,7 @@ class Service:
         try:
             await new.batcher.start()
             await new.ask_golden(timeout_s=self._golden_timeout_s)
-        except Exception as error:
+        except Exception as error:  # for the same reason
             await new.retire(timeout_s=_LAST_RUN_S)
             raise _refused(error) from error
         return new

@@ -65,6 +65,11 @@ class Connection:
         await send({"type": "http.response.body", "body": b""})
 
 
+def has_timer(connection: Connection) -> bool:
+    """Whether the connection ends when nothing more comes."""
+    return connection.protocol.timeout_keep_alive_task is not None
+
+
 def with_loop(test: Any) -> None:
     """Run a test's coroutine; timers that are left are cancelled with the loop."""
 
@@ -81,14 +86,13 @@ def test_a_refused_body_goes_by_and_the_next_request_is_heard() -> None:
     """Answered at the header; the body, in pieces, is nobody's; then the timer runs for the next."""
 
     async def check(connection: Connection) -> None:
-        protocol: Any = connection.protocol
         transport: Any = connection.transport
         connection.protocol.data_received(HEAD + b"\r\n")
         assert transport.written == REFUSAL
         connection.protocol.data_received(b"ab")
-        assert protocol.timeout_keep_alive_task is None
+        assert not has_timer(connection)
         connection.protocol.data_received(b"cde")
-        assert protocol.timeout_keep_alive_task is not None
+        assert has_timer(connection)
         connection.protocol.data_received(HEAD + b"\r\nabcde" + HEAD + b"\r\nabcde")
         assert transport.written == REFUSAL * 3
         assert (connection.asked, connection.reached) == (3, 0)
