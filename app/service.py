@@ -131,6 +131,8 @@ class Service:
         """Answer what waits, the engine last."""
         self.drain()
         self._heartbeat.cancel()
+        if self._refused:
+            self._tell_refusals(time.monotonic())
         self._judging.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await self._judging
@@ -300,7 +302,7 @@ class Service:
         before, judged = self.fault, self.model
         try:
             await judged.ask_golden(timeout_s=self._golden_timeout_s)
-        except (GlimpseError, TimeoutError) as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, not ready; and the judging must go on
             if judged is not self.model:
                 return  # replaced meanwhile
             self.fault = _reason(error)
@@ -362,4 +364,6 @@ def _refused(error: Exception) -> ReloadError:
 
 
 def _reason(error: Exception) -> str:
-    return "the golden answers came too late" if isinstance(error, TimeoutError) else str(error)
+    if isinstance(error, TimeoutError):
+        return "the golden answers came too late"
+    return str(error) if isinstance(error, GlimpseError) else f"{type(error).__name__}: {error}"

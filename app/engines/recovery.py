@@ -52,7 +52,7 @@ class Recovery:
                 done.append(self._run(portion))
             except torch.OutOfMemoryError as error:
                 self._ask_for_less(len(portion), error)
-            except Exception as error:
+            except Exception as error:  # raised again, as itself or as what it means
                 if self._is_lost():
                     raise EngineLostError(f"The device is lost ({error}). Restart the service.") from error
                 raise

@@ -184,6 +184,15 @@ def test_wrong_golden_answers_make_it_not_ready(settings: Settings) -> None:
         assert client.post("/predict", files={"file": PNG}).status_code == 200
 
 
+def test_a_judge_that_fails_itself_is_not_ready_and_judges_again(settings: Settings) -> None:
+    """Not only wrong answers: whatever goes wrong while they are compared must not end the judging unnoticed."""
+    with _scripted(settings.model_copy(update={"golden_interval_s": 0.01})) as (client, engine):
+        setattr(engine, "tolerance", "none at all")  # noqa: B010 - of a wrong type on purpose
+        assert "TypeError" in _until(client, "/health/ready", 503)["detail"]
+        setattr(engine, "tolerance", 1e-3)  # noqa: B010 - right again
+        _until(client, "/health/ready", 200)
+
+
 def test_late_golden_answers_make_it_not_ready(settings: Settings) -> None:
     """An engine that hangs is not ready, and says so, while liveness waits for it; a caller gets 504 in time."""
     limits = {"golden_interval_s": 0.01, "deadline_ms": 200}
