@@ -5,7 +5,8 @@
 The engine takes what is there, up to its cap; there is no artificial delay. When the queue reaches a whole batch
 while the engine is busy, that batch is prepared at once, so that the engine finds it ready. Less than a whole one
 waits for the engine instead: who arrives meanwhile still rides along. An engine may have several lanes, one thread
-each, that run batches of their own at the same time.
+each, that run batches of their own at the same time. While all lanes are busy and the event loop has nothing else
+to do, the event loop runs single pictures itself: its core would only wait.
 
 Source: text-embeddings-inference: no delay, one batch ahead, closed callers filtered when a batch is formed.
 """
@@ -25,6 +26,9 @@ import numpy as np
 from app.errors import DeadlineError, EngineError, EngineLostError, NotReadyError, OverloadedError
 from models.preprocessing import Images, Probabilities
 
+Run = Callable[[Images], Probabilities]
+"""uint8 (n, height, width, 3) → float32 (n, classes)."""
+
 
 class Result(NamedTuple):
     """What the engine found out about one picture.
@@ -40,6 +44,10 @@ class Result(NamedTuple):
     queue_ms: float
     infer_ms: float
     batch_size: int
+
+
+_IDLE_TURN_S = 0.0001
+"""A turn of the event loop that takes longer did something for somebody; hearing one request takes 0.1 ms."""
 
 
 class BatchEvents(Protocol):
@@ -80,7 +88,7 @@ class Batcher:
     """A queue in front of one engine, and the threads that run it.
 
     Args:
-        run: uint8 (n, height, width, 3) → float32 (n, classes).
+        run: the engine.
         warm_up: called by each thread before its first run.
         lanes: threads; so many runs happen at the same time.
         max_batch_size: most pictures of one run.
@@ -91,7 +99,7 @@ class Batcher:
 
     def __init__(
         self,
-        run: Callable[[Images], Probabilities],
+        run: Run,
         *,
         warm_up: Callable[[], None] = lambda: None,
         lanes: int = 1,
@@ -101,6 +109,8 @@ class Batcher:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._run = run
+        self._run_aside: Run | None = None
+        self._looking_since_s: float | None = None
         self._max_batch_size = max_batch_size
         self._max_queue = max_queue
         self._events = events
@@ -136,6 +146,14 @@ class Batcher:
             thread.start()
         await asyncio.gather(*map(asyncio.wrap_future, self._warm))
 
+    def help_with(self, run_aside: Run) -> None:
+        """Let the event loop run single pictures while all lanes are busy and it has nothing else to do.
+
+        Args:
+            run_aside: an engine for this thread; the event loop does nothing else while it runs.
+        """
+        self._run_aside = run_aside
+
     def submit(self, image: Images, *, deadline_s: float) -> asyncio.Future[Result]:
         """Put one picture into the queue; to be called on the event loop.
 
@@ -165,6 +183,8 @@ class Batcher:
             if not self._idle_lanes and self._prepared is None and len(self._queue) >= self._max_batch_size:
                 self._prepared = self._form()
             self._changed.notify()
+        if self._run_aside and not self._idle_lanes:
+            self._look_again()
         return item.answer
 
     def submit_first(self, images: Sequence[Images], *, deadline_s: float) -> list[asyncio.Future[Result]]:
@@ -204,6 +224,38 @@ class Batcher:
         if ended:
             await asyncio.wait(ended, timeout=timeout_s)
 
+    def _look_again(self) -> None:
+        if self._looking_since_s is None:
+            assert self._loop is not None
+            self._looking_since_s = self._clock()
+            self._loop.call_soon(self._help)
+
+    def _help(self) -> None:
+        """Run one picture on the event loop, if every lane is busy and its last turn had nothing else to do."""
+        assert self._looking_since_s is not None
+        turn_s = self._clock() - self._looking_since_s
+        self._looking_since_s = None
+        with self._changed:
+            is_needed = not self._idle_lanes and self.waiting > 0
+            batch = self._take_one() if is_needed and turn_s < _IDLE_TURN_S else None
+        if batch:
+            assert self._run_aside is not None
+            _deliver(self._outcome(batch, self._run_aside))
+        if is_needed:
+            self._look_again()
+
+    def _take_one(self) -> _Batch | None:
+        """Take the picture that would wait longest: the first behind the prepared batch, else the last in it."""
+        while self._queue:
+            item = self._queue.popleft()
+            if self._is_wanted(item):
+                return _Batch([item], item.image[None])
+        if self._prepared is None:
+            return None
+        *others, item = self._prepared.items
+        self._prepared = _Batch(others, self._prepared.images[:-1]) if others else None
+        return _Batch([item], item.image[None]) if self._is_wanted(item) else None
+
     def _let_end(self) -> None:
         with self._changed:
             self._is_closing = True
@@ -232,11 +284,7 @@ class Batcher:
             return
         warm.set_result(None)
         while batch := self._next():
-            try:
-                answers = self._answers(batch)
-            except Exception as error:  # noqa: BLE001 - a fault of ours must not end the lane with its callers waiting
-                answers = [(item, self._failure(error)) for item in batch.items]
-            self._settle(answers)
+            self._settle(self._outcome(batch, self._run))
 
     def _next(self) -> _Batch | None:
         """Wait for work; None when there will be none any more."""
@@ -278,19 +326,25 @@ class Batcher:
             return False
         return True
 
-    def _answers(self, batch: _Batch) -> list[tuple[_Item, Result | Exception]]:
+    def _outcome(self, batch: _Batch, run: Run) -> list[tuple[_Item, Result | Exception]]:
+        try:
+            return self._answers(batch, run)
+        except Exception as error:  # noqa: BLE001 - a fault of ours must not leave its callers waiting
+            return [(item, self._failure(error)) for item in batch.items]
+
+    def _answers(self, batch: _Batch, run: Run) -> list[tuple[_Item, Result | Exception]]:
         """Run a batch; one that fails is halved until the culprit is alone."""
         started_s = self._clock()
         size = len(batch.items)
         try:
-            rows = self._run(batch.images)
+            rows = run(batch.images)
             if rows.ndim != 2 or len(rows) != size:
                 raise EngineError(f"The engine gave answers of shape {rows.shape} for {size} pictures.")
         except EngineLostError as error:
             self._events.failed(error)
             return [(item, error) for item in batch.items]
         except Exception as error:  # noqa: BLE001 - an engine may raise anything, and its thread must live
-            return self._halves(batch) if size > 1 else [(batch.items[0], self._failure(error))]
+            return self._halves(batch, run) if size > 1 else [(batch.items[0], self._failure(error))]
         infer_ms = (self._clock() - started_s) * 1000
         self._events.ran(size=size, infer_ms=infer_ms, waiting=self.waiting)
         is_finite = [bool(np.isfinite(row).all()) for row in rows]
@@ -304,11 +358,11 @@ class Batcher:
             for item, row, good in zip(batch.items, rows, is_finite, strict=True)
         ]
 
-    def _halves(self, batch: _Batch) -> list[tuple[_Item, Result | Exception]]:
+    def _halves(self, batch: _Batch, run: Run) -> list[tuple[_Item, Result | Exception]]:
         middle = len(batch.items) // 2
         first = _Batch(batch.items[:middle], batch.images[:middle])
         second = _Batch(batch.items[middle:], batch.images[middle:])
-        return self._answers(first) + self._answers(second)
+        return self._answers(first, run) + self._answers(second, run)
 
     def _failure(self, error: Exception) -> EngineError:
         failure = EngineError(f"The engine failed on a picture: {type(error).__name__}: {error}")

@@ -16,10 +16,9 @@ T = TypeVar("T")
 class Caller:
     """Everything that is done for one request ends when its caller hangs up or its time is over.
 
-    Starlette goes on with a handler whose client has left, so the connection must be listened to.
-
     Args:
-        receive: of a request whose body was read to its end.
+        receive: of a request whose body was read to its end, to be listened to, since Starlette goes on with a
+            handler whose client has left. None where whoever has the connection calls `hang_up`.
         timeout_s: from now.
         clock: that the deadline is on.
 
@@ -27,7 +26,9 @@ class Caller:
         deadline_s: on the clock.
     """
 
-    def __init__(self, receive: Receive, *, timeout_s: float, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, receive: Receive | None, *, timeout_s: float, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self.deadline_s = clock() + timeout_s
         self._timeout_s = timeout_s
         self._receive = receive
@@ -37,12 +38,13 @@ class Caller:
     async def __aenter__(self) -> "Caller":
         loop = asyncio.get_running_loop()
         self._timer = loop.call_later(self._timeout_s, self._time_is_over)
-        self._listener = loop.create_task(self._listen())
+        self._listener = loop.create_task(self._listen(self._receive)) if self._receive else None
         return self
 
     async def __aexit__(self, *_: object) -> None:
         self._timer.cancel()
-        self._listener.cancel()
+        if self._listener:
+            self._listener.cancel()
 
     async def wait(self, future: asyncio.Future[T]) -> T:
         """Wait for one thing; it is cancelled when the caller leaves or the time is over.
@@ -64,10 +66,14 @@ class Caller:
         finally:
             self._awaited.discard(future)
 
-    async def _listen(self) -> None:
-        while (await self._receive())["type"] != "http.disconnect":
-            pass
+    def hang_up(self) -> None:
+        """Say that nobody waits any more."""
         self._give_up(ClientDisconnect("The caller hung up before the answer was there."))
+
+    async def _listen(self, receive: Receive) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        self.hang_up()
 
     def _time_is_over(self) -> None:
         self._give_up(

@@ -3,9 +3,13 @@
 import datetime
 import json
 import logging
+from collections.abc import Mapping
 
 REQUESTS = logging.getLogger("glimpse.requests")
 SERVICE = logging.getLogger("glimpse")
+
+
+_ENCODER = json.JSONEncoder(default=str)
 
 
 class JsonFormatter(logging.Formatter):
@@ -22,11 +26,51 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(line, default=str)
+        return _ENCODER.encode(line)
+
+
+def log_request(
+    *,
+    request_id: str,
+    method: str,
+    path: str,
+    status: int,
+    seconds: float,
+    client: str,
+    fault: Exception | None,
+    more: Mapping[str, object],
+) -> None:
+    """Write the one line of a request that is over.
+
+    Args:
+        request_id: that the caller was told.
+        method: of HTTP.
+        path: without the query.
+        status: of the answer; 0 where there was none.
+        seconds: from its header, or its body, to its answer.
+        client: address of whoever sent it.
+        fault: what nobody foresaw, with its traceback.
+        more: fields of the route's own.
+    """
+    level = logging.ERROR if fault else logging.INFO
+    if not REQUESTS.isEnabledFor(level):
+        return
+    fields = {
+        "request_id": request_id,
+        "method": method,
+        "path": path,
+        "status": status,
+        "duration_ms": round(seconds * 1000, 2),
+        "client": client,
+        **more,
+    }
+    REQUESTS.log(level, "request", exc_info=fault, extra={"fields": fields})
 
 
 def configure(level: str) -> None:
     """Send everything from `level` up to stderr as JSON; uvicorn's chatter only from warnings up."""
+    # No line shows these, and each record would ask the system for them anew.
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     handler = logging.StreamHandler()
     handler.setFormatter(JsonFormatter())
     logging.captureWarnings(True)

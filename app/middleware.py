@@ -3,29 +3,21 @@
 Pure ASGI: Starlette's BaseHTTPMiddleware hides that a client went away.
 """
 
-import json
-import logging
-import random
-import re
 import time
-from collections.abc import Mapping, Sequence
-from http import HTTPStatus
+from collections.abc import Mapping
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.errors import BodyTooLargeError, ParameterError, UnavailableError
+from app.errors import BodyTooLargeError
+from app.exchange import NO_TIME, SERVER_TIMING
+from app.headers import header, request_id_of, timeout_ms
 from app.lifespan import running_service
-from app.logs import REQUESTS
-from app.problems import MEDIA_TYPE, kind_of, to_body, to_response
+from app.logs import log_request
+from app.problems import to_response
+from app.routes.predict import ANSWERS
 from app.service import Service
 from app.settings import Settings
 from models.errors import GlimpseError
-
-RawHeaders = Sequence[tuple[bytes, bytes]]
-"""As ASGI has them: names in lower case."""
-
-_IDS = random.Random()  # noqa: S311 - told apart, not kept secret; and no system call for each
-_SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
 class RequestContext:
@@ -43,7 +35,7 @@ class RequestContext:
             await self._app(scope, receive, send)
             return
         started_s = time.perf_counter()
-        request_id = _request_id(scope["headers"])
+        request_id = request_id_of(scope["headers"])
         scope.setdefault("state", {})["request_id"] = request_id
         service: Service | None = getattr(scope["app"].state, "service", None)
         status = 0
@@ -53,6 +45,8 @@ class RequestContext:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 message["headers"].append((b"x-request-id", request_id.encode()))
+                if _path(scope) in PATHS and header(message["headers"], SERVER_TIMING.encode()) is None:
+                    message["headers"].append((SERVER_TIMING.encode(), NO_TIME.encode()))
                 if service and service.is_draining:
                     message["headers"].append((b"connection", b"close"))  # or the next request meets a closed door
             await send(message)
@@ -68,66 +62,20 @@ class RequestContext:
             seconds = time.perf_counter() - started_s
             if service:
                 service.metrics.answered(_route(scope), status, seconds)
-            _log(scope, status, seconds, fault)
+            log_request(
+                request_id=request_id,
+                method=scope["method"],
+                path=scope["path"],
+                status=status,
+                seconds=seconds,
+                client=(scope.get("client") or ("unknown",))[0],
+                fault=fault,
+                more=scope["state"].get("log_fields", {}),
+            )
 
 
-PATHS = frozenset({"/predict", "/predict/batch"})
+PATHS = frozenset(ANSWERS)
 """What costs something; all other paths are open to everybody."""
-_TARGETS = frozenset(path.encode() for path in PATHS)
-_ENTERED = "entered"
-
-
-class Doorkeeper:
-    """Decides from the header of a request whether it could be answered in time.
-
-    Args:
-        service: that would answer.
-        settings: with the deadlines.
-    """
-
-    def __init__(self, service: Service, settings: Settings) -> None:
-        self._service = service
-        self._settings = settings
-
-    def admit(self, headers: RawHeaders) -> float:
-        """Let a request in.
-
-        Returns:
-            The seconds that are left for it.
-
-        Raises:
-            ParameterError: its header X-Request-Timeout-Ms cannot be understood.
-            UnavailableError: it could not be answered rightly and in time.
-        """
-        return self._service.admit(_timeout_ms(headers, self._settings) / 1000)
-
-    def __call__(
-        self, method: bytes, target: bytes, headers: RawHeaders, state: dict[str, object]
-    ) -> bytes | None:
-        """Write the whole answer to a request that is refused; None if it is let in, or not ours to refuse."""
-        path = target.partition(b"?")[0]
-        if method != b"POST" or path not in _TARGETS or self._service.is_draining:
-            return None
-        try:
-            self.admit(headers)
-        except UnavailableError as error:
-            return self._refusal(error, path.decode(), headers)
-        except ParameterError:
-            return None
-        self._service.admission.enter()
-        state[_ENTERED] = True
-        return None
-
-    def _refusal(self, error: UnavailableError, path: str, headers: RawHeaders) -> bytes:
-        request_id = _request_id(headers)
-        kind = kind_of(error)
-        body = json.dumps(to_body(error, request_id))
-        self._service.metrics.refuse(path, kind.status)
-        return (
-            f"HTTP/1.1 {kind.status} {HTTPStatus(kind.status).phrase}\r\ncontent-type: {MEDIA_TYPE}\r\n"
-            f"content-length: {len(body)}\r\nretry-after: {error.retry_after_s}\r\nx-request-id: {request_id}\r\n"
-            f"\r\n{body}"
-        ).encode("ascii")
 
 
 class Admit:
@@ -146,9 +94,7 @@ class Admit:
         if scope["type"] == "http" and _path(scope) in PATHS and scope["method"] == "POST":
             try:
                 service = running_service(scope)
-                if _ENTERED in scope["state"]:
-                    service.admission.entered()
-                scope["state"]["timeout_s"] = Doorkeeper(service, self._settings).admit(scope["headers"])
+                scope["state"]["timeout_s"] = service.admit(timeout_ms(scope["headers"], self._settings) / 1000)
             except GlimpseError as error:
                 await to_response(error, scope["state"]["request_id"])(scope, receive, send)
                 return
@@ -181,7 +127,7 @@ class BodyLimit:
                 f"Send less at a time, or raise {setting}."
             )
 
-        announced = _header(scope["headers"], b"content-length") or ""
+        announced = header(scope["headers"], b"content-length") or ""
         if announced.isdecimal() and int(announced) > limit_bytes:
             refusal = to_response(too_large(f"{int(announced):,} bytes"), scope["state"]["request_id"])
             await refusal(scope, receive, send)
@@ -198,45 +144,6 @@ class BodyLimit:
             return message
 
         await self._app(scope, counted, send)
-
-
-def _timeout_ms(headers: RawHeaders, settings: Settings) -> int:
-    asked = _header(headers, b"x-request-timeout-ms")
-    if asked is None:
-        return settings.deadline_ms
-    most = settings.max_deadline_ms
-    if not (asked.isascii() and asked.isdecimal() and len(asked) < 10 and 1 <= int(asked) <= most):
-        raise ParameterError(
-            f"The header X-Request-Timeout-Ms is {asked!r}; whole milliseconds from 1 to {most} are understood. "
-            f"Leave it out for {settings.deadline_ms}."
-        )
-    return int(asked)
-
-
-def _request_id(headers: RawHeaders) -> str:
-    offered = _header(headers, b"x-request-id")
-    return offered if offered and _SANE_ID.fullmatch(offered) else f"{_IDS.getrandbits(128):032x}"
-
-
-def _header(headers: RawHeaders, name: bytes) -> str | None:
-    for key, value in headers:
-        if key == name:
-            return value.decode("latin-1")
-    return None
-
-
-def _log(scope: Scope, status: int, seconds: float, fault: Exception | None) -> None:
-    fields = {
-        "request_id": scope["state"]["request_id"],
-        "method": scope["method"],
-        "path": scope["path"],
-        "status": status,
-        "duration_ms": round(seconds * 1000, 2),
-        "client": (scope.get("client") or ("unknown",))[0],
-        **scope["state"].get("log_fields", {}),
-    }
-    level = logging.ERROR if fault else logging.INFO
-    REQUESTS.log(level, "request", exc_info=fault, extra={"fields": fields})
 
 
 def _path(scope: Scope) -> str:

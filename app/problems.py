@@ -3,6 +3,7 @@
 The table below is the only place that knows which error has which status and which stable code.
 """
 
+import json
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, NamedTuple
@@ -11,7 +12,7 @@ from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 
 from app.errors import (
     AdminKeyError,
@@ -29,6 +30,7 @@ from app.errors import (
     UnavailableError,
     UnsupportedMediaTypeError,
 )
+from app.exchange import Reply
 from app.logs import SERVICE
 from models.errors import (
     BrokenPictureError,
@@ -86,7 +88,15 @@ _TITLES: Mapping[int, str] = {499: "Client Closed Request"}
 
 def kind_of(error: Exception) -> Kind:
     """Find an error's row: its own, or that of the nearest class above it."""
-    return next(KINDS[ancestor] for ancestor in type(error).__mro__ if ancestor in KINDS)
+    error_class = type(error)
+    kind = _ROWS.get(error_class)
+    if kind is None:
+        kind = _ROWS[error_class] = next(KINDS[ancestor] for ancestor in error_class.__mro__ if ancestor in KINDS)
+    return kind
+
+
+_ROWS: dict[type[Exception], Kind] = dict(KINDS)
+"""With the classes that were met on the way: under overload the same few are asked for thousands of times."""
 
 
 def to_body(error: Exception, request_id: str) -> dict[str, object]:
@@ -96,17 +106,23 @@ def to_body(error: Exception, request_id: str) -> dict[str, object]:
     return problem_body(kind.status, kind.code, detail, request_id=request_id)
 
 
-def to_response(error: Exception, request_id: str) -> JSONResponse:
+def to_reply(error: Exception, request_id: str) -> Reply:
     """Answer a request with an error, and with the headers that belong to it."""
-    body = to_body(error, request_id)
     headers = {}
     if isinstance(error, UnavailableError):
-        headers["Retry-After"] = str(error.retry_after_s)
+        headers["retry-after"] = str(error.retry_after_s)
     if isinstance(error, AdminKeyError):
-        headers["WWW-Authenticate"] = "Bearer"
+        headers["www-authenticate"] = "Bearer"
     if isinstance(error, BodyTooLargeError):
-        headers["Connection"] = "close"  # the rest of the body is not read
-    return JSONResponse(body, kind_of(error).status, headers, media_type=MEDIA_TYPE)
+        headers["connection"] = "close"  # the rest of the body is not read
+    body = json.dumps(to_body(error, request_id)).encode()
+    return Reply(kind_of(error).status, MEDIA_TYPE, headers, body)
+
+
+def to_response(error: Exception, request_id: str) -> Response:
+    """The same, for the framework."""
+    status, media_type, headers, body = to_reply(error, request_id)
+    return Response(body, status, headers, media_type)
 
 
 def problem_body(status: int, code: str, detail: str, *, request_id: str) -> dict[str, object]:
@@ -135,7 +151,7 @@ def log_fault(error: Exception, request_id: str) -> None:
         SERVICE.error("failed", exc_info=error, extra={"fields": {"request_id": request_id}})
 
 
-async def _on_error(request: Request, error: Exception) -> JSONResponse:
+async def _on_error(request: Request, error: Exception) -> Response:
     log_fault(error, request.state.request_id)
     return to_response(error, request.state.request_id)
 
@@ -155,7 +171,7 @@ async def _on_http_exception(request: Request, error: Exception) -> JSONResponse
     return JSONResponse(body, error.status_code, dict(error.headers or {}), media_type=MEDIA_TYPE)
 
 
-async def _on_invalid_parameter(request: Request, error: Exception) -> JSONResponse:
+async def _on_invalid_parameter(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     sentences = ParameterError(" ".join(_parameter_sentence(fault) for fault in error.errors()))
     return to_response(sentences, request.state.request_id)

@@ -1,65 +1,118 @@
-"""HTTP/1.1 as uvicorn speaks it, with a door in front: who cannot be answered in time hears so from here.
+"""HTTP/1.1 as uvicorn speaks it, with a desk in front: plain requests for pictures are answered from here.
 
 Through the whole application a refusal cost a third of an answer, and under three times the load that can be
-answered there are two refusals to each answer (docs/benchmarks.md). Here it costs the reading of the header alone.
-What the door does not refuse, and every other server than ours, meets it again in `app.middleware.Admit`.
+answered there are two refusals to each answer; here it costs the reading of the header alone. And an answer costs
+half of what it cost behind the framework (docs/benchmarks.md). What is not plain, and every other server than
+ours, takes the way through `app.main`.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-Headers = list[tuple[bytes, bytes]]
-Door = Callable[[bytes, bytes, Headers, dict[str, Any]], bytes | None]
-"""(method, target, headers, state of the request) → the whole answer of a refusal, or None to let it in."""
+from app.callers import Caller
+from app.desk import Admitted, Desk
 
 
-class _Refused:
-    """Stands where uvicorn keeps the request in work; this one is answered already, and its body is not kept."""
+class _NobodyWaits:
+    """An event of uvicorn's that nobody waits for."""
 
-    response_complete = True
-
-    class message_event:  # noqa: N801 - uvicorn's name
-        """Nobody waits for it."""
-
-        @staticmethod
-        def set() -> None:
-            """Nothing."""
+    @staticmethod
+    def set() -> None:
+        """Nothing."""
 
 
-class DoorProtocol(HttpToolsProtocol):
+class _Exchange:
+    """Stands where uvicorn keeps the request in work, while the desk has it.
+
+    Args:
+        admitted: what the desk let in; None for a refusal, which is answered already and whose body is not kept.
+    """
+
+    message_event = _NobodyWaits
+
+    def __init__(self, admitted: Admitted | None) -> None:
+        self.admitted = admitted
+        self.response_complete = admitted is None
+        self.keep_alive = True
+        self.disconnected = False
+        self.body: list[bytes] = []
+        self.caller: Caller | None = None
+
+
+class DeskProtocol(HttpToolsProtocol):
     """One connection.
 
     Args:
-        door: asked with the header of each request.
+        desk: asked with the header of each plain request.
         given: what uvicorn gives.
     """
 
-    def __init__(self, *, door: Door, **given: Any) -> None:  # noqa: ANN401 - uvicorn's own arguments
+    def __init__(self, *, desk: Desk, **given: Any) -> None:  # noqa: ANN401 - uvicorn's own arguments
         super().__init__(**given)
-        self._door = door
+        self._desk = desk
+        self._exchange: _Exchange | None = None
 
     def on_headers_complete(self) -> None:
-        """Answer a refusal at once; leave everything else to uvicorn."""
-        refusal = None
+        """Let a request in, or answer its refusal at once; leave everything else to uvicorn."""
+        admitted = None
         if self._is_plain():
-            refusal = self._door(self.parser.get_method(), self.url, self.headers, self.scope["state"])
-        if refusal is None:
+            admitted = self._desk.admit(self.parser.get_method(), self.url, self.headers)
+        if admitted is None:
             super().on_headers_complete()
-            return
-        self.transport.write(refusal)
-        self.cycle = _Refused()  # type: ignore[assignment]
+        elif isinstance(admitted, bytes):
+            self.transport.write(admitted)
+            self.cycle = _Exchange(None)  # type: ignore[assignment]
+        else:
+            self.cycle = self._exchange = _Exchange(admitted)  # type: ignore[assignment]
+
+    def on_body(self, body: bytes) -> None:
+        """Keep what comes for the desk; its length was announced, and is within the limit."""
+        cycle: object = self.cycle
+        if not isinstance(cycle, _Exchange):
+            super().on_body(body)
+        elif cycle.admitted is not None:
+            cycle.body.append(body)
 
     def on_message_complete(self) -> None:
-        """Wait for the next request once the body of a refused one has gone by."""
-        super().on_message_complete()
+        """Begin to answer, or, behind a refusal, wait for the next request."""
         cycle: object = self.cycle
-        if isinstance(cycle, _Refused):
+        if not isinstance(cycle, _Exchange):
+            super().on_message_complete()
+        elif cycle.admitted is None:
             self.on_response_complete()
+        else:
+            cycle.caller = Caller(None, timeout_s=cycle.admitted.timeout_s)
+            task = self.loop.create_task(self._answer(cycle, cycle.admitted, cycle.caller))
+            self.tasks.add(task)
+            task.add_done_callback(self.tasks.discard)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Drop what nobody waits for any more."""
+        if self._exchange is not None:
+            self._exchange.disconnected = True
+            if self._exchange.caller is not None:
+                self._exchange.caller.hang_up()
+        super().connection_lost(exc)
+
+    async def _answer(self, exchange: _Exchange, admitted: Admitted, caller: Caller) -> None:
+        body = exchange.body[0] if len(exchange.body) == 1 else b"".join(exchange.body)
+        exchange.body.clear()
+        client = self.client[0] if self.client else "unknown"
+        reply = await self._desk.answer(admitted, body, caller, client=client)
+        exchange.response_complete = True
+        self._exchange = None
+        if exchange.disconnected:
+            return
+        keep_alive = exchange.keep_alive and not self._desk.is_closing
+        head = self.server_state.default_headers
+        self.transport.write(reply.to_http(admitted.request_id, default_headers=head, keep_alive=keep_alive))
+        if not keep_alive:
+            self.transport.close()
+        self.on_response_complete()
 
     def _is_plain(self) -> bool:
-        """Whether the answer may be written here and now, with nothing but the next request to follow."""
+        """Whether the answer may be written from here, with nothing but the next request to follow."""
         return (
             (self.cycle is None or self.cycle.response_complete)  # else another answer is due first
             and not self.flow.write_paused  # uvicorn stops reading from who does not read

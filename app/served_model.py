@@ -3,17 +3,22 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 
-from app.batching import Batcher, BatchEvents
+from app.batching import Batcher, BatchEvents, Run
 from app.engines import Engine, open_engine
 from app.errors import EngineError
 from app.settings import Settings
 from models import golden
 from models.checkpoint import Checkpoint, load
 from models.preprocessing import Images, Probabilities
+
+_LONGEST_ASIDE_S = 0.002
+"""A picture that takes longer is not run on the event loop: everybody else's request would notice."""
+_TIMED_RUNS = 5
 
 
 class ServedModel:
@@ -29,17 +34,29 @@ class ServedModel:
     def __init__(self, checkpoint: Checkpoint, engine: Engine, *, max_queue: int, events: BatchEvents) -> None:
         self.checkpoint = checkpoint
         self.engine = engine
+        checked = partial(_checked, engine.name, classes=len(checkpoint.record.labels))
         self.batcher = Batcher(
-            _checked(engine, classes=len(checkpoint.record.labels)),
+            checked(engine.probabilities),
             warm_up=engine.warm_up,
             lanes=engine.lanes,
             max_batch_size=engine.max_batch_size,
             max_queue=max_queue,
             events=events,
         )
+        self._run_aside = checked(engine.run_aside) if engine.run_aside else None
         self._users = 0
         self._unused = asyncio.Event()
         self._unused.set()
+
+    async def start(self) -> None:
+        """Begin to answer.
+
+        Raises:
+            Exception: what the engine raised while it was warmed up.
+        """
+        await self.batcher.start()
+        if self._run_aside and _seconds(self._run_aside, self.checkpoint.golden_images[:1]) <= _LONGEST_ASIDE_S:
+            self.batcher.help_with(self._run_aside)
 
     @contextlib.contextmanager
     def in_use(self) -> Iterator[None]:
@@ -77,16 +94,25 @@ class ServedModel:
         await self.batcher.drain(timeout_s=timeout_s)
 
 
-def _checked(engine: Engine, *, classes: int) -> Callable[[Images], Probabilities]:
+def _checked(name: str, run: Run, *, classes: int) -> Run:
     """What the queue runs. It does not hold the model: a circle would keep a replaced one in memory."""
 
-    def run(images: Images) -> Probabilities:
-        rows = engine.probabilities(images)
+    def checked(images: Images) -> Probabilities:
+        rows = run(images)
         if rows.shape[1:] != (classes,):
-            raise EngineError(f"The engine {engine.name} gave answers of shape {rows.shape}.")
+            raise EngineError(f"The engine {name} gave answers of shape {rows.shape}.")
         return rows
 
-    return run
+    return checked
+
+
+def _seconds(run: Run, images: Images) -> float:
+    """Time a run on this thread, after a first one that makes the kernels."""
+    run(images)
+    started_s = time.perf_counter()
+    for _ in range(_TIMED_RUNS):
+        run(images)
+    return (time.perf_counter() - started_s) / _TIMED_RUNS
 
 
 def open_checked(settings: Settings, *, threads: int) -> tuple[Checkpoint, Engine]:

@@ -18,10 +18,10 @@ from uvicorn.supervisors import Multiprocess
 
 from app import logs
 from app.cores import usable_cores
+from app.desk import Desk
 from app.main import create_app
 from app.metrics import FOLDER_VARIABLE
-from app.middleware import Doorkeeper
-from app.protocol import Door, DoorProtocol
+from app.protocol import DeskProtocol
 from app.served_model import open_checked
 from app.service import Service
 from app.settings import Settings, SettingsError, read_settings, to_environment
@@ -57,7 +57,7 @@ def _serve(settings: Settings, listener: socket.socket) -> None:
     # uvicorn sends itself the signal again after a clean stop; without this the process would die of it.
     signal.signal(signal.SIGTERM, lambda *_: None)
     with contextlib.suppress(KeyboardInterrupt):
-        _Server(config, door=Doorkeeper(service, settings)).run(sockets=[listener])
+        _Server(config, desk=Desk(service, settings)).run(sockets=[listener])
 
 
 class _Server(uvicorn.Server):
@@ -67,9 +67,9 @@ class _Server(uvicorn.Server):
     ones, and were answered after their deadline (docs/benchmarks.md).
     """
 
-    def __init__(self, config: uvicorn.Config, *, door: Door) -> None:
+    def __init__(self, config: uvicorn.Config, *, desk: Desk) -> None:
         super().__init__(config)
-        self._door = door
+        self._desk = desk
         self._being_connected: set[asyncio.Task[object]] = set()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -106,7 +106,7 @@ class _Server(uvicorn.Server):
 
     def _protocol(self) -> asyncio.Protocol:
         state = {"config": self.config, "server_state": self.server_state, "app_state": self.lifespan.state}
-        return DoorProtocol(door=self._door, **state)
+        return DeskProtocol(desk=self._desk, **state)
 
 
 def _serve_with_workers(settings: Settings, listener: socket.socket) -> None:

@@ -8,11 +8,15 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple, Protocol
 
+from starlette.requests import ClientDisconnect
+
 from app.admission import Admission
+from app.batching import Result
 from app.callers import Caller
 from app.cores import share, usable_cores
 from app.engines import Engine
 from app.errors import EngineError, EngineLostError, NotReadyError, ReloadError, UnavailableError
+from app.exchange import Timing
 from app.logs import SERVICE
 from app.metrics import Metrics
 from app.problems import kind_of
@@ -50,10 +54,6 @@ class Answer(NamedTuple):
         picture_format: JPEG, PNG, …
         width: of the upright picture, in pixels.
         height: of the upright picture, in pixels.
-        decode_ms: from bytes to images, the wait for a thread included.
-        queue_ms: from there to the start of the batch.
-        infer_ms: of the batch.
-        batch_size: pictures that rode along, this one included.
     """
 
     checkpoint: Checkpoint
@@ -61,10 +61,6 @@ class Answer(NamedTuple):
     picture_format: str
     width: int
     height: int
-    decode_ms: float
-    queue_ms: float
-    infer_ms: float
-    batch_size: int
 
 
 class _Prepared(NamedTuple):
@@ -118,7 +114,7 @@ class Service:
             GlimpseError: they did not.
         """
         self._loop = asyncio.get_running_loop()
-        await self.model.batcher.start()
+        await self.model.start()
         await self._judge()
         if self.fault:
             await self.model.retire(timeout_s=_LAST_RUN_S)
@@ -159,9 +155,13 @@ class Service:
             left_s = timeout_s - self.admission.lag_s
             self.admission.check(within_s=left_s)
         except UnavailableError as error:
-            self._refused[kind_of(error).code] += 1
+            self.refused(error)
             raise
         return left_s
+
+    def refused(self, error: UnavailableError) -> None:
+        """Count a request that was turned away."""
+        self._refused[kind_of(error).code] += 1
 
     def require_right_answers(self) -> None:
         """Do nothing while the golden answers are right.
@@ -182,12 +182,13 @@ class Service:
         if self.is_draining:
             raise NotReadyError("The service is stopping. Send new requests elsewhere.")
 
-    async def classify(self, data: bytes, caller: Caller) -> Answer:
+    async def classify(self, data: bytes, caller: Caller, timing: Timing) -> Answer:
         """Decode one picture and run the network on it.
 
         Args:
             data: the bytes of a picture file.
             caller: who waits for it.
+            timing: filled with where the time went, whatever comes of it.
 
         Raises:
             PictureError: the bytes cannot become a picture.
@@ -198,15 +199,9 @@ class Service:
         """
         model = self.model
         with self.admission.picture(), model.in_use():
-            started_s = time.monotonic()
-            prepared = await self._prepare(data, model.checkpoint.record.input, caller)
-            decode_ms = (time.monotonic() - started_s) * 1000
-            result = await caller.wait(model.batcher.submit(prepared.image, deadline_s=caller.deadline_s))
-        stages = self.metrics.stages
-        stages["decode"].observe(decode_ms / 1000)
-        stages["queue"].observe(result.queue_ms / 1000)
-        stages["infer"].observe(result.infer_ms / 1000)
-        return Answer(model.checkpoint, result.probabilities, *prepared[1:], decode_ms, *result[1:])
+            prepared = await self._prepare(data, model.checkpoint.record.input, caller, timing)
+            result = await self._run(model, prepared.image, caller, timing)
+        return Answer(model.checkpoint, result.probabilities, *prepared[1:])
 
     async def reload(self) -> tuple[Checkpoint, Checkpoint]:
         """Load the checkpoint again, beside the old one, and let it answer if its own answers are right.
@@ -240,15 +235,30 @@ class Service:
         except Exception as error:  # whatever an engine raises, the old one goes on and the operator hears why
             raise _refused(error) from error
         try:
-            await new.batcher.start()
+            await new.start()
             await new.ask_golden(timeout_s=self._golden_timeout_s)
         except Exception as error:  # for the same reason
             await new.retire(timeout_s=_LAST_RUN_S)
             raise _refused(error) from error
         return new
 
-    async def _prepare(self, data: bytes, spec: InputSpec, caller: Caller) -> _Prepared:
+    async def _run(self, model: ServedModel, image: Images, caller: Caller, timing: Timing) -> Result:
+        started_s = time.monotonic()
+        try:
+            result = await caller.wait(model.batcher.submit(image, deadline_s=caller.deadline_s))
+        except (GlimpseError, ClientDisconnect):
+            timing.queue_ms = max(timing.queue_ms, (time.monotonic() - started_s) * 1000)
+            raise
+        timing.queue_ms = max(timing.queue_ms, result.queue_ms)
+        timing.infer_ms = max(timing.infer_ms, result.infer_ms)
+        timing.batch_size = max(timing.batch_size, result.batch_size)
+        self.metrics.stages["queue"].observe(result.queue_ms / 1000)
+        self.metrics.stages["infer"].observe(result.infer_ms / 1000)
+        return result
+
+    async def _prepare(self, data: bytes, spec: InputSpec, caller: Caller, timing: Timing) -> _Prepared:
         """Decode on the event loop what is small, the rest on a thread."""
+        started_s = time.monotonic()
         max_pixels = self.settings.max_pixels
         try:
             if len(data) <= _INLINE_BYTES:
@@ -258,6 +268,10 @@ class Service:
         except PictureError as error:
             self.metrics.decode_failures.labels(kind_of(error).code).inc()
             raise
+        finally:
+            seconds = time.monotonic() - started_s
+            timing.decode_ms = max(timing.decode_ms, seconds * 1000)
+            self.metrics.stages["decode"].observe(seconds)
 
     async def _prepare_in_thread(self, data: bytes, spec: InputSpec, caller: Caller) -> _Prepared:
         def work() -> tuple[_Prepared, float]:

@@ -1,8 +1,6 @@
-"""The bytes of pictures out of a request, however they were sent."""
+"""The bytes of pictures out of a body, however they were sent."""
 
 from collections.abc import Sequence
-
-from starlette.requests import Request
 
 from app.errors import MissingFileError, TooManyFilesError, UnsupportedMediaTypeError
 from app.multipart import FORM, Part, parse
@@ -12,37 +10,37 @@ _MAX_TEXTS = 8
 """Parts of a form beside its files; nobody reads them."""
 
 
-async def read_picture(request: Request) -> bytes:
+def picture_of(body: bytes, content_type: str | None) -> bytes:
     """Return the bytes of the one picture of a request; no type at all counts as raw.
 
     Raises:
         RequestError: another Content-Type, a broken form, or not one file in it.
     """
-    content_type = request.headers.get("content-type", RAW)
+    content_type = RAW if content_type is None else content_type
     media_type = content_type.partition(";")[0].strip().lower()
     if media_type == FORM:
-        return _single_file(parse(await request.body(), content_type, max_parts=2 * _MAX_TEXTS))
+        return _single_file(parse(body, content_type, max_parts=2 * _MAX_TEXTS))
     if media_type == RAW or media_type.startswith("image/"):
-        return await request.body()
+        return body
     raise UnsupportedMediaTypeError(
         f"The body's Content-Type is {media_type!r}; {FORM} with a field `file`, image/* or {RAW} is read. "
         "With curl: -F file=@cat.jpg, or --data-binary @cat.jpg -H 'Content-Type: image/jpeg'."
     )
 
 
-async def read_pictures(request: Request, *, max_files: int) -> list[Part]:
+def pictures_of(body: bytes, content_type: str | None, *, max_files: int) -> list[Part]:
     """Return all files of a form's field `files`, in their order.
 
     Raises:
         RequestError: no form, a broken one, no file in it, or too many.
     """
-    content_type = request.headers.get("content-type", "nothing")
+    content_type = "nothing" if content_type is None else content_type
     if content_type.partition(";")[0].strip().lower() != FORM:
         raise UnsupportedMediaTypeError(
             f"The body's Content-Type is {content_type!r}; {FORM} with fields `files` is read. "
             "With curl: -F files=@cat.jpg -F files=@dog.jpg"
         )
-    parts = parse(await request.body(), content_type, max_parts=max_files + _MAX_TEXTS)
+    parts = parse(body, content_type, max_parts=max_files + _MAX_TEXTS)
     files = [part for part in parts if part.name == "files" and part.filename is not None]
     if len(files) > max_files:
         raise TooManyFilesError(

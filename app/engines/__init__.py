@@ -1,6 +1,7 @@
 """What runs the network: one small protocol, and the function that chooses."""
 
 import sys
+from collections.abc import Callable
 from importlib.util import find_spec
 from types import ModuleType
 from typing import Protocol, cast
@@ -28,6 +29,7 @@ class Engine(Protocol):
         tolerance: largest difference of one probability from the stored golden answers.
         max_batch_size: most images of one run.
         lanes: how many threads may run it at the same time.
+        run_aside: as `probabilities`, of one image, for a thread that is no lane; None where that is no gain.
     """
 
     name: str
@@ -36,6 +38,9 @@ class Engine(Protocol):
     tolerance: float
     max_batch_size: int
     lanes: int
+
+    @property
+    def run_aside(self) -> Callable[[Images], Probabilities] | None: ...
 
     def warm_up(self) -> None:
         """Do what a thread would otherwise do in its first runs, whatever their size."""

@@ -1,7 +1,9 @@
 """OpenVINO on a CPU: the same network, compiled, with its preprocessing inside."""
 
 import functools
+import math
 import threading
+import time
 import warnings
 
 import numpy as np
@@ -16,6 +18,10 @@ _SHARED_SIZE = 2
 """Most images of a batch that several threads share."""
 _MOST_SHARING = 4
 """Threads for so small a batch; more have nothing to do."""
+_SHARE_AGAIN_S = 0.05
+"""After which a small batch is shared again, to see whether the cores are free: at most one picture in 50 ms then
+takes longer than it had to."""
+_TIMED_RUNS = 5
 
 
 class OpenVinoEngine:
@@ -24,7 +30,7 @@ class OpenVinoEngine:
     Each lane is one thread that computes alone. Threads that share a batch meet after every layer, and wait there
     for whichever of them the event loop or another process has interrupted: under load that was slower than one
     thread. Only a batch of one or two, which comes when there is little to do, is shared with the core of the
-    event loop (docs/benchmarks.md).
+    event loop, and only while that is the faster way (docs/benchmarks.md).
 
     Args:
         checkpoint: whose network is compiled.
@@ -58,36 +64,85 @@ class OpenVinoEngine:
                 "INFERENCE_PRECISION_HINT": "bf16" if has_bfloat16 else "f32",
                 "INFERENCE_NUM_THREADS": threads,
                 "NUM_STREAMS": streams,
+                "ENABLE_CPU_PINNING": False,  # two models would be pinned to the same core
                 "CPU_RUNTIME_CACHE_CAPACITY": 100 * max_batch_size,  # kernels of all layers at all batch sizes
             }
             return _core().compile_model(model, "CPU", given)
 
         self._alone = compiled(streams=threads, threads=threads)
         self._shared = compiled(streams=1, threads=min(threads + 1, _MOST_SHARING))
+        self._aside = compiled(streams=1, threads=1).create_infer_request()
         self._of_this_thread = threading.local()
 
     def warm_up(self) -> None:
         """Run every batch size once: each costs a thread 5 to 60 ms the first time, when its kernels are made."""
+        lane = self._lane()
         for size in range(1, self.max_batch_size + 1):
-            self.probabilities(np.zeros((size, *self._shape), np.uint8))
+            lane.warm_up(np.zeros((size, *self._shape), np.uint8))
 
     def probabilities(self, images: Images) -> Probabilities:
         """Classify uint8 (n, height, width, 3) into float32 (n, classes)."""
-        alone, shared = self._requests()
-        request = shared if len(images) <= _SHARED_SIZE else alone
-        logits = request.infer([images], share_inputs=True, share_outputs=True)[0]
-        exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
-        probabilities: Probabilities = exponentials / exponentials.sum(axis=1, keepdims=True)
-        return probabilities
+        return self._lane().run(images)
 
-    def _requests(self) -> tuple[openvino.InferRequest, openvino.InferRequest]:
+    def run_aside(self, images: Images) -> Probabilities:
+        """Classify one image on a thread that is no lane; one thread at a time."""
+        return _probabilities(self._aside, images)
+
+    def _lane(self) -> "_Lane":
         """The requests of this thread: one may run at a time, and kernels belong to the thread that made them."""
         try:
-            requests: tuple[openvino.InferRequest, openvino.InferRequest] = self._of_this_thread.requests
+            lane: _Lane = self._of_this_thread.lane
         except AttributeError:
-            requests = (self._alone.create_infer_request(), self._shared.create_infer_request())
-            self._of_this_thread.requests = requests
-        return requests
+            lane = _Lane(self._alone.create_infer_request(), self._shared.create_infer_request())
+            self._of_this_thread.lane = lane
+        return lane
+
+
+class _Lane:
+    """One thread's two ways to run a batch, and the choice between them.
+
+    A small batch that was shared and took twice as long as it would have alone has met somebody else on the cores,
+    decoding threads for instance; for a while no other is shared then.
+
+    Args:
+        alone: a request that computes on this thread.
+        shared: one that several threads compute.
+    """
+
+    def __init__(self, alone: openvino.InferRequest, shared: openvino.InferRequest) -> None:
+        self._alone = alone
+        self._shared = shared
+        self._alone_s: dict[int, float] = {}
+        self._share_again_s = 0.0
+
+    def warm_up(self, images: Images) -> None:
+        """Make the kernels of a batch size, and time it where it could be shared."""
+        _probabilities(self._alone, images)
+        if len(images) <= _SHARED_SIZE:
+            _probabilities(self._shared, images)
+            self._alone_s[len(images)] = min(_timed(self._alone, images)[1] for _ in range(_TIMED_RUNS))
+
+    def run(self, images: Images) -> Probabilities:
+        """Classify a batch the faster way."""
+        if len(images) > _SHARED_SIZE or time.perf_counter() < self._share_again_s:
+            return _probabilities(self._alone, images)
+        rows, seconds = _timed(self._shared, images)
+        if seconds > 2 * self._alone_s.get(len(images), math.inf):
+            self._share_again_s = time.perf_counter() + _SHARE_AGAIN_S
+        return rows
+
+
+def _timed(request: openvino.InferRequest, images: Images) -> tuple[Probabilities, float]:
+    started_s = time.perf_counter()
+    rows = _probabilities(request, images)
+    return rows, time.perf_counter() - started_s
+
+
+def _probabilities(request: openvino.InferRequest, images: Images) -> Probabilities:
+    logits = request.infer([images], share_inputs=True, share_outputs=True)[0]
+    exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
+    probabilities: Probabilities = exponentials / exponentials.sum(axis=1, keepdims=True)
+    return probabilities
 
 
 @functools.cache

@@ -44,6 +44,7 @@ class CudaEngine:
     dtype = "float16"
     tolerance = golden.TOLERANCE[torch.float16]
     lanes = 1
+    run_aside = None
     BEST_BATCH_SIZE = 256
 
     def __init__(self, checkpoint: Checkpoint, *, max_batch_size: int) -> None:

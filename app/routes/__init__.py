@@ -32,11 +32,6 @@ class LeanRoute(APIRoute):
         self.app = request_response(endpoint)
 
 
-def json_response(body: bytes, headers: dict[str, str]) -> Response:
-    """Answer with JSON that is written already."""
-    return Response(body, headers=headers, media_type="application/json")
-
-
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Describe failures of a route for the OpenAPI page."""
     schema = ProblemBody.model_json_schema()

@@ -2,20 +2,22 @@
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
+from starlette.datastructures import QueryParams
 
 from app.callers import Caller
 from app.errors import BodyTooLargeError, ParameterError
+from app.exchange import SERVER_TIMING, Asked, Reply
 from app.lifespan import running_service
 from app.multipart import FORM, Part
-from app.problems import log_fault, to_body
-from app.routes import LeanRoute, json_response, problems
+from app.problems import log_fault, to_body, to_reply
+from app.routes import LeanRoute, problems
 from app.schemas import BatchBody, PredictBody
 from app.service import Answer, Service
-from app.uploads import RAW, read_picture, read_pictures
+from app.uploads import RAW, picture_of, pictures_of
 from models.checkpoint import Checkpoint
 from models.classifier import rank
 from models.errors import GlimpseError
@@ -63,15 +65,7 @@ async def predict(request: Request) -> Response:
     `application/octet-stream`. JPEG, PNG, WebP, GIF (first frame), BMP and AVIF are read; EXIF
     orientation is applied, transparency laid over white. Scores are probabilities, best first.
     """
-    service = running_service(request.scope)
-    top_k = _top_k(request)
-    data = await read_picture(request)
-    request.state.log_fields = {"picture_bytes": len(data)}
-    service.admission.check(within_s=request.state.timeout_s)  # others may have come while the body did
-    async with Caller(request.receive, timeout_s=request.state.timeout_s) as caller:
-        answer = await service.classify(data, caller)
-    body = _labels(answer, top_k) | _origin(answer.checkpoint, request)
-    return json_response(json.dumps(body).encode(), {"Server-Timing": _timing([answer])})
+    return await _through_framework(request, "/predict")
 
 
 @router.post(
@@ -86,30 +80,88 @@ async def predict_batch(request: Request) -> Response:
     There is one result for each file, in order: its labels, or the problem that it would have had alone.
     A bad file costs its neighbours nothing.
     """
-    service = running_service(request.scope)
-    top_k = _top_k(request)
-    files = await read_pictures(request, max_files=service.settings.max_batch_files)
-    request.state.log_fields = {"pictures": len(files), "picture_bytes": sum(len(file.data) for file in files)}
-    timeout_s, request_id = request.state.timeout_s, request.state.request_id
-    service.admission.check(within_s=timeout_s, pictures=len(files))
-    async with Caller(request.receive, timeout_s=timeout_s) as caller:
-        outcomes = await asyncio.gather(*(_outcome(service, file, caller, request_id) for file in files))
+    return await _through_framework(request, "/predict/batch")
+
+
+async def answer_one(service: Service, asked: Asked, caller: Caller) -> Reply:
+    """Answer a request with one picture.
+
+    Raises:
+        GlimpseError: what the caller, or the log, shall hear.
+    """
+    top_k = _top_k(asked.query)
+    data = picture_of(asked.body, asked.content_type)
+    asked.log_fields["picture_bytes"] = len(data)
+    service.admission.check(within_s=asked.timeout_s)  # others may have come while the body did
+    answer = await service.classify(data, caller, asked.timing)
+    return _reply(_labels(answer, top_k), answer.checkpoint, asked)
+
+
+async def answer_many(service: Service, asked: Asked, caller: Caller) -> Reply:
+    """Answer a request with many pictures: a result or a problem for each, in order.
+
+    Raises:
+        GlimpseError: the request as a whole cannot be answered.
+    """
+    top_k = _top_k(asked.query)
+    files = pictures_of(asked.body, asked.content_type, max_files=service.settings.max_batch_files)
+    asked.log_fields["pictures"] = len(files)
+    asked.log_fields["picture_bytes"] = sum(len(file.data) for file in files)
+    service.admission.check(within_s=asked.timeout_s, pictures=len(files))
+    outcomes = await asyncio.gather(*(_outcome(service, file, caller, asked) for file in files))
     results = [
         {"filename": file.filename}
         | (
-            {"problem": to_body(outcome, request_id)}
+            {"problem": to_body(outcome, asked.request_id)}
             if isinstance(outcome, Exception)
             else _labels(outcome, top_k)
         )
         for file, outcome in zip(files, outcomes, strict=True)
     ]
-    answers = [outcome for outcome in outcomes if isinstance(outcome, Answer)]
-    checkpoint = answers[0].checkpoint if answers else service.model.checkpoint
-    body = {"results": results} | _origin(checkpoint, request)
-    return json_response(json.dumps(body).encode(), {"Server-Timing": _timing(answers)})
+    checkpoints = (outcome.checkpoint for outcome in outcomes if isinstance(outcome, Answer))
+    return _reply({"results": results}, next(checkpoints, service.model.checkpoint), asked)
 
 
-async def _outcome(service: Service, file: Part, caller: Caller, request_id: str) -> Answer | Exception:
+ANSWERS: Mapping[str, Callable[[Service, Asked, Caller], Awaitable[Reply]]] = {
+    "/predict": answer_one,
+    "/predict/batch": answer_many,
+}
+"""Every path that takes pictures, and what answers it."""
+
+
+async def reply_to(path: str, service: Service, asked: Asked, caller: Caller) -> Reply:
+    """Answer a request for pictures: with labels, or with the problem that it has; both say where the time went.
+
+    Raises:
+        ClientDisconnect: nobody waits any more.
+        Exception: what nobody foresaw.
+    """
+    try:
+        async with caller:
+            reply = await ANSWERS[path](service, asked, caller)
+    except GlimpseError as error:
+        log_fault(error, asked.request_id)
+        reply = to_reply(error, asked.request_id)
+    return reply._replace(headers={**reply.headers, SERVER_TIMING: asked.timing.to_header()})
+
+
+async def _through_framework(request: Request, path: str) -> Response:
+    state = request.state
+    query, content_type = request.scope["query_string"], request.headers.get("content-type")
+    asked = Asked(query, content_type, await request.body(), state.request_id, state.timeout_s)
+    state.log_fields = asked.log_fields
+    caller = Caller(request.receive, timeout_s=state.timeout_s)
+    status, media_type, headers, body = await reply_to(path, running_service(request.scope), asked, caller)
+    return Response(body, status, headers, media_type)
+
+
+def _reply(body: dict[str, object], checkpoint: Checkpoint, asked: Asked) -> Reply:
+    body["model"] = {"name": checkpoint.record.name, "digest": checkpoint.digest}
+    body["request_id"] = asked.request_id
+    return Reply(200, "application/json", {}, json.dumps(body).encode())
+
+
+async def _outcome(service: Service, file: Part, caller: Caller, asked: Asked) -> Answer | Exception:
     """A file's answer, or what was wrong with it."""
     limit_bytes = service.settings.max_body_bytes
     if len(file.data) > limit_bytes:
@@ -118,14 +170,14 @@ async def _outcome(service: Service, file: Part, caller: Caller, request_id: str
             "or raise GLIMPSE_MAX_BODY_BYTES."
         )
     try:
-        return await service.classify(file.data, caller)
+        return await service.classify(file.data, caller, asked.timing)
     except (GlimpseError, MemoryError) as error:
-        log_fault(error, request_id)
+        log_fault(error, asked.request_id)
         return error
 
 
-def _top_k(request: Request) -> int:
-    asked = request.query_params.get("top_k")
+def _top_k(query: bytes) -> int:
+    asked = QueryParams(query).get("top_k") if query else None
     if asked is None:
         return DEFAULT_TOP_K
     if not (asked.isascii() and asked.isdecimal() and len(asked) < 10 and int(asked) > 0):
@@ -144,22 +196,3 @@ def _labels(answer: Answer, top_k: int) -> dict[str, object]:
         "abstain": threshold is not None and predictions[0].score < threshold,
         "image": {"format": answer.picture_format, "width": answer.width, "height": answer.height},
     }
-
-
-def _origin(checkpoint: Checkpoint, request: Request) -> dict[str, object]:
-    return {
-        "model": {"name": checkpoint.record.name, "digest": checkpoint.digest},
-        "request_id": request.state.request_id,
-    }
-
-
-def _timing(answers: Sequence[Answer]) -> str:
-    """Server-Timing in milliseconds: of several pictures the longest of each, and the largest batch."""
-    if not answers:
-        return "decode;dur=0, queue;dur=0, infer;dur=0, batch;desc=0"
-    return (
-        f"decode;dur={max(answer.decode_ms for answer in answers):.2f}, "
-        f"queue;dur={max(answer.queue_ms for answer in answers):.2f}, "
-        f"infer;dur={max(answer.infer_ms for answer in answers):.2f}, "
-        f"batch;desc={max(answer.batch_size for answer in answers)}"
-    )

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import torch
 from app.engines import Engine, open_engine
 from models import golden
 from models.checkpoint import CHECKPOINTS, Checkpoint, load
-from models.preprocessing import Images
+from models.preprocessing import Images, Probabilities
 from tests.integration.test_shipped_checkpoints import CIFAR10, ROOT, needs_cifar10
 from training.data import read_test
 
@@ -42,7 +43,7 @@ def reference(loaded: Checkpoint) -> Engine:
     return open_engine(loaded, engine="torch", device="cpu", threads=1)
 
 
-def answers(engine: Engine, images: Images, size: int) -> Images:
+def answers(engine: Engine, images: Images, size: int) -> Probabilities:
     """Of all images, in batches of that size."""
     return np.concatenate([engine.probabilities(images[at : at + size]) for at in range(0, len(images), size)])
 
@@ -61,6 +62,60 @@ def test_a_picture_is_answered_alike_in_any_batch(loaded: Checkpoint, compiled: 
     """Whoever rides along, the differences stay within the tolerance."""
     whole = compiled.probabilities(loaded.golden_images)
     assert np.abs(answers(compiled, loaded.golden_images, size) - whole).max() <= compiled.tolerance
+
+
+def test_the_event_loops_own_runs_answer_alike(loaded: Checkpoint, compiled: Engine) -> None:
+    """One picture at a time, while lanes run theirs at the same moment."""
+    run_aside = compiled.run_aside
+    assert run_aside is not None
+    with ThreadPoolExecutor(1) as lane:
+        beside = lane.submit(answers, compiled, np.repeat(loaded.golden_images, 8, axis=0), LARGEST)
+        got = np.concatenate([run_aside(image[None]) for image in loaded.golden_images])
+        whole = beside.result(timeout=60)
+    golden.check(got, loaded.golden_probabilities, tolerance=compiled.tolerance)
+    expected = np.repeat(loaded.golden_probabilities, 8, axis=0)
+    golden.check(whole, expected, tolerance=compiled.tolerance)
+
+
+class Request:
+    """Stands for a compiled network whose runs take as long as the test says, on the test's own clock."""
+
+    def __init__(self, clock: list[float], seconds: float) -> None:
+        self.runs = 0
+        self.seconds = seconds
+        self._clock = clock
+
+    def infer(self, inputs: list[Images], **_: bool) -> list[Images]:
+        """Take that long."""
+        self.runs += 1
+        self._clock[0] += self.seconds
+        return [np.zeros((len(inputs[0]), 2), np.float32)]
+
+
+def test_a_small_batch_is_shared_only_while_that_is_faster(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Twice as slow as alone: for a while nothing is shared, then it is tried again. Large ones never are."""
+    from app.engines import openvino_cpu
+
+    clock = [0.0]
+    monkeypatch.setattr("time.perf_counter", lambda: clock[0])
+    alone, shared = Request(clock, 0.001), Request(clock, 0.0005)
+    lane = openvino_cpu._Lane(alone, shared)
+    small, large = np.zeros((2, 1, 1, 3), np.uint8), np.zeros((3, 1, 1, 3), np.uint8)
+    for images in (small[:1], small, large):
+        lane.warm_up(images)
+    alone.runs = shared.runs = 0
+    lane.run(small)
+    lane.run(large)
+    assert (shared.runs, alone.runs) == (1, 1)
+    shared.seconds = 0.0021
+    lane.run(small)  # somebody else is on the cores
+    shared.seconds = 0.0005
+    lane.run(small)
+    assert (shared.runs, alone.runs) == (2, 2)
+    clock[0] += 0.05
+    lane.run(small)
+    lane.run(small[:1])
+    assert (shared.runs, alone.runs) == (4, 2)
 
 
 def test_an_answer_stays_what_it_was(loaded: Checkpoint, compiled: Engine) -> None:

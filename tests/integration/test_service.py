@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
+from httpx2 import Response
 
 from app.errors import EngineLostError, NotReadyError
 from app.main import create_app
@@ -32,6 +33,7 @@ class ScriptedEngine:
     """
 
     name, device, dtype, tolerance, max_batch_size, lanes = "scripted", "nowhere", "float32", 1e-3, 32, 1
+    run_aside = None
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         self.script: list[float | Probabilities | Exception] = []
@@ -233,10 +235,33 @@ def test_an_answer_that_is_not_there_in_time_is_a_504(settings: Settings) -> Non
         assert answer.status_code == 200
 
 
-def test_every_answer_says_where_its_time_went(client: TestClient) -> None:
-    """Server-Timing with decode, queue, infer and the size of the batch."""
-    timing = client.post("/predict", files={"file": PNG}).headers["server-timing"]
-    assert re.fullmatch(r"decode;dur=\d+\.\d\d, queue;dur=\d+\.\d\d, infer;dur=\d+\.\d\d, batch;desc=1", timing)
+TIMING = r"decode;dur=(\d+\.\d\d), queue;dur=(\d+\.\d\d), infer;dur=(\d+\.\d\d), batch;desc=(\d+)"
+
+
+def _timing(response: Response) -> list[float]:
+    found = re.fullmatch(TIMING, response.headers["server-timing"])
+    assert found
+    return [float(number) for number in found.groups()]
+
+
+def test_every_answer_says_where_its_time_went(settings: Settings) -> None:
+    """Server-Timing with decode, queue, infer and the size of the batch; of a failure too: how far it came."""
+    with _scripted(settings) as (client, engine):
+        decode_ms, _, infer_ms, batch = _timing(client.post("/predict", files={"file": PNG}))
+        assert (decode_ms > 0, infer_ms >= 0, batch) == (True, True, 1)
+        broken = _timing(client.post("/predict", files={"file": PNG[:60]}))
+        assert (broken[0] > 0, broken[1:]) == (True, [0, 0, 0])
+        for refused in (
+            client.post("/predict", content=b"x" * 300_001),
+            client.post("/predict", json={"file": "x"}),
+            client.post("/predict", files={"file": PNG}, headers={"X-Request-Timeout-Ms": "soon"}),
+            client.get("/predict"),
+        ):
+            assert _timing(refused) == [0, 0, 0, 0]
+        engine.hang()
+        late = _timing(client.post("/predict", files={"file": PNG}, headers={"X-Request-Timeout-Ms": "400"}))
+        assert (late[1] > 100, late[2:]) == (True, [0, 0])
+        assert "server-timing" not in client.get("/model").headers
 
 
 def test_a_lost_device_is_not_live(settings: Settings) -> None:

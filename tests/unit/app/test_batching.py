@@ -439,6 +439,118 @@ def test_lanes_run_batches_of_their_own_at_the_same_time() -> None:
     with_loop(check())
 
 
+def helped(engine: GatedEngine, log: Log, *, max_batch_size: int = 32) -> Batcher:
+    """A queue whose event loop may run pictures itself, on a clock on which every turn is an idle one."""
+    queue = batcher(engine, log, max_batch_size=max_batch_size, clock=lambda: 1.0)
+    queue.help_with(answers)
+    return queue
+
+
+def test_the_event_loop_helps_while_every_lane_is_busy() -> None:
+    """One picture at a time, the first that came; the lane's own batch is not touched."""
+
+    async def check() -> None:
+        log, engine = Log(), GatedEngine()
+        queue = helped(engine, log)
+        await queue.start()
+        first = queue.submit(picture(0), deadline_s=FAR)
+        await engine.began()
+        others = [queue.submit(picture(value), deadline_s=FAR) for value in (1, 2, 3)]
+        assert scores(await asyncio.gather(*others)) == [1, 2, 3]
+        assert (log.sizes, engine.runs, first.done()) == ([1, 1, 1], [[0]], False)
+        engine.let_go()
+        assert scores([await first]) == [0]
+        queue.close()
+
+    with_loop(check())
+
+
+def test_the_event_loop_leaves_an_idle_lane_its_work() -> None:
+    """A lane that waits is faster to begin, and the event loop is free for the next request."""
+
+    async def check() -> None:
+        log, engine = Log(), GatedEngine()
+        queue = helped(engine, log)
+        await queue.start()
+        while not log.idles:
+            await asyncio.sleep(0)
+        only = queue.submit(picture(7), deadline_s=FAR)
+        await engine.began()
+        engine.let_go()
+        assert scores([await only]) == [7]
+        assert engine.runs == [[7]]
+        queue.close()
+
+    with_loop(check())
+
+
+def test_the_event_loop_takes_the_last_of_a_prepared_batch() -> None:
+    """When all who wait are in it; who leaves meanwhile is not run, and the lane runs the rest."""
+
+    async def check() -> None:
+        log, engine = Log(), GatedEngine()
+        queue = helped(engine, log, max_batch_size=3)
+        await queue.start()
+        first = queue.submit(picture(0), deadline_s=FAR)
+        await engine.began()
+        prepared = [queue.submit(picture(value), deadline_s=FAR) for value in (1, 2, 3)]
+        assert queue._prepared is not None
+        prepared[2].cancel()
+        assert scores([await prepared[1]]) == [2]
+        assert log.drops["abandoned"] == 1
+        assert scores([await prepared[0]]) == [1]
+        assert queue.waiting == 0
+        engine.let_go()
+        await first
+        queue.close()
+
+    with_loop(check())
+
+
+def test_a_busy_event_loop_does_not_help() -> None:
+    """A turn in which it had something else to do is followed by another look; the lane gets the picture."""
+
+    async def check() -> None:
+        log, engine = Log(), GatedEngine()
+        now_s = iter(range(1_000_000))
+        queue = batcher(engine, log, clock=lambda: float(next(now_s)))
+        queue.help_with(answers)
+        await queue.start()
+        first = queue.submit(picture(0), deadline_s=FAR)
+        await engine.began()
+        second = queue.submit(picture(1), deadline_s=FAR)
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert not second.done()
+        engine.let_go(2)
+        assert scores([await first, await second]) == [0, 1]
+        assert engine.runs == [[0], [1]]
+        queue.close()
+
+    with_loop(check())
+
+
+def test_a_picture_that_fails_on_the_event_loop_fails_alone() -> None:
+    """As in a lane: its caller gets the error, the next one an answer."""
+
+    async def check() -> None:
+        log, engine = Log(), GatedEngine()
+        queue = helped(engine, log)
+        await queue.start()
+        first = queue.submit(picture(0), deadline_s=FAR)
+        await engine.began()
+        poisoned, good = (queue.submit(picture(value), deadline_s=FAR) for value in (POISON, 5))
+        with pytest.raises(EngineError, match="poison"):
+            await poisoned
+        assert scores([await good]) == [5]
+        assert log.failures == 1
+        engine.let_go()
+        await first
+        queue.close()
+
+    with_loop(check())
+
+
 def test_each_lane_is_warm_before_the_first_picture() -> None:
     """Nothing is left to be compiled by a request; what goes wrong is told to who starts."""
 
@@ -473,8 +585,16 @@ def test_closing_one_that_never_started_is_nothing() -> None:
 
 
 @settings(max_examples=8, deadline=None)
-@given(seed=st.integers(0, 2**32 - 1), cap=st.integers(1, 40), cancelled=st.floats(0, 0.9), late=st.floats(0, 0.5))
-def test_nothing_leaks_after_10_000_requests(seed: int, cap: int, cancelled: float, late: float) -> None:
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    cap=st.integers(1, 40),
+    cancelled=st.floats(0, 0.9),
+    late=st.floats(0, 0.5),
+    helps=st.booleans(),
+)
+def test_nothing_leaks_after_10_000_requests(
+    seed: int, cap: int, cancelled: float, late: float, helps: bool
+) -> None:
     """With random cancellations, deadlines and poison all get their own answer, and nothing is left behind."""
     random = np.random.default_rng(seed)
     leaves, expires = random.random(10_000) < cancelled, random.random(10_000) < late
@@ -484,6 +604,8 @@ def test_nothing_leaks_after_10_000_requests(seed: int, cap: int, cancelled: flo
     async def check() -> None:
         log = Log()
         queue = batcher(answers, log, max_batch_size=cap, max_queue=700, clock=lambda: 1.0)
+        if helps:
+            queue.help_with(answers)
         await queue.start()
         refused = 0
         futures: dict[int, asyncio.Future[Result]] = {}

@@ -1,32 +1,45 @@
-"""The door in the protocol, with connections that are not there."""
+"""The protocol with a desk in front, over connections that are not there."""
 
 import asyncio
-from typing import Any
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any, cast
 
 import pytest
 import uvicorn
 from uvicorn.server import ServerState
 
-from app.protocol import DoorProtocol
+from app.callers import Caller
+from app.desk import Admitted, Desk
+from app.exchange import Reply
+from app.headers import RawHeaders
+from app.protocol import DeskProtocol
 
 REFUSAL = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n"
 HEAD = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n"
+WHOLE = HEAD + b"\r\nabcde"
 
 
 class Transport(asyncio.Transport):
-    """Remembers what was written."""
+    """Remembers what was written, and in how many pieces."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.written = b""
+        self.pieces: list[bytes] = []
+        self.is_closed = False
+
+    @property
+    def written(self) -> bytes:
+        """All of it."""
+        return b"".join(self.pieces)
 
     def write(self, data: Any) -> None:
         """Keep it."""
-        self.written += data
+        self.pieces.append(bytes(data))
 
     def is_closing(self) -> bool:
-        """Never."""
-        return False
+        """Whether it was closed."""
+        return self.is_closed
 
     def pause_reading(self) -> None:
         """Nothing."""
@@ -35,31 +48,57 @@ class Transport(asyncio.Transport):
         """Nothing."""
 
     def close(self) -> None:
-        """Nothing."""
+        """Nothing more is written."""
+        self.is_closed = True
+
+
+class FakeDesk:
+    """Lets everything in, or refuses everything, and answers with the body when it is told to."""
+
+    def __init__(self, *, refuses: bool) -> None:
+        self.refuses = refuses
+        self.asked = 0
+        self.gate = asyncio.Event()
+        self.is_closing = False
+        self.callers: list[Caller] = []
+
+    def admit(self, method: bytes, target: bytes, headers: RawHeaders) -> Admitted | bytes:
+        """Count it."""
+        assert (method, target) == (b"POST", b"/predict")
+        assert headers
+        self.asked += 1
+        return REFUSAL if self.refuses else Admitted("/predict", b"", None, f"id-{self.asked}", 100.0)
+
+    async def answer(self, admitted: Admitted, body: bytes, caller: Caller, *, client: str) -> Reply:
+        """Give the body back."""
+        assert (admitted.path, client) == ("/predict", "unknown")
+        self.callers.append(caller)
+        await self.gate.wait()
+        return Reply(200, "application/json", {"server-timing": "x"}, json.dumps(body.decode()).encode())
 
 
 class Connection:
-    """A protocol whose door refuses everything, and an application behind it."""
+    """A protocol with a desk, and an application behind it."""
 
-    def __init__(self) -> None:
-        self.asked = 0
+    def __init__(self, *, refuses: bool = False) -> None:
         self.reached = 0
         config = uvicorn.Config(self._application, interface="asgi3", ws="none", log_config=None, access_log=False)
         config.load()
         self.transport = Transport()
-        self.protocol = DoorProtocol(door=self._refuse, config=config, server_state=ServerState(), app_state={})
+        self.desk = FakeDesk(refuses=refuses)
+        state = ServerState()
+        state.default_headers = [(b"date", b"today")]
+        self.protocol = DeskProtocol(desk=cast(Desk, self.desk), config=config, server_state=state, app_state={})
         self.protocol.connection_made(self.transport)
 
-    def _refuse(self, method: bytes, target: bytes, headers: object, state: dict[str, Any]) -> bytes:
-        assert (method, target) == (b"POST", b"/predict")
-        assert headers
-        assert state == {}
-        self.asked += 1
-        return REFUSAL
+    def receive(self, data: bytes) -> None:
+        """Something comes."""
+        self.protocol.data_received(data)
 
     async def _application(self, scope: Any, receive: Any, send: Any) -> None:
         assert scope
-        assert receive
+        while (await receive()).get("more_body"):
+            pass
         self.reached += 1
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
         await send({"type": "http.response.body", "body": b""})
@@ -70,36 +109,118 @@ def has_timer(connection: Connection) -> bool:
     return connection.protocol.timeout_keep_alive_task is not None
 
 
-def with_loop(test: Any) -> None:
+def with_loop(test: Callable[[Connection], Awaitable[None]], *, refuses: bool = False) -> None:
     """Run a test's coroutine; timers that are left are cancelled with the loop."""
 
     async def run() -> None:
-        connection = Connection()
-        await test(connection)
+        connection = Connection(refuses=refuses)
+        async with asyncio.timeout(10):
+            await test(connection)
         if connection.protocol.timeout_keep_alive_task:
             connection.protocol.timeout_keep_alive_task.cancel()
 
     asyncio.run(run())
 
 
+async def turns() -> None:
+    """Let everybody else go on until they wait."""
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+def test_an_answer_is_one_write_and_the_next_request_is_heard() -> None:
+    """Whatever pieces the body comes in; the connection stays, and its timer runs between requests."""
+
+    async def check(connection: Connection) -> None:
+        connection.desk.gate.set()
+        connection.receive(HEAD + b"\r\nab")
+        connection.receive(b"cde")
+        await turns()
+        assert connection.transport.pieces == [
+            b"HTTP/1.1 200 OK\r\ndate: today\r\ncontent-length: 7\r\ncontent-type: application/json\r\n"
+            b'x-request-id: id-1\r\nserver-timing: x\r\n\r\n"abcde"'
+        ]
+        assert has_timer(connection)
+        connection.receive(WHOLE)
+        await turns()
+        assert (len(connection.transport.pieces), connection.desk.asked, connection.reached) == (2, 2, 0)
+        assert not connection.protocol.tasks
+
+    with_loop(check)
+
+
+def test_a_second_request_that_did_not_wait_is_answered_second() -> None:
+    """Pipelined: it goes through the framework, after the first answer is out."""
+
+    async def check(connection: Connection) -> None:
+        connection.receive(WHOLE + WHOLE)
+        await turns()
+        assert (connection.transport.written, connection.reached) == (b"", 0)
+        connection.desk.gate.set()
+        await turns()
+        assert connection.transport.pieces[0].endswith(b'"abcde"')
+        assert (connection.desk.asked, connection.reached) == (1, 1)
+        connection.receive(WHOLE)
+        await turns()
+        assert connection.desk.asked == 2
+
+    with_loop(check)
+
+
+@pytest.mark.parametrize("is_whole", [True, False])
+def test_who_hangs_up_is_told_to_the_desk(is_whole: bool) -> None:
+    """The caller is given up at once, and nothing is written to a connection that is gone."""
+
+    async def check(connection: Connection) -> None:
+        connection.receive(WHOLE if is_whole else WHOLE[:-1])
+        await turns()
+        connection.protocol.connection_lost(None)
+        assert [caller._verdict is not None for caller in connection.desk.callers] == [True] * is_whole
+        connection.desk.gate.set()
+        await turns()
+        assert connection.transport.written == b""
+        assert not connection.protocol.tasks
+
+    with_loop(check)
+
+
+@pytest.mark.parametrize("by_the_server", [True, False])
+def test_the_last_answer_before_a_stop_says_so(by_the_server: bool) -> None:
+    """Whether uvicorn closes its connections or the service drains: `connection: close`, then closed."""
+
+    async def check(connection: Connection) -> None:
+        connection.receive(WHOLE)
+        await turns()
+        if by_the_server:
+            connection.protocol.shutdown()
+        else:
+            connection.desk.is_closing = True
+        assert not connection.transport.is_closed
+        connection.desk.gate.set()
+        await turns()
+        assert b"\r\nconnection: close\r\n\r\n" in connection.transport.written
+        assert connection.transport.is_closed
+
+    with_loop(check)
+
+
 def test_a_refused_body_goes_by_and_the_next_request_is_heard() -> None:
     """Answered at the header; the body, in pieces, is nobody's; then the timer runs for the next."""
 
     async def check(connection: Connection) -> None:
-        transport: Any = connection.transport
-        connection.protocol.data_received(HEAD + b"\r\n")
-        assert transport.written == REFUSAL
-        connection.protocol.data_received(b"ab")
+        connection.receive(HEAD + b"\r\n")
+        assert connection.transport.written == REFUSAL
+        connection.receive(b"ab")
         assert not has_timer(connection)
-        connection.protocol.data_received(b"cde")
+        connection.receive(b"cde")
         assert has_timer(connection)
-        connection.protocol.data_received(HEAD + b"\r\nabcde" + HEAD + b"\r\nabcde")
-        assert transport.written == REFUSAL * 3
-        assert (connection.asked, connection.reached) == (3, 0)
+        connection.receive(WHOLE + WHOLE)
+        assert connection.transport.written == REFUSAL * 3
+        assert (connection.desk.asked, connection.reached) == (3, 0)
         connection.protocol.shutdown()
         connection.protocol.connection_lost(None)
 
-    with_loop(check)
+    with_loop(check, refuses=True)
 
 
 @pytest.mark.parametrize(
@@ -107,14 +228,13 @@ def test_a_refused_body_goes_by_and_the_next_request_is_heard() -> None:
     [b"Connection: close\r\n", b"Expect: 100-continue\r\n", b"Connection: Upgrade\r\nUpgrade: websocket\r\n"],
 )
 def test_what_is_not_plain_is_left_to_uvicorn(header: bytes) -> None:
-    """A closing connection, a caller who asks before sending, an upgrade: the door is not even asked."""
+    """A closing connection, a caller who asks before sending, an upgrade: the desk is not even asked."""
 
     async def check(connection: Connection) -> None:
-        connection.protocol.data_received(HEAD + header + b"\r\nabcde")
-        async with asyncio.timeout(5):
-            while not connection.reached:
-                await asyncio.sleep(0)
-        assert connection.asked == 0
+        connection.receive(HEAD + header + b"\r\nabcde")
+        while not connection.reached:
+            await asyncio.sleep(0)
+        assert connection.desk.asked == 0
 
     with_loop(check)
 
@@ -124,11 +244,10 @@ def test_who_does_not_read_is_not_written_to() -> None:
 
     async def check(connection: Connection) -> None:
         connection.protocol.pause_writing()
-        connection.protocol.data_received(HEAD + b"\r\nabcde")
-        assert (connection.asked, connection.transport.written) == (0, b"")
+        connection.receive(WHOLE)
+        assert (connection.desk.asked, connection.transport.written) == (0, b"")
         connection.protocol.resume_writing()
-        async with asyncio.timeout(5):
-            while not connection.reached:
-                await asyncio.sleep(0)
+        while not connection.reached:
+            await asyncio.sleep(0)
 
     with_loop(check)

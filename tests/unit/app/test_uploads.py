@@ -1,26 +1,12 @@
 """The bytes of pictures out of requests."""
 
-import asyncio
-
 import pytest
-from starlette.requests import Request
-from starlette.types import Message
 
 from app.errors import MalformedFormError, MissingFileError, TooManyFilesError, UnsupportedMediaTypeError
-from app.uploads import read_picture, read_pictures
+from app.uploads import picture_of, pictures_of
 
 FORM = "multipart/form-data; boundary=B"
 PICTURE = b"\x89PNG\r\n\x1a\n any bytes"
-
-
-def request(body: bytes, content_type: str | None) -> Request:
-    """A POST with that body."""
-
-    async def receive() -> Message:
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    headers = [] if content_type is None else [(b"content-type", content_type.encode("latin-1"))]
-    return Request({"type": "http", "method": "POST", "headers": headers}, receive)
 
 
 def form(*fields: tuple[str, bytes]) -> bytes:
@@ -37,15 +23,9 @@ TEXT = ('name="file"', b"a text")
 OTHER = ('name="note"', b"for you")
 
 
-def picture(body: bytes, content_type: str | None) -> bytes:
-    """Of /predict."""
-    return asyncio.run(read_picture(request(body, content_type)))
-
-
 def filenames(*fields: tuple[str, bytes], max_files: int) -> list[str | None]:
     """Of /predict/batch."""
-    read = asyncio.run(read_pictures(request(form(*fields), FORM), max_files=max_files))
-    return [part.filename for part in read]
+    return [part.filename for part in pictures_of(form(*fields), FORM, max_files=max_files)]
 
 
 @pytest.mark.parametrize(
@@ -54,14 +34,14 @@ def filenames(*fields: tuple[str, bytes], max_files: int) -> list[str | None]:
 )
 def test_a_raw_body_is_the_picture(content_type: str | None) -> None:
     """With any picture's type, or none; what it really is, its bytes say."""
-    assert picture(PICTURE, content_type) == PICTURE
+    assert picture_of(PICTURE, content_type) == PICTURE
 
 
 def test_the_forms_one_file_is_the_picture() -> None:
     """Texts and files of other names beside it do not matter."""
     other_file = ('name="thumbnail"; filename="b.png"', b"small")
-    assert picture(form(OTHER, FILE, other_file), FORM) == PICTURE
-    assert picture(form(FILE), FORM.replace("multipart", "Multipart")) == PICTURE
+    assert picture_of(form(OTHER, FILE, other_file), FORM) == PICTURE
+    assert picture_of(form(FILE), FORM.replace("multipart", "Multipart")) == PICTURE
 
 
 @pytest.mark.parametrize(
@@ -71,7 +51,7 @@ def test_other_types_are_refused(content_type: str) -> None:
     """The sentence names the type that came, and shows two that work."""
     shown = content_type.partition(";")[0]
     with pytest.raises(UnsupportedMediaTypeError, match=rf"Content-Type is '{shown}'; .* -F file=@cat\.jpg"):
-        picture(form(FILE), content_type)
+        picture_of(form(FILE), content_type)
 
 
 @pytest.mark.parametrize(
@@ -88,21 +68,21 @@ def test_other_types_are_refused(content_type: str) -> None:
 def test_not_one_file_is_refused(fields: list[tuple[str, bytes]], received: str) -> None:
     """It says what was there instead."""
     with pytest.raises(MissingFileError, match=rf"One picture is expected .* received: {received}"):
-        picture(form(*fields), FORM)
+        picture_of(form(*fields), FORM)
 
 
 def test_a_file_that_was_not_chosen_is_an_empty_picture() -> None:
     """A browser sends such a part; what is wrong with it the decoder says."""
-    assert picture(form(('name="file"; filename=""', b"")), FORM) == b""
+    assert picture_of(form(('name="file"; filename=""', b"")), FORM) == b""
 
 
 def test_broken_forms_and_forms_of_many_fields_are_refused() -> None:
     """Nobody needs more than 16 parts around one picture."""
     with pytest.raises(MalformedFormError, match="ends before its last boundary"):
-        picture(b"--B\r\nnonsense", FORM.replace("=B", "=C"))
-    assert picture(form(FILE, *[OTHER] * 15), FORM) == PICTURE
+        picture_of(b"--B\r\nnonsense", FORM.replace("=B", "=C"))
+    assert picture_of(form(FILE, *[OTHER] * 15), FORM) == PICTURE
     with pytest.raises(TooManyFilesError, match="more than 16 parts"):
-        picture(form(FILE, *[OTHER] * 16), FORM)
+        picture_of(form(FILE, *[OTHER] * 16), FORM)
 
 
 def named(name: str) -> tuple[str, bytes]:
@@ -137,4 +117,4 @@ def test_a_batch_is_a_form(content_type: str | None) -> None:
     with pytest.raises(
         UnsupportedMediaTypeError, match=r"with fields `files` is read\. With curl: -F files=@cat\.jpg"
     ):
-        asyncio.run(read_pictures(request(PICTURE, content_type), max_files=3))
+        pictures_of(PICTURE, content_type, max_files=3)

@@ -1,0 +1,160 @@
+"""The desk: plain requests for pictures, taken at their header and answered without the framework.
+
+What a framework does for each request (a scope, a stack of middleware, a router, a response object, two writes)
+cost more than the decoding of a small picture (docs/benchmarks.md). `app/protocol.py` brings here what came over a
+connection, and carries the reply back. The routes of FastAPI answer the same requests with the same functions
+(`app.routes.predict.reply_to`): for every other server, and for whatever is not plain.
+"""
+
+import time
+from typing import NamedTuple
+
+from app.callers import Caller
+from app.errors import ParameterError, UnavailableError
+from app.exchange import NO_TIME, SERVER_TIMING, Asked, Reply
+from app.headers import RawHeaders, header, request_id_of, timeout_ms
+from app.logs import log_request
+from app.problems import kind_of, to_reply
+from app.routes.predict import ANSWERS, reply_to
+from app.service import Service
+from app.settings import Settings
+
+_HELD_S = 0.002
+"""A refusal is good for whoever asks the same within this time: the backlog changes by a few pictures."""
+_ID = "0" * 32
+"""Stands in a held refusal where the request's own id belongs; as long as the ids that are drawn here."""
+_PATHS = {path.encode(): path for path in ANSWERS}
+CLIENT_CLOSED = 499
+"""Nobody is there to read it; it is for the log."""
+
+
+class Admitted(NamedTuple):
+    """A request that was let in by its header; its body is on its way.
+
+    Attributes:
+        path: one of those that are answered here.
+        query: what stood behind the question mark, as it came.
+        content_type: None where there was none.
+        request_id: of the caller, or ours.
+        timeout_s: for the answer, once the body is there.
+    """
+
+    path: str
+    query: bytes
+    content_type: str | None
+    request_id: str
+    timeout_s: float
+
+
+class _Held(NamedTuple):
+    """A refusal that may be given again.
+
+    Attributes:
+        until_s: on the steady clock.
+        path: that it was for.
+        timeout_ms: that it was for.
+        error: what it says.
+        answer: the whole of it, with `_ID` for the id.
+    """
+
+    until_s: float
+    path: str
+    timeout_ms: int
+    error: UnavailableError
+    answer: bytes
+
+
+class Desk:
+    """Decides from a header whether a request could be answered in time, and answers it.
+
+    Args:
+        service: that knows the answers.
+        settings: with deadlines and limits.
+    """
+
+    def __init__(self, service: Service, settings: Settings) -> None:
+        self._service = service
+        self._settings = settings
+        self._held: _Held | None = None
+        self._limits_bytes = {"/predict": settings.max_body_bytes, "/predict/batch": settings.max_batch_bytes}
+
+    def admit(self, method: bytes, target: bytes, headers: RawHeaders) -> Admitted | bytes | None:
+        """Look at the header of a request.
+
+        Returns:
+            The request, let in; or the whole answer of its refusal; or None for what belongs to the framework: no
+            picture, an unknown or too large length, a header that cannot be understood, a service that stops.
+        """
+        raw_path, _, query = target.partition(b"?")
+        path = _PATHS.get(raw_path)
+        if method != b"POST" or path is None or self._service.is_draining:
+            return None
+        length = header(headers, b"content-length") or ""
+        if not (length.isascii() and length.isdecimal() and int(length) <= self._limits_bytes[path]):
+            return None
+        try:
+            asked_ms = timeout_ms(headers, self._settings)
+        except ParameterError:
+            return None
+        held = self._held
+        if held and held[1:3] == (path, asked_ms) and time.monotonic() < held.until_s:
+            self._service.refused(held.error)
+            return self._give_again(held, headers)
+        try:
+            timeout_s = self._service.admit(asked_ms / 1000)
+        except UnavailableError as error:
+            answer = _refusal(error, _ID)
+            self._held = _Held(time.monotonic() + _HELD_S, path, asked_ms, error, answer)
+            return self._give_again(self._held, headers)
+        self._service.admission.enter()
+        return Admitted(path, query, header(headers, b"content-type"), request_id_of(headers), timeout_s)
+
+    async def answer(self, admitted: Admitted, body: bytes, caller: Caller, *, client: str) -> Reply:
+        """Answer a request whose body is there, count it and write its log line; this never fails.
+
+        Args:
+            admitted: its header.
+            body: of it.
+            caller: who waits.
+            client: the address, for the log.
+        """
+        started_s = time.perf_counter()
+        self._service.admission.entered()
+        path, query, content_type, request_id, timeout_s = admitted
+        asked = Asked(query, content_type, body, request_id, timeout_s)
+        fault: Exception | None = None
+        try:
+            reply = await reply_to(path, self._service, asked, caller)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the caller gets an answer and the log the cause
+            reply = to_reply(error, request_id)
+            fault = error if reply.status != CLIENT_CLOSED else None
+        seconds = time.perf_counter() - started_s
+        self._service.metrics.answered(path, reply.status, seconds)
+        log_request(
+            request_id=request_id,
+            method="POST",
+            path=path,
+            status=reply.status,
+            seconds=seconds,
+            client=client,
+            fault=fault,
+            more=asked.log_fields,
+        )
+        return reply
+
+    @property
+    def is_closing(self) -> bool:
+        """Whether a connection ends with the answer that it is given now."""
+        return self._service.is_draining
+
+    def _give_again(self, held: _Held, headers: RawHeaders) -> bytes:
+        self._service.metrics.refuse(held.path, kind_of(held.error).status)
+        request_id = request_id_of(headers)
+        if len(request_id) == len(_ID):
+            return held.answer.replace(_ID.encode(), request_id.encode())
+        return _refusal(held.error, request_id)
+
+
+def _refusal(error: UnavailableError, request_id: str) -> bytes:
+    reply = to_reply(error, request_id)
+    return reply._replace(headers={**reply.headers, SERVER_TIMING: NO_TIME}).to_http(request_id)

@@ -1,0 +1,96 @@
+"""One request for pictures and its reply, whoever carries them: the framework, or the protocol itself."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import NamedTuple
+
+_STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus}
+
+
+@dataclass(slots=True)
+class Timing:
+    """Where the time of a request went; of several pictures the longest of each stage, and the largest batch.
+
+    Attributes:
+        decode_ms: from bytes to pixels, the wait for a thread included.
+        queue_ms: from there to the start of the batch, or to the moment when nobody waited any more.
+        infer_ms: of the batch.
+        batch_size: pictures that rode along; 0 where none was run.
+    """
+
+    decode_ms: float = 0.0
+    queue_ms: float = 0.0
+    infer_ms: float = 0.0
+    batch_size: int = 0
+
+    def to_header(self) -> str:
+        """Write it as Server-Timing does."""
+        return (
+            f"decode;dur={self.decode_ms:.2f}, queue;dur={self.queue_ms:.2f}, infer;dur={self.infer_ms:.2f}, "
+            f"batch;desc={self.batch_size}"
+        )
+
+
+SERVER_TIMING = "server-timing"
+NO_TIME = Timing().to_header()
+"""Of whoever was refused before anything was done for them."""
+
+
+@dataclass(slots=True)
+class Asked:
+    """A request whose body is there.
+
+    Attributes:
+        query: what stood behind the question mark, as it came.
+        content_type: None where there was none.
+        body: of any length up to the limit.
+        request_id: of the caller, or ours.
+        timeout_s: that the answer may take from now on.
+        log_fields: what its log line shall say besides; whoever answers adds to it.
+        timing: whoever answers fills it, also when the answer is an error.
+    """
+
+    query: bytes
+    content_type: str | None
+    body: bytes
+    request_id: str
+    timeout_s: float
+    log_fields: dict[str, object] = field(default_factory=dict)
+    timing: Timing = field(default_factory=Timing)
+
+
+class Reply(NamedTuple):
+    """An answer.
+
+    Attributes:
+        status: of HTTP.
+        media_type: of the body.
+        headers: beside the type, the length and the request id.
+        body: JSON.
+    """
+
+    status: int
+    media_type: str
+    headers: Mapping[str, str]
+    body: bytes
+
+    def to_http(
+        self, request_id: str, *, default_headers: Sequence[tuple[bytes, bytes]] = (), keep_alive: bool = True
+    ) -> bytes:
+        """Write it as one piece of HTTP/1.1: a second write would cost another system call.
+
+        Args:
+            request_id: of the request.
+            default_headers: of the server: the date.
+            keep_alive: whether the connection carries another request.
+        """
+        lines = [
+            _STATUS_LINES[self.status],
+            *(f"{name.decode('latin-1')}: {value.decode('latin-1')}\r\n" for name, value in default_headers),
+            f"content-length: {len(self.body)}\r\ncontent-type: {self.media_type}\r\n",
+            f"x-request-id: {request_id}\r\n",
+            *(f"{name}: {value}\r\n" for name, value in self.headers.items()),
+            "\r\n" if keep_alive else "connection: close\r\n\r\n",
+        ]
+        return "".join(lines).encode("latin-1") + self.body

@@ -1,0 +1,46 @@
+"""What a request says in its headers, read the same way at the desk and behind the framework."""
+
+import random
+import re
+from collections.abc import Sequence
+
+from app.errors import ParameterError
+from app.settings import Settings
+
+RawHeaders = Sequence[tuple[bytes, bytes]]
+"""As ASGI has them: names in lower case."""
+
+_IDS = random.Random()  # noqa: S311 - told apart, not kept secret; and no system call for each
+_SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+
+
+def header(headers: RawHeaders, name: bytes) -> str | None:
+    """Find the first header of a name, in lower case; None if there is none."""
+    for key, value in headers:
+        if key == name:
+            return value.decode("latin-1")
+    return None
+
+
+def request_id_of(headers: RawHeaders) -> str:
+    """Keep the caller's X-Request-ID if it is short and plain, so that one id follows a request; else draw one."""
+    offered = header(headers, b"x-request-id")
+    return offered if offered and _SANE_ID.fullmatch(offered) else f"{_IDS.getrandbits(128):032x}"
+
+
+def timeout_ms(headers: RawHeaders, settings: Settings) -> int:
+    """Read how long the caller gives, in X-Request-Timeout-Ms; the setting where it says nothing.
+
+    Raises:
+        ParameterError: it is no whole number, or above the limit.
+    """
+    asked = header(headers, b"x-request-timeout-ms")
+    if asked is None:
+        return settings.deadline_ms
+    most = settings.max_deadline_ms
+    if not (asked.isascii() and asked.isdecimal() and len(asked) < 10 and 1 <= int(asked) <= most):
+        raise ParameterError(
+            f"The header X-Request-Timeout-Ms is {asked!r}; whole milliseconds from 1 to {most} are understood. "
+            f"Leave it out for {settings.deadline_ms}."
+        )
+    return int(asked)

@@ -1,0 +1,242 @@
+"""The desk and the framework answer the same requests; here both are asked, over one real service."""
+
+import asyncio
+import json
+import logging
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import httpx
+import pytest
+
+from app.callers import Caller
+from app.desk import Admitted, Desk
+from app.exchange import Reply
+from app.main import create_app
+from app.service import Service
+from app.settings import Settings
+from tests.drawing import encode, gradient
+
+PNG = encode(gradient(40, 30), "PNG")
+FORM = "multipart/form-data; boundary=B"
+FILE = b'--B\r\nContent-Disposition: form-data; name="%s"; filename="a.png"\r\n\r\n%s\r\n'
+CHANGING = {"x-request-id", "server-timing", "date"}
+
+Headers = list[tuple[bytes, bytes]]
+
+
+def form(*fields: tuple[bytes, bytes]) -> bytes:
+    """Files in their fields."""
+    return b"".join(FILE % field for field in fields) + b"--B--\r\n"
+
+
+REQUESTS: dict[str, tuple[str, bytes, str | None]] = {
+    "a form": ("/predict?top_k=2", form((b"file", PNG)), FORM),
+    "a raw body": ("/predict", PNG, "image/png"),
+    "no type": ("/predict", PNG, None),
+    "escaped query": ("/predict?top%5Fk=1&x=%20", PNG, "image/png"),
+    "a wrong parameter": ("/predict?top_k=none", PNG, "image/png"),
+    "no picture": ("/predict", b"hello", "image/png"),
+    "half a picture": ("/predict", PNG[:200], "image/png"),
+    "nothing": ("/predict", b"", "image/png"),
+    "another type": ("/predict", PNG, "application/json"),
+    "another field": ("/predict", form((b"files", PNG)), FORM),
+    "half a form": ("/predict", form((b"file", PNG))[:-20], FORM),
+    "many": ("/predict/batch?top_k=1", form((b"files", PNG), (b"files", b"hello"), (b"files", PNG)), FORM),
+    "many of none": ("/predict/batch", form((b"file", PNG)), FORM),
+}
+
+
+def headers_of(body: bytes, content_type: str | None, **more: str) -> Headers:
+    """As the protocol hands them over."""
+    found = [(b"host", b"x"), (b"content-length", str(len(body)).encode())]
+    if content_type:
+        found.append((b"content-type", content_type.encode()))
+    return found + [(name.replace("_", "-").encode(), value.encode()) for name, value in more.items()]
+
+
+async def ask_desk(desk: Desk, target: str, body: bytes, content_type: str | None) -> Reply:
+    """Through the desk."""
+    admitted = desk.admit(b"POST", target.encode(), headers_of(body, content_type))
+    assert isinstance(admitted, Admitted)
+    return await desk.answer(admitted, body, Caller(None, timeout_s=admitted.timeout_s), client="10.0.0.1")
+
+
+def serve(
+    settings: Settings, test: Callable[[Service, Desk, httpx.AsyncClient], Coroutine[Any, Any, None]]
+) -> None:
+    """One service with both its doors."""
+
+    async def run() -> None:
+        service = Service(settings)
+        app = create_app(settings, service=service)
+        transport = httpx.ASGITransport(app)
+        async with (
+            asyncio.timeout(60),
+            app.router.lifespan_context(app),
+            httpx.AsyncClient(transport=transport, base_url="http://test") as client,
+        ):
+            await test(service, Desk(service, settings), client)
+
+    asyncio.run(run())
+
+
+STAGES = ["decode", "queue", "infer", "batch"]
+
+
+def stages(timing: str) -> list[str]:
+    """The names in a Server-Timing."""
+    return [part.partition(";")[0].strip() for part in timing.split(",")]
+
+
+def told(body: bytes) -> Any:
+    """The JSON of an answer, without what is drawn anew for each request."""
+    found = json.loads(body)
+    for place in [found, *(result.get("problem", {}) for result in found.get("results", []))]:
+        place.pop("request_id", None)
+    return found
+
+
+@pytest.mark.parametrize("name", REQUESTS)
+def test_both_ways_give_the_same_answer(settings: Settings, name: str) -> None:
+    """Status, body and headers, for good and for bad requests."""
+    target, body, content_type = REQUESTS[name]
+
+    async def check(service: Service, desk: Desk, client: httpx.AsyncClient) -> None:
+        assert service.admission.pictures == 0
+        ours = await ask_desk(desk, target, body, content_type)
+        theirs = await client.post(
+            target, content=body, headers={"content-type": content_type} if content_type else {}
+        )
+        assert (ours.status, told(ours.body)) == (theirs.status_code, told(theirs.content))
+        head, _, _ = ours.to_http("an-id", default_headers=[(b"date", b"x")]).partition(b"\r\n\r\n")
+        lines = dict(line.split(": ", 1) for line in head.decode().split("\r\n")[1:])
+        assert {name: value for name, value in lines.items() if name not in {*CHANGING, "content-length"}} == {
+            name: value for name, value in theirs.headers.items() if name not in {*CHANGING, "content-length"}
+        }
+        assert stages(lines["server-timing"]) == stages(theirs.headers["server-timing"]) == STAGES
+        assert service.admission.pictures == 0
+
+    serve(settings, check)
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "headers"),
+    [
+        (b"GET", b"/predict", headers_of(b"", None)),
+        (b"POST", b"/model", headers_of(b"", None)),
+        (b"POST", b"/predict/", headers_of(PNG, None)),
+        (b"POST", b"/predict", [(b"transfer-encoding", b"chunked")]),
+        (b"POST", b"/predict", [(b"content-length", b"300001")]),
+        (b"POST", b"/predict", [(b"content-length", b"-1")]),
+        (b"POST", b"/predict", [(b"content-length", "²".encode("latin-1"))]),
+        (b"POST", b"/predict", headers_of(PNG, None, x_request_timeout_ms="soon")),
+    ],
+)
+def test_what_is_not_for_the_desk_goes_to_the_framework(
+    settings: Settings, method: bytes, target: bytes, headers: Headers
+) -> None:
+    """Another method or path, an unknown or too large length, a header that cannot be understood."""
+
+    async def check(service: Service, desk: Desk, client: httpx.AsyncClient) -> None:
+        assert desk.admit(method, target, headers) is None
+        service.drain()
+        assert desk.admit(b"POST", b"/predict", headers_of(PNG, None)) is None
+        assert desk.is_closing
+
+    serve(settings, check)
+
+
+def test_a_refusal_says_when_to_come_back_under_the_callers_id(settings: Settings) -> None:
+    """Whether it is made anew or held from a moment ago, and whatever the length of the id."""
+
+    async def check(service: Service, desk: Desk, client: httpx.AsyncClient) -> None:
+        service.fault = "a test says so"
+        for given in ("short", "a" * 32, "b" * 32, "c" * 128, ""):
+            answer = desk.admit(b"POST", b"/predict", headers_of(PNG, None, x_request_id=given))
+            assert isinstance(answer, bytes)
+            head, _, body = answer.partition(b"\r\n\r\n")
+            lines = dict(line.split(": ", 1) for line in head.decode().split("\r\n")[1:])
+            assert head.startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
+            assert int(lines["content-length"]) == len(body)
+            assert int(lines["retry-after"]) >= 1
+            assert stages(lines["server-timing"]) == STAGES
+            problem = json.loads(body)
+            assert (problem["code"], problem["request_id"]) == ("not_ready", lines["x-request-id"])
+            assert lines["x-request-id"] == given or (not given and len(lines["x-request-id"]) == 32)
+        refused = service.metrics.exposition().decode()
+        assert 'glimpse_requests_total{route="/predict",status="503"} 5.0' in refused
+        service.fault = None
+
+    serve(settings, check)
+
+
+def test_a_refusal_is_not_held_for_others(settings: Settings) -> None:
+    """Who gives more time, or asks for something else, is judged anew."""
+
+    async def check(service: Service, desk: Desk, client: httpx.AsyncClient) -> None:
+        service.admission.lagged(5.0)  # the default deadline of 10 s leaves 60 % of it for the estimate
+        service.admission.lagged(5.0)
+        soon = headers_of(PNG, None, x_request_timeout_ms="1000")
+        assert isinstance(desk.admit(b"POST", b"/predict", soon), bytes)
+        later = headers_of(PNG, None, x_request_timeout_ms="60000")
+        assert isinstance(desk.admit(b"POST", b"/predict", later), Admitted)
+
+    serve(settings, check)
+
+
+def test_each_request_at_the_desk_is_one_log_line_and_one_count(
+    settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The same line as behind the framework, with the caller's address."""
+
+    async def check(service: Service, desk: Desk, client: httpx.AsyncClient) -> None:
+        await ask_desk(desk, "/predict", PNG, "image/png")
+        await ask_desk(desk, "/predict", b"hello", "image/png")
+        counted = service.metrics.exposition().decode()
+        for status in ("200", "415"):
+            assert f'glimpse_requests_total{{route="/predict",status="{status}"}} 1.0' in counted
+
+    with caplog.at_level(logging.INFO, logger="glimpse.requests"):
+        serve(settings, check)
+    first, second = (vars(record)["fields"] for record in caplog.records if record.name == "glimpse.requests")
+    assert (first["method"], first["path"], first["status"]) == ("POST", "/predict", 200)
+    assert (first["client"], first["picture_bytes"]) == ("10.0.0.1", len(PNG))
+    assert (second["status"], second["picture_bytes"]) == (415, 5)
+
+
+def test_who_hangs_up_is_a_499_in_the_log(settings: Settings, caplog: pytest.LogCaptureFixture) -> None:
+    """Nobody reads it, and it is nobody's fault."""
+
+    async def check(service: Service, desk: Desk, client: httpx.AsyncClient) -> None:
+        admitted = desk.admit(b"POST", b"/predict", headers_of(PNG, None))
+        assert isinstance(admitted, Admitted)
+        caller = Caller(None, timeout_s=10)
+        answering = asyncio.create_task(desk.answer(admitted, PNG, caller, client="x"))
+        caller.hang_up()
+        assert (await answering).status == 499
+
+    with caplog.at_level(logging.INFO, logger="glimpse.requests"):
+        serve(settings, check)
+    (line,) = (record for record in caplog.records if record.name == "glimpse.requests")
+    assert vars(line)["fields"]["status"] == 499
+    assert not line.exc_info
+
+
+def test_a_fault_nobody_foresaw_is_an_answer_with_its_cause_in_the_log(
+    settings: Settings, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The connection lives on, and the caller learns the id alone."""
+
+    async def check(service: Service, desk: Desk, client: httpx.AsyncClient) -> None:
+        monkeypatch.setattr(service.admission, "check", lambda **_: 1 / 0)
+        admitted = Admitted("/predict", b"", "image/png", "an-id", 10.0)
+        reply = await desk.answer(admitted, PNG, Caller(None, timeout_s=10), client="x")
+        assert (reply.status, json.loads(reply.body)["request_id"]) == (500, "an-id")
+        assert b"division" not in reply.body
+
+    with caplog.at_level(logging.INFO, logger="glimpse.requests"):
+        serve(settings, check)
+    (line,) = (record for record in caplog.records if record.name == "glimpse.requests")
+    assert line.exc_info
+    assert line.levelno == logging.ERROR
