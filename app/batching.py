@@ -30,7 +30,7 @@ class Result(NamedTuple):
     """What the engine found out about one picture.
 
     Attributes:
-        probabilities: float32 (classes,).
+        probabilities: float32 (classes,), the distance behind them if the checkpoint has one.
         queue_ms: from submission to the start of its batch.
         infer_ms: that its batch took.
         batch_size: how many rode along, this one included.
@@ -80,7 +80,7 @@ class Batcher:
     """A queue in front of one engine, and the threads that run it.
 
     Args:
-        run: uint8 (n, height, width, 3) → float32 (n, classes).
+        run: uint8 (n, height, width, 3) → float32, one row for each.
         warm_up: called by each thread before its first run.
         lanes: threads; so many runs happen at the same time.
         max_batch_size: most pictures of one run.

@@ -11,9 +11,8 @@ from app.batching import Batcher, BatchEvents
 from app.engines import Engine, open_engine
 from app.errors import EngineError
 from app.settings import Settings
-from models import golden
 from models.checkpoint import Checkpoint, load
-from models.preprocessing import Images, Probabilities
+from models.preprocessing import Answers, Images
 
 
 class ServedModel:
@@ -30,7 +29,7 @@ class ServedModel:
         self.checkpoint = checkpoint
         self.engine = engine
         self.batcher = Batcher(
-            _checked(engine, classes=len(checkpoint.record.labels)),
+            _checked(engine, columns=checkpoint.answer_columns),
             warm_up=engine.warm_up,
             lanes=engine.lanes,
             max_batch_size=engine.max_batch_size,
@@ -67,7 +66,7 @@ class ServedModel:
                 images = list(self.checkpoint.golden_images)
                 results = await asyncio.gather(*self.batcher.submit_first(images, deadline_s=deadline_s))
         got = np.stack([result.probabilities for result in results])
-        golden.check(got, self.checkpoint.golden_probabilities, tolerance=self.engine.tolerance)
+        self.checkpoint.check_golden(got, tolerance=self.engine.tolerance)
 
     async def retire(self, *, timeout_s: float) -> None:
         """Close the queue once the last request that began with this model has its answer, or the time is over."""
@@ -77,12 +76,12 @@ class ServedModel:
         await self.batcher.drain(timeout_s=timeout_s)
 
 
-def _checked(engine: Engine, *, classes: int) -> Callable[[Images], Probabilities]:
+def _checked(engine: Engine, *, columns: int) -> Callable[[Images], Answers]:
     """What the queue runs. It does not hold the model: a circle would keep a replaced one in memory."""
 
-    def run(images: Images) -> Probabilities:
+    def run(images: Images) -> Answers:
         rows = engine.probabilities(images)
-        if rows.shape[1:] != (classes,):
+        if rows.shape[1:] != (columns,):
             raise EngineError(f"The engine {engine.name} gave answers of shape {rows.shape}.")
         return rows
 
@@ -105,5 +104,5 @@ def open_checked(settings: Settings, *, threads: int) -> tuple[Checkpoint, Engin
         max_batch_size=settings.max_batch_size,
     )
     answers = engine.probabilities(checkpoint.golden_images)
-    golden.check(answers, checkpoint.golden_probabilities, tolerance=engine.tolerance)
+    checkpoint.check_golden(answers, tolerance=engine.tolerance)
     return checkpoint, engine

@@ -16,16 +16,23 @@ from rich.console import Console
 from models.checkpoint import load, save
 from models.errors import GlimpseError
 from models.preprocessing import InputSpec
-from models.record import Calibration, Metrics, Record, TrainingRun
+from models.record import Metrics, Record, TrainingRun
+from training.calibration import Calibrated, reliability_by_view
+from training.calibration import calibrate as calibrate_network
 from training.data import Dataset, fingerprint, read_dataset, read_test
 from training.devices import choose_device, describe_hardware, keep_freed_memory
 from training.errors import TrainingError
 from training.evaluate import measure, run_views
 from training.grids import draw_predictions, draw_samples
+from training.held_out import set_aside
 from training.loop import Trained
 from training.loop import train as train_network
+from training.outliers import draw_outliers
 from training.provenance import current_commit, now_utc
+from training.recalibration import read_as_trained
 from training.recipes import RECIPES
+from training.rejection import measure_rejection, rejection_lines
+from training.reliability import reliability_lines
 
 app = typer.Typer(
     name="training",
@@ -110,6 +117,8 @@ def train(
         chosen = RECIPES[recipe.value]
         target = choose_device(device.value)
         dataset = read_dataset(data, seed=seed, cache=cache, report=_teller(console))
+        data_fingerprint = fingerprint(dataset.labels, dataset.train)
+        dataset = set_aside(dataset, count=None, seed=seed)
         height, width = dataset.train.images.shape[1:3]
         spec = InputSpec(height=height, width=width, mean=chosen.mean, std=chosen.std)
         _tell(
@@ -126,10 +135,26 @@ def train(
             console=console,
             epochs=epochs,
         )
-        views = run_views(trained.network, dataset.test.images, console=console)
-        metrics = measure(views, dataset.test, labels=dataset.labels, name=f"{dataset.name} test")
-        record = _record(out.stem, trained, dataset, spec, metrics, seed=seed, device=target)
-        digest = save(out, trained.network, record)
+        calibrated = calibrate_network(trained.network, dataset.train, dataset.held_out, console=console)
+        views = run_views(
+            trained.network,
+            dataset.test.images,
+            console=console,
+            calibration=calibrated.calibration,
+            distance=calibrated.distance,
+        )
+        metrics = measure(
+            views,
+            dataset.test,
+            labels=dataset.labels,
+            name=f"{dataset.name} test",
+            calibration=calibrated.calibration,
+        )
+        record = _record(
+            out.stem, trained, dataset, spec, metrics, calibrated, data_fingerprint, seed=seed, device=target
+        )
+        digest = save(out, trained.network, record, distance=calibrated.distance)
+        _tell(console, calibrated.sentence)
         _print_metrics(metrics)
         typer.echo(f"Trained in {trained.seconds:.0f} s; wrote {out} ({digest})")
 
@@ -154,17 +179,85 @@ def evaluate(
         labels = loaded.record.labels
         network = loaded.network.to(choose_device(device.value))
         name, split = read_test(data, loaded.record, cache=cache, report=_teller(console))
-        views = run_views(network, split.images, console=console)
-        metrics = measure(views, split, labels=labels, name=name)
+        calibration = loaded.record.calibration
+        views = run_views(
+            network, split.images, console=console, calibration=calibration, distance=loaded.distance
+        )
+        metrics = measure(views, split, labels=labels, name=name, calibration=calibration)
+        reliability = reliability_by_view(views.single_view, views.six_views, split.targets, calibration)
         if grid is not None:
             draw_predictions(split, views.single_view, labels=labels, seed=seed, path=grid)
             _tell(console, f"wrote {grid}")
         if as_json:
             fields = dataclasses.asdict(metrics)
             del fields["split"]
+            fields["reliability"] = {view: dataclasses.asdict(both) for view, both in reliability.items()}
             typer.echo(json.dumps(fields, indent=2))
         else:
             _print_metrics(metrics)
+            typer.echo("\n".join(reliability_lines(reliability)))
+
+
+@app.command()
+def calibrate(
+    checkpoint: CheckpointArgument,
+    data: DataOption,
+    out: Annotated[Path, typer.Option(help="The checkpoint to write, a .safetensors file; may be the same.")],
+    device: DeviceOption = Device.auto,
+    cache: CacheOption = Path("data"),
+) -> None:
+    """Fit temperatures and abstain rule again, on the pictures that were held out when it was trained."""
+    with _told_in_a_sentence() as console:
+        _check_target(out)
+        loaded = load(checkpoint)
+        dataset = read_as_trained(data, loaded.record, cache=cache, report=_teller(console))
+        network = loaded.network.to(choose_device(device.value))
+        fitted = calibrate_network(network, dataset.train, dataset.held_out, console=console)
+        views = run_views(
+            network,
+            dataset.test.images,
+            console=console,
+            calibration=fitted.calibration,
+            distance=fitted.distance,
+        )
+        metrics = measure(
+            views,
+            dataset.test,
+            labels=dataset.labels,
+            name=loaded.record.metrics.split,
+            calibration=fitted.calibration,
+        )
+        record = dataclasses.replace(loaded.record, calibration=fitted.calibration, metrics=metrics)
+        digest = save(out, network, record, distance=fitted.distance)
+        _tell(console, fitted.sentence)
+        _print_metrics(metrics)
+        typer.echo(f"wrote {out} ({digest})")
+
+
+@app.command()
+def outliers(
+    checkpoint: CheckpointArgument,
+    data: DataOption,
+    count: Annotated[int, typer.Option(min=1, help="Pictures of each kind.")] = 500,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout instead of text.")] = False,
+    seed: SeedOption = 0,
+    device: DeviceOption = Device.auto,
+    cache: CacheOption = Path("data"),
+) -> None:
+    """Measure how well a checkpoint tells pictures that show none of its classes."""
+    with _told_in_a_sentence() as console:
+        loaded = load(checkpoint)
+        name, split = read_test(data, loaded.record, cache=cache, report=_teller(console))
+        kinds = draw_outliers(split.images, count=count, seed=seed)
+        graph = loaded.graph.to(choose_device(device.value))
+        results = measure_rejection(graph, split.images, kinds, loaded.record.calibration)
+        if as_json:
+            typer.echo(
+                json.dumps({kind: dataclasses.asdict(result) for kind, result in results.items()}, indent=2)
+            )
+        else:
+            typer.echo(f"{name}: {len(split):,} pictures, against {count:,} of each kind that show no class")
+            typer.echo("\n".join(rejection_lines(results)))
 
 
 @app.command()
@@ -188,6 +281,8 @@ def _record(
     dataset: Dataset,
     spec: InputSpec,
     metrics: Metrics,
+    calibrated: Calibrated,
+    data_fingerprint: str,
     *,
     seed: int,
     device: torch.device,
@@ -197,13 +292,14 @@ def _record(
         architecture=trained.recipe.architecture,
         labels=dataset.labels,
         input=spec,
-        calibration=Calibration(),
+        calibration=calibrated.calibration,
         metrics=metrics,
         training=TrainingRun(
             recipe=trained.recipe.name,
-            configuration=dataclasses.asdict(trained.recipe),
+            configuration=dataclasses.asdict(trained.recipe)
+            | {"held_out": 0 if dataset.held_out is None else len(dataset.held_out)},
             seed=seed,
-            data_fingerprint=fingerprint(dataset.labels, dataset.train),
+            data_fingerprint=data_fingerprint,
             commit=current_commit(),
             torch=torch.__version__,
             hardware=describe_hardware(device),
@@ -218,6 +314,13 @@ def _print_metrics(metrics: Metrics) -> None:
     typer.echo(f"Accuracy of the network: {_percent(metrics.accuracy['single_view'])} (single view)")
     typer.echo(f"Accuracy of the network: {_percent(metrics.accuracy['six_views'])} (six views)")
     typer.echo(f"Expected calibration error: {_percent(metrics.expected_calibration_error)}")
+    if metrics.accepted is not None:
+        kept = (
+            ""
+            if metrics.accuracy_of_accepted is None
+            else f", {_percent(metrics.accuracy_of_accepted)} of them right"
+        )
+        typer.echo(f"Accepted, without abstaining: {_percent(metrics.accepted)}{kept}")
     width = max(len(label) for label in metrics.per_class)
     for label, accuracy in metrics.per_class.items():
         text = "no pictures" if accuracy is None else f"{100 * accuracy:2.0f} %"

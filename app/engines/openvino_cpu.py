@@ -10,7 +10,7 @@ import torch
 
 from models import golden
 from models.checkpoint import Checkpoint
-from models.preprocessing import Images, Probabilities
+from models.preprocessing import Answers, Images
 
 _SHARED_SIZE = 2
 """Most images of a batch that several threads share."""
@@ -48,7 +48,7 @@ class OpenVinoEngine:
         with warnings.catch_warnings():  # the converter traces, which torch has deprecated
             warnings.simplefilter("ignore")
             model = openvino.convert_model(
-                checkpoint.network,
+                checkpoint.graph,
                 input=[openvino.PartialShape([-1, *self._shape])],
                 example_input=torch.zeros(2, *self._shape, dtype=torch.uint8),
             )
@@ -71,14 +71,15 @@ class OpenVinoEngine:
         for size in range(1, self.max_batch_size + 1):
             self.probabilities(np.zeros((size, *self._shape), np.uint8))
 
-    def probabilities(self, images: Images) -> Probabilities:
-        """Classify uint8 (n, height, width, 3) into float32 (n, classes)."""
+    def probabilities(self, images: Images) -> Answers:
+        """Classify uint8 (n, height, width, 3) into float32 (n, classes), and a last column for a distance."""
         alone, shared = self._requests()
         request = shared if len(images) <= _SHARED_SIZE else alone
-        logits = request.infer([images], share_inputs=True, share_outputs=True)[0]
+        logits, *distance = request.infer([images], share_inputs=True, share_outputs=True).values()
         exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
-        probabilities: Probabilities = exponentials / exponentials.sum(axis=1, keepdims=True)
-        return probabilities
+        probabilities = exponentials / exponentials.sum(axis=1, keepdims=True)
+        answers: Answers = np.concatenate([probabilities, *distance], axis=1)  # a copy: the next run writes there
+        return answers
 
     def _requests(self) -> tuple[openvino.InferRequest, openvino.InferRequest]:
         """The requests of this thread: one may run at a time, and kernels belong to the thread that made them."""

@@ -83,10 +83,18 @@ class FastNetwork(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Classify uint8 images (batch, height, width, 3) into logits (batch, classes)."""
+        return self.logits(self.features(images))
+
+    def features(self, images: Tensor) -> Tensor:
+        """Compute from uint8 images (batch, height, width, 3) what the head sees: (batch, features)."""
         x = F.gelu(self.stem(self.normalize(images)))  # (batch, 24, 31, 31)
         x = self.groups(x)  # (batch, 256, 3, 3)
-        x = x.amax(dim=(2, 3))  # (batch, 256)
-        logits: Tensor = self.head(x) * (self.logit_scale / self.temperature)
+        features: Tensor = x.amax(dim=(2, 3))  # (batch, 256)
+        return features
+
+    def logits(self, features: Tensor) -> Tensor:
+        """Turn features (batch, features) into logits (batch, classes)."""
+        logits: Tensor = self.head(features) * (self.logit_scale / self.temperature)
         return logits
 
     @torch.no_grad()

@@ -52,7 +52,16 @@ def test_from_a_folder_to_an_answer(
 
     assert run(["evaluate", str(out), "--data", str(folder), "--device", "cpu", "--json"]) == 0
     measured = json.loads(capsys.readouterr().out)
-    assert list(measured) == ["n", "accuracy", "per_class", "confusion_matrix", "expected_calibration_error"]
+    assert list(measured) == [
+        "n",
+        "accuracy",
+        "per_class",
+        "confusion_matrix",
+        "expected_calibration_error",
+        "accepted",
+        "accuracy_of_accepted",
+        "reliability",
+    ]
     assert measured["n"] == checkpoint.record.metrics.n == 4
     assert measured["accuracy"] == dict(checkpoint.record.metrics.accuracy)
 
@@ -94,9 +103,12 @@ def test_evaluate_prints_a_line_for_each_class(
     assert lines[0] == "pictures, the part held out in training: 4 pictures"
     assert lines[1].endswith("(single view)")
     assert lines[2].endswith("(six views)")
-    assert [line.split(":")[0].split() for line in lines[4:]] == [
+    assert [line.split(":")[0].split() for line in lines[5:]] == [
         ["Accuracy", "of", "dark"],
         ["Accuracy", "of", "light"],
+        ["Calibration,", "at", "temperature", "1", "→", "as", "it", "is"],
+        ["single", "view"],
+        ["six", "views"],
     ]
 
 
