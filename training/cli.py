@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 import typer
@@ -16,16 +16,18 @@ from rich.console import Console
 from models.checkpoint import load, save
 from models.errors import GlimpseError
 from models.preprocessing import InputSpec
-from models.record import Metrics, Record, TrainingRun
-from training.calibration import Calibrated, reliability_by_view
+from models.record import Calibration, Metrics, Record, TrainingRun
 from training.calibration import calibrate as calibrate_network
+from training.calibration import reliability_by_view
+from training.configuration import Request, configure
 from training.data import Dataset, fingerprint, read_dataset, read_test
 from training.devices import choose_device, describe_hardware, keep_freed_memory
 from training.errors import TrainingError
 from training.evaluate import measure, run_views
 from training.grids import draw_predictions, draw_samples
 from training.held_out import set_aside
-from training.loop import Trained
+from training.interrupts import Terminated
+from training.loop import Trained, fit_to_data
 from training.loop import train as train_network
 from training.outliers import draw_outliers
 from training.provenance import current_commit, now_utc
@@ -33,6 +35,8 @@ from training.recalibration import read_as_trained
 from training.recipes import RECIPES
 from training.rejection import measure_rejection, rejection_lines
 from training.reliability import reliability_lines
+from training.resume import asked_before, check_new, open_run
+from training.run import CHECKPOINT, CONFIGURATION
 
 app = typer.Typer(
     name="training",
@@ -56,13 +60,15 @@ class RecipeName(StrEnum):
 
     tutorial = "tutorial"
     fast = "fast"
+    accurate = "accurate"
 
 
-DataOption = Annotated[str, typer.Option("--data", help="cifar10, a FILE.npz, or a FOLDER of class folders.")]
-SeedOption = Annotated[
-    int, typer.Option(min=0, max=2**63 - 1, help="Of initialisation, order, augmentation and split.")
-]
-DeviceOption = Annotated[Device, typer.Option(help="Where to compute; auto takes CUDA where there is one.")]
+_DATA_HELP = "cifar10, a FILE.npz, or a FOLDER of class folders."
+_SEED_HELP = "Of initialisation, order, augmentation and split."
+_DEVICE_HELP = "Where to compute; auto takes CUDA where there is one."
+DataOption = Annotated[str, typer.Option("--data", help=_DATA_HELP)]
+SeedOption = Annotated[int, typer.Option(min=0, max=2**63 - 1, help=_SEED_HELP)]
+DeviceOption = Annotated[Device, typer.Option(help=_DEVICE_HELP)]
 CacheOption = Annotated[Path, typer.Option(help="Folder for downloaded data sets.")]
 CheckpointArgument = Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="A .safetensors file.")]
 
@@ -84,14 +90,21 @@ def run(arguments: list[str] | None = None) -> int:
 
 
 @contextmanager
-def _told_in_a_sentence() -> Iterator[Console]:
-    """Give a command its console on stderr, and turn each failure that has a name into one sentence."""
+def _told_in_a_sentence(run_folder: Path | None = None) -> Iterator[Console]:
+    """Give a command its console on stderr, and turn each failure that has a name into one sentence.
+
+    Args:
+        run_folder: that an interrupted command can go on from.
+    """
     console = Console(stderr=True)
     try:
         yield console
-    except KeyboardInterrupt:
-        _tell(console, "Stopped by Ctrl-C; nothing was written.")
-        raise typer.Exit(130) from None
+    except KeyboardInterrupt as stop:
+        by, code = ("SIGTERM", 143) if isinstance(stop, Terminated) else ("Ctrl-C", 130)
+        went_on = run_folder is not None and (run_folder / CONFIGURATION).exists()
+        then = f"go on with: python -m training train --resume {run_folder}" if went_on else "nothing was written."
+        _tell(console, f"Stopped by {by}; {then}")
+        raise typer.Exit(code) from None
     except (GlimpseError, OSError) as error:
         _tell(console, f"Error: {error}")
         raise typer.Exit(1) from None
@@ -102,61 +115,121 @@ def _told_in_a_sentence() -> Iterator[Console]:
 
 @app.command()
 def train(
-    recipe: Annotated[RecipeName, typer.Option(help="Which training configuration.")],
-    data: DataOption,
-    out: Annotated[Path, typer.Option(help="The checkpoint to write, a .safetensors file.")],
-    seed: SeedOption = 0,
-    device: DeviceOption = Device.auto,
+    recipe: Annotated[RecipeName | None, typer.Option(help="Which training configuration.")] = None,
+    data: Annotated[str | None, typer.Option(help=_DATA_HELP)] = None,
+    out: Annotated[Path | None, typer.Option(help="The checkpoint to write, a .safetensors file.")] = None,
+    run_folder: Annotated[
+        Path | None, typer.Option("--run", help="Folder to keep states, metrics and the checkpoint in.")
+    ] = None,
+    resume: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Go on with the run in this folder, exactly.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(min=0, max=2**63 - 1, help=f"{_SEED_HELP} [default: 0]")] = None,
+    device: Annotated[Device | None, typer.Option(help=f"{_DEVICE_HELP} [default: auto]")] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Instead of the recipe's own.")] = None,
+    held_out: Annotated[
+        int | None, typer.Option(min=0, help="Training pictures not to learn from; 0 learns from all.")
+    ] = None,
+    save_every: Annotated[
+        int | None, typer.Option(min=1, help="Steps between two saved states [default: a minute's].")
+    ] = None,
     cache: CacheOption = Path("data"),
 ) -> None:
     """Train a network, measure it on the test part, and write one checkpoint."""
-    with _told_in_a_sentence() as console:
-        _check_target(out)
-        keep_freed_memory()
-        chosen = RECIPES[recipe.value]
-        target = choose_device(device.value)
-        dataset = read_dataset(data, seed=seed, cache=cache, report=_teller(console))
-        data_fingerprint = fingerprint(dataset.labels, dataset.train)
-        dataset = set_aside(dataset, count=None, seed=seed)
-        height, width = dataset.train.images.shape[1:3]
-        spec = InputSpec(height=height, width=width, mean=chosen.mean, std=chosen.std)
-        _tell(
-            console,
-            f"{dataset.name}: {len(dataset.train):,} pictures to learn from, {len(dataset.test):,} to measure on",
-        )
-        trained = train_network(
-            chosen,
-            dataset.train,
-            classes=len(dataset.labels),
-            spec=spec,
-            seed=seed,
-            device=target,
-            console=console,
-            epochs=epochs,
-        )
-        calibrated = calibrate_network(trained.network, dataset.train, dataset.held_out, console=console)
-        views = run_views(
-            trained.network,
-            dataset.test.images,
-            console=console,
-            calibration=calibrated.calibration,
-            distance=calibrated.distance,
-        )
-        metrics = measure(
-            views,
-            dataset.test,
-            labels=dataset.labels,
-            name=f"{dataset.name} test",
-            calibration=calibrated.calibration,
-        )
-        record = _record(
-            out.stem, trained, dataset, spec, metrics, calibrated, data_fingerprint, seed=seed, device=target
-        )
-        digest = save(out, trained.network, record, distance=calibrated.distance)
-        _tell(console, calibrated.sentence)
-        _print_metrics(metrics)
-        typer.echo(f"Trained in {trained.seconds:.0f} s; wrote {out} ({digest})")
+    with _told_in_a_sentence(run_folder or resume) as console:
+        if resume is not None:
+            typed = {"recipe": recipe and recipe.value, "seed": seed, "held_out": held_out, "epochs": epochs}
+            if run_folder is not None:
+                raise typer.BadParameter("--resume names the run's folder already; leave --run out.")
+            request = asked_before(resume, typed, data=data, out=out, device=device and device.value)
+        else:
+            if recipe is None or data is None:
+                raise typer.BadParameter("--recipe and --data are needed, or --resume DIR.")
+            if out is None and run_folder is None:
+                raise typer.BadParameter("name a file with --out, a folder with --run, or both.")
+            request = Request(
+                recipe=recipe.value,
+                data=data,
+                seed=seed or 0,
+                held_out=held_out,
+                epochs=epochs,
+                device=(device or Device.auto).value,
+                cache=str(cache),
+                out=str(out) if out else None,
+            )
+        folder = run_folder or resume
+        targets = [Path(request.out)] if request.out else []
+        if folder is not None:
+            targets.append(folder / CHECKPOINT)
+        for target in targets:
+            _check_target(target)
+        if run_folder is not None:
+            check_new(run_folder)
+        _carry_out(request, folder, targets, save_every=save_every, console=console)
+
+
+def _carry_out(
+    request: Request, folder: Path | None, targets: list[Path], *, save_every: int | None, console: Console
+) -> None:
+    """Train as asked, measure, and write the checkpoint to each target."""
+    tell = _teller(console)
+    keep_freed_memory()
+    device = choose_device(request.device)
+    dataset = read_dataset(request.data, seed=request.seed, cache=Path(request.cache), report=tell)
+    data_fingerprint = fingerprint(dataset.labels, dataset.train)
+    dataset = set_aside(dataset, count=request.held_out, seed=request.seed)
+    height, width = dataset.train.images.shape[1:3]
+    table = RECIPES[request.recipe]
+    spec = InputSpec(height=height, width=width, mean=table.mean, std=table.std)
+    recipe = fit_to_data(table, len(dataset.train), shorter_side=min(height, width), epochs=request.epochs)
+    held_out = len(dataset.held_out) if dataset.held_out else 0
+    tell(
+        f"{dataset.name}: {len(dataset.train):,} pictures to learn from, {held_out:,} held out to choose on, "
+        f"{len(dataset.test):,} to measure on"
+    )
+    configuration = configure(
+        recipe,
+        seed=request.seed,
+        labels=dataset.labels,
+        spec=spec,
+        held_out=held_out,
+        data_fingerprint=data_fingerprint,
+    )
+    kept = None
+    if folder is not None:
+        kept = open_run(folder, request, configuration, device=device, save_every=save_every, warn=tell)
+    trained = train_network(
+        recipe,
+        dataset.train,
+        classes=len(dataset.labels),
+        spec=spec,
+        seed=request.seed,
+        device=device,
+        console=console,
+        run=kept,
+    )
+    fitted = calibrate_network(trained.network, dataset.train, dataset.held_out, console=console)
+    tell(fitted.sentence)
+    views = run_views(
+        trained.network,
+        dataset.test.images,
+        console=console,
+        calibration=fitted.calibration,
+        distance=fitted.distance,
+    )
+    metrics = measure(
+        views,
+        dataset.test,
+        labels=dataset.labels,
+        name=f"{dataset.name} test",
+        calibration=fitted.calibration,
+    )
+    name = targets[0].stem if folder is None or request.out else folder.resolve().name
+    record = _record(name, trained, dataset, spec, metrics, fitted.calibration, configuration, device=device)
+    digests = [save(target, trained.network, record, distance=fitted.distance) for target in targets]
+    _print_metrics(metrics)
+    for target, digest in zip(targets, digests, strict=True):
+        typer.echo(f"Trained in {trained.seconds:.0f} s; wrote {target} ({digest})")
 
 
 @app.command()
@@ -281,10 +354,9 @@ def _record(
     dataset: Dataset,
     spec: InputSpec,
     metrics: Metrics,
-    calibrated: Calibrated,
-    data_fingerprint: str,
+    calibration: Calibration,
+    configuration: dict[str, Any],
     *,
-    seed: int,
     device: torch.device,
 ) -> Record:
     return Record(
@@ -292,14 +364,13 @@ def _record(
         architecture=trained.recipe.architecture,
         labels=dataset.labels,
         input=spec,
-        calibration=calibrated.calibration,
+        calibration=calibration,
         metrics=metrics,
         training=TrainingRun(
             recipe=trained.recipe.name,
-            configuration=dataclasses.asdict(trained.recipe)
-            | {"held_out": 0 if dataset.held_out is None else len(dataset.held_out)},
-            seed=seed,
-            data_fingerprint=data_fingerprint,
+            configuration=configuration["recipe"] | {"held_out": configuration["held_out"]},
+            seed=configuration["seed"],
+            data_fingerprint=configuration["data_fingerprint"],
             commit=current_commit(),
             torch=torch.__version__,
             hardware=describe_hardware(device),
