@@ -60,7 +60,7 @@ def calibrate(network: nn.Module, train: Split, held_out: Split | None, *, conso
         held_out: what it did not learn from; without at least 100 pictures nothing is fitted.
         console: told of the progress.
     """
-    _set_temperature(network, 1.0)
+    set_temperature(network, 1.0)
     if held_out is None or len(held_out) < FEWEST_HELD_OUT:
         count = 0 if held_out is None else len(held_out)
         sentence = (
@@ -71,7 +71,7 @@ def calibrate(network: nn.Module, train: Split, held_out: Split | None, *, conso
     outputs = _run(network, held_out.images, console=console)
     distance = _fit_distance(network, train, outputs.features, classes=outputs.single_view.shape[1])
     calibration = _fit(outputs, distance(outputs.features).flatten(), held_out.targets)
-    _set_temperature(network, calibration.temperature)
+    set_temperature(network, calibration.temperature)
     return Calibrated(calibration, distance, _describe(calibration))
 
 
@@ -136,6 +136,11 @@ def reliability_by_view(
     }
 
 
+def set_temperature(network: nn.Module, temperature: float) -> None:
+    """Let a network divide its logits by this from now on."""
+    network.temperature = temperature  # type: ignore[assignment]
+
+
 def _fit(outputs: _Outputs, distances: Tensor, targets: Tensor) -> Calibration:
     temperature = fit_temperature(outputs.single_view, targets)
     six_views_temperature = fit_temperature(outputs.six_views, targets)
@@ -187,10 +192,6 @@ def _features(network: nn.Module, images: Tensor) -> Tensor:
 
 def _accepted(scores: Tensor, distances: Tensor, least_score: float, farthest: float) -> Tensor:
     return (scores >= least_score) & (distances <= farthest)
-
-
-def _set_temperature(network: nn.Module, temperature: float) -> None:
-    network.temperature = temperature  # type: ignore[assignment]
 
 
 def _describe(calibration: Calibration) -> str:

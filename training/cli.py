@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import torch
 import typer
@@ -15,27 +15,22 @@ from rich.console import Console
 
 from models.checkpoint import load, save
 from models.errors import GlimpseError
-from models.preprocessing import InputSpec
-from models.record import Calibration, Metrics, Record, TrainingRun
+from models.record import Metrics
 from training.calibration import calibrate as calibrate_network
 from training.calibration import reliability_by_view
-from training.configuration import Request, configure
-from training.data import Dataset, fingerprint, read_dataset, read_test
-from training.devices import choose_device, describe_hardware, keep_freed_memory
+from training.carry_out import carry_out
+from training.configuration import Request
+from training.data import read_dataset, read_test
+from training.devices import choose_device
 from training.errors import TrainingError
 from training.evaluate import measure, run_views
 from training.grids import draw_predictions, draw_samples
-from training.held_out import set_aside
 from training.interrupts import Terminated
-from training.loop import Trained, fit_to_data
-from training.loop import train as train_network
 from training.outliers import draw_outliers
-from training.provenance import current_commit, now_utc
 from training.recalibration import read_as_trained
-from training.recipes import RECIPES
 from training.rejection import measure_rejection, rejection_lines
 from training.reliability import reliability_lines
-from training.resume import asked_before, check_new, open_run
+from training.resume import ask_longer, asked_before, check_new, keep_to, with_moved
 from training.run import CHECKPOINT, CONFIGURATION
 
 app = typer.Typer(
@@ -61,6 +56,15 @@ class RecipeName(StrEnum):
     tutorial = "tutorial"
     fast = "fast"
     accurate = "accurate"
+    compact = "compact"
+
+
+class Dtype(StrEnum):
+    """What forward passes compute in."""
+
+    auto = "auto"
+    float32 = "float32"
+    bfloat16 = "bfloat16"
 
 
 _DATA_HELP = "cifar10, a FILE.npz, or a FOLDER of class folders."
@@ -124,8 +128,11 @@ def train(
     resume: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Go on with the run in this folder, exactly.")
     ] = None,
+    extend: Annotated[
+        int | None, typer.Option(min=1, metavar="EPOCHS", help="With --resume: a finished run, but longer.")
+    ] = None,
+    teacher: Annotated[Path | None, typer.Option(help="The checkpoint that compact learns from.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, max=2**63 - 1, help=f"{_SEED_HELP} [default: 0]")] = None,
-    device: Annotated[Device | None, typer.Option(help=f"{_DEVICE_HELP} [default: auto]")] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Instead of the recipe's own.")] = None,
     held_out: Annotated[
         int | None, typer.Option(min=0, help="Training pictures not to learn from; 0 learns from all.")
@@ -133,15 +140,35 @@ def train(
     save_every: Annotated[
         int | None, typer.Option(min=1, help="Steps between two saved states [default: a minute's].")
     ] = None,
+    device: Annotated[Device | None, typer.Option(help=f"{_DEVICE_HELP} [default: auto]")] = None,
+    dtype: Annotated[
+        Dtype | None, typer.Option(help="Of forward passes; auto takes what is fast [default: auto].")
+    ] = None,
+    compile_network: Annotated[
+        bool, typer.Option("--compile", help="Let torch.compile make kernels first: for long runs on CUDA.")
+    ] = False,
     cache: CacheOption = Path("data"),
 ) -> None:
     """Train a network, measure it on the test part, and write one checkpoint."""
-    with _told_in_a_sentence(run_folder or resume) as console:
+    folder = run_folder or resume
+    if extend is not None:
+        if resume is None:
+            raise typer.BadParameter("--extend needs --resume DIR, the folder of a finished run.")
+        folder = run_folder or resume.with_name(f"{resume.name}-plus-{extend}")
+    elif resume is not None and run_folder is not None:
+        raise typer.BadParameter("--resume names the run's folder already; leave --run out.")
+    with _told_in_a_sentence(folder) as console:
         if resume is not None:
-            typed = {"recipe": recipe and recipe.value, "seed": seed, "held_out": held_out, "epochs": epochs}
-            if run_folder is not None:
-                raise typer.BadParameter("--resume names the run's folder already; leave --run out.")
-            request = asked_before(resume, typed, data=data, out=out, device=device and device.value)
+            typed = {
+                "recipe": recipe and recipe.value,
+                "seed": seed,
+                "held_out": held_out,
+                "epochs": epochs,
+                "dtype": dtype and dtype.value,
+            }
+            asked = asked_before(resume) if extend is None else ask_longer(resume, epochs=extend)
+            kept = keep_to(asked, typed, folder=resume)
+            request = with_moved(kept, data=data, out=out, device=device and device.value, teacher=teacher)
         else:
             if recipe is None or data is None:
                 raise typer.BadParameter("--recipe and --data are needed, or --resume DIR.")
@@ -155,81 +182,30 @@ def train(
                 epochs=epochs,
                 device=(device or Device.auto).value,
                 cache=str(cache),
-                out=str(out) if out else None,
+                out=None if out is None else str(out),
+                dtype=(dtype or Dtype.auto).value,
+                is_compiled=compile_network,
+                teacher=None if teacher is None else str(teacher),
             )
-        folder = run_folder or resume
         targets = [Path(request.out)] if request.out else []
         if folder is not None:
+            if resume is None or extend is not None:
+                check_new(folder)
             targets.append(folder / CHECKPOINT)
         for target in targets:
             _check_target(target)
-        if run_folder is not None:
-            check_new(run_folder)
-        _carry_out(request, folder, targets, save_every=save_every, console=console)
-
-
-def _carry_out(
-    request: Request, folder: Path | None, targets: list[Path], *, save_every: int | None, console: Console
-) -> None:
-    """Train as asked, measure, and write the checkpoint to each target."""
-    tell = _teller(console)
-    keep_freed_memory()
-    device = choose_device(request.device)
-    dataset = read_dataset(request.data, seed=request.seed, cache=Path(request.cache), report=tell)
-    data_fingerprint = fingerprint(dataset.labels, dataset.train)
-    dataset = set_aside(dataset, count=request.held_out, seed=request.seed)
-    height, width = dataset.train.images.shape[1:3]
-    table = RECIPES[request.recipe]
-    spec = InputSpec(height=height, width=width, mean=table.mean, std=table.std)
-    recipe = fit_to_data(table, len(dataset.train), shorter_side=min(height, width), epochs=request.epochs)
-    held_out = len(dataset.held_out) if dataset.held_out else 0
-    tell(
-        f"{dataset.name}: {len(dataset.train):,} pictures to learn from, {held_out:,} held out to choose on, "
-        f"{len(dataset.test):,} to measure on"
-    )
-    configuration = configure(
-        recipe,
-        seed=request.seed,
-        labels=dataset.labels,
-        spec=spec,
-        held_out=held_out,
-        data_fingerprint=data_fingerprint,
-    )
-    kept = None
-    if folder is not None:
-        kept = open_run(folder, request, configuration, device=device, save_every=save_every, warn=tell)
-    trained = train_network(
-        recipe,
-        dataset.train,
-        classes=len(dataset.labels),
-        spec=spec,
-        seed=request.seed,
-        device=device,
-        console=console,
-        run=kept,
-    )
-    fitted = calibrate_network(trained.network, dataset.train, dataset.held_out, console=console)
-    tell(fitted.sentence)
-    views = run_views(
-        trained.network,
-        dataset.test.images,
-        console=console,
-        calibration=fitted.calibration,
-        distance=fitted.distance,
-    )
-    metrics = measure(
-        views,
-        dataset.test,
-        labels=dataset.labels,
-        name=f"{dataset.name} test",
-        calibration=fitted.calibration,
-    )
-    name = targets[0].stem if folder is None or request.out else folder.resolve().name
-    record = _record(name, trained, dataset, spec, metrics, fitted.calibration, configuration, device=device)
-    digests = [save(target, trained.network, record, distance=fitted.distance) for target in targets]
-    _print_metrics(metrics)
-    for target, digest in zip(targets, digests, strict=True):
-        typer.echo(f"Trained in {trained.seconds:.0f} s; wrote {target} ({digest})")
+        result = carry_out(
+            request,
+            folder=folder,
+            targets=targets,
+            save_every=save_every,
+            extends=resume if extend is not None else None,
+            console=console,
+        )
+        if result is not None:
+            _print_metrics(result.metrics)
+            for target, digest in zip(targets, result.digests, strict=True):
+                typer.echo(f"Trained in {result.seconds:.0f} s; wrote {target} ({digest})")
 
 
 @app.command()
@@ -346,38 +322,6 @@ def samples(
         dataset = read_dataset(data, seed=seed, cache=cache, report=_teller(console))
         draw_samples(dataset.train, labels=dataset.labels, seed=seed, path=out)
         typer.echo(f"wrote {out}")
-
-
-def _record(
-    name: str,
-    trained: Trained,
-    dataset: Dataset,
-    spec: InputSpec,
-    metrics: Metrics,
-    calibration: Calibration,
-    configuration: dict[str, Any],
-    *,
-    device: torch.device,
-) -> Record:
-    return Record(
-        name=name,
-        architecture=trained.recipe.architecture,
-        labels=dataset.labels,
-        input=spec,
-        calibration=calibration,
-        metrics=metrics,
-        training=TrainingRun(
-            recipe=trained.recipe.name,
-            configuration=configuration["recipe"] | {"held_out": configuration["held_out"]},
-            seed=configuration["seed"],
-            data_fingerprint=configuration["data_fingerprint"],
-            commit=current_commit(),
-            torch=torch.__version__,
-            hardware=describe_hardware(device),
-            seconds=round(trained.seconds, 1),
-        ),
-        created_at=now_utc(),
-    )
 
 
 def _print_metrics(metrics: Metrics) -> None:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ import torch
 
 from models.preprocessing import InputSpec
 from models.tensor_file import write_atomically
-from training.devices import describe_hardware
+from training.devices import Computing, describe_hardware
 from training.errors import TrainingError
 from training.provenance import current_commit
 from training.recipes import Recipe
@@ -30,6 +31,10 @@ class Request:
         device: `auto`, `cpu` or `cuda`.
         cache: folder for downloads.
         out: a second place for the finished checkpoint, or None.
+        dtype: `auto`, `float32` or `bfloat16`.
+        is_compiled: whether torch.compile is used.
+        teacher: a checkpoint to learn from, or None.
+        extensions: epochs that each extension added to the run before it.
     """
 
     recipe: str
@@ -40,10 +45,21 @@ class Request:
     device: str
     cache: str
     out: str | None
+    dtype: str = "auto"
+    is_compiled: bool = False
+    teacher: str | None = None
+    extensions: tuple[int, ...] = ()
 
 
 def configure(
-    recipe: Recipe, *, seed: int, labels: tuple[str, ...], spec: InputSpec, held_out: int, data_fingerprint: str
+    recipe: Recipe,
+    *,
+    seed: int,
+    labels: tuple[str, ...],
+    spec: InputSpec,
+    held_out: int,
+    data_fingerprint: str,
+    dtype: torch.dtype,
 ) -> dict[str, Any]:
     """Gather all that decides the weights: a run can only go on with the very same.
 
@@ -54,11 +70,13 @@ def configure(
         spec: of its images.
         held_out: pictures taken from the training part.
         data_fingerprint: of the training part as it was read.
+        dtype: of forward passes.
     """
     fields = {
         "seed": seed,
         "data_fingerprint": data_fingerprint,
         "held_out": held_out,
+        "dtype": str(dtype).removeprefix("torch."),
         "labels": labels,
         "input": dataclasses.asdict(spec),
         "recipe": dataclasses.asdict(recipe),
@@ -67,24 +85,32 @@ def configure(
     return plain
 
 
-def surroundings(device: torch.device) -> dict[str, Any]:
+def surroundings(computing: Computing) -> dict[str, Any]:
     """Gather what decides the last bits of the weights: software, hardware and threads."""
     return {
         "commit": current_commit(),
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),
-        "hardware": describe_hardware(device),
+        "hardware": describe_hardware(computing.device),
+        "compiled": computing.is_compiled,
+        "processes": int(os.environ.get("WORLD_SIZE", "1")),
     }
 
 
-def differences(now: Mapping[str, Any], then: Mapping[str, Any]) -> list[str]:
-    """Name each field that two texts do not share, with both values: "seed is 1 and was 0"."""
+def differences(now: Mapping[str, Any], then: Mapping[str, Any], *, apart_from: tuple[str, ...] = ()) -> list[str]:
+    """Name each field that two texts do not share, with both values: "seed is 1 and was 0".
+
+    Args:
+        now: as it is.
+        then: as it was.
+        apart_from: names of fields that may differ; those of nested ones are joined by dots.
+    """
     new, old = dict(_flatten(now)), dict(_flatten(then))
     absent = "absent"
     return [
         f"{name} is {new.get(name, absent)!r} and was {old.get(name, absent)!r}"
         for name in [*old, *(name for name in new if name not in old)]
-        if new.get(name, absent) != old.get(name, absent)
+        if new.get(name, absent) != old.get(name, absent) and name not in apart_from
     ]
 
 

@@ -1,8 +1,8 @@
 """The training loop of the recipes with large batches, and the door to the beginner's."""
 
-import math
 import time
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import islice
 from typing import cast
 
@@ -16,14 +16,20 @@ from models.networks.residual import ResidualNetwork
 from models.preprocessing import InputSpec
 from training.augment import Order, batches, cover, crop, draw_order, resize
 from training.data import Split
-from training.devices import fast_dtype
+from training.devices import Computing
 from training.errors import check_finite
+from training.extension import snapshot_epoch
+from training.fitting import resolution
 from training.interrupts import interrupts_between_steps
 from training.learner import Learner, make_learner
 from training.progress import RunProgress
+from training.ranks import ALONE, Ranks
 from training.recipes import LargeBatchRecipe, Recipe, TutorialRecipe
 from training.run import Run
 from training.tutorial import train_tutorial
+
+Wanted = Callable[[Order, Tensor], Tensor]
+"""Order of the epoch and index (batch,) → what the network should say: classes, or a teacher's logits."""
 
 
 @dataclass(frozen=True)
@@ -48,9 +54,11 @@ def train(
     classes: int,
     spec: InputSpec,
     seed: int,
-    device: torch.device,
+    computing: Computing,
     console: Console,
     run: Run | None = None,
+    wanted: Wanted | None = None,
+    ranks: Ranks = ALONE,
 ) -> Trained:
     """Train a network, from nothing or from where a run was left.
 
@@ -63,82 +71,85 @@ def train(
         classes: number of labels.
         spec: of the images in `data`.
         seed: of initialisation, order and augmentation.
-        device: to compute on.
+        computing: on what, in which dtype, compiled or not.
         console: told of the progress.
         run: where states are saved and metrics written, and to go on from; None keeps nothing.
+        wanted: a teacher's answers; None takes the classes of `data`.
+        ranks: the processes that train together.
 
     Raises:
         TrainingError: the loss stopped being a number.
     """
     torch.manual_seed(seed)
+    device = computing.device
     network = build(recipe.architecture, classes=classes, spec=spec).to(device)
     network = network.to(memory_format=torch.channels_last)
     if isinstance(recipe, TutorialRecipe):
-        started_s = time.monotonic()
-        train_tutorial(recipe, network, data, seed=seed, device=device, console=console)
-        return Trained(network.eval(), recipe, time.monotonic() - started_s)
-    on_device = Split(data.images.to(device), data.targets.to(device))
-    cast(FastNetwork | ResidualNetwork, network).fit_stem(on_device.images[: recipe.stem_pictures])
-    learner = make_learner(recipe, network, pictures=len(data), dtype=fast_dtype(device))
-    state = run.load_state(device=device) if run else None
+        seconds = train_tutorial(recipe, network, data, seed=seed, device=device, console=console, run=run)
+        return Trained(network.eval(), recipe, seconds)
+    images, targets = data.images.to(device), data.targets.to(device)
+    cast(FastNetwork | ResidualNetwork, network).fit_stem(images[: recipe.stem_pictures])
+    learner = make_learner(recipe, ranks.together(network), pictures=len(data), computing=computing, ranks=ranks)
+    with ranks.first_alone():
+        state = run.load_state(device=device) if run else None
     if state is not None:
         learner.restore(state)
-    _make_steps(learner, on_device, spec=spec, seed=seed, console=console, run=run)
+    _make_steps(
+        learner,
+        images,
+        wanted or (lambda _, index: targets[index]),
+        spec=spec,
+        seed=seed,
+        console=console,
+        run=run if ranks.is_first else None,
+    )
     return Trained(network.eval(), recipe, learner.seconds)
 
 
-def fit_to_data(recipe: Recipe, pictures: int, *, shorter_side: int, epochs: int | None) -> Recipe:
-    """Give a small data set smaller batches and more passes, and leave small pictures at their size.
-
-    Args:
-        recipe: as in the table.
-        pictures: to learn from, at least one.
-        shorter_side: of the pictures, in pixels.
-        epochs: wanted by the user; None lets the data decide.
-    """
-    if isinstance(recipe, TutorialRecipe):
-        return replace(recipe, epochs=epochs or recipe.epochs)
-    if shorter_side < recipe.smallest_resized:
-        recipe = replace(recipe, resolutions=((1.0, 1.0),))
-    batch_size = min(recipe.batch_size, max(pictures // 8, min(pictures, 32)))
-    enough = math.ceil(recipe.fewest_steps / (pictures // batch_size))
-    return replace(
-        recipe,
-        batch_size=batch_size,
-        epochs=epochs or max(recipe.epochs, enough),
-        cutout=min(recipe.cutout, shorter_side // 2),  # of a tiny picture something must stay visible
-    )
-
-
 def _make_steps(
-    learner: Learner, data: Split, *, spec: InputSpec, seed: int, console: Console, run: Run | None
+    learner: Learner,
+    pictures: Tensor,
+    wanted: Wanted,
+    *,
+    spec: InputSpec,
+    seed: int,
+    console: Console,
+    run: Run | None,
 ) -> None:
     """Make the steps that are missing; stopped or not, the state is saved and the metrics are written."""
     recipe, per_epoch = learner.recipe, learner.steps_per_epoch
     with (
-        interrupts_between_steps() as obey_interrupt,
+        interrupts_between_steps() as interrupts,
         RunProgress(console, steps=learner.steps, done=learner.step) as progress,
     ):
+        last_loss: float | None = None
         for epoch in range(learner.step // per_epoch, recipe.epochs):
-            place = f"epoch {epoch + 1}/{recipe.epochs}"
-            order = draw_epoch(recipe, len(data), spec=spec, seed=seed, epoch=epoch).to(data.images.device)
+            if run is not None and learner.step == snapshot_epoch(recipe) * per_epoch:
+                run.keep_snapshot(learner)
+            order = draw_epoch(recipe, len(pictures), spec=spec, seed=seed, epoch=epoch).to(pictures.device)
             for index in islice(batches(order, recipe.batch_size), learner.step % per_epoch, None):
                 started_s = time.monotonic()
-                images = show(recipe, data.images, order, index, spec=spec, epoch=epoch)
-                loss = learner.learn(images, data.targets[index])
-                check_finite(loss, epoch=epoch, step=learner.step)
+                share = learner.ranks.share(index)
+                images = show(recipe, pictures, order, share, spec=spec, epoch=epoch)
+                loss = learner.learn(images, wanted(order, share))
+                last_loss = _read(loss, learner, epoch=epoch, last=last_loss)
                 learner.seconds += time.monotonic() - started_s
-                progress.step(place=place, loss=loss, pictures=len(index))
+                progress.step(place=f"epoch {epoch + 1}/{recipe.epochs}", loss=last_loss, pictures=len(index))
+                must_stop = learner.ranks.agree(interrupts.is_pending, device=pictures.device)
                 if run is not None:
-                    run.note_step(learner, loss=loss)
-                try:
-                    obey_interrupt()
-                except KeyboardInterrupt:
-                    if run is not None:
-                        run.save_state(learner)
-                    raise
-        if run is not None:
-            run.save_state(learner)
+                    run.note_step(learner, loss=loss, must_save=must_stop)
+                if must_stop:
+                    interrupts.obey()
+                    raise KeyboardInterrupt  # another process of this training was told to stop
+
+
+def _read(loss: Tensor, learner: Learner, *, epoch: int, last: float | None) -> float | None:
+    """Look at the loss; on a GPU, which need not be waited for at each step, mostly the last one stays."""
+    is_last = learner.step % learner.steps_per_epoch == 0
+    if loss.is_cuda and learner.step % learner.log_every and not is_last:
+        return last
+    check_finite(learner.epoch_loss.item(), epoch=epoch, step=learner.step)
+    return loss.item()
 
 
 def draw_epoch(recipe: LargeBatchRecipe, pictures: int, *, spec: InputSpec, seed: int, epoch: int) -> Order:
@@ -160,9 +171,3 @@ def show(
     cropped = crop(images, order, index)
     covered = cover(cropped, order, index, side=recipe.cutout, colour=(red, green, blue))
     return resize(covered, resolution(recipe, epoch))
-
-
-def resolution(recipe: LargeBatchRecipe, epoch: int) -> float:
-    """Side length of an epoch's pictures, as a share of the input's."""
-    done = (epoch + 0.5) / recipe.epochs
-    return next(side for until, side in recipe.resolutions if done < until)

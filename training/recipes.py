@@ -62,6 +62,22 @@ class Lookahead:
     strength: float = 0.95**5
 
 
+@dataclass(frozen=True)
+class Teaching:
+    """How a teacher's answers are learnt instead of the labels.
+
+    The student sees the very views that the teacher answered, in many passes.
+
+    Attributes:
+        temperature: both networks' logits are divided by it.
+    Source:
+        Beyer et al., arXiv 2106.05237: "consistent and patient"; the temperature is that of their
+        published configuration for ImageNet, and no label is used beside the teacher.
+    """
+
+    temperature: float = 1.0
+
+
 @dataclass(frozen=True, kw_only=True)
 class LargeBatchRecipe:
     """What the recipes with large batches have in common: one loop reads all of them (training/loop.py).
@@ -83,6 +99,7 @@ class LargeBatchRecipe:
         decay_per_picture: a step of weight decay is this × batch size × the schedule's factor, whatever
             the rate; not for Muon.
         lookahead: None means none.
+        teaching: None means that the labels are learnt.
     """
 
     name: str
@@ -104,6 +121,7 @@ class LargeBatchRecipe:
     muon_momentum: float = 0.6
     decay_per_picture: float
     lookahead: Lookahead | None = None
+    teaching: Teaching | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,6 +187,24 @@ class AccurateRecipe(LargeBatchRecipe):
     lookahead: Lookahead | None = Lookahead()
 
 
+@dataclass(frozen=True, kw_only=True)
+class CompactRecipe(FastRecipe):
+    """The `fast` network, taught by a larger one: as good as it gets at 236 MFLOP a picture.
+
+    Muon stays for the many passes too: for this network it was ahead of SGD at 30 and at 80 epochs
+    (94.97 and 95.09 % against 94.76 and 94.95 %, six views, n=8, no teacher). Source: airbench's notes on
+    singular values. Plain views: shifts of 2 pixels and flips are 50 of each picture, and a teacher answers
+    each of them once. The number of epochs is not tuned.
+    """
+
+    name: str = "compact"
+    epochs: int = 60
+    fewest_steps: int = 600  # not tuned
+    teaching: Teaching | None = Teaching()
+
+
 Recipe = TutorialRecipe | LargeBatchRecipe
 
-RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in (TutorialRecipe(), FastRecipe(), AccurateRecipe())}
+RECIPES: dict[str, Recipe] = {
+    recipe.name: recipe for recipe in (TutorialRecipe(), FastRecipe(), AccurateRecipe(), CompactRecipe())
+}

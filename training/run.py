@@ -7,24 +7,50 @@ checkpoint.safetensors   when it is finished
 """
 
 import json
+import math
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
+from torch import Tensor
 
 from models.tensor_file import write_atomically
 from training.configuration import differences
 from training.errors import TrainingError
-from training.learner import Learner
 from training.state import read_state, write_state
 
-CONFIGURATION, STATE = "configuration.json", "state.pt"
+CONFIGURATION, STATE, SNAPSHOT = "configuration.json", "state.pt", "snapshot.pt"
 METRICS, CHECKPOINT = "metrics.jsonl", "checkpoint.safetensors"
 _SAVE_EVERY_S = 60.0  # a stop costs at most a minute's work; a state of 120 MB is written in well under a second
-LOG_EVERY = 10
-"""Steps between two lines of metrics."""
+
+
+class Learning(Protocol):
+    """A training between two steps: what is saved and told of it."""
+
+    step: int
+    seconds: float
+
+    @property
+    def steps(self) -> int: ...
+
+    @property
+    def steps_per_epoch(self) -> int: ...
+
+    @property
+    def batch_size(self) -> int: ...
+
+    @property
+    def log_every(self) -> int: ...
+
+    @property
+    def lr(self) -> float: ...
+
+    @property
+    def epoch_loss(self) -> Tensor | float: ...
+
+    def state(self) -> dict[str, Any]: ...
 
 
 class Run:
@@ -81,45 +107,63 @@ class Run:
         self._cut_metrics(after=self._line_step)
         return state
 
-    def save_state(self, learner: Learner) -> None:
+    def save_state(self, learning: Learning) -> None:
         """Replace the state by the present one."""
-        texts = {
-            "configuration": json.dumps(self._configuration),
-            "environment": json.dumps(self._environment),
-        }
-        write_state(self.folder / STATE, {**texts, **learner.state()})
+        self._write(STATE, learning.state())
         self._saved_s = self._clock()
 
-    def note_step(self, learner: Learner, *, loss: float) -> None:
+    def keep_snapshot(self, learning: Learning) -> None:
+        """Keep the present state for a longer run to start from."""
+        self._write(SNAPSHOT, learning.state())
+
+    def adopt(self, state: Mapping[str, Any]) -> None:
+        """Take the state of another run as this one's."""
+        self._write(STATE, state)
+
+    def note_step(self, learning: Learning, *, loss: Tensor | float, must_save: bool) -> None:
         """Write what is due after a step: metrics of the step, of the epoch, and the state.
 
         Args:
-            learner: after the step.
+            learning: after the step.
             loss: per picture, of the step.
+            must_save: whether the training ends here.
         """
-        step, per_epoch = learner.step, learner.steps_per_epoch
-        if step % LOG_EVERY == 0 or step == 1:
-            self.log(
-                kind="step", **self._place(learner), loss=loss, lr=learner.lr, pictures_per_s=self._rate(learner)
-            )
+        step, per_epoch = learning.step, learning.steps_per_epoch
+        if step % learning.log_every == 0 or step == 1:
+            rate = self._rate(learning)
+            self.log(kind="step", **self._place(learning), loss=float(loss), lr=learning.lr, pictures_per_s=rate)
         if step % per_epoch == 0:
-            self.log(kind="epoch", **self._place(learner), loss=learner.epoch_loss / per_epoch)
-        if step < learner.steps and self._is_due(step):
-            self.save_state(learner)
+            self.log(kind="epoch", **self._place(learning), loss=float(learning.epoch_loss) / per_epoch)
+        if must_save or step == learning.steps or self._is_due(step):
+            self.save_state(learning)
 
     def log(self, **fields: object) -> None:
         """Append one line to the metrics."""
         with (self.folder / METRICS).open("a", encoding="utf-8") as file:
             file.write(json.dumps(fields) + "\n")
 
-    def _place(self, learner: Learner) -> dict[str, float]:
-        epoch = (learner.step - 1) // learner.steps_per_epoch + 1
-        return {"step": learner.step, "epoch": epoch, "seconds": round(learner.seconds, 3)}
+    def log_once(self, **fields: object) -> None:
+        """Append a line about the finished run, unless an earlier end of it did."""
+        path = self.folder / METRICS
+        lines = path.read_text("utf-8").splitlines() if path.exists() else []
+        if not any(json.loads(line)["kind"] == fields["kind"] for line in lines):
+            self.log(**fields)
 
-    def _rate(self, learner: Learner) -> float:
-        now_s, steps = self._clock(), learner.step - self._line_step
-        rate = steps * learner.recipe.batch_size / max(now_s - self._line_s, 1e-9)
-        self._line_s, self._line_step = now_s, learner.step
+    def _write(self, name: str, state: Mapping[str, Any]) -> None:
+        texts = {
+            "configuration": json.dumps(self._configuration),
+            "environment": json.dumps(self._environment),
+        }
+        write_state(self.folder / name, {**state, **texts})
+
+    def _place(self, learning: Learning) -> dict[str, float]:
+        epoch = (learning.step - 1) // learning.steps_per_epoch + 1
+        return {"step": learning.step, "epoch": epoch, "seconds": round(learning.seconds, 3)}
+
+    def _rate(self, learning: Learning) -> float:
+        now_s, steps = self._clock(), learning.step - self._line_step
+        rate = steps * learning.batch_size / max(now_s - self._line_s, 1e-9)
+        self._line_s, self._line_step = now_s, learning.step
         return round(rate, 1)
 
     def _is_due(self, step: int) -> bool:
@@ -132,5 +176,5 @@ class Run:
         if not path.exists():
             return
         lines = path.read_text("utf-8").splitlines(keepends=True)
-        kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= after]
+        kept = [line for line in lines if line.endswith("\n") and json.loads(line).get("step", math.inf) <= after]
         write_atomically(path, "".join(kept).encode())

@@ -41,8 +41,9 @@ def read_state(path: Path, *, device: torch.device) -> dict[str, Any] | None:
     try:
         state = torch.load(path, map_location=device, weights_only=True)
     except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, KeyError) as error:
+        reason = next(iter(str(error).splitlines()), "it is empty")
         raise TrainingError(
-            f"The state {path} cannot be read ({str(error).splitlines()[0]}). It is damaged or was not written by "
+            f"The state {path} cannot be read ({reason}). It is damaged or was not written by "
             "Glimpse; delete it to start this run from the beginning."
         ) from error
     version = state.get("format_version") if isinstance(state, dict) else None

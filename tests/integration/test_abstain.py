@@ -157,12 +157,12 @@ def test_outliers_are_measured_by_kind(trained: Path, archive: Path, capsys: pyt
 def test_a_small_folder_is_told_that_it_was_not_calibrated(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """With 300 pictures only 30 are held out: the file has temperature 1 and never abstains."""
+    """With 30 pictures held out the file has temperature 1 and never abstains."""
     (x_train, y_train), (x_test, y_test) = _pictures(300, seed=0), _pictures(30, seed=1)
     data, out = tmp_path / "few.npz", tmp_path / "few.safetensors"
     np.savez(data, x_train=x_train, y_train=y_train, x_test=x_test, y_test=y_test)
     arguments = ["--data", str(data), "--out", str(out), "--device", "cpu", "--epochs", "1"]
-    assert run(["train", "--recipe", "tutorial", *arguments]) == 0
+    assert run(["train", "--recipe", "tutorial", "--held-out", "30", *arguments]) == 0
     assert "Not calibrated: 30 pictures were held out, and at least 100 are needed" in capsys.readouterr().err
     loaded = load(out)
     assert loaded.record.calibration.abstain_threshold is None
