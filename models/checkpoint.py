@@ -76,13 +76,15 @@ class Checkpoint:
 
         Args:
             answers: float32 (count, answer_columns).
-            tolerance: largest difference of one probability.
+            tolerance: largest difference of one probability at temperature 1; below it logits are multiplied, and
+                their rounding with them, so as much more is allowed.
 
         Raises:
             GoldenError: a probability or a distance is another one.
         """
         classes = self.golden_probabilities.shape[1]
-        golden.check(answers[:, :classes], self.golden_probabilities, tolerance=tolerance)
+        sharpened = tolerance * max(1.0, 1 / self.record.calibration.temperature)
+        golden.check(answers[:, :classes], self.golden_probabilities, tolerance=sharpened)
         if self.golden_distances is not None:
             golden.check_distances(answers[:, classes:], self.golden_distances, tolerance=tolerance)
 
@@ -231,7 +233,7 @@ def _check_state(state: Mapping[str, Tensor], record: Record) -> None:
 def _distance(tensors: Mapping[str, Tensor], record: Record) -> ClassDistance:
     """Put the distance together, for a network that has shapes but no memory."""
     with torch.device("meta"):
-        network = build(record.architecture, classes=len(record.labels), spec=record.input)
+        network = build(record.architecture, classes=len(record.labels), spec=record.input).eval()
         image = torch.empty(1, record.input.height, record.input.width, 3, dtype=torch.uint8)
         features = network.features(image).shape[1]  # type: ignore[operator]
     named = {name.removeprefix(_ABSTAIN): tensor for name, tensor in tensors.items()}

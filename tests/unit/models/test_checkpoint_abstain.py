@@ -1,6 +1,7 @@
 """A checkpoint with an abstain rule: what comes back, and how each fault of the rule is refused."""
 
 import dataclasses
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from models.calibration import VIEWS, BeforeAndAfter, HeldOut, Reliability
 from models.classifier import answer
 from models.distance import ClassDistance
 from models.errors import CheckpointError, GoldenError
+from models.networks import ARCHITECTURES, Architecture, build
 from models.record import Calibration, Record
 from tests.forgery import Edit, add, decisive, drop, forge, refusal, replace, set_fields
 
@@ -59,6 +61,19 @@ def test_rule_distance_and_golden_distances_come_back(path: Path, distance: Clas
     loaded.check_golden(answers, tolerance=1e-4)
 
 
+@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.parametrize("side", [16, 32])
+def test_any_network_of_any_size_can_have_a_distance(tmp_path: Path, record: Record, name: str, side: int) -> None:
+    """The number of features is found out from the network, also where its last map is a single pixel."""
+    spec = dataclasses.replace(record.input, height=side, width=side)
+    record = dataclasses.replace(record, architecture=Architecture(name), input=spec, calibration=RULE)
+    network = build(record.architecture, classes=3, spec=spec).eval()
+    features = network.features(torch.zeros(1, side, side, 3, dtype=torch.uint8)).shape[1]  # type: ignore[operator]
+    distance = ClassDistance(torch.zeros(features), torch.eye(features), torch.zeros(3, features))
+    checkpoint.save(tmp_path / "a.safetensors", network, record, distance=distance)
+    assert checkpoint.load(tmp_path / "a.safetensors").answer_columns == 4
+
+
 def test_a_checkpoint_from_before_the_rule_still_loads(path: Path, network: nn.Module, record: Record) -> None:
     """Its text knows neither distance nor six views' temperature, and it never abstains."""
     checkpoint.save(path, network, record)
@@ -81,6 +96,19 @@ def test_another_distance_of_a_golden_picture_is_refused(path: Path) -> None:
     answers[2, 3] *= 1.01
     with pytest.raises(GoldenError, match=r"one differs by 1\.00% of itself, allowed are 0\.05%"):
         loaded.check_golden(answers, tolerance=1e-4)
+
+
+@pytest.mark.parametrize(("temperature", "passes"), [(0.5, True), (1.0, False), (2.0, False)])
+def test_sharper_scores_may_differ_by_more(
+    tmp_path: Path, network: nn.Module, record: Record, temperature: float, passes: bool
+) -> None:
+    """At temperature 0.5 rounding counts twice: 1.5 times the tolerance passes there and nowhere else."""
+    calibration = Calibration(temperature=temperature)
+    checkpoint.save(tmp_path / "a.safetensors", network, dataclasses.replace(record, calibration=calibration))
+    loaded = checkpoint.load(tmp_path / "a.safetensors")
+    moved = loaded.golden_probabilities + np.float32(1.5e-3)
+    with nullcontext() if passes else pytest.raises(GoldenError, match=r"differs by 0\.0015"):
+        loaded.check_golden(moved, tolerance=1e-3)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
