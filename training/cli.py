@@ -145,8 +145,9 @@ def train(
         Dtype | None, typer.Option(help="Of forward passes; auto takes what is fast [default: auto].")
     ] = None,
     compile_network: Annotated[
-        bool, typer.Option("--compile", help="Let torch.compile make kernels first: for long runs on CUDA.")
-    ] = False,
+        bool | None,
+        typer.Option("--compile/--no-compile", help="Let torch.compile make kernels first: for runs on CUDA."),
+    ] = None,
     cache: CacheOption = Path("data"),
 ) -> None:
     """Train a network, measure it on the test part, and write one checkpoint."""
@@ -168,7 +169,14 @@ def train(
             }
             asked = asked_before(resume) if extend is None else ask_longer(resume, epochs=extend)
             kept = keep_to(asked, typed, folder=resume)
-            request = with_moved(kept, data=data, out=out, device=device and device.value, teacher=teacher)
+            request = with_moved(
+                kept,
+                data=data,
+                out=out,
+                device=device and device.value,
+                teacher=teacher,
+                is_compiled=compile_network,
+            )
         else:
             if recipe is None or data is None:
                 raise typer.BadParameter("--recipe and --data are needed, or --resume DIR.")
@@ -184,7 +192,7 @@ def train(
                 cache=str(cache),
                 out=None if out is None else str(out),
                 dtype=(dtype or Dtype.auto).value,
-                is_compiled=compile_network,
+                is_compiled=bool(compile_network),
                 teacher=None if teacher is None else str(teacher),
             )
         targets = [Path(request.out)] if request.out else []

@@ -1,5 +1,6 @@
 """Everything that changes from one step of a training to the next, and the step itself."""
 
+import gc
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -118,7 +119,8 @@ class Learner:
         """Wrap the network for its processes, anew whenever some of its parameters came to rest."""
         trained = [p for p in self.network.parameters() if p.requires_grad]
         if self._forward is None or len(trained) != len(self._trained):
-            self._trained = trained
+            self._trained, self._forward = trained, None
+            gc.collect()  # an old wrapper goes first: as long as it lives it sums gradients too
             self._forward = self.ranks.parallel(self.computing.compiled(self.network))
         return self._forward
 

@@ -87,6 +87,7 @@ def train(
     if isinstance(recipe, TutorialRecipe):
         seconds = train_tutorial(recipe, network, data, seed=seed, device=device, console=console, run=run)
         return Trained(network.eval(), recipe, seconds)
+    started_s = time.monotonic()
     images, targets = data.images.to(device), data.targets.to(device)
     cast(FastNetwork | ResidualNetwork, network).fit_stem(images[: recipe.stem_pictures])
     learner = make_learner(recipe, ranks.together(network), pictures=len(data), computing=computing, ranks=ranks)
@@ -94,6 +95,8 @@ def train(
         state = run.load_state(device=device) if run else None
     if state is not None:
         learner.restore(state)
+    else:
+        learner.seconds = time.monotonic() - started_s
     _make_steps(
         learner,
         images,
@@ -126,14 +129,14 @@ def _make_steps(
         for epoch in range(learner.step // per_epoch, recipe.epochs):
             if run is not None and learner.step == snapshot_epoch(recipe) * per_epoch:
                 run.keep_snapshot(learner)
+            lap_s = time.monotonic()
             order = draw_epoch(recipe, len(pictures), spec=spec, seed=seed, epoch=epoch).to(pictures.device)
             for index in islice(batches(order, recipe.batch_size), learner.step % per_epoch, None):
-                started_s = time.monotonic()
                 share = learner.ranks.share(index)
                 images = show(recipe, pictures, order, share, spec=spec, epoch=epoch)
                 loss = learner.learn(images, wanted(order, share))
                 last_loss = _read(loss, learner, epoch=epoch, last=last_loss)
-                learner.seconds += time.monotonic() - started_s
+                learner.seconds += time.monotonic() - lap_s
                 progress.step(place=f"epoch {epoch + 1}/{recipe.epochs}", loss=last_loss, pictures=len(index))
                 must_stop = learner.ranks.agree(interrupts.is_pending, device=pictures.device)
                 if run is not None:
@@ -141,6 +144,7 @@ def _make_steps(
                 if must_stop:
                     interrupts.obey()
                     raise KeyboardInterrupt  # another process of this training was told to stop
+                lap_s = time.monotonic()  # a state was perhaps saved, which is no training
 
 
 def _read(loss: Tensor, learner: Learner, *, epoch: int, last: float | None) -> float | None:

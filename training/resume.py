@@ -73,15 +73,22 @@ def keep_to(asked: Request, typed: Mapping[str, object], *, folder: Path) -> Req
 
 
 def with_moved(
-    asked: Request, *, data: str | None, out: Path | None, device: str | None, teacher: Path | None
+    asked: Request,
+    *,
+    data: str | None,
+    out: Path | None,
+    device: str | None,
+    teacher: Path | None,
+    is_compiled: bool | None,
 ) -> Request:
-    """Take another place of the same data, teacher or result, or another device; None keeps the old one."""
+    """Take another place of the same data, teacher or result, or another way to compute; None keeps what was."""
     return replace(
         asked,
         data=data or asked.data,
         out=str(out) if out else asked.out,
         device=device or asked.device,
         teacher=str(teacher) if teacher else asked.teacher,
+        is_compiled=asked.is_compiled if is_compiled is None else is_compiled,
     )
 
 

@@ -1,9 +1,10 @@
 """The folder of one training: what it was asked to do, where it is, how it went.
 
-configuration.json       for people, and for `--resume`
-state.pt                 to go on from; replaced whole, never half written
-metrics.jsonl            a line every few steps and after each epoch
-checkpoint.safetensors   when it is finished
+- configuration.json: for people, and for `--resume`
+- state.pt: to go on from; replaced whole, never half written
+- snapshot.pt: a state from before the rates fell low, for `--extend`
+- metrics.jsonl: a line every few steps and after each epoch
+- checkpoint.safetensors: when it is finished
 """
 
 import json
