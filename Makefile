@@ -34,8 +34,8 @@ format: install ## put the code into its form
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench-training: install ## time a training step and the share of its data work
-	$(BIN)/python -m benchmarks.training
+bench-training: install ## time the steps of each recipe; ARGS="--full --data cifar10" trains fast and tutorial
+	$(BIN)/python -m benchmarks.training $(ARGS)
 
 bench-serving: wrk install $(PEER_STAMPS) ## Glimpse beside LitServe, BentoML and Ray Serve; ARGS=--overload and others
 	$(BIN)/python -m benchmarks.serving $(ARGS)

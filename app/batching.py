@@ -24,23 +24,23 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from app.errors import DeadlineError, EngineError, EngineLostError, NotReadyError, OverloadedError
-from models.preprocessing import Images, Probabilities
+from models.preprocessing import Answers, Images
 
-Run = Callable[[Images], Probabilities]
-"""uint8 (n, height, width, 3) → float32 (n, classes)."""
+Run = Callable[[Images], Answers]
+"""uint8 (n, height, width, 3) → float32, one row for each."""
 
 
 class Result(NamedTuple):
     """What the engine found out about one picture.
 
     Attributes:
-        probabilities: float32 (classes,).
+        probabilities: float32 (classes,), the distance behind them if the checkpoint has one.
         queue_ms: from submission to the start of its batch.
         infer_ms: that its batch took.
         batch_size: how many rode along, this one included.
     """
 
-    probabilities: Probabilities
+    probabilities: Answers
     queue_ms: float
     infer_ms: float
     batch_size: int

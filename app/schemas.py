@@ -32,7 +32,9 @@ class PredictBody(BaseModel):
     """The answer to POST /predict."""
 
     predictions: list[PredictionBody] = Field(description="best first")
-    abstain: bool = Field(description="the best score is below the checkpoint's threshold: do not rely on it")
+    abstain: bool = Field(
+        description="the best score is too low, or the picture too far from all classes: do not rely on it"
+    )
     image: ImageBody
     model: ModelReference
     request_id: str
@@ -100,11 +102,39 @@ class ArchitectureBody(BaseModel):
     arguments: dict[str, object]
 
 
+class ReliabilityBody(BaseModel):
+    """How far scores are from the truth."""
+
+    negative_log_likelihood: float
+    brier: float
+    expected_calibration_error: float = Field(description="15 bins of equal width")
+    adaptive_calibration_error: float = Field(description="15 bins of equally many pictures")
+
+
+class BeforeAndAfterBody(BaseModel):
+    """With a temperature of 1, and with the fitted one."""
+
+    before: ReliabilityBody
+    after: ReliabilityBody
+
+
+class HeldOutBody(BaseModel):
+    """What temperatures and thresholds were fitted on, and how well they fit there."""
+
+    n: int
+    reliability: dict[str, BeforeAndAfterBody] = Field(description="for single_view and six_views")
+    accepted: float = Field(description="share without abstain")
+    accuracy_of_accepted: float | None
+
+
 class CalibrationBody(BaseModel):
-    """How the logits are read."""
+    """How the logits are read, and when the answer abstains."""
 
     temperature: float
-    abstain_threshold: float | None
+    abstain_threshold: float | None = Field(description="of the best score; lower abstains")
+    distance_threshold: float | None = Field(description="of the distance from the classes; higher abstains")
+    six_views_temperature: float
+    held_out: HeldOutBody | None
 
 
 class MetricsBody(BaseModel):
@@ -116,6 +146,8 @@ class MetricsBody(BaseModel):
     per_class: dict[str, float | None]
     confusion_matrix: list[list[int]] = Field(description="rows are true classes, columns predicted ones")
     expected_calibration_error: float
+    accepted: float | None = Field(description="share without abstain; null in files from before the rule")
+    accuracy_of_accepted: float | None
 
 
 class TrainingBody(BaseModel):

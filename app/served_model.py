@@ -12,9 +12,8 @@ from app.batching import Batcher, BatchEvents, Run
 from app.engines import Engine, open_engine
 from app.errors import EngineError
 from app.settings import Settings
-from models import golden
 from models.checkpoint import Checkpoint, load
-from models.preprocessing import Images, Probabilities
+from models.preprocessing import Answers, Images
 
 _LONGEST_ASIDE_S = 0.002
 """A picture that takes longer is not run on the event loop: everybody else's request would notice."""
@@ -34,7 +33,7 @@ class ServedModel:
     def __init__(self, checkpoint: Checkpoint, engine: Engine, *, max_queue: int, events: BatchEvents) -> None:
         self.checkpoint = checkpoint
         self.engine = engine
-        checked = partial(_checked, engine.name, classes=len(checkpoint.record.labels))
+        checked = partial(_checked, engine.name, columns=checkpoint.answer_columns)
         self.batcher = Batcher(
             checked(engine.probabilities),
             warm_up=engine.warm_up,
@@ -84,7 +83,7 @@ class ServedModel:
                 images = list(self.checkpoint.golden_images)
                 results = await asyncio.gather(*self.batcher.submit_first(images, deadline_s=deadline_s))
         got = np.stack([result.probabilities for result in results])
-        golden.check(got, self.checkpoint.golden_probabilities, tolerance=self.engine.tolerance)
+        self.checkpoint.check_golden(got, tolerance=self.engine.tolerance)
 
     async def retire(self, *, timeout_s: float) -> None:
         """Close the queue once the last request that began with this model has its answer, or the time is over."""
@@ -94,12 +93,12 @@ class ServedModel:
         await self.batcher.drain(timeout_s=timeout_s)
 
 
-def _checked(name: str, run: Run, *, classes: int) -> Run:
+def _checked(name: str, run: Run, *, columns: int) -> Run:
     """What the queue runs. It does not hold the model: a circle would keep a replaced one in memory."""
 
-    def checked(images: Images) -> Probabilities:
+    def checked(images: Images) -> Answers:
         rows = run(images)
-        if rows.shape[1:] != (classes,):
+        if rows.shape[1:] != (columns,):
             raise EngineError(f"The engine {name} gave answers of shape {rows.shape}.")
         return rows
 
@@ -131,5 +130,5 @@ def open_checked(settings: Settings, *, threads: int) -> tuple[Checkpoint, Engin
         max_batch_size=settings.max_batch_size,
     )
     answers = engine.probabilities(checkpoint.golden_images)
-    golden.check(answers, checkpoint.golden_probabilities, tolerance=engine.tolerance)
+    checkpoint.check_golden(answers, tolerance=engine.tolerance)
     return checkpoint, engine

@@ -51,6 +51,7 @@ class Answer(NamedTuple):
     Attributes:
         checkpoint: that answered.
         probabilities: float32 (classes,).
+        distance: of the picture from the classes; None where the checkpoint has none.
         picture_format: JPEG, PNG, …
         width: of the upright picture, in pixels.
         height: of the upright picture, in pixels.
@@ -58,6 +59,7 @@ class Answer(NamedTuple):
 
     checkpoint: Checkpoint
     probabilities: Probabilities
+    distance: float | None
     picture_format: str
     width: int
     height: int
@@ -201,7 +203,10 @@ class Service:
         with self.admission.picture(), model.in_use():
             prepared = await self._prepare(data, model.checkpoint.record.input, caller, timing)
             result = await self._run(model, prepared.image, caller, timing)
-        return Answer(model.checkpoint, result.probabilities, *prepared[1:])
+        classes = len(model.checkpoint.record.labels)
+        row = result.probabilities
+        distance = float(row[classes]) if len(row) > classes else None
+        return Answer(model.checkpoint, row[:classes], distance, *prepared[1:])
 
     async def reload(self) -> tuple[Checkpoint, Checkpoint]:
         """Load the checkpoint again, beside the old one, and let it answer if its own answers are right.

@@ -1,6 +1,7 @@
 """One model in one file: written atomically, read with every doubt answered before it is used.
 
-The file is plain safetensors. Tensors: `network.*`, `golden.images`, `golden.probabilities`.
+The file is plain safetensors. Tensors: `network.*`, `golden.images`, `golden.probabilities`, and where the abstain
+rule has a distance `abstain.*` and `golden.distances`.
 Metadata, all strings: `format` = "pt"; `glimpse`, the JSON text of `models.record`; `glimpse_sha256`,
 the SHA-256 of that text. There is no code in it, and nothing is ever loaded in part.
 """
@@ -13,7 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from models import golden
-from models.classifier import Classifier, run
+from models.classifier import Classifier, answer
+from models.distance import ClassDistance, Graph
 from models.errors import (
     CheckpointError,
     NotFiniteError,
@@ -23,7 +25,7 @@ from models.errors import (
     UnreadableCheckpointError,
 )
 from models.networks import build
-from models.preprocessing import Images, Probabilities
+from models.preprocessing import Answers, Images, Probabilities
 from models.record import Record, from_text, to_text
 from models.tensor_file import encode, read_tensors, read_text, sha256, tensors_digest, write_atomically
 
@@ -33,6 +35,8 @@ CHECKPOINTS = Path(__file__).parent / "checkpoints"
 _NETWORK = "network."
 _GOLDEN_IMAGES = "golden.images"
 _GOLDEN_PROBABILITIES = "golden.probabilities"
+_GOLDEN_DISTANCES = "golden.distances"
+_ABSTAIN = "abstain."
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,8 @@ class Checkpoint:
         golden_images: uint8 (count, height, width, 3).
         golden_probabilities: float32 (count, classes), the answers when it was saved.
         digest: "sha256:" and the SHA-256 of the whole file, as `sha256sum` prints it.
+        distance: of features from the classes; None where the abstain rule does not ask for it.
+        golden_distances: float32 (count, 1), those when it was saved; None where there is no distance.
     """
 
     record: Record
@@ -52,6 +58,35 @@ class Checkpoint:
     golden_images: Images
     golden_probabilities: Probabilities
     digest: str
+    distance: ClassDistance | None = None
+    golden_distances: Answers | None = None
+
+    @property
+    def graph(self) -> Graph:
+        """What an engine runs: the network, with the distance where there is one."""
+        return Graph(self.network, self.distance).eval()
+
+    @property
+    def answer_columns(self) -> int:
+        """How many numbers an engine answers for a picture: its probabilities, and a distance if there is one."""
+        return len(self.record.labels) + (self.distance is not None)
+
+    def check_golden(self, answers: Answers, *, tolerance: float) -> None:
+        """Compare an engine's answers for the golden pictures with those that are stored.
+
+        Args:
+            answers: float32 (count, answer_columns).
+            tolerance: largest difference of one probability at temperature 1; below it logits are multiplied, and
+                their rounding with them, so as much more is allowed.
+
+        Raises:
+            GoldenError: a probability or a distance is another one.
+        """
+        classes = self.golden_probabilities.shape[1]
+        sharpened = tolerance * max(1.0, 1 / self.record.calibration.temperature)
+        golden.check(answers[:, :classes], self.golden_probabilities, tolerance=sharpened)
+        if self.golden_distances is not None:
+            golden.check_distances(answers[:, classes:], self.golden_distances, tolerance=tolerance)
 
     @property
     def classifier(self) -> Classifier:
@@ -65,13 +100,14 @@ class Checkpoint:
         )
 
 
-def save(path: Path, network: nn.Module, record: Record) -> str:
+def save(path: Path, network: nn.Module, record: Record, *, distance: ClassDistance | None = None) -> str:
     """Write a checkpoint, or leave what was there: never half a file.
 
     Args:
         path: of the file; its folder is made if needed.
         network: built from `record.architecture`; saved as float32 from any device.
         record: everything else. The golden answers are computed here, on the CPU in float32.
+        distance: that the record's distance threshold is for; None where it has none.
 
     Returns:
         The digest of the file, "sha256:…".
@@ -86,7 +122,15 @@ def save(path: Path, network: nn.Module, record: Record) -> str:
     images = golden.draw(record.input.height, record.input.width)
     tensors = {_NETWORK + name: tensor for name, tensor in state.items()}
     tensors[_GOLDEN_IMAGES] = torch.from_numpy(images)
-    tensors[_GOLDEN_PROBABILITIES] = torch.from_numpy(run(_rebuild(record, state), images))
+    if distance is not None:
+        rule = {_ABSTAIN + name: _plain(tensor) for name, tensor in distance.state_dict().items()}
+        distance = _distance(rule, record)  # checked, and on the CPU, where the answers are computed
+        tensors |= rule
+    answers = torch.from_numpy(answer(Graph(_rebuild(record, state), distance), images))
+    classes = len(record.labels)
+    tensors[_GOLDEN_PROBABILITIES] = answers[:, :classes].contiguous()
+    if distance is not None:
+        tensors[_GOLDEN_DISTANCES] = answers[:, classes:].contiguous()
     text = to_text(record, tensors_sha256=tensors_digest(tensors))
     data = encode(tensors, text)
     checkpoint = _parse(data)
@@ -128,17 +172,28 @@ def _parse(data: bytes) -> Checkpoint:
             "Copy the file again from where it was made."
         )
     images, probabilities = (_take(tensors, name) for name in (_GOLDEN_IMAGES, _GOLDEN_PROBABILITIES))
+    has_distance = record.calibration.distance_threshold is not None
+    distances = _take(tensors, _GOLDEN_DISTANCES) if has_distance else None
+    rule = {name: tensors.pop(name) for name in list(tensors) if has_distance and name.startswith(_ABSTAIN)}
     strangers = sorted(name for name in tensors if not name.startswith(_NETWORK))
     if strangers:
         raise TensorKeysError(f"the tensors {strangers} belong to nothing. Train the checkpoint again.")
     state = {name.removeprefix(_NETWORK): tensor for name, tensor in tensors.items()}
     _check_state(state, record)
-    _check_golden(images, probabilities, record)
-    network = _rebuild(record, state)
-    checkpoint = Checkpoint(record, network, images.numpy(), probabilities.numpy(), f"sha256:{sha256(data)}")
+    _check_golden(images, probabilities, distances, record)
+    distance = _distance(rule, record) if has_distance else None
+    checkpoint = Checkpoint(
+        record,
+        _rebuild(record, state),
+        images.numpy(),
+        probabilities.numpy(),
+        f"sha256:{sha256(data)}",
+        distance,
+        None if distances is None else distances.numpy(),
+    )
     conditions.check(record)
-    answers = run(network, checkpoint.golden_images)
-    golden.check(answers, checkpoint.golden_probabilities, tolerance=golden.TOLERANCE[torch.float32])
+    answers = answer(checkpoint.graph, checkpoint.golden_images)
+    checkpoint.check_golden(answers, tolerance=golden.TOLERANCE[torch.float32])
     return checkpoint
 
 
@@ -175,12 +230,25 @@ def _check_state(state: Mapping[str, Tensor], record: Record) -> None:
             )
 
 
-def _check_golden(images: Tensor, probabilities: Tensor, record: Record) -> None:
+def _distance(tensors: Mapping[str, Tensor], record: Record) -> ClassDistance:
+    """Put the distance together, for a network that has shapes but no memory."""
+    with torch.device("meta"):
+        network = build(record.architecture, classes=len(record.labels), spec=record.input).eval()
+        image = torch.empty(1, record.input.height, record.input.width, 3, dtype=torch.uint8)
+        features = network.features(image).shape[1]  # type: ignore[operator]
+    named = {name.removeprefix(_ABSTAIN): tensor for name, tensor in tensors.items()}
+    return ClassDistance.from_tensors(named, classes=len(record.labels), features=features)
+
+
+def _check_golden(images: Tensor, probabilities: Tensor, distances: Tensor | None, record: Record) -> None:
     count, spec = max(images.shape[0] if images.ndim else 0, 1), record.input
     for name, tensor, dtype, shape in (
         (_GOLDEN_IMAGES, images, torch.uint8, (count, spec.height, spec.width, 3)),
         (_GOLDEN_PROBABILITIES, probabilities, torch.float32, (count, len(record.labels))),
+        (_GOLDEN_DISTANCES, distances, torch.float32, (count, 1)),
     ):
+        if tensor is None:
+            continue
         if tensor.dtype != dtype or tensor.shape != shape:
             raise TensorShapeError(
                 f"the tensor {name} is {tensor.dtype} {list(tensor.shape)}; {dtype} {list(shape)} is needed. "

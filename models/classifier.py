@@ -7,8 +7,9 @@ import numpy as np
 import torch
 from torch import nn
 
+from models.distance import Graph
 from models.pictures import Picture
-from models.preprocessing import Images, InputSpec, Probabilities, to_images
+from models.preprocessing import Answers, Images, InputSpec, Probabilities, to_images
 from models.record import Calibration
 
 
@@ -66,7 +67,6 @@ class Classifier:
         return [rank(row, self.labels, top_k=1)[0] for row in rows]
 
 
-@torch.inference_mode()
 def run(network: nn.Module, images: Images) -> Probabilities:
     """Run a network in evaluation mode once, on the device where it is.
 
@@ -77,10 +77,25 @@ def run(network: nn.Module, images: Images) -> Probabilities:
     Returns:
         float32 (batch, classes): the softmax of its logits.
     """
-    device = next(network.parameters()).device
-    logits = network(torch.from_numpy(images).to(device))
-    probabilities: Probabilities = torch.softmax(logits.float(), dim=1).cpu().numpy()
-    return probabilities
+    return answer(Graph(network, None), images)
+
+
+@torch.inference_mode()
+def answer(graph: Graph, images: Images) -> Answers:
+    """Run a network in evaluation mode once, with the distance where there is one, on the device where it is.
+
+    Args:
+        graph: of a checkpoint.
+        images: uint8 (batch, height, width, 3).
+
+    Returns:
+        float32 (batch, classes), the softmax of its logits; with a distance there is one more column for it.
+    """
+    device = next(graph.parameters()).device
+    logits, *distance = graph(torch.from_numpy(images).to(device))
+    columns = [torch.softmax(logits.float(), dim=1), *(column.float() for column in distance)]
+    answers: Answers = torch.cat(columns, dim=1).cpu().numpy()
+    return answers
 
 
 def rank(probabilities: Probabilities, labels: Sequence[str], *, top_k: int) -> list[Prediction]:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from models.errors import GoldenError
-from models.preprocessing import Images, Probabilities
+from models.preprocessing import Answers, Images, Probabilities
 
 GOLDEN_COUNT = 8
 _SEED = 20_261_123
@@ -40,6 +40,10 @@ def draw(height: int, width: int, count: int = GOLDEN_COUNT) -> Images:
     return images
 
 
+_DISTANCE_FACTOR = 5
+"""A distance is about 1 and adds up many features: it may differ by so much more than a probability."""
+
+
 def check(got: Probabilities, expected: Probabilities, *, tolerance: float) -> None:
     """Compare the answers of a loaded model with those stored when it was saved.
 
@@ -61,4 +65,31 @@ def check(got: Probabilities, expected: Probabilities, *, tolerance: float) -> N
         raise GoldenError(
             "The golden pictures give other answers than when the checkpoint was saved: a probability differs by "
             f"{worst:.4f}, allowed is {tolerance}. Layers or weights have changed; restore the original file."
+        )
+
+
+def check_distances(got: Answers, expected: Answers, *, tolerance: float) -> None:
+    """Compare the distances of the golden pictures with those stored when the checkpoint was saved.
+
+    Args:
+        got: distances now, (count, 1).
+        expected: distances when saved, same shape.
+        tolerance: largest difference of one probability; a distance may differ by five times that share of itself,
+            or of 1 if it is less.
+
+    Raises:
+        GoldenError: a distance differs by more, or is no number.
+    """
+    if got.shape != expected.shape:
+        raise GoldenError(
+            f"The golden pictures gave distances of shape {got.shape}, stored are {expected.shape}. "
+            "Restore the original file."
+        )
+    share = np.abs(got.astype(np.float64) - expected) / np.maximum(np.abs(expected), 1)
+    worst, allowed = float(share.max()), _DISTANCE_FACTOR * tolerance
+    if not worst <= allowed:  # also when it is NaN
+        raise GoldenError(
+            "The golden pictures are at other distances from the classes than when the checkpoint was saved: one "
+            f"differs by {worst:.2%} of itself, allowed are {allowed:.2%}. The tensors abstain.* or the weights "
+            "have changed; restore the original file."
         )

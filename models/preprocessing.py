@@ -34,6 +34,9 @@ Images = npt.NDArray[np.uint8]
 Probabilities = npt.NDArray[np.float32]
 """float32 of shape (batch, classes); rows add up to 1. What comes back for images."""
 
+Answers = npt.NDArray[np.float32]
+"""float32 of shape (batch, classes), or (batch, classes + 1): probabilities, then the distance if there is one."""
+
 
 @dataclass(frozen=True)
 class InputSpec:

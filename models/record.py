@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import Any, Self
 
+from models.calibration import HeldOut
 from models.errors import FormatVersionError, GoldenError, RecordError
 from models.networks import Architecture
 from models.preprocessing import InputSpec
@@ -16,26 +17,48 @@ FORMAT_VERSION = 1
 
 @dataclass(frozen=True)
 class Calibration:
-    """How to read the logits.
+    """How to read the logits, and when not to rely on them.
 
     Attributes:
         temperature: the network divides its logits by it; 1.0 means not calibrated.
         abstain_threshold: a best score below it means "not sure"; None means never.
+        distance_threshold: a distance above it (`models.distance`) means "none of the classes"; None means never.
+        six_views_temperature: of the averaged logits of six views, instead of `temperature`.
+        held_out: what all of these were fitted on; None means that nothing was fitted.
     """
 
     temperature: float = 1.0
     abstain_threshold: float | None = None
+    distance_threshold: float | None = None
+    six_views_temperature: float = 1.0
+    held_out: HeldOut | None = None
 
     def __post_init__(self) -> None:
         """Refuse a temperature that would turn the ranking around.
 
         Raises:
-            ValueError: the temperature is not a finite number above 0, or the threshold not within 0…1.
+            ValueError: a temperature is not a finite number above 0, a threshold not finite or not within 0…1.
         """
-        if not (self.temperature > 0 and isfinite(self.temperature)):
-            raise ValueError(f"the temperature is {self.temperature}; it must be finite and above 0")
+        for name, temperature in (("", self.temperature), ("six views' ", self.six_views_temperature)):
+            if not (temperature > 0 and isfinite(temperature)):
+                raise ValueError(f"the {name}temperature is {temperature}; it must be finite and above 0")
         if self.abstain_threshold is not None and not 0 <= self.abstain_threshold <= 1:
             raise ValueError(f"the abstain threshold is {self.abstain_threshold}; it must be within 0…1")
+        if self.distance_threshold is not None and not isfinite(self.distance_threshold):
+            raise ValueError(f"the distance threshold is {self.distance_threshold}; it must be finite")
+
+    def abstains(self, score: float, distance: float | None) -> bool:
+        """Decide whether an answer should not be relied on.
+
+        Args:
+            score: the best probability, single view.
+            distance: of the picture from the classes; None where the checkpoint has none.
+        """
+        is_unsure = self.abstain_threshold is not None and score < self.abstain_threshold
+        is_far = (
+            self.distance_threshold is not None and distance is not None and distance > self.distance_threshold
+        )
+        return is_unsure or is_far
 
 
 @dataclass(frozen=True)
@@ -49,6 +72,8 @@ class Metrics:
         per_class: label → accuracy, single view; None for a class without pictures.
         confusion_matrix: rows are true classes, columns predicted ones, single view, counts.
         expected_calibration_error: single view, 15 bins of equal width.
+        accepted: share of the pictures on which the model does not abstain; None in files from before the rule.
+        accuracy_of_accepted: of those, single view; None where there are none.
     """
 
     split: str
@@ -57,6 +82,8 @@ class Metrics:
     per_class: Mapping[str, float | None]
     confusion_matrix: tuple[tuple[int, ...], ...]
     expected_calibration_error: float
+    accepted: float | None = None
+    accuracy_of_accepted: float | None = None
 
     def __post_init__(self) -> None:
         """Refuse what no measurement gives.
@@ -239,6 +266,11 @@ def _input(fields: dict[str, Any]) -> InputSpec:
     return InputSpec(**{**fields, "mean": tuple(fields["mean"]), "std": tuple(fields["std"])})
 
 
+def _calibration(fields: dict[str, Any]) -> Calibration:
+    held_out = fields.get("held_out")
+    return Calibration(**{**fields, "held_out": None if held_out is None else HeldOut.from_fields(held_out)})
+
+
 def _record(fields: dict[str, Any]) -> Record:
     architecture = Architecture(**fields["architecture"])
     if not isinstance(architecture.name, str) or not isinstance(architecture.arguments, dict):
@@ -250,7 +282,7 @@ def _record(fields: dict[str, Any]) -> Record:
         architecture=architecture,
         labels=_labels(fields["labels"]),
         input=_input(fields["input"]),
-        calibration=Calibration(**fields["calibration"]),
+        calibration=_calibration(fields["calibration"]),
         metrics=Metrics(**metrics),
         training=TrainingRun(**fields["training"]),
         created_at=str(fields["created_at"]),

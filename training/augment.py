@@ -1,4 +1,4 @@
-"""Flip and shift for a whole batch at once, and the six views of evaluation; uint8 in, uint8 out.
+"""Flip, shift and cutout for a whole batch at once, and the six views of evaluation; uint8 in, uint8 out.
 
 A shifted, mirrored, reflect-padded crop is nothing but a list of row and column numbers, so each batch
 is one gather from the data set; no padded copy of it is kept.
@@ -22,19 +22,23 @@ class Order:
         down: int64, rows of shift, −shift…shift, indexed by picture.
         right: int64, columns of shift, indexed by picture.
         mirrored: bool, indexed by picture.
+        cut_top: int64, first row of the covered square, indexed by picture.
+        cut_left: int64, its first column.
     """
 
     permutation: Tensor
     down: Tensor
     right: Tensor
     mirrored: Tensor
+    cut_top: Tensor
+    cut_left: Tensor
 
     def to(self, device: torch.device) -> "Order":
         """Move it to where the pictures are, once an epoch."""
         return Order(*(getattr(self, field.name).to(device) for field in dataclasses.fields(self)))
 
 
-def draw_order(n: int, *, shift: int, seed: int, epoch: int) -> Order:
+def draw_order(n: int, *, shift: int, seed: int, epoch: int, rooms: tuple[int, int] = (0, 0)) -> Order:
     """Draw an epoch from its number alone, so that any epoch can be drawn again.
 
     Flips alternate: a coin per picture, drawn once a run, decides its side in even epochs, and odd
@@ -45,6 +49,7 @@ def draw_order(n: int, *, shift: int, seed: int, epoch: int) -> Order:
         shift: largest shift, in pixels.
         seed: of the run.
         epoch: from 0.
+        rooms: rows and columns by which a covered square can move, so that all of it stays inside.
     Source:
         arXiv 2404.00498, section 3.6: alternating flip reaches 94 % in 9.9 epochs instead of 10.8.
     """
@@ -52,12 +57,9 @@ def draw_order(n: int, *, shift: int, seed: int, epoch: int) -> Order:
     drawn = _generator(seed, stream=epoch + 1)
     shifts = torch.randint(-shift, shift + 1, (2, n), generator=drawn)
     side = torch.rand(n, generator=coin) < 0.5
-    return Order(
-        permutation=torch.randperm(n, generator=drawn),
-        down=shifts[0],
-        right=shifts[1],
-        mirrored=side ^ bool(epoch % 2),
-    )
+    permutation = torch.randperm(n, generator=drawn)
+    cut_top, cut_left = (torch.randint(0, room + 1, (n,), generator=drawn) for room in rooms)
+    return Order(permutation, shifts[0], shifts[1], side ^ bool(epoch % 2), cut_top, cut_left)
 
 
 def batches(order: Order, batch_size: int) -> Iterator[Tensor]:
@@ -82,6 +84,28 @@ def crop(images: Tensor, order: Order, index: Tensor) -> Tensor:
     columns = torch.arange(width, device=images.device).expand(len(index), width)
     columns = torch.where(order.mirrored[index, None], columns.flip(1), columns) + order.right[index, None]
     return _gather(images, index, _reflect(rows, height), _reflect(columns, width))
+
+
+def cover(images: Tensor, order: Order, index: Tensor, *, side: int, colour: tuple[int, int, int]) -> Tensor:
+    """Cover one square in each picture of a batch: cutout.
+
+    Args:
+        images: uint8 (batch, height, width, 3), cropped.
+        order: of this epoch, on the same device, drawn with rooms for this side.
+        index: int64 (batch,), which pictures.
+        side: of the square, in pixels; 0 returns the images as they are.
+        colour: 0…255, of the square; the mean colour is what becomes zero in the network.
+    Source:
+        arXiv 1708.04552; squares that are wholly inside: airbench96.
+    """
+    if side == 0:
+        return images
+    rows, columns = (torch.arange(length, device=images.device) for length in images.shape[1:3])
+    from_top = rows - order.cut_top[index, None]  # (batch, height)
+    from_left = columns - order.cut_left[index, None]  # (batch, width)
+    in_rows, in_columns = (((away >= 0) & (away < side)) for away in (from_top, from_left))
+    is_covered = in_rows[:, :, None, None] & in_columns[:, None, :, None]
+    return torch.where(is_covered, torch.tensor(colour, dtype=torch.uint8, device=images.device), images)
 
 
 def resize(images: Tensor, side: float) -> Tensor:

@@ -15,17 +15,23 @@ from rich.console import Console
 
 from models.checkpoint import load, save
 from models.errors import GlimpseError
-from models.preprocessing import InputSpec
-from models.record import Calibration, Metrics, Record, TrainingRun
-from training.data import Dataset, fingerprint, read_dataset, read_test
-from training.devices import choose_device, describe_hardware, keep_freed_memory
+from models.record import Metrics
+from training.calibration import calibrate as calibrate_network
+from training.calibration import reliability_by_view
+from training.carry_out import carry_out
+from training.configuration import Request
+from training.data import read_dataset, read_test
+from training.devices import choose_device
 from training.errors import TrainingError
 from training.evaluate import measure, run_views
 from training.grids import draw_predictions, draw_samples
-from training.loop import Trained
-from training.loop import train as train_network
-from training.provenance import current_commit, now_utc
-from training.recipes import RECIPES
+from training.interrupts import Terminated
+from training.outliers import draw_outliers
+from training.recalibration import read_as_trained
+from training.rejection import measure_rejection, rejection_lines
+from training.reliability import reliability_lines
+from training.resume import ask_longer, asked_before, check_new, keep_to, with_moved
+from training.run import CHECKPOINT, CONFIGURATION
 
 app = typer.Typer(
     name="training",
@@ -49,13 +55,24 @@ class RecipeName(StrEnum):
 
     tutorial = "tutorial"
     fast = "fast"
+    accurate = "accurate"
+    compact = "compact"
 
 
-DataOption = Annotated[str, typer.Option("--data", help="cifar10, a FILE.npz, or a FOLDER of class folders.")]
-SeedOption = Annotated[
-    int, typer.Option(min=0, max=2**63 - 1, help="Of initialisation, order, augmentation and split.")
-]
-DeviceOption = Annotated[Device, typer.Option(help="Where to compute; auto takes CUDA where there is one.")]
+class Dtype(StrEnum):
+    """What forward passes compute in."""
+
+    auto = "auto"
+    float32 = "float32"
+    bfloat16 = "bfloat16"
+
+
+_DATA_HELP = "cifar10, a FILE.npz, or a FOLDER of class folders."
+_SEED_HELP = "Of initialisation, order, augmentation and split."
+_DEVICE_HELP = "Where to compute; auto takes CUDA where there is one."
+DataOption = Annotated[str, typer.Option("--data", help=_DATA_HELP)]
+SeedOption = Annotated[int, typer.Option(min=0, max=2**63 - 1, help=_SEED_HELP)]
+DeviceOption = Annotated[Device, typer.Option(help=_DEVICE_HELP)]
 CacheOption = Annotated[Path, typer.Option(help="Folder for downloaded data sets.")]
 CheckpointArgument = Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="A .safetensors file.")]
 
@@ -77,14 +94,21 @@ def run(arguments: list[str] | None = None) -> int:
 
 
 @contextmanager
-def _told_in_a_sentence() -> Iterator[Console]:
-    """Give a command its console on stderr, and turn each failure that has a name into one sentence."""
+def _told_in_a_sentence(run_folder: Path | None = None) -> Iterator[Console]:
+    """Give a command its console on stderr, and turn each failure that has a name into one sentence.
+
+    Args:
+        run_folder: that an interrupted command can go on from.
+    """
     console = Console(stderr=True)
     try:
         yield console
-    except KeyboardInterrupt:
-        _tell(console, "Stopped by Ctrl-C; nothing was written.")
-        raise typer.Exit(130) from None
+    except KeyboardInterrupt as stop:
+        by, code = ("SIGTERM", 143) if isinstance(stop, Terminated) else ("Ctrl-C", 130)
+        went_on = run_folder is not None and (run_folder / CONFIGURATION).exists()
+        then = f"go on with: python -m training train --resume {run_folder}" if went_on else "nothing was written."
+        _tell(console, f"Stopped by {by}; {then}")
+        raise typer.Exit(code) from None
     except (GlimpseError, OSError) as error:
         _tell(console, f"Error: {error}")
         raise typer.Exit(1) from None
@@ -95,43 +119,101 @@ def _told_in_a_sentence() -> Iterator[Console]:
 
 @app.command()
 def train(
-    recipe: Annotated[RecipeName, typer.Option(help="Which training configuration.")],
-    data: DataOption,
-    out: Annotated[Path, typer.Option(help="The checkpoint to write, a .safetensors file.")],
-    seed: SeedOption = 0,
-    device: DeviceOption = Device.auto,
+    recipe: Annotated[RecipeName | None, typer.Option(help="Which training configuration.")] = None,
+    data: Annotated[str | None, typer.Option(help=_DATA_HELP)] = None,
+    out: Annotated[Path | None, typer.Option(help="The checkpoint to write, a .safetensors file.")] = None,
+    run_folder: Annotated[
+        Path | None, typer.Option("--run", help="Folder to keep states, metrics and the checkpoint in.")
+    ] = None,
+    resume: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Go on with the run in this folder, exactly.")
+    ] = None,
+    extend: Annotated[
+        int | None, typer.Option(min=1, metavar="EPOCHS", help="With --resume: a finished run, but longer.")
+    ] = None,
+    teacher: Annotated[Path | None, typer.Option(help="The checkpoint that compact learns from.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, max=2**63 - 1, help=f"{_SEED_HELP} [default: 0]")] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Instead of the recipe's own.")] = None,
+    held_out: Annotated[
+        int | None, typer.Option(min=0, help="Training pictures not to learn from; 0 learns from all.")
+    ] = None,
+    save_every: Annotated[
+        int | None, typer.Option(min=1, help="Steps between two saved states [default: a minute's].")
+    ] = None,
+    device: Annotated[Device | None, typer.Option(help=f"{_DEVICE_HELP} [default: auto]")] = None,
+    dtype: Annotated[
+        Dtype | None, typer.Option(help="Of forward passes; auto takes what is fast [default: auto].")
+    ] = None,
+    compile_network: Annotated[
+        bool | None,
+        typer.Option("--compile/--no-compile", help="Let torch.compile make kernels first: for runs on CUDA."),
+    ] = None,
     cache: CacheOption = Path("data"),
 ) -> None:
     """Train a network, measure it on the test part, and write one checkpoint."""
-    with _told_in_a_sentence() as console:
-        _check_target(out)
-        keep_freed_memory()
-        chosen = RECIPES[recipe.value]
-        target = choose_device(device.value)
-        dataset = read_dataset(data, seed=seed, cache=cache, report=_teller(console))
-        height, width = dataset.train.images.shape[1:3]
-        spec = InputSpec(height=height, width=width, mean=chosen.mean, std=chosen.std)
-        _tell(
-            console,
-            f"{dataset.name}: {len(dataset.train):,} pictures to learn from, {len(dataset.test):,} to measure on",
-        )
-        trained = train_network(
-            chosen,
-            dataset.train,
-            classes=len(dataset.labels),
-            spec=spec,
-            seed=seed,
-            device=target,
+    folder = run_folder or resume
+    if extend is not None:
+        if resume is None:
+            raise typer.BadParameter("--extend needs --resume DIR, the folder of a finished run.")
+        folder = run_folder or resume.with_name(f"{resume.name}-plus-{extend}")
+    elif resume is not None and run_folder is not None:
+        raise typer.BadParameter("--resume names the run's folder already; leave --run out.")
+    with _told_in_a_sentence(folder) as console:
+        if resume is not None:
+            typed = {
+                "recipe": recipe and recipe.value,
+                "seed": seed,
+                "held_out": held_out,
+                "epochs": epochs,
+                "dtype": dtype and dtype.value,
+            }
+            asked = asked_before(resume) if extend is None else ask_longer(resume, epochs=extend)
+            kept = keep_to(asked, typed, folder=resume)
+            request = with_moved(
+                kept,
+                data=data,
+                out=out,
+                device=device and device.value,
+                teacher=teacher,
+                is_compiled=compile_network,
+            )
+        else:
+            if recipe is None or data is None:
+                raise typer.BadParameter("--recipe and --data are needed, or --resume DIR.")
+            if out is None and run_folder is None:
+                raise typer.BadParameter("name a file with --out, a folder with --run, or both.")
+            request = Request(
+                recipe=recipe.value,
+                data=data,
+                seed=seed or 0,
+                held_out=held_out,
+                epochs=epochs,
+                device=(device or Device.auto).value,
+                cache=str(cache),
+                out=None if out is None else str(out),
+                dtype=(dtype or Dtype.auto).value,
+                is_compiled=bool(compile_network),
+                teacher=None if teacher is None else str(teacher),
+            )
+        targets = [Path(request.out)] if request.out else []
+        if folder is not None:
+            if resume is None or extend is not None:
+                check_new(folder)
+            targets.append(folder / CHECKPOINT)
+        for target in targets:
+            _check_target(target)
+        result = carry_out(
+            request,
+            folder=folder,
+            targets=targets,
+            save_every=save_every,
+            extends=resume if extend is not None else None,
             console=console,
-            epochs=epochs,
         )
-        views = run_views(trained.network, dataset.test.images, console=console)
-        metrics = measure(views, dataset.test, labels=dataset.labels, name=f"{dataset.name} test")
-        record = _record(out.stem, trained, dataset, spec, metrics, seed=seed, device=target)
-        digest = save(out, trained.network, record)
-        _print_metrics(metrics)
-        typer.echo(f"Trained in {trained.seconds:.0f} s; wrote {out} ({digest})")
+        if result is not None:
+            _print_metrics(result.metrics)
+            for target, digest in zip(targets, result.digests, strict=True):
+                typer.echo(f"Trained in {result.seconds:.0f} s; wrote {target} ({digest})")
 
 
 @app.command()
@@ -154,17 +236,85 @@ def evaluate(
         labels = loaded.record.labels
         network = loaded.network.to(choose_device(device.value))
         name, split = read_test(data, loaded.record, cache=cache, report=_teller(console))
-        views = run_views(network, split.images, console=console)
-        metrics = measure(views, split, labels=labels, name=name)
+        calibration = loaded.record.calibration
+        views = run_views(
+            network, split.images, console=console, calibration=calibration, distance=loaded.distance
+        )
+        metrics = measure(views, split, labels=labels, name=name, calibration=calibration)
+        reliability = reliability_by_view(views.single_view, views.six_views, split.targets, calibration)
         if grid is not None:
             draw_predictions(split, views.single_view, labels=labels, seed=seed, path=grid)
             _tell(console, f"wrote {grid}")
         if as_json:
             fields = dataclasses.asdict(metrics)
             del fields["split"]
+            fields["reliability"] = {view: dataclasses.asdict(both) for view, both in reliability.items()}
             typer.echo(json.dumps(fields, indent=2))
         else:
             _print_metrics(metrics)
+            typer.echo("\n".join(reliability_lines(reliability)))
+
+
+@app.command()
+def calibrate(
+    checkpoint: CheckpointArgument,
+    data: DataOption,
+    out: Annotated[Path, typer.Option(help="The checkpoint to write, a .safetensors file; may be the same.")],
+    device: DeviceOption = Device.auto,
+    cache: CacheOption = Path("data"),
+) -> None:
+    """Fit temperatures and abstain rule again, on the pictures that were held out when it was trained."""
+    with _told_in_a_sentence() as console:
+        _check_target(out)
+        loaded = load(checkpoint)
+        dataset = read_as_trained(data, loaded.record, cache=cache, report=_teller(console))
+        network = loaded.network.to(choose_device(device.value))
+        fitted = calibrate_network(network, dataset.train, dataset.held_out, console=console)
+        views = run_views(
+            network,
+            dataset.test.images,
+            console=console,
+            calibration=fitted.calibration,
+            distance=fitted.distance,
+        )
+        metrics = measure(
+            views,
+            dataset.test,
+            labels=dataset.labels,
+            name=loaded.record.metrics.split,
+            calibration=fitted.calibration,
+        )
+        record = dataclasses.replace(loaded.record, calibration=fitted.calibration, metrics=metrics)
+        digest = save(out, network, record, distance=fitted.distance)
+        _tell(console, fitted.sentence)
+        _print_metrics(metrics)
+        typer.echo(f"wrote {out} ({digest})")
+
+
+@app.command()
+def outliers(
+    checkpoint: CheckpointArgument,
+    data: DataOption,
+    count: Annotated[int, typer.Option(min=1, help="Pictures of each kind.")] = 500,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout instead of text.")] = False,
+    seed: SeedOption = 0,
+    device: DeviceOption = Device.auto,
+    cache: CacheOption = Path("data"),
+) -> None:
+    """Measure how well a checkpoint tells pictures that show none of its classes."""
+    with _told_in_a_sentence() as console:
+        loaded = load(checkpoint)
+        name, split = read_test(data, loaded.record, cache=cache, report=_teller(console))
+        kinds = draw_outliers(split.images, count=count, seed=seed)
+        graph = loaded.graph.to(choose_device(device.value))
+        results = measure_rejection(graph, split.images, kinds, loaded.record.calibration)
+        if as_json:
+            typer.echo(
+                json.dumps({kind: dataclasses.asdict(result) for kind, result in results.items()}, indent=2)
+            )
+        else:
+            typer.echo(f"{name}: {len(split):,} pictures, against {count:,} of each kind that show no class")
+            typer.echo("\n".join(rejection_lines(results)))
 
 
 @app.command()
@@ -182,42 +332,18 @@ def samples(
         typer.echo(f"wrote {out}")
 
 
-def _record(
-    name: str,
-    trained: Trained,
-    dataset: Dataset,
-    spec: InputSpec,
-    metrics: Metrics,
-    *,
-    seed: int,
-    device: torch.device,
-) -> Record:
-    return Record(
-        name=name,
-        architecture=trained.recipe.architecture,
-        labels=dataset.labels,
-        input=spec,
-        calibration=Calibration(),
-        metrics=metrics,
-        training=TrainingRun(
-            recipe=trained.recipe.name,
-            configuration=dataclasses.asdict(trained.recipe),
-            seed=seed,
-            data_fingerprint=fingerprint(dataset.labels, dataset.train),
-            commit=current_commit(),
-            torch=torch.__version__,
-            hardware=describe_hardware(device),
-            seconds=round(trained.seconds, 1),
-        ),
-        created_at=now_utc(),
-    )
-
-
 def _print_metrics(metrics: Metrics) -> None:
     typer.echo(f"{metrics.split}: {metrics.n:,} pictures")
     typer.echo(f"Accuracy of the network: {_percent(metrics.accuracy['single_view'])} (single view)")
     typer.echo(f"Accuracy of the network: {_percent(metrics.accuracy['six_views'])} (six views)")
     typer.echo(f"Expected calibration error: {_percent(metrics.expected_calibration_error)}")
+    if metrics.accepted is not None:
+        kept = (
+            ""
+            if metrics.accuracy_of_accepted is None
+            else f", {_percent(metrics.accuracy_of_accepted)} of them right"
+        )
+        typer.echo(f"Accepted, without abstaining: {_percent(metrics.accepted)}{kept}")
     width = max(len(label) for label in metrics.per_class)
     for label, accuracy in metrics.per_class.items():
         text = "no pictures" if accuracy is None else f"{100 * accuracy:2.0f} %"

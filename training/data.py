@@ -57,12 +57,15 @@ class Dataset:
         labels: in the order of the targets.
         train: to learn from.
         test: to measure on.
+        held_out: taken from the training pictures by `training.held_out`, to choose and to calibrate on;
+            None where everything is learnt from.
     """
 
     name: str
     labels: tuple[str, ...]
     train: Split
     test: Split
+    held_out: Split | None = None
 
     def __post_init__(self) -> None:
         """Refuse names that could not be written into a checkpoint, before anything is trained.

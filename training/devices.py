@@ -3,9 +3,12 @@
 import ctypes
 import os
 import platform
+from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import torch
+from torch import nn
 
 from training.errors import TrainingError
 
@@ -26,6 +29,34 @@ def choose_device(name: str) -> torch.device:
             "Use --device cpu, or check the driver with nvidia-smi."
         )
     return torch.device("cuda" if name == "cuda" or (name == "auto" and has_cuda) else "cpu")
+
+
+@dataclass(frozen=True)
+class Computing:
+    """On what, and how; decided once, at the top.
+
+    Attributes:
+        device: of weights and pictures.
+        dtype: of forward passes; weights stay float32.
+        is_compiled: whether torch.compile makes kernels for the network first.
+    """
+
+    device: torch.device
+    dtype: torch.dtype
+    is_compiled: bool = False
+
+    def autocast(self) -> torch.autocast:
+        """Compute in the dtype inside the block; float32 changes nothing."""
+        return torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32)
+
+    def compiled(self, network: nn.Module) -> nn.Module:
+        """Give what to call instead of a network."""
+        return cast(nn.Module, torch.compile(network)) if self.is_compiled else network
+
+
+def choose_dtype(name: str, device: torch.device) -> torch.dtype:
+    """Turn `auto`, `float32` or `bfloat16` into a dtype; `auto` takes what is fast on the device."""
+    return {"float32": torch.float32, "bfloat16": torch.bfloat16}.get(name) or fast_dtype(device)
 
 
 def fast_dtype(device: torch.device) -> torch.dtype:

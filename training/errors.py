@@ -1,5 +1,7 @@
 """What a training command refuses, with a sentence for the person who typed it."""
 
+import math
+
 from models.errors import GlimpseError
 
 
@@ -9,3 +11,17 @@ class TrainingError(GlimpseError):
 
 class DataError(TrainingError):
     """The data set cannot be used as it is."""
+
+
+def check_finite(loss: float, *, epoch: int, step: int) -> float:
+    """Pass a loss on, or end a training that diverged.
+
+    Raises:
+        TrainingError: the loss is no finite number.
+    """
+    if not math.isfinite(loss):
+        raise TrainingError(
+            f"The loss became {loss} in epoch {epoch + 1}, step {step}: the training diverged, and no checkpoint "
+            "was written. Try another --seed, or check the data for wrong labels."
+        )
+    return loss

@@ -7,14 +7,16 @@ import torch
 from rich.console import Console
 from torch import Tensor, nn
 
-from models.record import Metrics
+from models.distance import ClassDistance, Graph
+from models.record import Calibration, Metrics
 from training.augment import six_views
+from training.calibration import accepted
 from training.data import Split
 from training.progress import RunProgress
+from training.reliability import CALIBRATION_BINS
 
-CALIBRATION_BINS = 15
-"""Equal width, the field's custom. Source: Guo et al., arXiv 1706.04599."""
 _BATCH_SIZE = 500
+_NOT_CALIBRATED = Calibration()
 
 
 @dataclass(frozen=True)
@@ -24,40 +26,62 @@ class ViewProbabilities:
     Attributes:
         single_view: of the picture as it is: what the service views.
         six_views: from logits averaged over `training.augment.six_views`.
+        distances: of the pictures from the classes, float32 (n,); None where the checkpoint has none.
     """
 
     single_view: Tensor
     six_views: Tensor
+    distances: Tensor | None = None
 
 
 @torch.inference_mode()
-def run_views(network: nn.Module, images: Tensor, *, console: Console) -> ViewProbabilities:
+def run_views(
+    network: nn.Module,
+    images: Tensor,
+    *,
+    console: Console,
+    calibration: Calibration = _NOT_CALIBRATED,
+    distance: ClassDistance | None = None,
+) -> ViewProbabilities:
     """Run a network over pictures, in float32 on any device.
 
     The service does the same on a CPU; on CUDA it computes in half precision.
 
     Args:
-        network: in evaluation mode, on its device.
+        network: in evaluation mode, on its device, with its temperature inside.
         images: uint8 (n, height, width, 3).
         console: told of the progress.
+        calibration: of the checkpoint: six views have a temperature of their own.
+        distance: of the checkpoint; None where there is none.
     """
     device = next(network.parameters()).device
-    single, six = [], []
+    graph = Graph(network, distance).to(device)
+    sharper = calibration.temperature / calibration.six_views_temperature
+    single, six, distances = [], [], []
     chunks = torch.split(images, _BATCH_SIZE)
     with (
         RunProgress(console, steps=len(chunks)) as progress,
         torch.backends.cudnn.flags(allow_tf32=False),
     ):
         for chunk in chunks:
-            views = [(weight, network(view).float()) for weight, view in six_views(chunk.to(device))]
-            single.append(torch.softmax(views[0][1], dim=1).cpu())
-            averaged = torch.stack([weight * logits for weight, logits in views]).sum(0)
-            six.append(torch.softmax(averaged, dim=1).cpu())
+            (weight, view), *others = six_views(chunk.to(device))
+            logits, *far = graph(view)
+            views = [weight * logits.float(), *(part * network(other).float() for part, other in others)]
+            single.append(torch.softmax(logits.float(), dim=1).cpu())
+            six.append(torch.softmax(torch.stack(views).sum(0) * sharper, dim=1).cpu())
+            distances += [column.float().flatten().cpu() for column in far]
             progress.step(place="measuring", pictures=len(chunk))
-    return ViewProbabilities(torch.cat(single), torch.cat(six))
+    return ViewProbabilities(torch.cat(single), torch.cat(six), torch.cat(distances) if distances else None)
 
 
-def measure(views: ViewProbabilities, split: Split, *, labels: Sequence[str], name: str) -> Metrics:
+def measure(
+    views: ViewProbabilities,
+    split: Split,
+    *,
+    labels: Sequence[str],
+    name: str,
+    calibration: Calibration = _NOT_CALIBRATED,
+) -> Metrics:
     """Compare a network's answers with the truth.
 
     Args:
@@ -65,6 +89,7 @@ def measure(views: ViewProbabilities, split: Split, *, labels: Sequence[str], na
         split: whose targets are places in `labels`.
         labels: of the checkpoint.
         name: of the split, in words.
+        calibration: of the checkpoint, with the rule by which it abstains.
     """
     # 1.5 s of import that `train --help` need not wait for
     from torchmetrics.functional.classification import (  # noqa: PLC0415
@@ -78,6 +103,8 @@ def measure(views: ViewProbabilities, split: Split, *, labels: Sequence[str], na
         views.single_view, targets, num_classes=classes, n_bins=CALIBRATION_BINS
     )
     right, shown = confusion.diag().tolist(), confusion.sum(1).tolist()
+    stands = accepted(views.single_view, views.distances, calibration)
+    hits = (views.single_view.argmax(1) == targets)[stands]
     return Metrics(
         split=name,
         n=len(split),
@@ -86,8 +113,11 @@ def measure(views: ViewProbabilities, split: Split, *, labels: Sequence[str], na
             "six_views": int((views.six_views.argmax(1) == targets).sum()) / len(split),
         },
         per_class={
-            label: hits / count if count else None for label, hits, count in zip(labels, right, shown, strict=True)
+            label: found / count if count else None
+            for label, found, count in zip(labels, right, shown, strict=True)
         },
         confusion_matrix=tuple(tuple(row) for row in confusion.tolist()),
         expected_calibration_error=float(calibration_error),
+        accepted=len(hits) / len(split),
+        accuracy_of_accepted=int(hits.sum()) / len(hits) if len(hits) else None,
     )

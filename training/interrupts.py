@@ -1,45 +1,78 @@
-"""Ctrl-C between two steps of a training, not in the middle of one."""
+"""Ctrl-C and SIGTERM between two steps of a training, not in the middle of one."""
 
 import contextlib
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from types import FrameType
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM came: a scheduler or an operator wants the process to end."""
+
+
+_RAISED: dict[int, type[KeyboardInterrupt]] = {
+    signal.SIGINT: KeyboardInterrupt,
+    signal.SIGTERM: Terminated,
+}
+
+
+class Interrupts:
+    """What came while a step was made."""
+
+    def __init__(self) -> None:
+        self._pending: type[KeyboardInterrupt] | None = None
+
+    @property
+    def is_pending(self) -> bool:
+        """Whether the training should end after this step."""
+        return self._pending is not None
+
+    def note(self, number: int) -> None:
+        """Hold a signal back, or obey at once if it is the second."""
+        if self._pending is not None:
+            raise _RAISED[number]
+        self._pending = _RAISED[number]
+
+    def obey(self) -> None:
+        """End the training if something came.
+
+        Raises:
+            KeyboardInterrupt: Ctrl-C came.
+            Terminated: SIGTERM came.
+        """
+        if self._pending is not None:
+            raise self._pending
+
+
 @contextlib.contextmanager
-def interrupts_between_steps() -> Iterator[Callable[[], None]]:
-    """Hold back Ctrl-C until the step is done; a second one is obeyed at once.
+def interrupts_between_steps() -> Iterator[Interrupts]:
+    """Hold back Ctrl-C and SIGTERM until the step is done; a second one is obeyed at once.
 
     Ctrl-C reaches every process of the terminal. In the middle of a step it would leave data-loading workers half
     started, or talking to a parent that is gone, and each of them would print a traceback of its own. Processes
-    that are forked inside the block never answer it: that is their parent's business.
+    that are forked inside the block never answer Ctrl-C: that is their parent's business.
 
     Yields:
-        A function to call after each step; it raises KeyboardInterrupt if Ctrl-C came since.
+        To be asked, and obeyed, after each step; once more it is obeyed at the end of the block.
     """
+    interrupts = Interrupts()
     if threading.current_thread() is not threading.main_thread():
-        yield lambda: None  # Python hands signals to the main thread alone
+        yield interrupts  # Python hands signals to the main thread alone
         return
     parent = os.getpid()
-    is_pending = False
 
-    def hold_back(_signal: int, _frame: FrameType | None) -> None:
-        nonlocal is_pending
-        if os.getpid() != parent:
-            return
-        if is_pending:
-            raise KeyboardInterrupt
-        is_pending = True
+    def hold_back(number: int, _frame: FrameType | None) -> None:
+        if os.getpid() == parent:
+            interrupts.note(number)
+        elif number == signal.SIGTERM:  # how a parent ends a data-loading worker that does not hear it
+            os._exit(128 + number)
 
-    def obey() -> None:
-        if is_pending:
-            raise KeyboardInterrupt
-
-    previous = signal.signal(signal.SIGINT, hold_back)
+    previous = {number: signal.signal(number, hold_back) for number in _RAISED}
     try:
-        yield obey
-        obey()
+        yield interrupts
+        interrupts.obey()
     finally:
-        signal.signal(signal.SIGINT, previous)
+        for number, handler in previous.items():
+            signal.signal(number, handler)

@@ -1,9 +1,8 @@
 """Muon for the convolution filters; PyTorch's own SGD does the rest."""
 
-from collections.abc import Iterable
-
 import torch
 from torch import Tensor
+from torch.optim.optimizer import ParamsT
 
 _COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 _ITERATIONS = 3
@@ -16,7 +15,7 @@ class Muon(torch.optim.Optimizer):
     means the same from the first step to the last. `torch.optim.Muon` takes 2-D parameters only.
 
     Args:
-        parameters: of two or more dimensions.
+        parameters: of two or more dimensions, or groups of them.
         lr: scale-free.
         momentum: Nesterov.
         dtype: of the orthogonalisation; bfloat16 where the device is fast in it.
@@ -25,7 +24,7 @@ class Muon(torch.optim.Optimizer):
         of the same norm reach 76.9 % instead of 94.
     """
 
-    def __init__(self, parameters: Iterable[Tensor], *, lr: float, momentum: float, dtype: torch.dtype) -> None:
+    def __init__(self, parameters: ParamsT, *, lr: float, momentum: float, dtype: torch.dtype) -> None:
         super().__init__(parameters, {"lr": lr, "momentum": momentum})
         self._dtype = dtype
 

@@ -20,16 +20,19 @@ class RunProgress:
     Args:
         console: where to write.
         steps: of the whole run.
+        done: steps that were made before, in an earlier part of the run.
         clock: seconds, monotonic.
     """
 
-    def __init__(self, console: Console, *, steps: int, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, console: Console, *, steps: int, done: int = 0, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._console = console
         self._clock = clock
         self._steps = steps
         self._started_s = clock()
         self._next_line_s = self._started_s
-        self._done = 0
+        self._before = self._done = done
         self._pictures = 0
         self._bar = Progress(
             TextColumn("{task.fields[place]}"),
@@ -42,7 +45,7 @@ class RunProgress:
             transient=True,
             disable=not console.is_terminal,
         )
-        self._task = self._bar.add_task("", total=steps, place="starting", status="")
+        self._task = self._bar.add_task("", total=steps, completed=done, place="starting", status="")
 
     def __enter__(self) -> Self:
         """Show the bar."""
@@ -71,7 +74,7 @@ class RunProgress:
         self._bar.update(self._task, completed=self._done, place=place, status=status)
         if not self._console.is_terminal and now_s >= self._next_line_s:
             self._next_line_s = now_s + _PLAIN_LINE_EVERY_S
-            left_s = (now_s - self._started_s) / self._done * (self._steps - self._done)
+            left_s = (now_s - self._started_s) / (self._done - self._before) * (self._steps - self._done)
             self.say(f"{place} · step {self._done}/{self._steps} · {status} · {left_s:.0f} s left")
 
     def say(self, sentence: str) -> None:

@@ -12,7 +12,7 @@ from app.engines.torch_cpu import TorchEngine
 from app.engines.torch_cuda import CudaEngine, DeviceError
 from models.checkpoint import Checkpoint
 from models.errors import GlimpseError
-from models.preprocessing import Images, Probabilities
+from models.preprocessing import Answers, Images
 
 
 class MissingEngineError(GlimpseError):
@@ -40,14 +40,17 @@ class Engine(Protocol):
     lanes: int
 
     @property
-    def run_aside(self) -> Callable[[Images], Probabilities] | None: ...
+    def run_aside(self) -> Callable[[Images], Answers] | None: ...
 
     def warm_up(self) -> None:
         """Do what a thread would otherwise do in its first runs, whatever their size."""
         ...
 
-    def probabilities(self, images: Images) -> Probabilities:
-        """Classify uint8 (n, height, width, 3) into float32 (n, classes)."""
+    def probabilities(self, images: Images) -> Answers:
+        """Classify uint8 (n, height, width, 3) into float32 (n, classes).
+
+        A checkpoint with a distance (`models.distance`) has one more column for it, the last.
+        """
         ...
 
 

@@ -12,7 +12,7 @@ import torch
 
 from models import golden
 from models.checkpoint import Checkpoint
-from models.preprocessing import Images, Probabilities
+from models.preprocessing import Answers, Images
 
 _SHARED_SIZE = 2
 """Most images of a batch that several threads share."""
@@ -54,7 +54,7 @@ class OpenVinoEngine:
         with warnings.catch_warnings():  # the converter traces, which torch has deprecated
             warnings.simplefilter("ignore")
             model = openvino.convert_model(
-                checkpoint.network,
+                checkpoint.graph,
                 input=[openvino.PartialShape([-1, *self._shape])],
                 example_input=torch.zeros(2, *self._shape, dtype=torch.uint8),
             )
@@ -80,13 +80,13 @@ class OpenVinoEngine:
         for size in range(1, self.max_batch_size + 1):
             lane.warm_up(np.zeros((size, *self._shape), np.uint8))
 
-    def probabilities(self, images: Images) -> Probabilities:
-        """Classify uint8 (n, height, width, 3) into float32 (n, classes)."""
+    def probabilities(self, images: Images) -> Answers:
+        """Classify uint8 (n, height, width, 3) into float32 (n, classes), and a last column for a distance."""
         return self._lane().run(images)
 
-    def run_aside(self, images: Images) -> Probabilities:
+    def run_aside(self, images: Images) -> Answers:
         """Classify one image on a thread that is no lane; one thread at a time."""
-        return _probabilities(self._aside, images)
+        return _answers(self._aside, images)
 
     def _lane(self) -> "_Lane":
         """The requests of this thread: one may run at a time, and kernels belong to the thread that made them."""
@@ -117,32 +117,33 @@ class _Lane:
 
     def warm_up(self, images: Images) -> None:
         """Make the kernels of a batch size, and time it where it could be shared."""
-        _probabilities(self._alone, images)
+        _answers(self._alone, images)
         if len(images) <= _SHARED_SIZE:
-            _probabilities(self._shared, images)
+            _answers(self._shared, images)
             self._alone_s[len(images)] = min(_timed(self._alone, images)[1] for _ in range(_TIMED_RUNS))
 
-    def run(self, images: Images) -> Probabilities:
+    def run(self, images: Images) -> Answers:
         """Classify a batch the faster way."""
         if len(images) > _SHARED_SIZE or time.perf_counter() < self._share_again_s:
-            return _probabilities(self._alone, images)
+            return _answers(self._alone, images)
         rows, seconds = _timed(self._shared, images)
         if seconds > 2 * self._alone_s.get(len(images), math.inf):
             self._share_again_s = time.perf_counter() + _SHARE_AGAIN_S
         return rows
 
 
-def _timed(request: openvino.InferRequest, images: Images) -> tuple[Probabilities, float]:
+def _timed(request: openvino.InferRequest, images: Images) -> tuple[Answers, float]:
     started_s = time.perf_counter()
-    rows = _probabilities(request, images)
+    rows = _answers(request, images)
     return rows, time.perf_counter() - started_s
 
 
-def _probabilities(request: openvino.InferRequest, images: Images) -> Probabilities:
-    logits = request.infer([images], share_inputs=True, share_outputs=True)[0]
+def _answers(request: openvino.InferRequest, images: Images) -> Answers:
+    logits, *distance = request.infer([images], share_inputs=True, share_outputs=True).values()
     exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
-    probabilities: Probabilities = exponentials / exponentials.sum(axis=1, keepdims=True)
-    return probabilities
+    probabilities = exponentials / exponentials.sum(axis=1, keepdims=True)
+    answers: Answers = np.concatenate([probabilities, *distance], axis=1)  # a copy: the next run writes there
+    return answers
 
 
 @functools.cache

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from app.errors import EngineError, EngineLostError
-from models.preprocessing import Images, Probabilities
+from models.preprocessing import Answers, Images
 
 _LOG = logging.getLogger("glimpse")
 
@@ -26,7 +26,7 @@ class Recovery:
 
     def __init__(
         self,
-        run: Callable[[Images], Probabilities],
+        run: Callable[[Images], Answers],
         *,
         release: Callable[[], None],
         is_lost: Callable[[], bool],
@@ -37,14 +37,14 @@ class Recovery:
         self._is_lost = is_lost
         self.most = most
 
-    def __call__(self, images: Images) -> Probabilities:
+    def __call__(self, images: Images) -> Answers:
         """Run all images, in as many portions as it takes.
 
         Raises:
             EngineError: there is no memory for a single image.
             EngineLostError: the device is lost.
         """
-        done: list[Probabilities] = []
+        done: list[Answers] = []
         position = 0
         while position < len(images):
             portion = images[position : position + self.most]

@@ -4,8 +4,8 @@ import torch
 
 from models import golden
 from models.checkpoint import Checkpoint
-from models.classifier import run
-from models.preprocessing import Images, Probabilities
+from models.classifier import answer
+from models.preprocessing import Answers, Images
 
 
 class TorchEngine:
@@ -27,15 +27,15 @@ class TorchEngine:
     """From 8 to 128 images cost the same each (docs/benchmarks.md); a short batch keeps waiting short."""
 
     def __init__(self, checkpoint: Checkpoint, *, threads: int, max_batch_size: int) -> None:
-        self._network = checkpoint.network
+        self._graph = checkpoint.graph
         self._threads = threads
         self.max_batch_size = max_batch_size
 
     def warm_up(self) -> None:
         """Nothing: no kernels are made for a batch size."""
 
-    def probabilities(self, images: Images) -> Probabilities:
-        """Classify uint8 (n, height, width, 3) into float32 (n, classes)."""
+    def probabilities(self, images: Images) -> Answers:
+        """Classify uint8 (n, height, width, 3) into float32 (n, classes), and a last column for a distance."""
         if torch.get_num_threads() != self._threads:  # the number belongs to the calling thread
             torch.set_num_threads(self._threads)
-        return run(self._network, images)
+        return answer(self._graph, images)

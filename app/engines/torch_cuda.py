@@ -10,7 +10,7 @@ from app.engines.recovery import Recovery
 from models import golden
 from models.checkpoint import Checkpoint
 from models.errors import GlimpseError
-from models.preprocessing import Images, Probabilities
+from models.preprocessing import Answers, Images
 
 
 class DeviceError(GlimpseError):
@@ -22,7 +22,7 @@ class _Recorded(NamedTuple):
 
     graph: torch.cuda.CUDAGraph
     images: Tensor
-    probabilities: Tensor
+    answers: Tensor
 
 
 class CudaEngine:
@@ -58,11 +58,11 @@ class CudaEngine:
         self.max_batch_size = max_batch_size
         try:
             self.device = torch.cuda.get_device_name()
-            self._network = checkpoint.network.to("cuda").to(memory_format=torch.channels_last)
+            self._graph = checkpoint.graph.to("cuda").to(memory_format=torch.channels_last)
             self._stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
             self._pool = torch.cuda.graph_pool_handle()
             self._staged_images = torch.empty(shape, dtype=torch.uint8, pin_memory=True)
-            self._staged_answers = torch.empty(max_batch_size, len(checkpoint.record.labels), pin_memory=True)
+            self._staged_answers = torch.empty(max_batch_size, checkpoint.answer_columns, pin_memory=True)
             self._recorded = {size: self._record((size, *shape[1:])) for size in batch_sizes(max_batch_size)}
         except RuntimeError as error:  # no memory left, or a driver that does not fit
             raise DeviceError(
@@ -74,8 +74,8 @@ class CudaEngine:
     def warm_up(self) -> None:
         """Nothing: every batch size is recorded already."""
 
-    def probabilities(self, images: Images) -> Probabilities:
-        """Classify uint8 (n, height, width, 3) into float32 (n, classes)."""
+    def probabilities(self, images: Images) -> Answers:
+        """Classify uint8 (n, height, width, 3) into float32 (n, classes), and a last column for a distance."""
         # Made for each call: kept, it and this engine would hold each other in memory after a reload.
         recovery = Recovery(self._replay, release=torch.cuda.empty_cache, is_lost=_is_lost, most=self._most)
         try:
@@ -83,14 +83,14 @@ class CudaEngine:
         finally:
             self._most = recovery.most
 
-    def _replay(self, images: Images) -> Probabilities:
+    def _replay(self, images: Images) -> Answers:
         count = len(images)
         recorded = self._recorded[next(size for size in self._recorded if size >= count)]
         self._staged_images[:count].copy_(torch.from_numpy(np.ascontiguousarray(images)))
         with torch.cuda.stream(self._stream):
             recorded.images[:count].copy_(self._staged_images[:count], non_blocking=True)
             recorded.graph.replay()
-            self._staged_answers[:count].copy_(recorded.probabilities[:count], non_blocking=True)
+            self._staged_answers[:count].copy_(recorded.answers[:count], non_blocking=True)
         self._stream.synchronize()
         return self._staged_answers[:count].numpy().copy()
 
@@ -105,14 +105,14 @@ class CudaEngine:
         graph = torch.cuda.CUDAGraph()
         # thread_local: while a reload records here, the old engine goes on in its own thread.
         with torch.cuda.graph(graph, pool=self._pool, stream=self._stream, capture_error_mode="thread_local"):
-            probabilities = self._forward(images)
-        return _Recorded(graph, images, probabilities)
+            answers = self._forward(images)
+        return _Recorded(graph, images, answers)
 
     def _forward(self, images: Tensor) -> Tensor:
         # No cache: a weight that was rounded outside of a recording would be freed before its replay.
         with torch.autocast("cuda", torch.float16, cache_enabled=False):
-            logits = self._network(images)
-        return torch.softmax(logits.float(), dim=1)
+            logits, *distance = self._graph(images)
+        return torch.cat([torch.softmax(logits.float(), dim=1), *(column.float() for column in distance)], dim=1)
 
 
 def batch_sizes(largest: int) -> list[int]:

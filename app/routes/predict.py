@@ -188,11 +188,10 @@ def _top_k(query: bytes) -> int:
 def _labels(answer: Answer, top_k: int) -> dict[str, object]:
     record = answer.checkpoint.record
     predictions = rank(answer.probabilities, record.labels, top_k=top_k)
-    threshold = record.calibration.abstain_threshold
     return {
         "predictions": [
             {"label": item.label, "class_index": item.class_index, "score": item.score} for item in predictions
         ],
-        "abstain": threshold is not None and predictions[0].score < threshold,
+        "abstain": record.calibration.abstains(predictions[0].score, answer.distance),
         "image": {"format": answer.picture_format, "width": answer.width, "height": answer.height},
     }

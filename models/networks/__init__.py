@@ -7,10 +7,15 @@ from torch import nn
 
 from models.errors import ArchitectureError
 from models.networks.fast import FastNetwork
+from models.networks.residual import ResidualNetwork
 from models.networks.tutorial import TutorialNetwork
 from models.preprocessing import InputSpec
 
-_NETWORKS: dict[str, Callable[..., nn.Module]] = {"tutorial": TutorialNetwork, "fast": FastNetwork}
+_NETWORKS: dict[str, Callable[..., nn.Module]] = {
+    "tutorial": TutorialNetwork,
+    "fast": FastNetwork,
+    "residual": ResidualNetwork,
+}
 
 ARCHITECTURES = tuple(_NETWORKS)
 

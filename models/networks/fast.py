@@ -11,23 +11,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from models.networks.layers import (
+    SMALLEST_SIDE,
+    STEM_CHANNELS,
+    ShiftBatchNorm,
+    WhiteningStem,
+    identity_convolution,
+)
 from models.networks.normalization import Normalization
 from models.preprocessing import InputSpec
 
-_STEM_KERNEL = 2
-_STEM_CHANNELS = 2 * 3 * _STEM_KERNEL**2  # every whitening filter and its negation: 24
-_WHITENING_EPSILON = 5e-4  # arXiv 2404.00498: keeps the filters of nearly empty directions bounded
-_BATCH_NORM_RATE = 0.4  # share of the newest batch in the running statistics; the record's value
-_BATCH_NORM_EPSILON = 1e-12
-_SMALLEST_SIDE = 9  # stem −1, then three halvings must leave one pixel
-
-
-class _BatchNorm(nn.BatchNorm2d):
-    """Batch normalisation with its scale fixed at 1; only the shift is trained."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__(channels, eps=_BATCH_NORM_EPSILON, momentum=_BATCH_NORM_RATE)
-        self.weight.requires_grad_(False)
+_BATCH_NORM_RATE = 0.4  # the record's value
 
 
 class _Group(nn.Module):
@@ -35,10 +29,10 @@ class _Group(nn.Module):
 
     def __init__(self, channels_in: int, channels_out: int) -> None:
         super().__init__()
-        self.conv1 = _identity_convolution(channels_in, channels_out)
-        self.norm1 = _BatchNorm(channels_out)
-        self.conv2 = _identity_convolution(channels_out, channels_out)
-        self.norm2 = _BatchNorm(channels_out)
+        self.conv1 = identity_convolution(channels_in, channels_out)
+        self.norm1 = ShiftBatchNorm(channels_out, rate=_BATCH_NORM_RATE)
+        self.conv2 = identity_convolution(channels_out, channels_out)
+        self.norm2 = ShiftBatchNorm(channels_out, rate=_BATCH_NORM_RATE)
 
     def forward(self, x: Tensor) -> Tensor:
         x = F.gelu(self.norm1(F.max_pool2d(self.conv1(x), 2)))
@@ -64,17 +58,16 @@ class FastNetwork(nn.Module):
         widths: Sequence[int] = (64, 256, 256),
     ) -> None:
         super().__init__()
-        if min(spec.height, spec.width) < _SMALLEST_SIDE:
-            raise ValueError(f"the fast network needs at least {_SMALLEST_SIDE} × {_SMALLEST_SIDE} pixels")
+        if min(spec.height, spec.width) < SMALLEST_SIDE:
+            raise ValueError(f"the fast network needs at least {SMALLEST_SIDE} × {SMALLEST_SIDE} pixels")
         if not widths or min(widths) < 1:
             raise ValueError(
                 f"the widths are {list(widths)}; at least one group with at least one channel is needed"
             )
         self.temperature = temperature
         self.normalize = Normalization(spec)
-        self.stem = nn.Conv2d(3, _STEM_CHANNELS, _STEM_KERNEL)
-        self.stem.weight.requires_grad_(False)
-        channels = (_STEM_CHANNELS, *widths)
+        self.stem = WhiteningStem()
+        channels = (STEM_CHANNELS, *widths)
         self.groups = nn.Sequential(*(_Group(*pair) for pair in zip(channels, widths, strict=False)))
         self.head = nn.Linear(widths[-1], classes, bias=False)
         with torch.no_grad():
@@ -83,35 +76,20 @@ class FastNetwork(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Classify uint8 images (batch, height, width, 3) into logits (batch, classes)."""
+        return self.logits(self.features(images))
+
+    def features(self, images: Tensor) -> Tensor:
+        """Compute from uint8 images (batch, height, width, 3) what the head sees: (batch, features)."""
         x = F.gelu(self.stem(self.normalize(images)))  # (batch, 24, 31, 31)
         x = self.groups(x)  # (batch, 256, 3, 3)
-        x = x.amax(dim=(2, 3))  # (batch, 256)
-        logits: Tensor = self.head(x) * (self.logit_scale / self.temperature)
+        features: Tensor = x.amax(dim=(2, 3))  # (batch, 256)
+        return features
+
+    def logits(self, features: Tensor) -> Tensor:
+        """Turn features (batch, features) into logits (batch, classes)."""
+        logits: Tensor = self.head(features) * (self.logit_scale / self.temperature)
         return logits
 
-    @torch.no_grad()
     def fit_stem(self, images: Tensor) -> None:
-        """Set the frozen stem so that its output is decorrelated: the patch whitening of these images.
-
-        Args:
-            images: uint8 (n, height, width, 3), unaugmented; 5,000 are plenty.
-        """
-        covariance = torch.zeros(12, 12, dtype=torch.float64, device=images.device)  # uncentred
-        count = 0
-        for chunk in torch.split(images, 250):  # 250 pictures of 96 × 96 take 0.3 GB for a moment, 5,000 take 6
-            patches = F.unfold(self.normalize(chunk).float(), _STEM_KERNEL)  # (n, 12, positions)
-            rows = patches.transpose(1, 2).reshape(-1, patches.shape[1]).double()
-            covariance += rows.T @ rows
-            count += len(rows)
-        eigenvalues, eigenvectors = torch.linalg.eigh(covariance / count)
-        filters = (eigenvectors / torch.sqrt(eigenvalues + _WHITENING_EPSILON)).T
-        filters = filters.reshape(-1, 3, _STEM_KERNEL, _STEM_KERNEL)
-        self.stem.weight.copy_(torch.cat([filters, -filters]))
-
-
-def _identity_convolution(channels_in: int, channels_out: int) -> nn.Conv2d:
-    """3×3, same size, no bias; its first filters pass their channel through, the rest start at random."""
-    convolution = nn.Conv2d(channels_in, channels_out, 3, padding=1, bias=False)
-    with torch.no_grad():
-        nn.init.dirac_(convolution.weight[:channels_in])
-    return convolution
+        """Compute the frozen filters of the stem from uint8 images (n, height, width, 3)."""
+        self.stem.fit(images, self.normalize)

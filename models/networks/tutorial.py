@@ -31,12 +31,19 @@ class TutorialNetwork(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Classify uint8 images (batch, height, width, 3) into logits (batch, classes)."""
+        return self.logits(self.features(images))
+
+    def features(self, images: Tensor) -> Tensor:
+        """Compute from uint8 images (batch, height, width, 3) what the last layer sees: (batch, 84)."""
         x = self.normalize(images)  # (batch, 3, 32, 32)
         x = self.pool(F.relu(self.conv1(x)))  # (batch, 6, 14, 14)
         x = self.pool(F.relu(self.conv2(x)))  # (batch, 16, 5, 5)
         x = F.relu(self.fc1(x.flatten(1)))  # (batch, 120)
-        x = F.relu(self.fc2(x))  # (batch, 84)
-        logits: Tensor = self.fc3(x) / self.temperature
+        return F.relu(self.fc2(x))  # (batch, 84)
+
+    def logits(self, features: Tensor) -> Tensor:
+        """Turn features (batch, 84) into logits (batch, classes)."""
+        logits: Tensor = self.fc3(features) / self.temperature
         return logits
 
 

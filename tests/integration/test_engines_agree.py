@@ -85,11 +85,11 @@ class Request:
         self.seconds = seconds
         self._clock = clock
 
-    def infer(self, inputs: list[Images], **_: bool) -> list[Images]:
+    def infer(self, inputs: list[Images], **_: bool) -> dict[int, Probabilities]:
         """Take that long."""
         self.runs += 1
         self._clock[0] += self.seconds
-        return [np.zeros((len(inputs[0]), 2), np.float32)]
+        return {0: np.zeros((len(inputs[0]), 2), np.float32)}
 
 
 def test_a_small_batch_is_shared_only_while_that_is_faster(monkeypatch: pytest.MonkeyPatch) -> None:

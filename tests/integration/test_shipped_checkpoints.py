@@ -48,6 +48,15 @@ def test_the_shipped_checkpoints_are_as_good_as_their_recipes_promise() -> None:
     assert 0.50 <= accuracy["tutorial"]["single_view"] <= 0.58
 
 
+def test_the_shipped_checkpoint_knows_how_sure_it_is() -> None:
+    """On the test set its scores are right within 1 point, and it abstains on 5 ± 1 % of the pictures."""
+    record = load(CHECKPOINTS / "cifar10.safetensors").record
+    if record.calibration.held_out is None:
+        pytest.skip("the shipped cifar10 was trained on all pictures, from before there was a calibration")
+    assert record.metrics.expected_calibration_error <= 0.01
+    assert record.metrics.accepted == pytest.approx(0.95, abs=0.01)
+
+
 @needs_cifar10
 @pytest.mark.parametrize("name", NAMES)
 def test_the_accuracy_inside_is_found_again(name: str, tmp_path: Path) -> None:

@@ -38,11 +38,11 @@ def _shapes(network: nn.Module) -> dict[str, tuple[int, ...]]:
 
 
 def test_the_table_holds_the_known_networks() -> None:
-    """Two networks can be built by name."""
-    assert ARCHITECTURES == ("tutorial", "fast")
+    """Three networks can be built by name."""
+    assert ARCHITECTURES == ("tutorial", "fast", "residual")
 
 
-@pytest.mark.parametrize(("name", "count"), [("tutorial", 62_006), ("fast", 1_972_792)])
+@pytest.mark.parametrize(("name", "count"), [("tutorial", 62_006), ("fast", 1_972_792), ("residual", 9_918_776)])
 def test_a_network_for_ten_classes_has_as_many_parameters_as_published(name: str, count: int) -> None:
     """The number of parameters is that of the original network."""
     assert sum(parameter.numel() for parameter in _build(name).parameters()) == count
@@ -125,7 +125,7 @@ def test_one_fast_network_takes_images_of_several_sizes(side: int) -> None:
     assert _fast()(_images(2, side, side)).shape == (2, 10)
 
 
-@pytest.mark.parametrize(("name", "smallest"), [("tutorial", 16), ("fast", 9)])
+@pytest.mark.parametrize(("name", "smallest"), [("tutorial", 16), ("fast", 9), ("residual", 9)])
 def test_the_smallest_size_is_as_announced(name: str, smallest: int) -> None:
     """The smallest size works, and one pixel less in either direction is refused with that size."""
     assert _build(name, spec=InputSpec(height=smallest, width=smallest))(_images(1, smallest, smallest)).shape == (
@@ -235,7 +235,7 @@ def test_the_widths_of_the_fast_network_can_be_chosen() -> None:
 
 def test_an_unknown_network_is_refused_and_the_known_ones_are_listed() -> None:
     """The message names what was asked for and what there is."""
-    with pytest.raises(ArchitectureError, match="'resnet' is not known here; known: tutorial, fast"):
+    with pytest.raises(ArchitectureError, match="'resnet' is not known here; known: tutorial, fast, residual"):
         build(Architecture("resnet"), classes=10, spec=SPEC)
 
 

@@ -224,7 +224,7 @@ def test_labels_that_are_one_text_are_refused(record: Record) -> None:
 
 
 @pytest.mark.parametrize("fields", [{"temperature": 0.0}, {"temperature": -1.0}, {"temperature": float("inf")}])
-def test_a_temperature_that_turns_the_ranking_around_is_refused(fields: dict[str, float]) -> None:
+def test_a_temperature_that_turns_the_ranking_around_is_refused(fields: dict[str, Any]) -> None:
     """A calibration is checked when it is made, not only when it is read."""
     with pytest.raises(ValueError, match="must be finite and above 0"):
         Calibration(**fields)

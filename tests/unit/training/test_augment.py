@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.augment import batches, crop, draw_order, resize, six_views
+from training.augment import batches, cover, crop, draw_order, resize, six_views
 
 
 def _images(n: int = 6, height: int = 9, width: int = 7) -> torch.Tensor:
@@ -100,3 +100,40 @@ def test_six_views_are_three_crops_and_their_mirrors() -> None:
 def test_weights_of_the_six_views_are_those_of_the_recipe() -> None:
     """The picture and its mirror count a quarter each, the four others an eighth."""
     assert [weight for weight, _ in six_views(_images(1))] == [0.25, 0.25, 0.125, 0.125, 0.125, 0.125]
+
+
+def test_a_covered_square_is_wholly_inside_and_has_the_colour() -> None:
+    """Exactly side² pixels of each picture have the colour, in a square; all others are as they were."""
+    images = _images(50, 12, 10)
+    order = draw_order(50, shift=0, seed=0, epoch=0, rooms=(12 - 5, 10 - 5))
+    index = order.permutation[:20]
+    colour = (1, 2, 3)
+    covered = cover(images[index], order, index, side=5, colour=colour)
+    for picture, before, i in zip(covered, images[index], index.tolist(), strict=True):
+        top, left = int(order.cut_top[i]), int(order.cut_left[i])
+        expected = before.clone()
+        expected[top : top + 5, left : left + 5] = torch.tensor(colour, dtype=torch.uint8)
+        assert torch.equal(picture, expected)
+        assert (picture == torch.tensor(colour)).all(dim=-1).sum() >= 25
+
+
+def test_squares_reach_every_corner() -> None:
+    """Over many pictures each place from 0 to size − side occurs."""
+    order = draw_order(5_000, shift=0, seed=0, epoch=0, rooms=(20, 20))
+    for axis in (order.cut_top, order.cut_left):
+        assert torch.bincount(axis).min() > 150
+        assert (int(axis.min()), int(axis.max())) == (0, 20)
+
+
+def test_no_square_leaves_the_pictures() -> None:
+    """A side of 0 gives the very same tensor back."""
+    images = _images()
+    order = draw_order(len(images), shift=0, seed=0, epoch=0)
+    assert cover(images, order, order.permutation, side=0, colour=(0, 0, 0)) is images
+
+
+def test_squares_leave_orders_without_them_as_they_were() -> None:
+    """Recipes without squares see the same order, shifts and flips as if squares did not exist."""
+    without, with_squares = (draw_order(100, shift=2, seed=1, epoch=3, rooms=rooms) for rooms in ((0, 0), (9, 9)))
+    for name in ("permutation", "down", "right", "mirrored"):
+        assert torch.equal(getattr(without, name), getattr(with_squares, name))

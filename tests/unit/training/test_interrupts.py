@@ -12,11 +12,11 @@ from training.interrupts import interrupts_between_steps
 def test_an_interrupt_waits_for_the_end_of_the_step() -> None:
     """The step goes on after Ctrl-C, and ends the run when it is done."""
     done = []
-    with pytest.raises(KeyboardInterrupt), interrupts_between_steps() as obey:  # noqa: PT012 - the order counts
-        obey()
+    with pytest.raises(KeyboardInterrupt), interrupts_between_steps() as interrupts:  # noqa: PT012 - the order counts
+        interrupts.obey()
         os.kill(os.getpid(), signal.SIGINT)
         done.append("rest of the step")
-        obey()
+        interrupts.obey()
         done.append("next step")
     assert done == ["rest of the step"]
 
@@ -64,8 +64,8 @@ def test_a_thread_may_train_too() -> None:
 
     def work() -> None:
         try:
-            with interrupts_between_steps() as obey:
-                obey()
+            with interrupts_between_steps() as interrupts:
+                interrupts.obey()
         except Exception as fault:  # noqa: BLE001 - handed to the test
             faults.append(fault)
 

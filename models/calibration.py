@@ -1,0 +1,73 @@
+"""What was measured when scores and the abstain rule were fitted to pictures that the training did not see."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import isfinite
+from typing import Any, Self
+
+VIEWS = ("single_view", "six_views")
+"""The two ways to look at a picture: as it is, and averaged over `training.augment.six_views`."""
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """How far scores are from the truth; all are 0 for a network that is always right and sure.
+
+    Attributes:
+        negative_log_likelihood: mean over the pictures, in nats.
+        brier: mean over the pictures of the squared distance from the right answer, 0…2.
+        expected_calibration_error: best score against accuracy, 15 bins of equal width.
+        adaptive_calibration_error: the same with bins of equally many pictures.
+    """
+
+    negative_log_likelihood: float
+    brier: float
+    expected_calibration_error: float
+    adaptive_calibration_error: float
+
+
+@dataclass(frozen=True)
+class BeforeAndAfter:
+    """The same answers with a temperature of 1 and with the fitted one."""
+
+    before: Reliability
+    after: Reliability
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """What temperatures and thresholds were fitted on, and how well they fit there.
+
+    Attributes:
+        n: number of pictures.
+        reliability: for each of `VIEWS`.
+        accepted: share of the pictures on which the model does not abstain.
+        accuracy_of_accepted: single view; None where nothing is accepted.
+    """
+
+    n: int
+    reliability: Mapping[str, BeforeAndAfter]
+    accepted: float
+    accuracy_of_accepted: float | None
+
+    def __post_init__(self) -> None:
+        """Refuse what no measurement gives.
+
+        Raises:
+            ValueError: no picture, another view, or an accepted share that is no fraction.
+        """
+        if type(self.n) is not int or self.n < 1:
+            raise ValueError(f"the calibration is of {self.n} pictures; a whole number from 1 is needed")
+        if set(self.reliability) != set(VIEWS):
+            raise ValueError(f"the reliability is of {sorted(self.reliability)}; {' and '.join(VIEWS)} are needed")
+        if not (isfinite(self.accepted) and 0 <= self.accepted <= 1):
+            raise ValueError(f"the accepted share is {self.accepted}; it must be within 0…1")
+
+    @classmethod
+    def from_fields(cls, fields: Mapping[str, Any]) -> Self:
+        """Read it back from the JSON of a checkpoint."""
+        reliability = {
+            view: BeforeAndAfter(**{when: Reliability(**numbers) for when, numbers in both.items()})
+            for view, both in fields["reliability"].items()
+        }
+        return cls(**{**fields, "reliability": reliability})

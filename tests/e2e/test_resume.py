@@ -1,0 +1,162 @@
+"""The promise: stopped however and whenever, a run ends with the very weights that it would have had."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from models.checkpoint import load
+from models.tensor_file import tensors_digest
+from tests.drawing import write_archive
+from tests.e2e.conftest import ROOT
+
+EPOCHS = {"tutorial": 2, "fast": 3, "accurate": 3}
+STEPS = {"tutorial": 130, "fast": 24, "accurate": 24}
+_PARTS = (("train", 288), ("test", 6))  # 28 of 288 are held out
+KILLED_AFTER = """
+import os, signal, sys
+from training import cli, learner, tutorial
+
+def dies_at(kind, last):
+    learn = kind.learn
+    def learn_and_die(self, *batch):
+        loss = learn(self, *batch)
+        if self.step == last:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return loss
+    kind.learn = learn_and_die
+
+for kind in (learner.Learner, tutorial.Beginner):
+    dies_at(kind, int(sys.argv[1]))
+sys.exit(cli.run(sys.argv[2:]))
+"""
+"""The command line, in a process that the system ends in the middle of a step: updated, not yet saved."""
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Pictures of noise, 24 pixels wide so that every recipe shrinks them at first."""
+    noise = np.random.default_rng(0)
+    path = tmp_path_factory.mktemp("data") / "noise.npz"
+    arrays = {f"x_{part}": noise.integers(0, 256, (n, 24, 24, 3), dtype=np.uint8) for part, n in _PARTS}
+    write_archive(path, arrays | {f"y_{part}": np.arange(n) % 3 for part, n in _PARTS})
+    return path
+
+
+def _start(*arguments: str, dies_after: int | None = None) -> subprocess.Popen[str]:
+    how = ["-m", "training"] if dies_after is None else ["-c", KILLED_AFTER, str(dies_after)]
+    return subprocess.Popen(
+        [sys.executable, *how, "train", *arguments],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )
+
+
+def _end(process: subprocess.Popen[str], code: int) -> str:
+    _, told = process.communicate(timeout=300)
+    assert process.returncode == code, told
+    return told
+
+
+def _options(recipe: str, data: Path) -> list[str]:
+    how = ["--device", "cpu", "--epochs", str(EPOCHS[recipe]), "--save-every", "3"]
+    return ["--recipe", recipe, "--data", str(data), *how]
+
+
+def _weights(run: Path) -> str:
+    return tensors_digest(load(run / "checkpoint.safetensors").network.state_dict())
+
+
+def _losses(run: Path) -> list[tuple[str, int, float]]:
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    return [(line["kind"], line["step"], line["loss"]) for line in lines if "step" in line]
+
+
+@pytest.mark.parametrize("recipe", ["tutorial", "fast", "accurate"])
+def test_killed_at_random_steps_a_run_ends_with_the_same_weights(recipe: str, data: Path, tmp_path: Path) -> None:
+    """SIGKILL in the middle of two random steps; after it the weights have the SHA-256 of a run left alone.
+
+    `tutorial` shuffles by a generator, `fast` has Muon, `accurate` a slow copy: each resumes what it needs.
+    """
+    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
+    _end(_start(*_options(recipe, data), "--run", str(whole)), 0)
+    first, second = sorted(random.Random(os.urandom(8)).sample(range(1, STEPS[recipe]), 2))  # noqa: S311 - a step, no secret
+    _end(_start(*_options(recipe, data), "--run", str(stopped), dies_after=first), -signal.SIGKILL)
+    again = ["--resume", str(stopped), "--save-every", "3"]
+    _end(_start(*again, dies_after=second), -signal.SIGKILL)
+    _end(_start(*again), 0)
+    assert _weights(stopped) == _weights(whole), f"killed at steps {first} and {second}"
+    assert _losses(stopped) == _losses(whole), f"killed at steps {first} and {second}"
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "by"), [(signal.SIGINT, 130, "Ctrl-C"), (signal.SIGTERM, 143, "SIGTERM")]
+)
+def test_a_stopped_run_says_how_to_go_on(number: int, code: int, by: str, data: Path, tmp_path: Path) -> None:
+    """Ctrl-C and SIGTERM end after the step, with its state saved, and with the command that goes on."""
+    run = tmp_path / "run"
+    process = _start(
+        "--recipe", "fast", "--data", str(data), "--device", "cpu", "--epochs", "500", "--run", str(run)
+    )
+    assert process.stderr
+    for line in process.stderr:
+        if line.startswith("epoch "):
+            break
+    process.send_signal(number)
+    told = _end(process, code)
+    assert told.splitlines()[-1] == f"Stopped by {by}; go on with: python -m training train --resume {run}"
+    assert "Traceback" not in told
+    assert {path.name for path in run.iterdir()} >= {"configuration.json", "metrics.jsonl", "state.pt"}
+    assert not (run / "checkpoint.safetensors").exists()
+
+
+def test_two_processes_end_where_one_does(data: Path, tmp_path: Path) -> None:
+    """Two processes on a CPU, in float32: weights within 1 %, losses within 0.1 % of those of one process."""
+    options = [*_options("fast", data), "--dtype", "float32", "--epochs", "4"]  # the stem rests after three
+    _end(_start(*options, "--run", str(tmp_path / "one")), 0)
+    torchrun = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc_per_node=2",
+        "-m",
+        "training",
+    ]
+    done = subprocess.run(
+        [*torchrun, "train", *options, "--run", str(tmp_path / "two")],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("wrote ") == 1
+    one, two = (load(tmp_path / name / "checkpoint.safetensors").network.state_dict() for name in ("one", "two"))
+    assert one.keys() == two.keys()
+    for name, tensor in one.items():
+        if tensor.is_floating_point():
+            assert (two[name] - tensor).norm() <= 0.01 * tensor.norm(), name
+    for (_, _, alone), (_, _, shared) in zip(_losses(tmp_path / "one"), _losses(tmp_path / "two"), strict=True):
+        assert shared == pytest.approx(alone, rel=1e-3)
+
+
+def test_a_state_is_plain_data(data: Path, tmp_path: Path) -> None:
+    """It holds tensors, numbers and texts: torch loads it without running code."""
+    import torch
+
+    run = tmp_path / "run"
+    _end(_start(*_options("fast", data), "--run", str(run)), 0)
+    state = torch.load(run / "state.pt", weights_only=True)
+    assert state["step"] == STEPS["fast"]
+    assert json.loads(state["configuration"])["recipe"]["name"] == "fast"

@@ -1,0 +1,180 @@
+"""From training to the service: a checkpoint that knows what it does not know."""
+
+import dataclasses
+import json
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from fastapi.testclient import TestClient
+from PIL import Image
+
+from app.main import create_app
+from app.settings import Settings
+from models import checkpoint
+from models.checkpoint import load
+from models.record import Calibration
+from tests.drawing import encode
+from training.cli import run
+
+ENGINES = [
+    "torch",
+    pytest.param("openvino", marks=pytest.mark.skipif(find_spec("openvino") is None, reason="no OpenVINO here")),
+]
+Bytes = npt.NDArray[np.uint8]
+
+
+def _pictures(count: int, *, seed: int) -> tuple[Bytes, Bytes]:
+    """Coloured grain in three colours, 16 × 16."""
+    random = np.random.default_rng(seed)
+    targets = (np.arange(count) % 3).astype(np.uint8)
+    colours = np.array([[190, 70, 60], [60, 180, 70], [60, 80, 200]])[targets]
+    images = colours[:, None, None, :] + random.normal(0, 35, (count, 16, 16, 3))
+    return np.clip(images, 0, 255).astype(np.uint8), targets
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread() -> Iterator[None]:
+    """The networks are too small for more, and teams of threads cost time."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """1,200 pictures to learn from, of which a tenth is held out, and 300 to measure on."""
+    path = tmp_path_factory.mktemp("data") / "colours.npz"
+    (x_train, y_train), (x_test, y_test) = _pictures(1_200, seed=0), _pictures(300, seed=1)
+    np.savez(path, x_train=x_train, y_train=y_train, x_test=x_test, y_test=y_test, labels=["red", "green", "blue"])
+    return path
+
+
+@pytest.fixture(scope="module")
+def trained(archive: Path) -> Path:
+    """What `train` makes of them."""
+    out = archive.parent / "colours.safetensors"
+    arguments = ["--data", str(archive), "--out", str(out), "--device", "cpu", "--epochs", "4"]
+    assert run(["train", "--recipe", "fast", *arguments]) == 0
+    return out
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_the_service_abstains_on_what_is_none_of_the_classes(trained: Path, engine: str) -> None:
+    """At least 85 % of unseen pictures are accepted, chessboards are not; and the answers are the golden ones."""
+    rows = np.arange(16)[:, None] // 2 + np.arange(16) // 2
+    board = np.repeat((255 * (rows % 2)).astype(np.uint8)[..., None], 3, axis=2)
+    usual, targets = _pictures(60, seed=2)
+    with TestClient(create_app(Settings(checkpoint=trained, engine=engine, device="cpu"))) as client:
+        assert client.get("/health/ready").status_code == 200
+        strange = client.post("/predict", files={"file": encode(Image.fromarray(board))}).json()
+        answers = [
+            client.post("/predict", files={"file": encode(Image.fromarray(image))}).json() for image in usual
+        ]
+    assert strange["abstain"] is True
+    assert sum(item["score"] for item in strange["predictions"]) == pytest.approx(1, abs=1e-5)
+    assert np.mean([not answer["abstain"] for answer in answers]) >= 0.85
+    assert np.mean([answer["predictions"][0]["class_index"] for answer in answers] == targets) > 0.9
+
+
+def test_the_model_page_shows_the_calibration(trained: Path) -> None:
+    """Both temperatures, both thresholds, and what they were fitted on, before and after."""
+    with TestClient(create_app(Settings(checkpoint=trained, engine="torch", device="cpu"))) as client:
+        body = client.get("/model").json()
+    calibration, record = body["calibration"], load(trained).record
+    assert calibration == dataclasses.asdict(record.calibration)
+    assert calibration["held_out"]["n"] == record.training.configuration["held_out"] == 120
+    assert set(calibration["held_out"]["reliability"]) == {"single_view", "six_views"}
+    assert body["metrics"]["accepted"] == record.metrics.accepted
+
+
+def test_evaluate_tells_calibration_and_coverage(
+    trained: Path, archive: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As text and as JSON: what is accepted, how much of it is right, and the errors before and after."""
+    assert run(["evaluate", str(trained), "--data", str(archive), "--device", "cpu"]) == 0
+    text = capsys.readouterr().out
+    assert "Accepted, without abstaining: " in text
+    assert "single view : NLL " in text
+    assert run(["evaluate", str(trained), "--data", str(archive), "--device", "cpu", "--json"]) == 0
+    measured = json.loads(capsys.readouterr().out)
+    assert measured["accepted"] == load(trained).record.metrics.accepted
+    both = measured["reliability"]["six_views"]
+    assert both["before"]["negative_log_likelihood"] != both["after"]["negative_log_likelihood"]
+
+
+def test_calibrate_finds_the_held_out_part_again(
+    trained: Path, archive: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Stripped of its calibration and calibrated again, it has the same temperature, thresholds and training."""
+    loaded = load(trained)
+    bare, again = tmp_path / "bare.safetensors", tmp_path / "again.safetensors"
+    checkpoint.save(bare, loaded.network, dataclasses.replace(loaded.record, calibration=Calibration()))
+    assert run(["calibrate", str(bare), "--data", str(archive), "--out", str(again), "--device", "cpu"]) == 0
+    captured = capsys.readouterr()
+    assert "Calibrated on 120 held-out pictures" in captured.err
+    assert f"wrote {again}" in captured.out
+    fitted = load(again)
+    assert fitted.record.calibration.temperature == pytest.approx(loaded.record.calibration.temperature, rel=1e-3)
+    assert fitted.record.calibration.distance_threshold == pytest.approx(
+        loaded.record.calibration.distance_threshold, rel=1e-3
+    )
+    assert fitted.record.training == loaded.record.training
+
+
+def test_calibrate_refuses_what_it_cannot_know(
+    trained: Path, archive: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Other data, and a checkpoint that learnt from everything: a sentence each, and nothing is written."""
+    out = tmp_path / "out.safetensors"
+    other = tmp_path / "other.npz"
+    with np.load(archive) as stored:
+        arrays = dict(stored)
+    arrays["x_train"] = arrays["x_train"] // 2
+    np.savez(other, **arrays)
+    assert run(["calibrate", str(trained), "--data", str(other), "--out", str(out)]) == 1
+    assert "is not what the checkpoint was trained on, or has changed" in capsys.readouterr().err
+    loaded = load(trained)
+    training = dataclasses.replace(loaded.record.training, configuration={})
+    everything = tmp_path / "everything.safetensors"
+    checkpoint.save(
+        everything,
+        loaded.network,
+        dataclasses.replace(loaded.record, training=training),
+        distance=loaded.distance,
+    )
+    assert run(["calibrate", str(everything), "--data", str(archive), "--out", str(out)]) == 1
+    assert "nothing was held out" in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_outliers_are_measured_by_kind(trained: Path, archive: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As a table and as JSON: AUROC and false acceptances by score, distance and both."""
+    command = ["outliers", str(trained), "--data", str(archive), "--count", "30", "--device", "cpu"]
+    assert run(command) == 0
+    assert "shuffled patches : " in capsys.readouterr().out
+    assert run([*command, "--json"]) == 0
+    measured = json.loads(capsys.readouterr().out)
+    assert len(measured) == 12
+    assert measured["tiles"]["distance"]["auroc"] > 0.9
+    assert set(measured["tiles"]) == {"score", "distance", "both", "accepted"}
+
+
+def test_a_small_folder_is_told_that_it_was_not_calibrated(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With 30 pictures held out the file has temperature 1 and never abstains."""
+    (x_train, y_train), (x_test, y_test) = _pictures(300, seed=0), _pictures(30, seed=1)
+    data, out = tmp_path / "few.npz", tmp_path / "few.safetensors"
+    np.savez(data, x_train=x_train, y_train=y_train, x_test=x_test, y_test=y_test)
+    arguments = ["--data", str(data), "--out", str(out), "--device", "cpu", "--epochs", "1"]
+    assert run(["train", "--recipe", "tutorial", "--held-out", "30", *arguments]) == 0
+    assert "Not calibrated: 30 pictures were held out, and at least 100 are needed" in capsys.readouterr().err
+    loaded = load(out)
+    assert loaded.record.calibration.abstain_threshold is None
+    assert loaded.distance is None

@@ -1,0 +1,255 @@
+"""Runs in folders: start, refuse, extend, teach; through the real command line."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from models.checkpoint import load
+from tests.drawing import write_archive
+from training.cli import run
+from training.evaluate import run_views
+
+Change = Callable[[Path], None]
+
+
+def _write_data(path: Path, *, seed: int = 0) -> Path:
+    """Three classes of brightness, 12 pixels wide: 96 to learn from, 30 to measure on."""
+    noise = np.random.default_rng(seed)
+    arrays: dict[str, np.ndarray] = {}
+    for part, n in (("train", 96), ("test", 30)):
+        targets = np.arange(n) % 3
+        pixels = noise.integers(0, 90, (n, 12, 12, 3)) + 80 * targets[:, None, None, None]
+        arrays |= {f"x_{part}": pixels.astype(np.uint8), f"y_{part}": targets}
+    write_archive(path, arrays)
+    return path
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An archive of such pictures."""
+    return _write_data(tmp_path_factory.mktemp("data") / "bright.npz")
+
+
+def _train(*arguments: object) -> int:
+    return run(["train", "--device", "cpu", *map(str, arguments)])
+
+
+@pytest.fixture(scope="module")
+def finished(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of `fast`, 4 epochs of 3 steps."""
+    folder = tmp_path_factory.mktemp("runs") / "short"
+    assert _train("--recipe", "fast", "--data", data, "--run", folder, "--epochs", 4) == 0
+    return folder
+
+
+@pytest.fixture
+def stopped(finished: Path, tmp_path: Path) -> Path:
+    """A copy of it whose last state is the snapshot and which has no result yet."""
+    folder = tmp_path / "stopped"
+    shutil.copytree(finished, folder)
+    shutil.copy(folder / "snapshot.pt", folder / "state.pt")
+    (folder / "checkpoint.safetensors").unlink()
+    return folder
+
+
+def _weights(folder: Path) -> dict[str, torch.Tensor]:
+    return load(folder / "checkpoint.safetensors").network.state_dict()
+
+
+def test_a_run_leaves_a_folder_that_tells_everything(finished: Path) -> None:
+    """Configuration for people, metrics a line at a time, the state, the snapshot and the checkpoint."""
+    assert sorted(path.name for path in finished.iterdir()) == [
+        "checkpoint.safetensors",
+        "configuration.json",
+        "metrics.jsonl",
+        "snapshot.pt",
+        "state.pt",
+    ]
+    written = json.loads((finished / "configuration.json").read_text())
+    assert written["request"]["recipe"] == "fast"
+    assert written["configuration"]["recipe"]["epochs"] == 4
+    assert set(written["environment"]) >= {"torch", "threads", "hardware", "commit"}
+    lines = [json.loads(line) for line in (finished / "metrics.jsonl").read_text().splitlines()]
+    assert [line["epoch"] for line in lines if line["kind"] == "epoch"] == [1, 2, 3, 4]
+    assert load(finished / "checkpoint.safetensors").record.name == "short"
+
+
+def test_a_run_goes_on_from_its_state(stopped: Path, finished: Path) -> None:
+    """Resumed from the middle, it ends with the weights that the whole run has."""
+    assert _train("--resume", stopped) == 0
+    now, then = _weights(stopped), _weights(finished)
+    assert all(torch.equal(now[name], then[name]) for name in then)
+
+
+def test_the_result_can_also_go_elsewhere(stopped: Path, tmp_path: Path) -> None:
+    """--out names a second file, and the model."""
+    out = tmp_path / "elsewhere" / "mine.safetensors"
+    assert _train("--resume", stopped, "--out", out) == 0
+    assert out.read_bytes() == (stopped / "checkpoint.safetensors").read_bytes()
+    assert load(out).record.name == "mine"
+
+
+def _edit(folder: Path, old: str, new: str) -> None:
+    path = folder / "configuration.json"
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new))
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda run: _edit(run, '"label_smoothing": 0.2', '"label_smoothing": 0.1'), "recipe.label_smoothing is"),
+        (lambda run: _edit(run, '"seed": 0', '"seed": 1'), "seed is 1 and was 0"),
+        (lambda run: (run / "configuration.json").unlink(), "holds no run"),
+        (lambda run: (run / "configuration.json").write_text("{"), "is no JSON text"),
+        (lambda run: (run / "configuration.json").write_text("{}"), "is not what Glimpse wrote"),
+        (lambda run: (run / "state.pt").write_bytes(b"junk"), "state.pt cannot be read"),
+    ],
+)
+def test_a_run_that_changed_is_refused(
+    change: Change, sentence: str, stopped: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exit code 1, what differs or is broken, and no checkpoint."""
+    change(stopped)
+    assert _train("--resume", stopped) == 1
+    assert sentence in capsys.readouterr().err
+    assert not (stopped / "checkpoint.safetensors").exists()
+
+
+def test_other_data_are_refused(stopped: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The same file elsewhere is fine; other pictures are named by their fingerprint."""
+    other = _write_data(tmp_path / "bright.npz", seed=1)
+    assert _train("--resume", stopped, "--data", other) == 1
+    assert "data_fingerprint is" in capsys.readouterr().err
+    assert _train("--resume", stopped, "--data", _write_data(tmp_path / "copy.npz")) == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--seed", "1"], "seed is 1 and was 0"),
+        (["--epochs", "9"], "epochs is 9 and was 4"),
+        (["--recipe", "accurate"], "recipe is 'accurate' and was 'fast'"),
+        (["--held-out", "5"], "held_out is 5 and was None"),
+    ],
+)
+def test_options_that_contradict_the_run_are_refused(
+    options: list[str], sentence: str, stopped: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each by name, with both values."""
+    assert _train("--resume", stopped, *options) == 1
+    assert sentence in capsys.readouterr().err
+
+
+def test_a_run_is_neither_overwritten_nor_finished_twice(
+    finished: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """--run on a folder with a run, and --resume of a finished one, say what to do instead."""
+    assert _train("--recipe", "fast", "--data", data, "--run", finished) == 1
+    assert f"Go on with it: train --resume {finished}" in capsys.readouterr().err
+    assert _train("--resume", finished) == 1
+    assert f"train --resume {finished} --extend EPOCHS" in capsys.readouterr().err
+
+
+def test_a_run_without_a_place_for_its_result_is_wrong_usage(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Neither --out nor --run, both --run and --resume, --extend alone: usage, exit code 2."""
+    for options, word in (
+        (("--recipe", "fast", "--data", data), "--out"),
+        (("--resume", tmp_path, "--run", tmp_path), "--run"),
+        (("--extend", "3"), "--resume"),
+        (("--run", tmp_path), "--recipe"),
+    ):
+        assert _train(*options) == 2
+        assert word in capsys.readouterr().err
+
+
+def test_an_extension_is_a_longer_run_beside_the_old_one(finished: Path, data: Path) -> None:
+    """It starts with the snapshot, ends later, can be resumed, and leaves the old result as it was."""
+    before = (finished / "checkpoint.safetensors").read_bytes()
+    assert _train("--resume", finished, "--extend", 2) == 0
+    longer = finished.with_name("short-plus-2")
+    assert (finished / "checkpoint.safetensors").read_bytes() == before
+    lines = [json.loads(line) for line in (longer / "metrics.jsonl").read_text().splitlines()]
+    assert [line["epoch"] for line in lines if line["kind"] == "epoch"] == [1, 2, 3, 4, 5, 6]
+    shared = torch.load(finished / "snapshot.pt", weights_only=True)["step"]
+    first = [json.loads(line) for line in (finished / "metrics.jsonl").read_text().splitlines()]
+    assert [line for line in lines if line["step"] <= shared] == [line for line in first if line["step"] <= shared]
+    assert load(longer / "checkpoint.safetensors").record.training.configuration["epochs"] == 6
+
+    (longer / "checkpoint.safetensors").rename(longer / "kept.safetensors")
+    shutil.copy(longer / "snapshot.pt", longer / "state.pt")
+    assert _train("--resume", longer) == 0
+    again, then = _weights(longer), load(longer / "kept.safetensors").network.state_dict()
+    assert all(torch.equal(again[name], then[name]) for name in then)
+
+
+def test_an_unfinished_run_is_not_extended(stopped: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The sentence says what to do first."""
+    assert _train("--resume", stopped, "--extend", 2) == 1
+    assert f"finish it first: train --resume {stopped}" in capsys.readouterr().err
+
+
+def test_a_student_learns_from_a_teacher(finished: Path, data: Path, tmp_path: Path) -> None:
+    """`compact` ends near its teacher's answers, records its digest, and a second run asks it nothing anew."""
+    from rich.console import Console
+
+    teacher, cache = finished / "checkpoint.safetensors", tmp_path / "cache"
+    options = ("--recipe", "compact", "--data", data, "--teacher", teacher, "--cache", cache, "--epochs", 20)
+    assert _train(*options, "--run", tmp_path / "student") == 0
+    student = load(tmp_path / "student" / "checkpoint.safetensors")
+    assert student.record.training.configuration["teacher"] == load(teacher).digest
+    with np.load(data) as arrays:
+        images = torch.from_numpy(arrays["x_test"])
+    console = Console(quiet=True)
+    taught, wanted = (
+        run_views(network, images, console=console).single_view
+        for network in (student.network, load(teacher).network)
+    )
+    assert (taught - wanted).abs().mean() < 0.1
+    (answers,) = cache.iterdir()
+    written = answers.read_bytes()
+    assert _train(*options, "--run", tmp_path / "again") == 0
+    assert answers.read_bytes() == written
+    now, then = _weights(tmp_path / "again"), student.network.state_dict()
+    assert all(torch.equal(now[name], then[name]) for name in then)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "teacher", "sentence"),
+    [("compact", None, "name it with --teacher"), ("fast", "any.safetensors", "leave --teacher out")],
+)
+def test_a_teacher_goes_with_the_recipe_that_has_one(
+    recipe: str,
+    teacher: str | None,
+    sentence: str,
+    data: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """One that is missing, and one that is not wanted, are refused before anything is trained."""
+    named = () if teacher is None else ("--teacher", teacher)
+    assert _train("--recipe", recipe, "--data", data, "--out", tmp_path / "m.safetensors", *named) == 1
+    assert sentence in capsys.readouterr().err
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+@pytest.mark.parametrize("more", [(), ("--compile",)])
+def test_a_gpu_learns_what_a_cpu_learns(more: tuple[str, ...], data: Path, tmp_path: Path) -> None:
+    """Half precision on CUDA, compiled or not: the three brightnesses are told apart, and a run resumes."""
+    folder = tmp_path / "cuda"
+    assert (
+        run(["train", "--device", "cuda", "--recipe", "fast", "--data", str(data), "--run", str(folder), *more])
+        == 0
+    )
+    assert load(folder / "checkpoint.safetensors").record.metrics.accuracy["single_view"] > 0.9
+    (folder / "checkpoint.safetensors").unlink()
+    shutil.copy(folder / "snapshot.pt", folder / "state.pt")
+    assert run(["train", "--resume", str(folder)]) == 0

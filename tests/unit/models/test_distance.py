@@ -1,0 +1,93 @@
+"""The distance of features from the classes, and the graph that computes it with the logits."""
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from models import golden
+from models.classifier import answer, run
+from models.distance import ClassDistance, Graph
+from models.errors import CheckpointError, NotFiniteError, TensorKeysError, TensorShapeError
+from models.networks import ARCHITECTURES, Architecture, build
+from models.preprocessing import InputSpec
+
+
+def _tensors(features: int = 5, classes: int = 3) -> dict[str, Tensor]:
+    random = torch.Generator().manual_seed(0)
+    return {
+        "center": torch.rand(features, generator=random),
+        "whitening": torch.randn(features, features, generator=random),
+        "means": torch.randn(classes, features, generator=random),
+    }
+
+
+def test_it_is_the_squared_distance_to_the_nearest_mean() -> None:
+    """Of whitened features of length 1, written out class by class."""
+    tensors = _tensors()
+    features = torch.rand(7, 5)
+    got = ClassDistance(**tensors)(features)
+    whitened = (F.normalize(features, dim=1) - tensors["center"]) @ tensors["whitening"]
+    expected = torch.stack([(whitened - mean).square().sum(1) for mean in tensors["means"]]).amin(0)
+    assert got.shape == (7, 1)
+    torch.testing.assert_close(got.flatten(), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_the_length_of_the_features_does_not_count() -> None:
+    """A fainter picture of the same thing is as far away."""
+    distance = ClassDistance(**_tensors())
+    features = torch.rand(4, 5)
+    torch.testing.assert_close(distance(features * 0.01), distance(features), atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_every_network_shows_the_features_that_its_logits_come_from(name: str) -> None:
+    """`logits` of `features` is the forward pass, to the bit."""
+    network = build(Architecture(name), classes=4, spec=InputSpec(), temperature=0.7).eval()
+    images = torch.from_numpy(golden.draw(32, 32))
+    features = network.features(images)  # type: ignore[operator]
+    assert features.ndim == 2
+    assert torch.equal(network.logits(features), network(images))  # type: ignore[operator]
+
+
+def test_the_answers_end_with_the_distance(network: nn.Module) -> None:
+    """Probabilities are the network's own, to the bit, and one column is added."""
+    images = golden.draw(32, 32)
+    distance = ClassDistance(**_tensors(features=84))
+    answers = answer(Graph(network.eval(), distance), images)
+    assert answers.shape == (8, 4)
+    assert answers.dtype == np.float32
+    assert np.array_equal(answers[:, :3], run(network, images))
+    with torch.inference_mode():
+        expected = distance(network.features(torch.from_numpy(images)))  # type: ignore[operator]
+    assert np.array_equal(answers[:, 3:], expected.numpy())
+
+
+def test_without_a_distance_the_answers_are_the_probabilities(network: nn.Module) -> None:
+    """No column is added."""
+    images = golden.draw(32, 32)
+    assert np.array_equal(answer(Graph(network.eval(), None), images), run(network, images))
+
+
+def _without(name: str) -> dict[str, Tensor]:
+    return {key: tensor for key, tensor in _tensors().items() if key != name}
+
+
+@pytest.mark.parametrize(
+    ("tensors", "error", "sentence"),
+    [
+        (_without("means"), TensorKeysError, r"missing \['means'\], too many none"),
+        (_tensors() | {"scale": torch.ones(1)}, TensorKeysError, r"missing none, too many \['scale'\]"),
+        (_tensors(classes=2), TensorShapeError, r"abstain.means is torch.float32 \[2, 5\].*\[3, 5\]"),
+        (_tensors(features=6), TensorShapeError, r"abstain.center is .* \[6\]; with 5 features and 3 labels"),
+        (_tensors() | {"center": torch.zeros(5).double()}, TensorShapeError, "abstain.center is torch.float64"),
+        (_tensors() | {"center": torch.full((5,), float("nan"))}, NotFiniteError, "abstain.center holds values"),
+    ],
+)
+def test_tensors_that_do_not_fit_are_refused(
+    tensors: dict[str, Tensor], error: type[CheckpointError], sentence: str
+) -> None:
+    """Each fault by its name, and with what to do."""
+    with pytest.raises(error, match=rf"{sentence}.*Restore the original file"):
+        ClassDistance.from_tensors(tensors, classes=3, features=5)

@@ -1,0 +1,62 @@
+"""A recipe's table follows the data."""
+
+import pytest
+
+from training.fitting import fit_to_data, resolution
+from training.recipes import AccurateRecipe, CompactRecipe, FastRecipe, LargeBatchRecipe, TutorialRecipe
+
+
+def _fit(
+    recipe: LargeBatchRecipe, pictures: int, *, side: int = 32, epochs: int | None = None
+) -> LargeBatchRecipe:
+    fitted = fit_to_data(recipe, pictures, shorter_side=side, epochs=epochs)
+    assert isinstance(fitted, LargeBatchRecipe)
+    return fitted
+
+
+@pytest.mark.parametrize("recipe", [FastRecipe(), AccurateRecipe(), CompactRecipe()])
+def test_cifar10_gets_the_recipe_as_it_stands(recipe: LargeBatchRecipe) -> None:
+    """48,000 pictures of 32 pixels change nothing in the table."""
+    assert _fit(recipe, 48_000) == recipe
+
+
+@pytest.mark.parametrize("recipe", [FastRecipe(), AccurateRecipe(), CompactRecipe()])
+@pytest.mark.parametrize("pictures", [2, 10, 40, 300, 3_000])
+def test_a_small_data_set_gets_enough_steps(recipe: LargeBatchRecipe, pictures: int) -> None:
+    """Batches shrink and passes multiply until the recipe's fewest steps are made."""
+    fitted = _fit(recipe, pictures)
+    assert 1 <= fitted.batch_size <= pictures
+    assert fitted.epochs * (pictures // fitted.batch_size) >= fitted.fewest_steps
+
+
+def test_epochs_asked_for_are_the_epochs_made() -> None:
+    """--epochs wins over both the table and the data's size."""
+    assert _fit(FastRecipe(), 100, epochs=1).epochs == 1
+    assert fit_to_data(TutorialRecipe(), 100, shorter_side=32, epochs=7).epochs == 7
+
+
+def test_tiny_pictures_keep_their_size() -> None:
+    """Nine pixels, the smallest that the network takes, are never shrunk; 24 are."""
+    for shorter_side, smallest in ((9, 1.0), (23, 1.0), (24, 0.75)):
+        assert resolution(_fit(FastRecipe(), 100, side=shorter_side), 0) == smallest
+
+
+def test_shifts_and_squares_grow_with_the_pictures() -> None:
+    """The same share of a picture is moved and covered at any size; a square always fits inside."""
+    for side, shift, cutout in ((9, 1, 3), (32, 4, 12), (64, 8, 24), (224, 28, 84)):
+        fitted = _fit(AccurateRecipe(), 1_000, side=side)
+        assert (fitted.shift, fitted.cutout) == (shift, cutout)
+
+
+def test_large_pictures_come_in_smaller_batches() -> None:
+    """Up to 64 pixels a batch is the table's; beyond, its pixels stay the same."""
+    sizes = [_fit(FastRecipe(), 50_000, side=side).batch_size for side in (64, 96, 128, 224)]
+    assert sizes == [2_000, 888, 500, 163]
+
+
+def test_resolution_grows_to_the_full_size() -> None:
+    """`fast` runs three epochs at 3/4, three at 7/8, four at full size; `accurate` 18, 11 and 15."""
+    assert [resolution(FastRecipe(), epoch) for epoch in range(10)] == [0.75] * 3 + [0.875] * 3 + [1.0] * 4
+    sides = [resolution(AccurateRecipe(), epoch) for epoch in range(44)]
+    assert [sides.count(side) for side in (0.75, 0.875, 1.0)] == [18, 11, 15]
+    assert sides == sorted(sides)

@@ -1,0 +1,134 @@
+"""A teacher's answers: the right ones, each asked for once."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from models import checkpoint, golden
+from models.preprocessing import InputSpec
+from models.record import Calibration, Record
+from training.augment import Order, crop, draw_order
+from training.devices import Computing
+from training.errors import TrainingError
+from training.losses import distance_to_teacher
+from training.teacher import Teacher, load_teacher, open_answers
+
+COMPUTING = Computing(torch.device("cpu"), torch.float32)
+SHIFT, CLASSES = 1, 4
+
+
+class _Teacher(nn.Module):
+    """Answers with weighted sums of the pixels, and counts the pictures that it was asked about."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = 0
+        self.weights = torch.randn(8 * 8 * 3, CLASSES, generator=torch.Generator().manual_seed(0)) / 255
+
+    def forward(self, images: Tensor) -> Tensor:
+        self.asked += int((images.flatten(1).sum(1) > 0).sum())  # the rest only fills the batch up
+        return images.flatten(1).float() @ self.weights
+
+
+def _images(n: int = 20) -> Tensor:
+    return torch.randint(1, 256, (n, 8, 8, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+
+
+def _open(folder: Path, n: int = 20, **key: object) -> np.ndarray:
+    return open_answers(folder, pictures=n, classes=CLASSES, shift=SHIFT, key=key)
+
+
+def _order(epoch: int, n: int = 20) -> Order:
+    return draw_order(n, shift=SHIFT, seed=0, epoch=epoch)
+
+
+def test_answers_are_those_for_the_very_view(tmp_path: Path) -> None:
+    """The logits are the teacher's for the picture as it is cropped, rounded to half precision."""
+    images, network = _images(), _Teacher()
+    teacher = Teacher(network, images, shift=SHIFT, answers=_open(tmp_path), computing=COMPUTING)
+    for epoch in range(3):
+        order = _order(epoch)
+        index = order.permutation[:12]
+        expected = network(crop(images, order, index)).half().float()
+        for _ in range(2):  # asked, then remembered
+            assert torch.equal(teacher.answer(order, index), expected)
+
+
+def test_each_view_is_asked_for_once(tmp_path: Path) -> None:
+    """A second run with the same teacher finds all answers in the file."""
+    network = _Teacher()
+    for _ in range(2):
+        teacher = Teacher(network, _images(), shift=SHIFT, answers=_open(tmp_path), computing=COMPUTING)
+        for index in (torch.arange(12), torch.arange(6, 20)):
+            teacher.answer(_order(0), index)
+    assert network.asked == 20
+
+
+def test_an_answer_does_not_depend_on_its_neighbours(tmp_path: Path) -> None:
+    """Alone or among others, first or last: the same bits, so a resumed run learns the same."""
+    from models.networks import Architecture, build
+
+    torch.manual_seed(0)
+    network = build(Architecture("fast"), classes=CLASSES, spec=InputSpec(height=12, width=12)).eval()
+    images = torch.randint(0, 256, (40, 12, 12, 3), dtype=torch.uint8)
+    order = _order(0, 40)
+
+    def answers(where: str, *batches: Tensor) -> Tensor:
+        file = _open(tmp_path / where, 40)
+        teacher = Teacher(network, images, shift=SHIFT, answers=file, computing=COMPUTING)
+        for batch in batches:
+            teacher.answer(order, batch)
+        return teacher.answer(order, torch.arange(40))
+
+    whole = answers("whole", torch.arange(40))
+    assert torch.equal(answers("parts", torch.tensor([39]), torch.arange(10, 30)), whole)
+    assert torch.equal(answers("backwards", torch.arange(40).flip(0)), whole)
+
+
+def test_other_teachers_and_pictures_have_files_of_their_own(tmp_path: Path) -> None:
+    """Teacher, pictures and number of views make the file's name."""
+    for teacher, pictures in (("a", "x"), ("b", "x"), ("a", "y"), ("a", "x")):
+        _open(tmp_path, teacher=teacher, pictures=pictures)
+    _open(tmp_path, 21, teacher="a", pictures="x")
+    assert len(list(tmp_path.iterdir())) == 4
+    assert np.isnan(_open(tmp_path, teacher="a", pictures="x")).all()
+
+
+def test_a_student_that_agrees_has_no_loss() -> None:
+    """The divergence is 0 for equal logits, grows with the distance, and is a sum over the batch."""
+    logits = torch.randn(3, CLASSES, generator=torch.Generator().manual_seed(0))
+    assert distance_to_teacher(logits, logits, temperature=1.0).item() == pytest.approx(0, abs=1e-6)
+    p, q = (torch.softmax(x / 2, dim=1) for x in (logits, logits.flip(1)))
+    by_hand = 4 * (p * (p / q).log()).sum()
+    torch.testing.assert_close(distance_to_teacher(logits.flip(1), logits, temperature=2.0), by_hand)
+
+
+def test_a_teacher_of_other_classes_is_refused(checkpoint_path: Path) -> None:
+    """So is one for pictures of another size; both sentences say what there is and what is needed."""
+    labels = load_labels(checkpoint_path)
+    with pytest.raises(TrainingError, match="the data has cat, dog"):
+        load_teacher(checkpoint_path, labels=("cat", "dog"), spec=InputSpec())
+    with pytest.raises(TrainingError, match="the pictures have 48 × 48"):
+        load_teacher(checkpoint_path, labels=labels, spec=InputSpec(height=48, width=48))
+
+
+def load_labels(path: Path) -> tuple[str, ...]:
+    """The labels of a checkpoint."""
+    from models.checkpoint import load
+
+    return load(path).record.labels
+
+
+def test_a_calibrated_teacher_teaches_at_the_recipes_temperature(
+    tmp_path: Path, network: nn.Module, record: Record
+) -> None:
+    """Its own temperature, fitted for honest scores, would make them sharper than the recipe wants."""
+    path = tmp_path / "calibrated.safetensors"
+    checkpoint.save(path, network, dataclasses.replace(record, calibration=Calibration(temperature=0.5)))
+    teacher = load_teacher(path, labels=record.labels, spec=InputSpec()).network
+    images = torch.from_numpy(golden.draw(32, 32))
+    torch.testing.assert_close(teacher(images), network.eval()(images), atol=1e-6, rtol=1e-5)

@@ -1,0 +1,205 @@
+"""What a network is told about itself after its training: temperatures, and when it had better abstain.
+
+All of it is fitted on pictures that were held out from the training. Scores of pictures that were learnt from are
+too good: a temperature from them makes a network overconfident, a threshold from them turns too many away.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from rich.console import Console
+from torch import Tensor, nn
+
+from models.calibration import BeforeAndAfter, HeldOut
+from models.distance import ClassDistance
+from models.record import Calibration
+from training.augment import six_views
+from training.data import Split
+from training.distance import MOST_PICTURES, fit_distance
+from training.progress import RunProgress
+from training.reliability import at_temperature, fit_temperature, measure_reliability
+
+ACCEPTED_SHARE = 0.95
+"""Of held-out pictures of the classes. Source: the field's custom, as in OpenOOD's FPR@95."""
+FEWEST_HELD_OUT = 100
+"""With fewer the threshold would stand on less than five pictures, and the accepted share of others would scatter
+by more than 2.2 points (one standard error, √(0.95 · 0.05 / 100))."""
+_BATCH_SIZE = 500
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    """What a checkpoint needs to know how sure it is.
+
+    Attributes:
+        calibration: for the record; its temperature is inside the network already.
+        distance: for the file; None where there is no rule.
+        sentence: what was done, for people.
+    """
+
+    calibration: Calibration
+    distance: ClassDistance | None
+    sentence: str
+
+
+@dataclass(frozen=True)
+class _Outputs:
+    """Of a split, float32: logits (n, classes) of both views at temperature 1, features (n, features)."""
+
+    single_view: Tensor
+    six_views: Tensor
+    features: Tensor
+
+
+def calibrate(network: nn.Module, train: Split, held_out: Split | None, *, console: Console) -> Calibrated:
+    """Fit both temperatures and the abstain rule, and give the network its temperature.
+
+    Args:
+        network: in evaluation mode, on its device; its temperature is overwritten.
+        train: what it learnt from; its classes' means and covariance are taken from up to 10,000 of them.
+        held_out: what it did not learn from; without at least 100 pictures nothing is fitted.
+        console: told of the progress.
+    """
+    set_temperature(network, 1.0)
+    if held_out is None or len(held_out) < FEWEST_HELD_OUT:
+        count = 0 if held_out is None else len(held_out)
+        sentence = (
+            f"Not calibrated: {count} pictures were held out, and at least {FEWEST_HELD_OUT} are needed. The "
+            "temperature is 1, and the model never abstains."
+        )
+        return Calibrated(Calibration(), None, sentence)
+    outputs = _run(network, held_out.images, console=console)
+    distance = _fit_distance(network, train, outputs.features, classes=outputs.single_view.shape[1])
+    calibration = _fit(outputs, distance(outputs.features).flatten(), held_out.targets)
+    set_temperature(network, calibration.temperature)
+    return Calibrated(calibration, distance, _describe(calibration))
+
+
+def choose_thresholds(scores: Tensor, distances: Tensor) -> tuple[float, float]:
+    """Find the strictest pair that accepts 95 % of the pictures, each half turning away equally many.
+
+    Args:
+        scores: best probabilities, (n,).
+        distances: (n,).
+
+    Returns:
+        The least score and the largest distance that are accepted.
+    """
+    ascending, descending = scores.sort().values, distances.sort(descending=True).values
+    pairs = [
+        (score, distance)
+        for score, distance in zip(ascending.tolist(), descending.tolist(), strict=True)
+        if _accepted(scores, distances, score, distance).double().mean() >= ACCEPTED_SHARE
+    ]
+    return pairs[-1]
+
+
+def accepted(probabilities: Tensor, distances: Tensor | None, calibration: Calibration) -> Tensor:
+    """Tell for each picture whether the model stands by its answer, as the service does.
+
+    Args:
+        probabilities: float (n, classes), single view.
+        distances: float (n,); None where the checkpoint has none.
+        calibration: of the checkpoint.
+
+    Returns:
+        bool (n,).
+    """
+    rows = zip(
+        probabilities.amax(1).tolist(),
+        [None] * len(probabilities) if distances is None else distances.tolist(),
+        strict=True,
+    )
+    return torch.tensor([not calibration.abstains(score, distance) for score, distance in rows])
+
+
+def reliability_by_view(
+    single_view: Tensor, six_views: Tensor, targets: Tensor, calibration: Calibration
+) -> dict[str, BeforeAndAfter]:
+    """Measure how reliable a calibrated network's scores are, and would be without their temperatures.
+
+    Args:
+        single_view: calibrated probabilities, (n, classes).
+        six_views: the same of six views.
+        targets: int64 (n,).
+        calibration: of the checkpoint.
+    """
+    return {
+        name: BeforeAndAfter(
+            before=measure_reliability(at_temperature(after, 1 / temperature), targets),
+            after=measure_reliability(after, targets),
+        )
+        for name, after, temperature in (
+            ("single_view", single_view, calibration.temperature),
+            ("six_views", six_views, calibration.six_views_temperature),
+        )
+    }
+
+
+def set_temperature(network: nn.Module, temperature: float) -> None:
+    """Let a network divide its logits by this from now on."""
+    network.temperature = temperature  # type: ignore[assignment]
+
+
+def _fit(outputs: _Outputs, distances: Tensor, targets: Tensor) -> Calibration:
+    temperature = fit_temperature(outputs.single_view, targets)
+    six_views_temperature = fit_temperature(outputs.six_views, targets)
+    single = torch.softmax(outputs.single_view / temperature, dim=1)
+    six = torch.softmax(outputs.six_views / six_views_temperature, dim=1)
+    score, farthest = choose_thresholds(single.amax(1), distances)
+    rule = Calibration(temperature, score, farthest, six_views_temperature)
+    stands = accepted(single, distances, rule)
+    held_out = HeldOut(
+        n=len(targets),
+        reliability=reliability_by_view(single, six, targets, rule),
+        accepted=stands.double().mean().item(),
+        accuracy_of_accepted=(single.argmax(1) == targets)[stands].double().mean().item(),
+    )
+    return Calibration(temperature, score, farthest, six_views_temperature, held_out)
+
+
+def _fit_distance(network: nn.Module, train: Split, held_out_features: Tensor, *, classes: int) -> ClassDistance:
+    step = max(1, -(-len(train) // MOST_PICTURES))  # every step-th picture: folders stand class by class
+    features = _features(network, train.images[::step])
+    return fit_distance(features, train.targets[::step], held_out_features, classes=classes)
+
+
+@torch.inference_mode()
+def _run(network: nn.Module, images: Tensor, *, console: Console) -> _Outputs:
+    device = next(network.parameters()).device
+    single: list[Tensor] = []
+    six: list[Tensor] = []
+    features: list[Tensor] = []
+    chunks = torch.split(images, _BATCH_SIZE)
+    with RunProgress(console, steps=len(chunks)) as progress, torch.backends.cudnn.flags(allow_tf32=False):
+        for chunk in chunks:
+            (weight, view), *others = six_views(chunk.to(device))
+            seen = network.features(view)  # type: ignore[operator]
+            logits = network.logits(seen)  # type: ignore[operator]
+            averaged = weight * logits + sum(part * network(other) for part, other in others)
+            for list_, tensor in ((single, logits), (six, averaged), (features, seen)):
+                list_.append(tensor.float().cpu())
+            progress.step(place="calibrating", pictures=len(chunk))
+    return _Outputs(torch.cat(single), torch.cat(six), torch.cat(features))
+
+
+@torch.inference_mode()
+def _features(network: nn.Module, images: Tensor) -> Tensor:
+    device = next(network.parameters()).device
+    chunks = torch.split(images, _BATCH_SIZE)
+    return torch.cat([network.features(chunk.to(device)).float().cpu() for chunk in chunks])  # type: ignore[operator]
+
+
+def _accepted(scores: Tensor, distances: Tensor, least_score: float, farthest: float) -> Tensor:
+    return (scores >= least_score) & (distances <= farthest)
+
+
+def _describe(calibration: Calibration) -> str:
+    held_out = calibration.held_out
+    assert held_out is not None
+    error = held_out.reliability["single_view"]
+    return (
+        f"Calibrated on {held_out.n:,} held-out pictures: temperature {calibration.temperature:.3f}, expected "
+        f"calibration error {100 * error.before.expected_calibration_error:.1f} → "
+        f"{100 * error.after.expected_calibration_error:.1f} %; {100 * held_out.accepted:.1f} % are accepted."
+    )

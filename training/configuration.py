@@ -1,0 +1,156 @@
+"""What a run was asked to do, in a text that a person can read, and how it differs from what it was."""
+
+import dataclasses
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from models.preprocessing import InputSpec
+from models.tensor_file import write_atomically
+from training.devices import Computing, describe_hardware
+from training.errors import TrainingError
+from training.provenance import current_commit
+from training.recipes import Recipe
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asked for, in the words of the command line's options.
+
+    Attributes:
+        recipe: a key of `RECIPES`.
+        data: `cifar10`, an .npz file or a folder.
+        seed: of everything random.
+        held_out: pictures; None lets the data decide.
+        epochs: None takes the recipe's own.
+        device: `auto`, `cpu` or `cuda`.
+        cache: folder for downloads.
+        out: a second place for the finished checkpoint, or None.
+        dtype: `auto`, `float32` or `bfloat16`.
+        is_compiled: whether torch.compile is used.
+        teacher: a checkpoint to learn from, or None.
+        extensions: epochs that each extension added to the run before it.
+    """
+
+    recipe: str
+    data: str
+    seed: int
+    held_out: int | None
+    epochs: int | None
+    device: str
+    cache: str
+    out: str | None
+    dtype: str = "auto"
+    is_compiled: bool = False
+    teacher: str | None = None
+    extensions: tuple[int, ...] = ()
+
+
+def configure(
+    recipe: Recipe,
+    *,
+    seed: int,
+    labels: tuple[str, ...],
+    spec: InputSpec,
+    held_out: int,
+    data_fingerprint: str,
+    dtype: torch.dtype,
+) -> dict[str, Any]:
+    """Gather all that decides the weights: a run can only go on with the very same.
+
+    Args:
+        recipe: fitted to the data.
+        seed: of everything random.
+        labels: of the data.
+        spec: of its images.
+        held_out: pictures taken from the training part.
+        data_fingerprint: of the training part as it was read.
+        dtype: of forward passes.
+    """
+    fields = {
+        "seed": seed,
+        "data_fingerprint": data_fingerprint,
+        "held_out": held_out,
+        "dtype": str(dtype).removeprefix("torch."),
+        "labels": labels,
+        "input": dataclasses.asdict(spec),
+        "recipe": dataclasses.asdict(recipe),
+    }
+    plain: dict[str, Any] = json.loads(json.dumps(fields))
+    return plain
+
+
+def surroundings(computing: Computing) -> dict[str, Any]:
+    """Gather what decides the last bits of the weights: software, hardware and threads."""
+    return {
+        "commit": current_commit(),
+        "torch": torch.__version__,
+        "threads": torch.get_num_threads(),
+        "hardware": describe_hardware(computing.device),
+        "compiled": computing.is_compiled,
+        "processes": int(os.environ.get("WORLD_SIZE", "1")),
+    }
+
+
+def differences(now: Mapping[str, Any], then: Mapping[str, Any], *, apart_from: tuple[str, ...] = ()) -> list[str]:
+    """Name each field that two texts do not share, with both values: "seed is 1 and was 0".
+
+    Args:
+        now: as it is.
+        then: as it was.
+        apart_from: names of fields that may differ; those of nested ones are joined by dots.
+    """
+    new, old = dict(_flatten(now)), dict(_flatten(then))
+    absent = "absent"
+    return [
+        f"{name} is {new.get(name, absent)!r} and was {old.get(name, absent)!r}"
+        for name in [*old, *(name for name in new if name not in old)]
+        if new.get(name, absent) != old.get(name, absent) and name not in apart_from
+    ]
+
+
+def write_configuration(
+    path: Path, *, request: Request, configuration: Mapping[str, Any], environment: Mapping[str, Any]
+) -> None:
+    """Write the three parts of a run's text, for people and for `--resume`."""
+    fields = {
+        "request": dataclasses.asdict(request),
+        "configuration": configuration,
+        "environment": environment,
+    }
+    write_atomically(path, (json.dumps(fields, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def read_configuration(path: Path) -> tuple[Request, dict[str, Any]]:
+    """Read back what was asked for, and the configuration that followed.
+
+    Raises:
+        TrainingError: there is no run here, or its text was changed into something else.
+    """
+    try:
+        fields = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError as error:
+        raise TrainingError(
+            f"{path.parent} holds no run: there is no {path.name}. Start one with train --run {path.parent}."
+        ) from error
+    except ValueError as error:
+        raise TrainingError(f"{path} is no JSON text ({error}). Restore it, or start a new run.") from error
+    try:
+        return Request(**fields["request"]), dict(fields["configuration"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise TrainingError(
+            f"{path} is not what Glimpse wrote ({error}). Restore it, or start a new run."
+        ) from error
+
+
+def _flatten(fields: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in fields.items():
+        if isinstance(value, dict):
+            yield from _flatten(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value

@@ -1,0 +1,156 @@
+"""Everything that changes from one step of a training to the next, and the step itself."""
+
+import gc
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from training.devices import Computing
+from training.lookahead import SlowCopy
+from training.losses import Loss, loss_of
+from training.ranks import Ranks
+from training.recipes import LargeBatchRecipe
+from training.schedule import make_optimizers, set_rates
+
+
+@dataclass
+class Learner:
+    """A network in training. Its state and the recipe decide all that follows.
+
+    Attributes:
+        recipe: as it is carried out.
+        network: on its device.
+        optimizers: over its parameters.
+        slow: the copy that looks ahead; None where the recipe has none.
+        loss: of logits and what is wanted.
+        steps_per_epoch: whole batches in a pass.
+        computing: in which dtype, compiled or not.
+        ranks: the processes that train together.
+        step: steps made.
+        seconds: that they took.
+        epoch_loss: sum of the losses per picture of the epoch's steps so far, float64, on the device: reading
+            it at each step would make a GPU wait.
+    """
+
+    recipe: LargeBatchRecipe
+    network: nn.Module
+    optimizers: tuple[torch.optim.Optimizer, ...]
+    slow: SlowCopy | None
+    loss: Loss
+    steps_per_epoch: int
+    computing: Computing
+    ranks: Ranks
+    epoch_loss: Tensor
+    step: int = 0
+    seconds: float = 0.0
+    log_every: int = 10  # steps
+    _forward: nn.Module | None = None
+    _trained: list[nn.Parameter] = field(default_factory=list)
+
+    @property
+    def batch_size(self) -> int:
+        """Pictures a step, of all processes together."""
+        return self.recipe.batch_size
+
+    @property
+    def steps(self) -> int:
+        """Steps of the whole run."""
+        return self.recipe.epochs * self.steps_per_epoch
+
+    @property
+    def lr(self) -> float:
+        """The schedule's factor at the last step."""
+        group = self.optimizers[-1].param_groups[-1]
+        return float(group["lr"] / group["highest_lr"])
+
+    def learn(self, images: Tensor, wanted: Tensor) -> Tensor:
+        """Take one step on this process's share of a batch: forward, loss in float32, backward, update.
+
+        Args:
+            images: uint8 or float in 0…255, (share, height, width, 3), on the network's device.
+            wanted: (share,) classes or (share, classes) logits of a teacher, there too.
+
+        Returns:
+            The loss per picture of the whole batch, before the step; a tensor without dimensions.
+        """
+        if self.step % self.steps_per_epoch == 0:
+            self.epoch_loss.zero_()
+        set_rates(self.recipe, self.optimizers, step=self.step, steps=self.steps)
+        forward = self._ready()
+        with self.computing.autocast():
+            logits = forward(images)
+        loss = self.loss(logits.float(), wanted)
+        self.network.zero_grad(set_to_none=True)
+        self.ranks.scale(loss).backward()  # type: ignore[no-untyped-call]
+        for optimizer in self.optimizers:
+            optimizer.step()
+        self.step += 1
+        if self.slow is not None:
+            self.slow.follow(done=self.step, steps=self.steps)
+        loss_per_picture = self.ranks.total(loss.detach()) / self.batch_size
+        self.epoch_loss += loss_per_picture
+        return loss_per_picture
+
+    def state(self) -> dict[str, Any]:
+        """Give what a saved state holds: tensors, numbers, texts, lists and dictionaries, nothing else."""
+        return {
+            "step": self.step,
+            "seconds": self.seconds,
+            "epoch_loss": self.epoch_loss,
+            "network": dict(self.network.state_dict()),
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+            "slow": None if self.slow is None else self.slow.tensors,
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go back to where a state was taken."""
+        self.step, self.seconds = state["step"], state["seconds"]
+        self.epoch_loss.copy_(state["epoch_loss"])
+        self.network.load_state_dict(state["network"])
+        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(saved)
+        if self.slow is not None:
+            self.slow.restore(state["slow"])
+
+    def _ready(self) -> nn.Module:
+        """Wrap the network for its processes, anew whenever some of its parameters came to rest."""
+        trained = [p for p in self.network.parameters() if p.requires_grad]
+        if self._forward is None or len(trained) != len(self._trained):
+            self._trained, self._forward = trained, None
+            gc.collect()  # an old wrapper goes first: as long as it lives it sums gradients too
+            self._forward = self.ranks.parallel(self.computing.compiled(self.network))
+        return self._forward
+
+
+def make_learner(
+    recipe: LargeBatchRecipe,
+    network: nn.Module,
+    *,
+    pictures: int,
+    computing: Computing,
+    ranks: Ranks,
+) -> Learner:
+    """Prepare a network for its first step.
+
+    Args:
+        recipe: fitted to the data.
+        network: with its stem fitted, on its device.
+        pictures: to learn from, at least a batch.
+        computing: in which dtype, compiled or not.
+        ranks: the processes that train together.
+    """
+    steps_per_epoch = pictures // recipe.batch_size
+    return Learner(
+        recipe=recipe,
+        network=network.train(),
+        optimizers=make_optimizers(recipe, network, steps_per_epoch=steps_per_epoch, dtype=computing.dtype),
+        slow=None if recipe.lookahead is None else SlowCopy(recipe.lookahead, network),
+        loss=loss_of(recipe),
+        steps_per_epoch=steps_per_epoch,
+        computing=computing,
+        ranks=ranks,
+        epoch_loss=torch.zeros((), dtype=torch.float64, device=next(network.parameters()).device),
+    )

@@ -1,0 +1,106 @@
+"""Several processes that train one network: `torchrun --nproc_per_node=N -m training train …`.
+
+Each batch is divided among them. What depends on the whole batch is made of all shares: gradients and
+losses are summed, batch-norm statistics are taken over all pictures. So N processes make the steps that
+one would make, up to the order in which numbers are added.
+"""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+import torch.distributed
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from training.synchronised import synchronise
+
+_BACKENDS = {"cuda": "nccl", "cpu": "gloo"}
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """The processes that train together, and which of them this is.
+
+    Attributes:
+        rank: of this process, from 0; the first one saves, writes and talks.
+        world: number of processes.
+    """
+
+    rank: int = 0
+    world: int = 1
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this process saves, writes and talks."""
+        return self.rank == 0
+
+    def share(self, index: Tensor) -> Tensor:
+        """Give this process's part of a batch."""
+        return index.tensor_split(self.world)[self.rank]
+
+    def total(self, value: Tensor) -> Tensor:
+        """Add up what each process has."""
+        if self.world > 1:
+            value = value.clone()
+            torch.distributed.all_reduce(value)
+        return value
+
+    def agree(self, is_wanted: bool, *, device: torch.device) -> bool:
+        """Whether any process wants something, so that all do it at the same step."""
+        return bool(self.total(torch.tensor(float(is_wanted), device=device)))
+
+    def scale(self, loss: Tensor) -> Tensor:
+        """Undo DistributedDataParallel's division of the gradients: losses here are sums, not means."""
+        return loss * self.world if self.world > 1 else loss
+
+    def parallel(self, network: nn.Module) -> nn.Module:
+        """Wrap a network, whose batch norms are synchronised, so that its gradients are summed."""
+        if self.world == 1:
+            return network
+        device = next(network.parameters()).device
+        ids = None if device.type == "cpu" else [device]
+        return DistributedDataParallel(network, device_ids=ids, broadcast_buffers=False)
+
+    def together(self, network: nn.Module) -> nn.Module:
+        """Make batch norms see the whole batch instead of this process's share."""
+        return synchronise(network) if self.world > 1 else network
+
+    @contextlib.contextmanager
+    def first_alone(self) -> Iterator[None]:
+        """Let the first process through before the others: it downloads and writes what they then read."""
+        if self.world > 1 and not self.is_first:
+            torch.distributed.barrier()
+        yield
+        if self.world > 1 and self.is_first:
+            torch.distributed.barrier()
+
+
+ALONE = Ranks()
+"""One process, as without torchrun."""
+
+
+@contextlib.contextmanager
+def join_ranks(device: torch.device) -> Iterator[tuple[Ranks, torch.device]]:
+    """Find the other processes that torchrun started; without torchrun there is this one alone.
+
+    Args:
+        device: that was chosen.
+
+    Yields:
+        The processes, and the device of this one.
+    """
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    if world == 1:
+        yield ALONE, device
+        return
+    if device.type == "cuda":
+        device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+        torch.cuda.set_device(device)
+    torch.distributed.init_process_group(_BACKENDS[device.type])
+    try:
+        yield Ranks(torch.distributed.get_rank(), world), device
+    finally:
+        torch.distributed.destroy_process_group()

@@ -1,0 +1,40 @@
+"""Finding again the pictures that a checkpoint's training held out, to calibrate it on them."""
+
+from pathlib import Path
+
+from models.record import Record
+from training.data import Dataset, fingerprint, read_dataset
+from training.errors import DataError, TrainingError
+from training.folders import Report
+from training.held_out import set_aside
+
+
+def read_as_trained(source: str, record: Record, *, cache: Path, report: Report) -> Dataset:
+    """Read a data set and divide it as the training of a checkpoint did.
+
+    Args:
+        source: `cifar10`, an .npz file or a folder.
+        record: of the checkpoint; its fingerprint must be that of the data, its seed draws the same part.
+        cache: folder for downloads.
+        report: told what was skipped, a sentence at a time.
+
+    Raises:
+        DataError: it cannot be read, or is not what the checkpoint was trained on.
+        TrainingError: that training learnt from every picture.
+    """
+    seed = record.training.seed
+    dataset = read_dataset(source, seed=seed, cache=cache, report=report)
+    found = fingerprint(dataset.labels, dataset.train)
+    if found != record.training.data_fingerprint:
+        raise DataError(
+            f"{source} is not what the checkpoint was trained on, or has changed: the fingerprint of its training "
+            f"part is {found[:12]}…, the checkpoint's is {record.training.data_fingerprint[:12]}…. Of other "
+            "pictures nobody knows which it has learnt from; name the data of the training, or train again."
+        )
+    count = record.training.configuration.get("held_out", 0)
+    if type(count) is not int or count < 1:
+        raise TrainingError(
+            "The checkpoint was trained on all of its training pictures: nothing was held out, and on pictures "
+            "that it has learnt from its scores look better than they are. Train it again with a part held out."
+        )
+    return set_aside(dataset, count=count, seed=seed)

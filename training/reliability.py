@@ -1,0 +1,94 @@
+"""Do the scores tell the truth? Four numbers, and the temperature that makes them smaller."""
+
+from collections.abc import Mapping
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from models.calibration import BeforeAndAfter, Reliability
+
+CALIBRATION_BINS = 15
+"""The field's custom. Source: Guo et al., arXiv 1706.04599."""
+_SHARPEST, _SOFTEST = 0.02, 50.0
+"""Temperatures outside of this are refused by being the bounds: a network that needs them has learnt nothing."""
+_HALVINGS = 60
+"""Of the interval of inverse temperatures: more than the digits of a double."""
+
+
+def measure_reliability(probabilities: Tensor, targets: Tensor) -> Reliability:
+    """Compare scores with how often they are right.
+
+    Args:
+        probabilities: float (n, classes).
+        targets: int64 (n,).
+    """
+    exact = probabilities.double()
+    scores, guesses = exact.max(dim=1)
+    right = (guesses == targets).double()
+    order = scores.argsort(stable=True)
+    equal_width = (scores * CALIBRATION_BINS).ceil().long().clamp(1, CALIBRATION_BINS) - 1
+    equal_count = torch.empty_like(order)
+    equal_count[order] = torch.arange(len(order)) * CALIBRATION_BINS // len(order)
+    wanted = F.one_hot(targets, exact.shape[1])
+    return Reliability(
+        negative_log_likelihood=F.nll_loss(exact.clamp_min(1e-38).log(), targets).item(),
+        brier=(exact - wanted).square().sum(dim=1).mean().item(),
+        expected_calibration_error=_gap(scores, right, equal_width),
+        adaptive_calibration_error=_gap(scores, right, equal_count),
+    )
+
+
+def _gap(scores: Tensor, right: Tensor, bins: Tensor) -> float:
+    """Mean over the pictures of |accuracy − mean score| of their bin."""
+    difference = torch.zeros(CALIBRATION_BINS, dtype=torch.float64).index_add(0, bins, right - scores)
+    return (difference.abs().sum() / len(scores)).item()
+
+
+def reliability_lines(by_view: Mapping[str, BeforeAndAfter]) -> list[str]:
+    """Write for people what the temperature of each view changed."""
+    names = {
+        "NLL": "negative_log_likelihood",
+        "Brier": "brier",
+        "ECE": "expected_calibration_error",
+        "adaptive ECE": "adaptive_calibration_error",
+    }
+    lines = ["Calibration, at temperature 1 → as it is:"]
+    for view, both in by_view.items():
+        pairs = [
+            f"{short} {getattr(both.before, name):.4f} → {getattr(both.after, name):.4f}"
+            for short, name in names.items()
+        ]
+        lines.append(f"{view.replace('_', ' '):>11} : {', '.join(pairs)}")
+    return lines
+
+
+def fit_temperature(logits: Tensor, targets: Tensor) -> float:
+    """Find the temperature that makes the right answers most likely.
+
+    The likelihood has one maximum over the inverse temperature, where its slope changes sign: halving finds it.
+
+    Args:
+        logits: float (n, classes), of pictures that the network was not trained on.
+        targets: int64 (n,).
+    Source:
+        Guo et al., arXiv 1706.04599.
+    """
+    exact = logits.double()
+    wanted = exact.gather(1, targets[:, None]).mean()
+    low, high = 1 / _SOFTEST, 1 / _SHARPEST
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        expected = (torch.softmax(exact * middle, dim=1) * exact).sum(dim=1).mean()
+        low, high = (low, middle) if expected > wanted else (middle, high)
+    return 2 / (low + high)
+
+
+def at_temperature(probabilities: Tensor, change: float) -> Tensor:
+    """Give the probabilities that the same logits have at another temperature.
+
+    Args:
+        probabilities: float (n, classes).
+        change: the new temperature as a share of the old one.
+    """
+    return torch.softmax(probabilities.double().clamp_min(1e-38).log() / change, dim=1)

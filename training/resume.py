@@ -1,0 +1,164 @@
+"""Starting a run's folder, and going on with one."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from models.tensor_file import write_atomically
+from training.configuration import (
+    Request,
+    differences,
+    read_configuration,
+    surroundings,
+    write_configuration,
+)
+from training.devices import Computing
+from training.errors import TrainingError
+from training.extension import PLAN
+from training.run import CHECKPOINT, CONFIGURATION, METRICS, SNAPSHOT, Run
+from training.state import read_state
+
+
+def check_new(folder: Path) -> None:
+    """Refuse to start a run where one is.
+
+    Raises:
+        TrainingError: the folder holds a run.
+    """
+    if (folder / CONFIGURATION).exists():
+        raise TrainingError(
+            f"{folder} holds a run already. Go on with it: train --resume {folder}; or name another folder."
+        )
+
+
+def asked_before(folder: Path) -> Request:
+    """Read what a run was asked to do.
+
+    Raises:
+        TrainingError: there is no run, or it is finished.
+    """
+    request, _ = read_configuration(folder / CONFIGURATION)
+    if (folder / CHECKPOINT).exists():
+        raise TrainingError(
+            f"The run in {folder} is finished; its result is {folder / CHECKPOINT}. For more epochs: train "
+            f"--resume {folder} --extend EPOCHS"
+        )
+    return request
+
+
+def keep_to(asked: Request, typed: Mapping[str, object], *, folder: Path) -> Request:
+    """Refuse options that contradict what a run was asked to do.
+
+    Args:
+        asked: before.
+        typed: options that decide the weights, by name; None where they were not typed.
+        folder: of the run.
+
+    Raises:
+        TrainingError: the sentence lists what differs.
+    """
+    before = {name: getattr(asked, name) for name in typed}
+    now = {name: before[name] if value is None else value for name, value in typed.items()}
+    changed = differences(now, before)
+    if changed:
+        raise TrainingError(
+            f"{folder} cannot go on with what was typed: {'; '.join(changed)}. Leave these options out, or start "
+            "a new run with --run."
+        )
+    return asked
+
+
+def with_moved(
+    asked: Request,
+    *,
+    data: str | None,
+    out: Path | None,
+    device: str | None,
+    teacher: Path | None,
+    is_compiled: bool | None,
+) -> Request:
+    """Take another place of the same data, teacher or result, or another way to compute; None keeps what was."""
+    return replace(
+        asked,
+        data=data or asked.data,
+        out=str(out) if out else asked.out,
+        device=device or asked.device,
+        teacher=str(teacher) if teacher else asked.teacher,
+        is_compiled=asked.is_compiled if is_compiled is None else is_compiled,
+    )
+
+
+def open_run(
+    folder: Path,
+    request: Request,
+    configuration: Mapping[str, Any],
+    *,
+    computing: Computing,
+    save_every: int | None,
+    extends: Path | None,
+    warn: Callable[[str], None],
+) -> Run:
+    """Open a run's folder: write its configuration where there is none, else compare with it.
+
+    Args:
+        folder: that exists.
+        request: what was asked for.
+        configuration: what follows from it with today's code and data.
+        computing: on what and how.
+        save_every: steps between two states; None saves about once a minute.
+        extends: folder of the finished run whose snapshot a new run starts with; None starts from nothing.
+        warn: told what makes the last bits differ.
+
+    Raises:
+        TrainingError: the configuration differs from the one that was written.
+    """
+    path, environment = folder / CONFIGURATION, surroundings(computing)
+    run = Run(folder, configuration=configuration, environment=environment, warn=warn, save_every=save_every)
+    if not path.exists():
+        if extends is not None:
+            _take_snapshot(run, extends, configuration, device=computing.device)
+        write_configuration(path, request=request, configuration=configuration, environment=environment)
+        return run
+    changed = differences(configuration, read_configuration(path)[1])
+    if changed:
+        raise TrainingError(
+            f"{folder} cannot go on, because this differs from {path.name}: {'; '.join(changed)}. "
+            "Restore that, or start a new run with --run."
+        )
+    return run
+
+
+def ask_longer(folder: Path, *, epochs: int) -> Request:
+    """Turn a finished run's request into that of a longer one.
+
+    Args:
+        folder: of the finished run.
+        epochs: to add.
+
+    Raises:
+        TrainingError: there is no run, it is not finished, or it kept no snapshot.
+    """
+    request, _ = read_configuration(folder / CONFIGURATION)
+    for name, advice in ((CHECKPOINT, f"finish it first: train --resume {folder}"), (SNAPSHOT, "train anew")):
+        if not (folder / name).exists():
+            raise TrainingError(f"{folder} cannot be extended: it holds no {name}; {advice}.")
+    return replace(request, extensions=(*request.extensions, epochs), out=None)
+
+
+def _take_snapshot(run: Run, folder: Path, configuration: Mapping[str, Any], *, device: torch.device) -> None:
+    """Start a run with another one's snapshot and the metrics up to it; only the plan may differ."""
+    state = read_state(folder / SNAPSHOT, device=device)
+    assert state is not None
+    changed = differences(configuration, json.loads(state["configuration"]), apart_from=PLAN)
+    if changed:
+        raise TrainingError(
+            f"{folder} cannot be extended, because it changed since: {'; '.join(changed)}. Restore that, or start "
+            "a new run."
+        )
+    if (folder / METRICS).exists():
+        write_atomically(run.folder / METRICS, (folder / METRICS).read_bytes())
+    run.adopt(state)

@@ -1,0 +1,55 @@
+"""The file that a training goes on from: plain containers of tensors, numbers and texts, no code."""
+
+import io
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from models.tensor_file import write_atomically
+from training.errors import TrainingError
+
+FORMAT_VERSION = 1
+
+
+def write_state(path: Path, state: Mapping[str, Any]) -> None:
+    """Write a state whole or not at all: beside its target, flushed, then renamed.
+
+    Args:
+        path: of the file.
+        state: tensors on any device, numbers, texts, lists and dictionaries.
+    """
+    buffer = io.BytesIO()
+    torch.save({"format_version": FORMAT_VERSION, **state}, buffer)
+    write_atomically(path, buffer.getvalue())
+
+
+def read_state(path: Path, *, device: torch.device) -> dict[str, Any] | None:
+    """Read a state; None where none was saved yet.
+
+    Args:
+        path: of the file.
+        device: where its tensors go.
+
+    Raises:
+        TrainingError: the file is damaged, or of another version of Glimpse.
+    """
+    if not path.exists():
+        return None
+    try:
+        state = torch.load(path, map_location=device, weights_only=True)
+    except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, KeyError) as error:
+        reason = next(iter(str(error).splitlines()), "it is empty")
+        raise TrainingError(
+            f"The state {path} cannot be read ({reason}). It is damaged or was not written by "
+            "Glimpse; delete it to start this run from the beginning."
+        ) from error
+    version = state.get("format_version") if isinstance(state, dict) else None
+    if version != FORMAT_VERSION:
+        raise TrainingError(
+            f"The state {path} has format version {version!r}; this Glimpse reads version {FORMAT_VERSION}. "
+            "Resume with the Glimpse that wrote it, or start a new run."
+        )
+    return dict(state)
