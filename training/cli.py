@@ -26,6 +26,7 @@ from training.loop import Trained
 from training.loop import train as train_network
 from training.provenance import current_commit, now_utc
 from training.recipes import RECIPES
+from training.robustness import PICTURES, measure_robustness, table
 
 app = typer.Typer(
     name="training",
@@ -57,6 +58,11 @@ SeedOption = Annotated[
 ]
 DeviceOption = Annotated[Device, typer.Option(help="Where to compute; auto takes CUDA where there is one.")]
 CacheOption = Annotated[Path, typer.Option(help="Folder for downloaded data sets.")]
+CorruptionsOption = Annotated[
+    bool,
+    typer.Option("--corruptions", help="Also measure on spoilt copies: noise, blur, light and more."),
+]
+CorruptionPicturesOption = Annotated[int, typer.Option(min=1, help="How many pictures to spoil in every way.")]
 CheckpointArgument = Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="A .safetensors file.")]
 
 
@@ -142,6 +148,8 @@ def evaluate(
     grid: Annotated[
         Path | None, typer.Option(help="Also draw a test batch with its labels into this PNG.")
     ] = None,
+    corruptions: CorruptionsOption = False,
+    corruption_pictures: CorruptionPicturesOption = PICTURES,
     seed: SeedOption = 0,
     device: DeviceOption = Device.auto,
     cache: CacheOption = Path("data"),
@@ -159,12 +167,21 @@ def evaluate(
         if grid is not None:
             draw_predictions(split, views.single_view, labels=labels, seed=seed, path=grid)
             _tell(console, f"wrote {grid}")
+        robustness = None
+        if corruptions:
+            robustness = measure_robustness(
+                network, split, pictures=corruption_pictures, seed=seed, console=console
+            )
         if as_json:
             fields = dataclasses.asdict(metrics)
             del fields["split"]
+            if robustness is not None:
+                fields["corruptions"] = dataclasses.asdict(robustness)
             typer.echo(json.dumps(fields, indent=2))
         else:
             _print_metrics(metrics)
+            if robustness is not None:
+                typer.echo("\n".join(table(robustness)))
 
 
 @app.command()

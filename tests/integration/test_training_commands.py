@@ -13,6 +13,7 @@ from app.settings import Settings
 from models.checkpoint import load
 from tests.drawing import encode, solid
 from training.cli import RecipeName, run
+from training.corruptions import KINDS
 from training.recipes import RECIPES
 
 
@@ -98,6 +99,25 @@ def test_evaluate_prints_a_line_for_each_class(
         ["Accuracy", "of", "dark"],
         ["Accuracy", "of", "light"],
     ]
+
+
+def test_evaluate_measures_on_spoilt_copies(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`--corruptions` adds accuracy per kind and severity beside the clean one, as text and as JSON."""
+    out = tmp_path / "m.safetensors"
+    assert _train(folder, out, "tutorial", "--epochs", "1") == 0
+    capsys.readouterr()
+    command = ["evaluate", str(out), "--data", str(folder), "--corruptions", "--corruption-pictures", "3"]
+    assert run(command) == 0
+    text = capsys.readouterr().out
+    assert "Spoilt copies of 3 pictures (seed 0, single view)" in text
+    assert run([*command, "--json"]) == 0
+    spoilt = json.loads(capsys.readouterr().out)["corruptions"]
+    assert list(spoilt) == ["n", "seed", "clean", "accuracy", "mean"]
+    assert spoilt["n"] == 3
+    assert list(spoilt["accuracy"]) == list(KINDS)
+    assert all(len(row) == 5 for row in spoilt["accuracy"].values())
 
 
 def test_grids_are_drawn(folder: Path, tmp_path: Path) -> None:
