@@ -21,6 +21,7 @@ from training.data import Dataset, fingerprint, read_dataset, read_test
 from training.devices import choose_device, describe_hardware, keep_freed_memory
 from training.errors import TrainingError
 from training.evaluate import measure, run_views
+from training.export import export_onnx
 from training.grids import draw_predictions, draw_samples
 from training.loop import Trained
 from training.loop import train as train_network
@@ -50,6 +51,12 @@ class RecipeName(StrEnum):
 
     tutorial = "tutorial"
     fast = "fast"
+
+
+class ExportFormat(StrEnum):
+    """What a checkpoint can be exported as."""
+
+    onnx = "onnx"
 
 
 DataOption = Annotated[str, typer.Option("--data", help="cifar10, a FILE.npz, or a FOLDER of class folders.")]
@@ -182,6 +189,20 @@ def evaluate(
             _print_metrics(metrics)
             if robustness is not None:
                 typer.echo("\n".join(table(robustness)))
+
+
+@app.command()
+def export(
+    checkpoint: CheckpointArgument,
+    out: Annotated[Path, typer.Option(help="The file to write, ending in .onnx.")],
+    file_format: Annotated[ExportFormat, typer.Option("--format", help="Of the file.")] = ExportFormat.onnx,
+) -> None:
+    """Write a checkpoint in a format that other programs run, checked against the golden pictures."""
+    with _told_in_a_sentence():
+        if out.suffix != f".{file_format.value}":
+            raise TrainingError(f"--out {out} must end in .{file_format.value}.")
+        export_onnx(load(checkpoint), out)
+        typer.echo(f"wrote {out}; onnxruntime gives the golden answers")
 
 
 @app.command()

@@ -9,3 +9,7 @@ class TrainingError(GlimpseError):
 
 class DataError(TrainingError):
     """The data set cannot be used as it is."""
+
+
+class ExportError(TrainingError):
+    """The checkpoint cannot be written in another format, or answers differently in it."""
