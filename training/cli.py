@@ -27,6 +27,8 @@ from training.loop import Trained
 from training.loop import train as train_network
 from training.provenance import current_commit, now_utc
 from training.recipes import RECIPES
+from training.report.history import read_history
+from training.report.making import make_report
 from training.robustness import PICTURES, measure_robustness, table
 
 app = typer.Typer(
@@ -70,6 +72,9 @@ CorruptionsOption = Annotated[
     typer.Option("--corruptions", help="Also measure on spoilt copies: noise, blur, light and more."),
 ]
 CorruptionPicturesOption = Annotated[int, typer.Option(min=1, help="How many pictures to spoil in every way.")]
+ReportPicturesOption = Annotated[
+    int, typer.Option("--corruption-pictures", min=0, help="How many pictures to spoil in every way; 0 for none.")
+]
 CheckpointArgument = Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="A .safetensors file.")]
 
 
@@ -189,6 +194,40 @@ def evaluate(
             _print_metrics(metrics)
             if robustness is not None:
                 typer.echo("\n".join(table(robustness)))
+
+
+@app.command()
+def report(
+    checkpoint: CheckpointArgument,
+    data: DataOption,
+    out: Annotated[Path, typer.Option(help="The folder to write report.html into.")],
+    run_folder: Annotated[
+        Path | None, typer.Option("--run", help="Folder of the run that made it: adds its curves.")
+    ] = None,
+    corruption_pictures: ReportPicturesOption = PICTURES,
+    seed: SeedOption = 0,
+    device: DeviceOption = Device.auto,
+    cache: CacheOption = Path("data"),
+) -> None:
+    """Write one HTML page about a checkpoint: numbers, diagrams, mistakes, recipe."""
+    with _told_in_a_sentence() as console:
+        history = None if run_folder is None else read_history(run_folder)
+        loaded = load(checkpoint)
+        network = loaded.network.to(choose_device(device.value))  # in place
+        name, split = read_test(data, loaded.record, cache=cache, report=_teller(console))
+        views = run_views(network, split.images, console=console)
+        path = make_report(
+            loaded,
+            split,
+            views=views,
+            metrics=measure(views, split, labels=loaded.record.labels, name=name),
+            history=history,
+            folder=out,
+            pictures=corruption_pictures,
+            seed=seed,
+            console=console,
+        )
+        typer.echo(f"wrote {path}")
 
 
 @app.command()

@@ -120,6 +120,26 @@ def test_evaluate_measures_on_spoilt_copies(
     assert all(len(row) == 5 for row in spoilt["accuracy"].values())
 
 
+def test_report_writes_one_page(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Class names, spoilt copies and the curves of the run are on it; a wrong --run is refused first."""
+    out, run_folder = tmp_path / "m.safetensors", tmp_path / "run"
+    assert _train(folder, out, "tutorial", "--epochs", "1") == 0
+    command = ["report", str(out), "--data", str(folder), "--out", str(tmp_path / "page")]
+    command += ["--run", str(run_folder), "--corruption-pictures", "2"]
+    assert run(command) == 1
+    assert "metrics.jsonl cannot be read" in capsys.readouterr().err
+    assert not (tmp_path / "page").exists()
+    run_folder.mkdir()
+    line = {"kind": "step", "step": 1, "epoch": 1, "loss": 0.7, "lr": 1.0, "pictures_per_s": 50.0}
+    (run_folder / "metrics.jsonl").write_text(json.dumps(line))
+    assert run(command) == 0
+    page = tmp_path / "page" / "report.html"
+    assert capsys.readouterr().out == f"wrote {page}\n"
+    text = page.read_text("utf-8")
+    for expected in ("dark", "light", "gaussian noise", 'id="run"', "pictures, the part held out in training"):
+        assert expected in text
+
+
 def test_grids_are_drawn(folder: Path, tmp_path: Path) -> None:
     """`samples` and `evaluate --grid` write pictures that can be opened."""
     out = tmp_path / "m.safetensors"
