@@ -133,7 +133,7 @@ def _recipe(content: Content) -> str:
                 "numpy": np.__version__,
                 "pillow": PIL.__version__,
                 "threads": torch.get_num_threads(),
-                "system": platform.platform(),
+                "system": f"{platform.system()} {platform.machine()}",
             }
         ),
     )
