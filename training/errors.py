@@ -7,9 +7,9 @@ class TrainingError(GlimpseError):
     """The command cannot be carried out as it was given."""
 
 
-class DataError(TrainingError):
-    """The data set cannot be used as it is."""
-
-
 class ExportError(TrainingError):
     """The checkpoint cannot be written in another format, or answers differently in it."""
+
+
+class DataError(TrainingError):
+    """The data set cannot be used as it is."""
