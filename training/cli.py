@@ -40,6 +40,12 @@ app = typer.Typer(
 )
 
 
+class ExportFormat(StrEnum):
+    """What a checkpoint can be exported as."""
+
+    onnx = "onnx"
+
+
 class Device(StrEnum):
     """Where to compute."""
 
@@ -53,12 +59,6 @@ class RecipeName(StrEnum):
 
     tutorial = "tutorial"
     fast = "fast"
-
-
-class ExportFormat(StrEnum):
-    """What a checkpoint can be exported as."""
-
-    onnx = "onnx"
 
 
 DataOption = Annotated[str, typer.Option("--data", help="cifar10, a FILE.npz, or a FOLDER of class folders.")]
