@@ -24,8 +24,8 @@ _QUALITY = (15, 90)  # of JPEG
 _CHANCE = {"frame": 0.5, "blur": 0.3, "light": 0.5, "noise": 0.4, "jpeg": 0.3}
 """Of each treatment, for a picture that is treated; 7 % of these come through untouched.
 
-Source: choice, wide enough for severities 3 to 4 of `training.corruptions`; docs/experiments.md, 2026-11-24, says
-what it bought. Blur is by shrinking and growing, so the kinds of that blur are not the ones measured."""
+Source: choice, to cover severities 3 to 4 of `training.corruptions`; not yet tried in a training
+(docs/experiments.md, 2026-11-24). Blur is by shrinking and growing, so it is not the blur measured with."""
 
 _HASH_MULTIPLIERS = (-0x40A7B892E31B1A47, -0x6B2FB644ECCEEE15)
 """SplitMix64's two, as signed numbers. Source: Steele, Lea & Flood, OOPSLA 2014."""
