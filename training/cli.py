@@ -24,13 +24,17 @@ from training.data import read_dataset, read_test
 from training.devices import choose_device
 from training.errors import TrainingError
 from training.evaluate import measure, run_views
+from training.export import export_onnx
 from training.grids import draw_predictions, draw_samples
 from training.interrupts import Terminated
 from training.outliers import draw_outliers
 from training.recalibration import read_as_trained
 from training.rejection import measure_rejection, rejection_lines
 from training.reliability import reliability_lines
+from training.report.history import read_history
+from training.report.making import make_report
 from training.resume import ask_longer, asked_before, check_new, keep_to, with_moved
+from training.robustness import PICTURES, measure_robustness, table
 from training.run import CHECKPOINT, CONFIGURATION
 
 app = typer.Typer(
@@ -40,6 +44,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Train a small image classifier, and measure what it is worth.",
 )
+
+
+class ExportFormat(StrEnum):
+    """What a checkpoint can be exported as."""
+
+    onnx = "onnx"
 
 
 class Device(StrEnum):
@@ -74,6 +84,14 @@ DataOption = Annotated[str, typer.Option("--data", help=_DATA_HELP)]
 SeedOption = Annotated[int, typer.Option(min=0, max=2**63 - 1, help=_SEED_HELP)]
 DeviceOption = Annotated[Device, typer.Option(help=_DEVICE_HELP)]
 CacheOption = Annotated[Path, typer.Option(help="Folder for downloaded data sets.")]
+CorruptionsOption = Annotated[
+    bool,
+    typer.Option("--corruptions", help="Also measure on spoilt copies: noise, blur, light and more."),
+]
+CorruptionPicturesOption = Annotated[int, typer.Option(min=1, help="How many pictures to spoil in every way.")]
+ReportPicturesOption = Annotated[
+    int, typer.Option("--corruption-pictures", min=0, help="How many pictures to spoil in every way; 0 for none.")
+]
 CheckpointArgument = Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="A .safetensors file.")]
 
 
@@ -224,6 +242,8 @@ def evaluate(
     grid: Annotated[
         Path | None, typer.Option(help="Also draw a test batch with its labels into this PNG.")
     ] = None,
+    corruptions: CorruptionsOption = False,
+    corruption_pictures: CorruptionPicturesOption = PICTURES,
     seed: SeedOption = 0,
     device: DeviceOption = Device.auto,
     cache: CacheOption = Path("data"),
@@ -245,14 +265,23 @@ def evaluate(
         if grid is not None:
             draw_predictions(split, views.single_view, labels=labels, seed=seed, path=grid)
             _tell(console, f"wrote {grid}")
+        robustness = None
+        if corruptions:
+            robustness = measure_robustness(
+                network, split, pictures=corruption_pictures, seed=seed, console=console
+            )
         if as_json:
             fields = dataclasses.asdict(metrics)
             del fields["split"]
             fields["reliability"] = {view: dataclasses.asdict(both) for view, both in reliability.items()}
+            if robustness is not None:
+                fields["corruptions"] = dataclasses.asdict(robustness)
             typer.echo(json.dumps(fields, indent=2))
         else:
             _print_metrics(metrics)
             typer.echo("\n".join(reliability_lines(reliability)))
+            if robustness is not None:
+                typer.echo("\n".join(table(robustness)))
 
 
 @app.command()
@@ -315,6 +344,57 @@ def outliers(
         else:
             typer.echo(f"{name}: {len(split):,} pictures, against {count:,} of each kind that show no class")
             typer.echo("\n".join(rejection_lines(results)))
+
+
+@app.command()
+def report(
+    checkpoint: CheckpointArgument,
+    data: DataOption,
+    out: Annotated[Path, typer.Option(help="The folder to write report.html into.")],
+    run_folder: Annotated[
+        Path | None, typer.Option("--run", help="Folder of the run that made it: adds its curves.")
+    ] = None,
+    corruption_pictures: ReportPicturesOption = PICTURES,
+    seed: SeedOption = 0,
+    device: DeviceOption = Device.auto,
+    cache: CacheOption = Path("data"),
+) -> None:
+    """Write one HTML page about a checkpoint: numbers, diagrams, mistakes, recipe."""
+    with _told_in_a_sentence() as console:
+        history = None if run_folder is None else read_history(run_folder)
+        loaded = load(checkpoint)
+        network = loaded.network.to(choose_device(device.value))  # in place
+        name, split = read_test(data, loaded.record, cache=cache, report=_teller(console))
+        calibration = loaded.record.calibration
+        views = run_views(
+            network, split.images, console=console, calibration=calibration, distance=loaded.distance
+        )
+        path = make_report(
+            loaded,
+            split,
+            views=views,
+            metrics=measure(views, split, labels=loaded.record.labels, name=name, calibration=calibration),
+            history=history,
+            folder=out,
+            pictures=corruption_pictures,
+            seed=seed,
+            console=console,
+        )
+        typer.echo(f"wrote {path}")
+
+
+@app.command()
+def export(
+    checkpoint: CheckpointArgument,
+    out: Annotated[Path, typer.Option(help="The file to write, ending in .onnx.")],
+    file_format: Annotated[ExportFormat, typer.Option("--format", help="Of the file.")] = ExportFormat.onnx,
+) -> None:
+    """Write a checkpoint in a format that other programs run, checked against the golden pictures."""
+    with _told_in_a_sentence():
+        if out.suffix != f".{file_format.value}":
+            raise TrainingError(f"--out {out} must end in .{file_format.value}.")
+        export_onnx(load(checkpoint), out)
+        typer.echo(f"wrote {out}; onnxruntime gives the golden answers")
 
 
 @app.command()

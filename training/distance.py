@@ -6,6 +6,9 @@ from torch import Tensor
 
 from models.distance import ClassDistance
 
+_ROUNDING = 0.01
+"""Share of a usual feature by which bfloat16 may move it, over all layers of a network (2⁻⁹ at each). Scatter
+below that is rounding: a distance that counted it would be another one in each engine."""
 MOST_PICTURES = 10_000
 """That means and covariance are taken from: 40 times the features of `fast`, in a few seconds."""
 
@@ -23,6 +26,8 @@ def fit_distance(features: Tensor, targets: Tensor, held_out_features: Tensor, *
     center = directions.mean(0)
     means = _class_means(directions, targets, classes=classes)
     covariance = shrunk_covariance(directions - means[targets])
+    features_count = len(covariance)
+    covariance += _ROUNDING**2 / features_count * torch.eye(features_count)  # of length 1: 1 / count a feature
     eigenvalues, eigenvectors = torch.linalg.eigh(covariance)
     whitening = eigenvectors / eigenvalues.sqrt()
     whole = ClassDistance(center, whitening, (means - center) @ whitening)

@@ -13,6 +13,7 @@ from app.settings import Settings
 from models.checkpoint import load
 from tests.drawing import encode, solid
 from training.cli import RecipeName, run
+from training.corruptions import KINDS
 from training.recipes import RECIPES
 
 
@@ -110,6 +111,45 @@ def test_evaluate_prints_a_line_for_each_class(
         ["single", "view"],
         ["six", "views"],
     ]
+
+
+def test_evaluate_measures_on_spoilt_copies(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`--corruptions` adds accuracy per kind and severity beside the clean one, as text and as JSON."""
+    out = tmp_path / "m.safetensors"
+    assert _train(folder, out, "tutorial", "--epochs", "1") == 0
+    capsys.readouterr()
+    command = ["evaluate", str(out), "--data", str(folder), "--corruptions", "--corruption-pictures", "3"]
+    assert run(command) == 0
+    text = capsys.readouterr().out
+    assert "Spoilt copies of 3 pictures (seed 0, single view)" in text
+    assert run([*command, "--json"]) == 0
+    spoilt = json.loads(capsys.readouterr().out)["corruptions"]
+    assert list(spoilt) == ["n", "seed", "clean", "accuracy", "mean"]
+    assert spoilt["n"] == 3
+    assert list(spoilt["accuracy"]) == list(KINDS)
+    assert all(len(row) == 5 for row in spoilt["accuracy"].values())
+
+
+def test_report_writes_one_page(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Class names, spoilt copies and the curves of the run are on it; a wrong --run is refused first."""
+    out, run_folder = tmp_path / "m.safetensors", tmp_path / "run"
+    assert _train(folder, out, "tutorial", "--epochs", "1") == 0
+    command = ["report", str(out), "--data", str(folder), "--out", str(tmp_path / "page")]
+    command += ["--run", str(run_folder), "--corruption-pictures", "2"]
+    assert run(command) == 1
+    assert "metrics.jsonl cannot be read" in capsys.readouterr().err
+    assert not (tmp_path / "page").exists()
+    run_folder.mkdir()
+    line = {"kind": "step", "step": 1, "epoch": 1, "loss": 0.7, "lr": 1.0, "pictures_per_s": 50.0}
+    (run_folder / "metrics.jsonl").write_text(json.dumps(line))
+    assert run(command) == 0
+    page = tmp_path / "page" / "report.html"
+    assert capsys.readouterr().out == f"wrote {page}\n"
+    text = page.read_text("utf-8")
+    for expected in ("dark", "light", "gaussian noise", 'id="run"', "pictures, the part held out in training"):
+        assert expected in text
 
 
 def test_grids_are_drawn(folder: Path, tmp_path: Path) -> None:

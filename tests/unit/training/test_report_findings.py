@@ -1,0 +1,69 @@
+"""The numbers of a report, against counting by hand."""
+
+import pytest
+import torch
+
+from training.report.findings import (
+    Confusion,
+    confident_mistakes,
+    confusions,
+    coverage_curve,
+    coverage_points,
+    interval,
+    reliability,
+    unsure_hits,
+)
+
+PROBABILITIES = torch.tensor([[0.9, 0.1], [0.8, 0.2], [0.42, 0.58], [0.3, 0.7], [0.55, 0.45]])
+TARGETS = torch.tensor([0, 1, 1, 0, 0])  # right, wrong, right, wrong, right
+
+
+@pytest.mark.parametrize(
+    ("hits", "n", "low", "high"),
+    [(81, 263, 0.2553, 0.3662), (10, 10, 0.7225, 1.0), (0, 10, 0.0, 0.2775), (9334, 10_000, 0.9283, 0.9381)],
+)
+def test_the_interval_is_wilsons(hits: int, n: int, low: float, high: float) -> None:
+    """Published examples (Newcombe, 1998: 81 of 263), and the two ends, where it stays within 0…1."""
+    found = interval(hits, n)
+    assert found.share == hits / n
+    assert found.low == pytest.approx(low, abs=1e-4)
+    assert found.high == pytest.approx(high, abs=1e-4)
+
+
+def test_bins_hold_score_and_accuracy() -> None:
+    """15 bins that open below; each answer falls into one, with its score and whether it was right."""
+    bins = reliability(PROBABILITIES, TARGETS)
+    assert len(bins) == 15
+    assert sum(each.count for each in bins) == 5
+    ninth = next(each for each in bins if each.low < 0.57 <= each.high)
+    assert (ninth.count, ninth.accuracy) == (2, 1.0)
+    assert ninth.score == pytest.approx((0.58 + 0.55) / 2)
+    assert {each.accuracy for each in bins if not each.count} == {0.0}
+
+
+def test_a_sure_answer_falls_into_the_last_bin() -> None:
+    """A score of exactly 1 is counted."""
+    bins = reliability(torch.tensor([[1.0, 0.0]]), torch.tensor([0]))
+    assert [each.count for each in bins] == [0] * 14 + [1]
+
+
+def test_coverage_counts_the_most_confident_first() -> None:
+    """Sorted by score the answers are right, wrong, wrong, right, right."""
+    assert coverage_curve(PROBABILITIES, TARGETS).tolist() == pytest.approx([1, 1 / 2, 1 / 3, 2 / 4, 3 / 5])
+    points = coverage_points(PROBABILITIES, TARGETS)
+    assert [(point.count, point.right) for point in points] == [(5, 3), (4, 2), (2, 1)]
+    assert points[-1].threshold == pytest.approx(0.8)
+
+
+def test_extremes_are_the_worst_first() -> None:
+    """The most confident mistake and the least confident hit lead their lists."""
+    mistakes = confident_mistakes(PROBABILITIES, TARGETS, most=5)
+    assert [(case.place, case.truth, case.guess) for case in mistakes] == [(1, 1, 0), (3, 0, 1)]
+    assert [case.place for case in unsure_hits(PROBABILITIES, TARGETS, most=2)] == [4, 2]
+    assert confident_mistakes(PROBABILITIES, TARGETS, most=1)[0].score == pytest.approx(0.8)
+
+
+def test_the_commonest_confusion_leads() -> None:
+    """The diagonal and empty cells are no confusion."""
+    matrix = ((5, 1, 0), (3, 9, 0), (0, 2, 7))
+    assert confusions(matrix, most=2) == [Confusion(1, 0, 3), Confusion(2, 1, 2)]

@@ -1,0 +1,38 @@
+"""Reading how a run went from its metrics."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from training.errors import TrainingError
+from training.report.history import read_history
+
+
+def _line(step: int, loss: float = 2.0) -> str:
+    return json.dumps({"kind": "step", "step": step, "epoch": 1, "loss": loss, "lr": 0.5, "pictures_per_s": 100.0})
+
+
+def test_steps_are_read_in_order(tmp_path: Path) -> None:
+    """Lines about an epoch, lines with NaN and a line that was cut off by a kill are no steps."""
+    lines = [
+        _line(1),
+        json.dumps({"kind": "epoch", "step": 1, "loss": 2.1}),
+        _line(2, float("nan")),
+        _line(10, 1.5),
+    ]
+    (tmp_path / "metrics.jsonl").write_text("\n".join([*lines, _line(20)[:25]]))
+    history = read_history(tmp_path)
+    assert history.steps == [1, 10]
+    assert history.losses == [2.0, 1.5]
+    assert history.rates == [0.5, 0.5]
+    assert history.pictures_per_s == [100.0, 100.0]
+
+
+def test_a_folder_without_metrics_is_refused(tmp_path: Path) -> None:
+    """A sentence says which file is missing, or that nothing is in it."""
+    with pytest.raises(TrainingError, match=r"metrics\.jsonl cannot be read"):
+        read_history(tmp_path)
+    (tmp_path / "metrics.jsonl").write_text("[]\n3\n")
+    with pytest.raises(TrainingError, match="no line about a step"):
+        read_history(tmp_path)

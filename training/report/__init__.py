@@ -1,0 +1,1 @@
+"""One self-contained HTML page about what a checkpoint is worth."""

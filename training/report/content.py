@@ -1,0 +1,34 @@
+"""What a report tells of, before it is words."""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from models.checkpoint import Checkpoint
+from models.record import Metrics
+from training.data import Split
+from training.report.history import History
+from training.robustness import Robustness
+
+
+@dataclass(frozen=True)
+class Content:
+    """All that a report tells of.
+
+    Attributes:
+        checkpoint: that was measured.
+        metrics: of it on `split`.
+        probabilities: single view, float32 (n, classes).
+        split: the pictures and the truth.
+        robustness: on spoilt copies; None leaves the table out.
+        history: of the run that made it; None leaves the curves out.
+        created_at: ISO 8601, UTC.
+    """
+
+    checkpoint: Checkpoint
+    metrics: Metrics
+    probabilities: Tensor
+    split: Split
+    robustness: Robustness | None
+    history: History | None
+    created_at: str

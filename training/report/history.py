@@ -1,0 +1,63 @@
+"""How a run went, read from the lines that it wrote while it ran."""
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+from training.errors import TrainingError
+
+METRICS = "metrics.jsonl"
+"""In the folder of a run."""
+
+
+@dataclass(frozen=True)
+class History:
+    """The steps of a run that were noted, in order; four lists of the same length.
+
+    Attributes:
+        steps: counted from 1.
+        losses: per picture.
+        rates: the learning rate as a share of its highest.
+        pictures_per_s: since the line before.
+    """
+
+    steps: list[int]
+    losses: list[float]
+    rates: list[float]
+    pictures_per_s: list[float]
+
+
+def read_history(run: Path) -> History:
+    """Read `metrics.jsonl` of a run's folder; a last line that was cut off is left out.
+
+    Args:
+        run: the folder.
+
+    Raises:
+        TrainingError: the file is not there, or holds no step.
+    """
+    path = run / METRICS
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError as error:
+        raise TrainingError(
+            f"{path} cannot be read ({error.strerror}). Name the folder of a run with --run, or leave it out."
+        ) from error
+    steps = [step for step in map(_step, lines) if step is not None]
+    if not steps:
+        raise TrainingError(
+            f"{path} has no line about a step. Name the folder of a run that began, or leave --run out."
+        )
+    return History(*(list(column) for column in zip(*steps, strict=True)))
+
+
+def _step(line: str) -> tuple[int, float, float, float] | None:
+    """Take the four numbers of a step; None for lines about something else."""
+    try:
+        fields = json.loads(line)
+        step, rest = fields["step"], [float(fields[name]) for name in ("loss", "lr", "pictures_per_s")]
+    except (ValueError, TypeError, KeyError):
+        return None
+    loss, lr, pictures_per_s = rest
+    return (int(step), loss, lr, pictures_per_s) if all(map(math.isfinite, rest)) else None

@@ -1,0 +1,61 @@
+"""From a measured checkpoint to the page: spoil pictures, then write."""
+
+from pathlib import Path
+
+from rich.console import Console
+
+from models.checkpoint import Checkpoint
+from models.record import Metrics
+from training.data import Split
+from training.evaluate import ViewProbabilities
+from training.provenance import now_utc
+from training.report.content import Content
+from training.report.history import History
+from training.report.page import write_page
+from training.robustness import measure_robustness
+
+
+def make_report(
+    checkpoint: Checkpoint,
+    split: Split,
+    *,
+    views: ViewProbabilities,
+    metrics: Metrics,
+    history: History | None,
+    folder: Path,
+    pictures: int,
+    seed: int,
+    console: Console,
+) -> Path:
+    """Write `report.html` about a checkpoint that was measured.
+
+    Args:
+        checkpoint: as it was loaded, its network on the device to compute on.
+        split: that it was measured on; its targets are places in the checkpoint's labels.
+        views: its probabilities for that split.
+        metrics: made of them.
+        history: of the run that made the checkpoint; None leaves the curves out.
+        folder: to write into; made if needed.
+        pictures: how many to spoil; 0 leaves that table out.
+        seed: of their choice and of the noise.
+        console: told of the progress.
+
+    Returns:
+        The path of the page.
+
+    Raises:
+        OSError: the page cannot be written.
+    """
+    robustness = None
+    if pictures:
+        robustness = measure_robustness(checkpoint.network, split, pictures=pictures, seed=seed, console=console)
+    content = Content(
+        checkpoint=checkpoint,
+        metrics=metrics,
+        probabilities=views.single_view,
+        split=split,
+        robustness=robustness,
+        history=history,
+        created_at=now_utc(),
+    )
+    return write_page(content, folder)

@@ -1,0 +1,154 @@
+"""The page itself: what stands on it, and in which order."""
+
+import dataclasses
+import platform
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import PIL
+import torch
+
+from models.tensor_file import write_atomically
+from training.report import figures, findings, html, sections
+from training.report.content import Content
+
+FILE = "report.html"
+_STYLE = Path(__file__).with_name("style.css")
+_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+"""Told to the browser: the page fetches nothing and runs nothing, whatever a class may be called."""
+_TITLES = {**sections.TITLES, "run": "The run", "recipe": "Recipe and environment"}
+
+
+def write_page(content: Content, folder: Path) -> Path:
+    """Write `report.html` into a folder, whole or not at all.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    path = folder / FILE
+    # a name that is no Unicode text is shown with a question mark rather than refused
+    write_atomically(path, page(content).encode("utf-8", "replace"))
+    return path
+
+
+def page(content: Content) -> str:
+    """Put the page together."""
+    name, style = content.checkpoint.record.name, _STYLE.read_text("utf-8")
+    found = {
+        "classes": sections.classes(content),
+        "confusion": sections.confusion(content),
+        "calibration": sections.calibration(content),
+        "coverage": sections.coverage(content),
+        "spoilt": sections.spoilt(content),
+        "mistakes": sections.mistakes(content),
+        "run": _run(content),
+        "recipe": _recipe(content),
+    }
+    found = {key: body for key, body in found.items() if body}
+    links = "".join(f'<a href="#{key}">{_TITLES[key]}</a>' for key in found)
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{html.text(name)} · report</title><style>{style}</style></head><body><main>"
+        f"<header>{_head(content)}<nav>{links}</nav></header>{''.join(found.values())}"
+        f"<footer>{_foot(content)}</footer></main></body></html>\n"
+    )
+
+
+def _head(content: Content) -> str:
+    metrics, record = content.metrics, content.checkpoint.record
+    single = findings.interval(round(metrics.accuracy["single_view"] * metrics.n), metrics.n)
+    six = findings.interval(round(metrics.accuracy["six_views"] * metrics.n), metrics.n)
+    numbers = [
+        (html.percent(single.share), f"right, single view; 95 % interval {sections.span(single)}"),
+        (html.percent(six.share), f"right, six views; 95 % interval {sections.span(six)}"),
+        (html.percent(metrics.expected_calibration_error), "expected calibration error, single view"),
+    ]
+    if content.robustness is not None:
+        spoilt = content.robustness
+        numbers.append((html.percent(spoilt.mean), f"right on spoilt copies of {spoilt.n:,} pictures"))
+    weights = sum(parameter.numel() for parameter in content.checkpoint.network.parameters())
+    numbers.append((f"{weights:,}", f"parameters, network {record.architecture.name}"))
+    sentence = (
+        f"Measured on {metrics.split}: {metrics.n:,} pictures of {len(record.labels)} classes. Single view is "
+        "what the service answers; six views average a picture with shifted and mirrored copies of itself."
+    )
+    return f"<h1>{html.text(record.name)}</h1>{html.paragraph(sentence, soft=True)}{html.cards(numbers)}"
+
+
+def _run(content: Content) -> str:
+    history = content.history
+    if history is None:
+        return ""
+    rate = sorted(history.pictures_per_s)[len(history.pictures_per_s) // 2]
+    lowest = min(history.losses)
+    return html.section(
+        "run",
+        _TITLES["run"],
+        html.paragraph(
+            f"{history.steps[-1]:,} steps; the loss went from {history.losses[0]:.3f} to "
+            f"{history.losses[-1]:.3f}, lowest {lowest:.3f}; {rate:,.0f} pictures/s, median of the lines. The "
+            "learning rate is a share of its highest."
+        ),
+        html.figure(figures.draw_history(history)),
+    )
+
+
+def _recipe(content: Content) -> str:
+    record = content.checkpoint.record
+    run = record.training
+    origin = {
+        "recipe": run.recipe,
+        "seed": run.seed,
+        "training": f"{run.seconds:,.0f} s on {run.hardware}",
+        "torch": run.torch,
+        "commit": run.commit,
+        "data fingerprint": run.data_fingerprint,
+        "written": record.created_at,
+        "digest": content.checkpoint.digest,
+    }
+    return html.section(
+        "recipe",
+        _TITLES["recipe"],
+        html.facts(origin),
+        "<h3>Every number of the recipe</h3>",
+        html.facts(flat(run.configuration)),
+        "<h3>Network, input and calibration</h3>",
+        html.facts(
+            flat(
+                {
+                    "network": {"name": record.architecture.name, **record.architecture.arguments},
+                    "input": dataclasses.asdict(record.input),
+                    "calibration": dataclasses.asdict(record.calibration),
+                }
+            )
+        ),
+        "<h3>Measured with</h3>",
+        html.facts(
+            {
+                "python": platform.python_version(),
+                "torch": torch.__version__,
+                "numpy": np.__version__,
+                "pillow": PIL.__version__,
+                "threads": torch.get_num_threads(),
+                "system": f"{platform.system()} {platform.machine()}",
+            }
+        ),
+    )
+
+
+def flat(values: Mapping[str, object], prefix: str = "") -> dict[str, object]:
+    """Write nested fields as one level: {"a": {"b": 1}} becomes {"a.b": 1}."""
+    done: dict[str, object] = {}
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            done.update(flat(value, f"{prefix}{name}."))
+        else:
+            done[prefix + name] = value
+    return done
+
+
+def _foot(content: Content) -> str:
+    return html.text(f"Written {content.created_at} by python -m training report. The page needs no other file.")

@@ -1,0 +1,216 @@
+"""What the measurement found, section by section of the page."""
+
+import math
+
+from training.corruptions import LEVELS, SEVERITIES
+from training.report import figures, findings, html
+from training.report.content import Content
+from training.report.findings import Case
+
+_MOST_CASES = 24  # pictures in each gallery
+_MOST_CONFUSIONS = 12
+_MOST_COLUMNS = 20  # a confusion matrix of more classes is a picture that nobody reads
+
+TITLES = {
+    "classes": "Class by class",
+    "confusion": "What is taken for what",
+    "calibration": "Do the scores tell the truth?",
+    "coverage": "Answering only when sure",
+    "spoilt": "Spoilt pictures",
+    "mistakes": "Mistakes and near misses",
+}
+
+
+def classes(content: Content) -> str:
+    """Write accuracy with its interval for each class."""
+    rows: list[tuple[str, ...]] = []
+    for label, counts, place in zip(
+        content.checkpoint.record.labels,
+        content.metrics.confusion_matrix,
+        range(len(content.metrics.per_class)),
+        strict=True,
+    ):
+        n, right = sum(counts), counts[place]
+        if not n:
+            rows.append((label, html.cell("no pictures"), html.cell("–"), html.cell("0"), html.bar(0, 0, 0)))
+            continue
+        found = findings.interval(right, n)
+        cells = (html.percent(found.share), span(found), f"{right:,} of {n:,}")
+        rows.append((label, *map(html.cell, cells), html.bar(found.share, found.low, found.high)))
+    return html.section(
+        "classes",
+        TITLES["classes"],
+        html.paragraph("Share of each class's pictures that got its label; the grey end is the 95 % interval."),
+        html.table(("Class", "Right", "95 % interval", "Pictures", ""), rows, full=True),
+    )
+
+
+def confusion(content: Content) -> str:
+    """Write the matrix, where it can be read, and the commonest confusions."""
+    labels, matrix = content.checkpoint.record.labels, content.metrics.confusion_matrix
+    worst = findings.confusions(matrix, most=_MOST_CONFUSIONS)
+    listed = []
+    for each in worst:
+        share = html.percent(each.count / sum(matrix[each.truth]), 1)
+        listed.append((labels[each.truth], *map(html.cell, (labels[each.guess], f"{each.count:,}", share))))
+    left = ""
+    if len(labels) <= _MOST_COLUMNS:
+        words = "Rows are the truth, columns the answer; the stronger the colour, the larger the share of the row."
+        left = f"<div>{html.paragraph(words)}{_matrix(content)}</div>"
+    right = html.paragraph("There is no mistake.")
+    if listed:
+        right = html.paragraph("The most frequent:")
+        right += html.table(("Truth", "Taken for", "Pictures", "Of the class"), listed)
+    return html.section("confusion", TITLES["confusion"], f'<div class="flow">{left}<div>{right}</div></div>')
+
+
+def _matrix(content: Content) -> str:
+    labels = content.checkpoint.record.labels
+    rows = []
+    for truth, counts in enumerate(content.metrics.confusion_matrix):
+        n = max(1, sum(counts))
+        cells = []
+        for guess, count in enumerate(counts):
+            # mistakes are few in a hundred: the root makes them visible
+            part = count / n if guess == truth else math.sqrt(count / n)
+            cells.append(html.heat(f"{count:,}" if count else "·", part, is_bad=guess != truth))
+        rows.append((labels[truth], *cells))
+    return html.table(("", *labels), rows)
+
+
+def calibration(content: Content) -> str:
+    """Write how scores compare with accuracy."""
+    bins = findings.reliability(content.probabilities, content.split.targets)
+    rows = []
+    for each in bins:
+        if each.count:
+            numbers = (f"{each.count:,}", html.percent(each.score, 1), html.percent(each.accuracy, 1))
+            gap = f"{100 * (each.accuracy - each.score):+.1f}"
+            name = _range(f"{each.low:.2f}", f"{each.high:.2f}")
+            rows.append((name, *map(html.cell, (*numbers, gap))))
+    error = html.percent(content.metrics.expected_calibration_error)
+    calibration = content.checkpoint.record.calibration
+    return html.section(
+        "calibration",
+        TITLES["calibration"],
+        html.paragraph(
+            f"Of the answers with a score of 0.8, eight in ten should be right. On average they miss by {error} "
+            "(expected calibration error, 15 bins). On the dashed line score and accuracy agree; bars above it "
+            "are answers better than they claim, pale bars hold fewer than 20. Temperature "
+            f"{calibration.temperature:.4g}."
+        ),
+        '<div class="pair">',
+        html.figure(figures.draw_reliability(bins)),
+        html.table(("Score", "Answers", "Mean score", "Right", "Gap, points"), rows),
+        "</div>",
+    )
+
+
+def coverage(content: Content) -> str:
+    """Write what is right of the most confident answers."""
+    points = findings.coverage_points(content.probabilities, content.split.targets)
+    rows = []
+    for point in points:
+        found = findings.interval(point.right, point.count)
+        cells = (f"{point.threshold:.3f}", f"{point.count:,}", html.percent(found.share), span(found))
+        rows.append((html.percent(point.share, 0), *map(html.cell, cells)))
+    threshold = content.checkpoint.record.calibration.abstain_threshold
+    rule = (
+        "This checkpoint has no abstain threshold: it always answers."
+        if threshold is None
+        else f"This checkpoint abstains below a score of {threshold:.3f}: it {_accepted(content, threshold)}."
+    )
+    return html.section(
+        "coverage",
+        TITLES["coverage"],
+        html.paragraph(f"Accuracy of the most confident answers, if the others are not given. {rule}"),
+        '<div class="pair">',
+        html.figure(figures.draw_coverage(findings.coverage_curve(content.probabilities, content.split.targets))),
+        html.table(("Answered", "Score from", "Pictures", "Right", "95 % interval"), rows),
+        "</div>",
+    )
+
+
+def _accepted(content: Content, threshold: float) -> str:
+    scores, guesses = content.probabilities.max(1)
+    kept = scores >= threshold
+    answered = f"answers {html.percent(kept.double().mean().item())} of these pictures by that rule"
+    if not kept.any():
+        return answered
+    right = (guesses == content.split.targets)[kept].double().mean().item()
+    return f"{answered}, and {html.percent(right)} of those answers are right"
+
+
+def spoilt(content: Content) -> str:
+    """Write the accuracy on spoilt copies; nothing where it was not measured."""
+    robustness = content.robustness
+    if robustness is None:
+        return ""
+    rows = []
+    for kind, row in robustness.accuracy.items():
+        mean = sum(row) / len(row)
+        # darker is what was lost against the clean pictures
+        lost = [max(0.0, robustness.clean - value) / max(robustness.clean, 1e-9) for value in (*row, mean)]
+        cells = [
+            html.heat(f"{100 * value:.1f}", part, is_bad=True)
+            for value, part in zip((*row, mean), lost, strict=True)
+        ]
+        rows.append((kind.replace("_", " "), *cells, _levels(kind)))
+    head = ("Accuracy, %", *(f"{severity}" for severity in SEVERITIES), "Mean", "Levels 1 to 5")
+    return html.section(
+        "spoilt",
+        TITLES["spoilt"],
+        html.paragraph(
+            f"The same {robustness.n:,} pictures (seed {robustness.seed}), spoilt in every way and five "
+            f"severities, single view. Clean they reach {html.percent(robustness.clean)}, spoilt "
+            f"{html.percent(robustness.mean)} on average; the stronger the colour, the more is lost. The kinds "
+            "and levels are Glimpse's own, not those of CIFAR-10-C."
+        ),
+        html.table(head, rows),
+    )
+
+
+def _levels(kind: str) -> str:
+    return f'<td class="soft">{html.text(", ".join(f"{level:g}" for level in LEVELS[kind]))}</td>'
+
+
+def mistakes(content: Content) -> str:
+    """Show the worst mistakes and the nearest misses."""
+    targets = content.split.targets
+    wrong = findings.confident_mistakes(content.probabilities, targets, most=_MOST_CASES)
+    close = findings.unsure_hits(content.probabilities, targets, most=_MOST_CASES)
+    return html.section(
+        "mistakes",
+        TITLES["mistakes"],
+        "<h3>Most confident mistakes</h3>",
+        html.paragraph(
+            "Look here first: some of these are wrong labels, the rest is what was not learnt.", soft=True
+        ),
+        _gallery(content, wrong, style="bad") if wrong else html.paragraph("There is no mistake."),
+        "<h3>Least confident hits</h3>",
+        html.paragraph("Right, but only just.", soft=True),
+        _gallery(content, close, style="good") if close else html.paragraph("Nothing was right."),
+    )
+
+
+def _gallery(content: Content, cases: list[Case], *, style: str) -> str:
+    labels = content.checkpoint.record.labels
+    captions = [
+        [
+            (style, f"{labels[case.guess]} {html.percent(case.score, 1)}"),
+            *([("", f"is {labels[case.truth]}")] if case.guess != case.truth else []),
+            ("soft", f"picture {case.place:,}"),
+        ]
+        for case in cases
+    ]
+    height, width = content.split.images.shape[1:3]
+    return html.pictures((content.split.images[case.place] for case in cases), captions, shape=width / height)
+
+
+def span(found: findings.Interval) -> str:
+    """Write the bounds of an interval in percent."""
+    return _range(f"{100 * found.low:.2f}", f"{100 * found.high:.2f}")
+
+
+def _range(low: str, high: str) -> str:
+    return f"{low}\N{NO-BREAK SPACE}–\N{NO-BREAK SPACE}{high}"

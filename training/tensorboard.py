@@ -1,0 +1,57 @@
+"""The metrics of a run for TensorBoard too, where it is installed."""
+
+from importlib.util import find_spec
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from training.errors import TrainingError
+
+FOLDER = "tensorboard"
+"""In the folder of a run."""
+_PLACE = ("step", "epoch", "kind")
+"""Fields that say where a line belongs; the others are curves."""
+
+
+class TensorboardLog:
+    """Writes the lines of `metrics.jsonl` as TensorBoard's events, so that each number becomes a curve.
+
+    Use it as a context manager. `tensorboard --logdir RUN` shows it while the run goes on.
+
+    Args:
+        run: folder of the run.
+
+    Raises:
+        TrainingError: TensorBoard is not installed.
+    """
+
+    def __init__(self, run: Path) -> None:
+        if find_spec("tensorboard") is None:
+            raise TrainingError(
+                "--tensorboard needs TensorBoard, which is not installed: pip install 'glimpse[tensorboard]'. "
+                "Without it, the same numbers are in the run's metrics.jsonl."
+            )
+        from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415 - an extra, and 1 s of import
+
+        self._writer = SummaryWriter(run / FOLDER)
+
+    def __enter__(self) -> Self:
+        """Start."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Write what is still held back, also when the run was stopped."""
+        self._writer.close()
+
+    def log(self, **fields: object) -> None:
+        """Take one line of metrics.
+
+        Args:
+            fields: `step`, at which; `kind`, what the curves are grouped by; and numbers.
+        """
+        step, kind = fields["step"], fields.get("kind", "step")
+        for name, value in fields.items():
+            if name not in _PLACE and isinstance(value, int | float):
+                self._writer.add_scalar(f"{kind}/{name}", value, step)
