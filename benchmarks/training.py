@@ -67,7 +67,7 @@ def time_recipe(
         data_s, whole_s = [], []
         for index, _ in zip(batches(order, recipe.batch_size), range(steps + 1), strict=False):
             started_s = time.perf_counter()
-            batch = show(recipe, images, order, index, spec=spec, epoch=epoch)
+            batch = show(recipe, images, order, index, spec=spec, seed=0, epoch=epoch)
             wanted = targets[index] if teacher is None else teacher.answer(order, index)
             _wait(computing.device)
             data_s.append(time.perf_counter() - started_s + order_s)
@@ -102,7 +102,13 @@ def train_to_the_end(name: str, *, data: str, device: str) -> dict[str, Any]:
         recipe=name, data=data, seed=0, held_out=0, epochs=None, device=device, cache="data", out=None
     )
     result = carry_out(
-        request, folder=None, targets=[], save_every=None, extends=None, console=Console(file=sys.stderr)
+        request,
+        folder=None,
+        targets=[],
+        save_every=None,
+        extends=None,
+        tensorboard=False,
+        console=Console(file=sys.stderr),
     )
     assert result is not None
     return {"recipe": name, "seconds": round(result.seconds, 1), "seed": 0, **result.metrics.accuracy}

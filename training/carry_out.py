@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from models.checkpoint import save
+from models.checkpoint import load, save
 from models.preprocessing import InputSpec
 from models.record import Calibration, Metrics, Record, TrainingRun
 from training.calibration import calibrate
@@ -25,9 +26,13 @@ from training.loop import Trained, Wanted, train
 from training.provenance import current_commit, now_utc
 from training.ranks import Ranks, join_ranks
 from training.recipes import RECIPES, LargeBatchRecipe, Recipe, TutorialRecipe
+from training.report.history import read_history
+from training.report.making import make_report
 from training.resume import open_run
-from training.run import Run
+from training.robustness import PICTURES
+from training.run import CHECKPOINT, Run
 from training.teacher import Teacher, load_teacher, open_answers
+from training.tensorboard import TensorboardLog
 
 
 @dataclass(frozen=True)
@@ -38,11 +43,13 @@ class Result:
         metrics: on the test part.
         seconds: of training.
         digests: of each file that was written.
+        report: the page about it, in the run's folder; None without one.
     """
 
     metrics: Metrics
     seconds: float
     digests: tuple[str, ...]
+    report: Path | None
 
 
 @dataclass(frozen=True)
@@ -63,6 +70,7 @@ def carry_out(
     targets: list[Path],
     save_every: int | None,
     extends: Path | None,
+    tensorboard: bool,
     console: Console,
 ) -> Result | None:
     """Train as asked, measure, and write the checkpoint.
@@ -73,6 +81,7 @@ def carry_out(
         targets: files to write the checkpoint to; the first one names it.
         save_every: steps between two states; None saves about once a minute.
         extends: folder of the finished run to start from; None starts anew, or goes on in `folder`.
+        tensorboard: whether the metrics go to TensorBoard too.
         console: told of the progress.
 
     Returns:
@@ -98,18 +107,21 @@ def carry_out(
                 )
         if ranks.world > 1 and not isinstance(plan.recipe, LargeBatchRecipe):
             raise TrainingError("The tutorial trains in one process, as it does in the book: leave torchrun out.")
-        trained = train(
-            plan.recipe,
-            plan.dataset.train,
-            classes=len(plan.dataset.labels),
-            spec=plan.spec,
-            seed=request.seed,
-            computing=computing,
-            console=console,
-            run=run,
-            wanted=plan.wanted,
-            ranks=ranks,
-        )
+        with ExitStack() as stack:
+            if run is not None and tensorboard and ranks.is_first:
+                run.also_log(stack.enter_context(TensorboardLog(run.folder)).log)
+            trained = train(
+                plan.recipe,
+                plan.dataset.train,
+                classes=len(plan.dataset.labels),
+                spec=plan.spec,
+                seed=request.seed,
+                computing=computing,
+                console=console,
+                run=run,
+                wanted=plan.wanted,
+                ranks=ranks,
+            )
         return _finish(request, plan, trained, run, targets, ranks=ranks, device=device, console=console)
 
 
@@ -122,6 +134,10 @@ def _prepare(request: Request, computing: Computing, *, tell: Callable[[str], No
     height, width = dataset.train.images.shape[1:3]
     spec = InputSpec(height=height, width=width, mean=table.mean, std=table.std)
     recipe = fit_to_data(table, len(dataset.train), shorter_side=min(height, width), epochs=request.epochs)
+    if request.photographs is not None:
+        if not isinstance(recipe, LargeBatchRecipe):
+            raise TrainingError("The tutorial shows pictures as they are: leave --photographs out.")
+        recipe = dataclasses.replace(recipe, photograph_share=request.photographs)
     for epochs in request.extensions:
         recipe = extend(recipe, epochs=epochs)
     held_out = len(dataset.held_out) if dataset.held_out else 0
@@ -215,7 +231,20 @@ def _finish(
     name = Path(request.out).stem if request.out else fallback
     record = _record(name, trained, plan, metrics, fitted.calibration, device=device)
     digests = tuple(save(target, trained.network, record, distance=fitted.distance) for target in targets)
-    return Result(metrics, trained.seconds, digests)
+    report = None
+    if run is not None:
+        report = make_report(
+            load(run.folder / CHECKPOINT),
+            dataset.test,
+            views=views,
+            metrics=metrics,
+            history=read_history(run.folder),
+            folder=run.folder,
+            pictures=PICTURES,
+            seed=request.seed,
+            console=console,
+        )
+    return Result(metrics, trained.seconds, digests, report)
 
 
 def _record(

@@ -151,6 +151,10 @@ def train(
         int | None, typer.Option(min=1, metavar="EPOCHS", help="With --resume: a finished run, but longer.")
     ] = None,
     teacher: Annotated[Path | None, typer.Option(help="The checkpoint that compact learns from.")] = None,
+    photographs: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, metavar="SHARE", help="Of the pictures, to treat as phone photos are."),
+    ] = None,
     seed: Annotated[int | None, typer.Option(min=0, max=2**63 - 1, help=f"{_SEED_HELP} [default: 0]")] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Instead of the recipe's own.")] = None,
     held_out: Annotated[
@@ -167,16 +171,13 @@ def train(
         bool | None,
         typer.Option("--compile/--no-compile", help="Let torch.compile make kernels first: for runs on CUDA."),
     ] = None,
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="With a run's folder: write its metrics for TensorBoard too.")
+    ] = False,
     cache: CacheOption = Path("data"),
 ) -> None:
     """Train a network, measure it on the test part, and write one checkpoint."""
-    folder = run_folder or resume
-    if extend is not None:
-        if resume is None:
-            raise typer.BadParameter("--extend needs --resume DIR, the folder of a finished run.")
-        folder = run_folder or resume.with_name(f"{resume.name}-plus-{extend}")
-    elif resume is not None and run_folder is not None:
-        raise typer.BadParameter("--resume names the run's folder already; leave --run out.")
+    folder = _folder_of(run_folder, resume, extend=extend, tensorboard=tensorboard)
     with _told_in_a_sentence(folder) as console:
         if resume is not None:
             typed = {
@@ -184,6 +185,7 @@ def train(
                 "seed": seed,
                 "held_out": held_out,
                 "epochs": epochs,
+                "photographs": photographs,
                 "dtype": dtype and dtype.value,
             }
             asked = asked_before(resume) if extend is None else ask_longer(resume, epochs=extend)
@@ -213,6 +215,7 @@ def train(
                 dtype=(dtype or Dtype.auto).value,
                 is_compiled=bool(compile_network),
                 teacher=None if teacher is None else str(teacher),
+                photographs=photographs,
             )
         targets = [Path(request.out)] if request.out else []
         if folder is not None:
@@ -227,12 +230,15 @@ def train(
             targets=targets,
             save_every=save_every,
             extends=resume if extend is not None else None,
+            tensorboard=tensorboard,
             console=console,
         )
         if result is not None:
             _print_metrics(result.metrics)
             for target, digest in zip(targets, result.digests, strict=True):
                 typer.echo(f"Trained in {result.seconds:.0f} s; wrote {target} ({digest})")
+            if result.report is not None:
+                typer.echo(f"wrote {result.report}")
 
 
 @app.command()
@@ -411,6 +417,21 @@ def samples(
         dataset = read_dataset(data, seed=seed, cache=cache, report=_teller(console))
         draw_samples(dataset.train, labels=dataset.labels, seed=seed, path=out)
         typer.echo(f"wrote {out}")
+
+
+def _folder_of(
+    run_folder: Path | None, resume: Path | None, *, extend: int | None, tensorboard: bool
+) -> Path | None:
+    """Find the folder that a training keeps its run in; None keeps nothing."""
+    if extend is not None and resume is None:
+        raise typer.BadParameter("--extend needs --resume DIR, the folder of a finished run.")
+    if extend is None and resume is not None and run_folder is not None:
+        raise typer.BadParameter("--resume names the run's folder already; leave --run out.")
+    if tensorboard and resume is None and run_folder is None:
+        raise typer.BadParameter("--tensorboard needs the folder of a run: --run DIR.")
+    if extend is not None and resume is not None:
+        return run_folder or resume.with_name(f"{resume.name}-plus-{extend}")
+    return run_folder or resume
 
 
 def _print_metrics(metrics: Metrics) -> None:

@@ -34,6 +34,7 @@ class Request:
         dtype: `auto`, `float32` or `bfloat16`.
         is_compiled: whether torch.compile is used.
         teacher: a checkpoint to learn from, or None.
+        photographs: share of the pictures to treat as phone photos are; None takes the recipe's own.
         extensions: epochs that each extension added to the run before it.
     """
 
@@ -48,6 +49,7 @@ class Request:
     dtype: str = "auto"
     is_compiled: bool = False
     teacher: str | None = None
+    photographs: float | None = None
     extensions: tuple[int, ...] = ()
 
 

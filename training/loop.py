@@ -22,6 +22,7 @@ from training.extension import snapshot_epoch
 from training.fitting import resolution
 from training.interrupts import interrupts_between_steps
 from training.learner import Learner, make_learner
+from training.photographs import photographs
 from training.progress import RunProgress
 from training.ranks import ALONE, Ranks
 from training.recipes import LargeBatchRecipe, Recipe, TutorialRecipe
@@ -133,7 +134,7 @@ def _make_steps(
             order = draw_epoch(recipe, len(pictures), spec=spec, seed=seed, epoch=epoch).to(pictures.device)
             for index in islice(batches(order, recipe.batch_size), learner.step % per_epoch, None):
                 share = learner.ranks.share(index)
-                images = show(recipe, pictures, order, share, spec=spec, epoch=epoch)
+                images = show(recipe, pictures, order, share, spec=spec, seed=seed, epoch=epoch)
                 loss = learner.learn(images, wanted(order, share))
                 last_loss = _read(loss, learner, epoch=epoch, last=last_loss)
                 learner.seconds += time.monotonic() - lap_s
@@ -163,7 +164,14 @@ def draw_epoch(recipe: LargeBatchRecipe, pictures: int, *, spec: InputSpec, seed
 
 
 def show(
-    recipe: LargeBatchRecipe, images: Tensor, order: Order, index: Tensor, *, spec: InputSpec, epoch: int
+    recipe: LargeBatchRecipe,
+    images: Tensor,
+    order: Order,
+    index: Tensor,
+    *,
+    spec: InputSpec,
+    seed: int,
+    epoch: int,
 ) -> Tensor:
     """Make a batch as the recipe shows it to the network in an epoch.
 
@@ -173,5 +181,6 @@ def show(
     # the network eats bytes and takes the mean off itself, so the nearest byte to the mean becomes nearly zero
     red, green, blue = (round(255 * mean) for mean in spec.mean)
     cropped = crop(images, order, index)
-    covered = cover(cropped, order, index, side=recipe.cutout, colour=(red, green, blue))
+    treated = photographs(cropped, seed=seed, epoch=epoch, index=index, share=recipe.photograph_share)
+    covered = cover(treated, order, index, side=recipe.cutout, colour=(red, green, blue))
     return resize(covered, resolution(recipe, epoch))

@@ -90,6 +90,7 @@ class LargeBatchRecipe:
         fewest_steps: a small data set is passed more often, until this many steps are made.
         shift: largest shift in each direction over a reflected border, in pixels.
         cutout: side of the square that is covered in each picture, in pixels; 0 means none.
+        photograph_share: of the pictures, that are treated as phone photos are (`training/photographs.py`).
         label_smoothing: share of the target that is spread over all classes.
         stem_pictures: that the whitening is fitted on.
         groups: what trains which parameters, and how fast.
@@ -113,6 +114,7 @@ class LargeBatchRecipe:
     fewest_steps: int
     shift: int
     cutout: int = 0
+    photograph_share: float = 0.0
     label_smoothing: float
     stem_pictures: int = 5_000  # arXiv 2404.00498
     groups: tuple[Group, ...]

@@ -84,6 +84,7 @@ class Run:
         self._clock = clock
         self._saved_s = clock()
         self._line_s, self._line_step = clock(), 0
+        self._also: Callable[..., None] | None = None
 
     def load_state(self, *, device: torch.device) -> dict[str, Any] | None:
         """Read the last state, and forget the metrics that were written after it.
@@ -138,10 +139,16 @@ class Run:
         if must_save or step == learning.steps or self._is_due(step):
             self.save_state(learning)
 
+    def also_log(self, log: Callable[..., None]) -> None:
+        """Tell somebody else, too, every line of metrics from now on."""
+        self._also = log
+
     def log(self, **fields: object) -> None:
         """Append one line to the metrics."""
         with (self.folder / METRICS).open("a", encoding="utf-8") as file:
             file.write(json.dumps(fields) + "\n")
+        if self._also is not None and "step" in fields:
+            self._also(**fields)
 
     def log_once(self, **fields: object) -> None:
         """Append a line about the finished run, unless an earlier end of it did."""

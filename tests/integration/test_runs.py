@@ -253,3 +253,41 @@ def test_a_gpu_learns_what_a_cpu_learns(more: tuple[str, ...], data: Path, tmp_p
     (folder / "checkpoint.safetensors").unlink()
     shutil.copy(folder / "snapshot.pt", folder / "state.pt")
     assert run(["train", "--resume", str(folder)]) == 0
+
+
+def test_a_run_ends_with_a_page_about_itself(finished: Path) -> None:
+    """Beside its checkpoint, with the curves of its own steps."""
+    page = (finished / "report.html").read_text("utf-8")
+    assert load(finished / "checkpoint.safetensors").digest in page
+    assert "Learning rate" in page or "learning rate" in page
+
+
+def test_tensorboard_gets_the_lines_of_the_metrics(data: Path, tmp_path: Path) -> None:
+    """In a folder of the run's own; without a run there is nowhere to put them."""
+    folder = tmp_path / "watched"
+    options = ("--recipe", "fast", "--data", data, "--epochs", 1, "--tensorboard")
+    assert _train(*options, "--run", folder) == 0
+    assert list((folder / "tensorboard").iterdir())
+    assert _train(*options, "--out", tmp_path / "out.safetensors") == 2
+
+
+def test_pictures_treated_as_photographs_are_part_of_what_a_run_is(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The share goes into the record and decides the weights; a run cannot go on with another one."""
+    folders = {share: tmp_path / f"share-{share}" for share in (0.0, 0.5)}
+    for share, folder in folders.items():
+        options = ("--data", data, "--epochs", 2, "--photographs", share, "--run", folder)
+        assert _train("--recipe", "fast", *options) == 0
+        record = load(folder / "checkpoint.safetensors").record
+        assert record.training.configuration["photograph_share"] == share
+    plain, treated = (_weights(folder) for folder in folders.values())
+    assert any(not torch.equal(plain[name], treated[name]) for name in plain)
+    (folders[0.5] / "checkpoint.safetensors").unlink()
+    assert _train("--resume", folders[0.5], "--photographs", 0.25) == 1
+    assert "photographs is 0.25 and was 0.5" in capsys.readouterr().err
+    assert (
+        _train("--recipe", "tutorial", "--data", data, "--photographs", 0.5, "--out", tmp_path / "t.safetensors")
+        == 1
+    )
+    assert "leave --photographs out" in capsys.readouterr().err
