@@ -75,9 +75,10 @@ class ClassDistance(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """Measure features (batch, features) of a network: (batch, 1)."""
         whitened = (F.normalize(features, dim=1) - self.center) @ self.whitening  # (batch, features)
-        # |w − m|² as |w|² − 2 (w·m − |m|²/2): no (batch, classes, features) in memory
+        # |w − m|² is least where w·m − |m|²/2 is largest; only the nearest mean is then subtracted, since the
+        # difference of two large squares would be rounding alone in bfloat16
         near = whitened @ self.means.T - self.means.square().sum(1) / 2  # (batch, classes)
-        return whitened.square().sum(1, keepdim=True) - 2 * near.amax(1, keepdim=True)
+        return (whitened - self.means[near.argmax(1)]).square().sum(1, keepdim=True)
 
 
 class Graph(nn.Module):
