@@ -123,7 +123,8 @@ def train(
     data: Annotated[str | None, typer.Option(help=_DATA_HELP)] = None,
     out: Annotated[Path | None, typer.Option(help="The checkpoint to write, a .safetensors file.")] = None,
     run_folder: Annotated[
-        Path | None, typer.Option("--run", help="Folder to keep states, metrics and the checkpoint in.")
+        Path | None,
+        typer.Option("--run", "--run-folder", help="Folder to keep states, metrics and the checkpoint in."),
     ] = None,
     resume: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Go on with the run in this folder, exactly.")

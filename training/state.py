@@ -2,6 +2,8 @@
 
 import io
 import pickle
+import struct
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,17 @@ from models.tensor_file import write_atomically
 from training.errors import TrainingError
 
 FORMAT_VERSION = 1
+_DAMAGE = (
+    RuntimeError,
+    pickle.UnpicklingError,
+    EOFError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    struct.error,
+)
+"""What torch's reader raises over bytes that are not what it expects."""
 
 
 def write_state(path: Path, state: Mapping[str, Any]) -> None:
@@ -39,12 +52,14 @@ def read_state(path: Path, *, device: torch.device) -> dict[str, Any] | None:
     if not path.exists():
         return None
     try:
+        if not zipfile.is_zipfile(path):
+            raise ValueError("it is no whole archive")
         state = torch.load(path, map_location=device, weights_only=True)
-    except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, KeyError) as error:
-        reason = next(iter(str(error).splitlines()), "it is empty")
+    except _DAMAGE as error:
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise TrainingError(
-            f"The state {path} cannot be read ({reason}). It is damaged or was not written by "
-            "Glimpse; delete it to start this run from the beginning."
+            f"The state {path} cannot be read ({reason}). It is damaged or was not written by Glimpse; delete it "
+            "to start this run from the beginning."
         ) from error
     version = state.get("format_version") if isinstance(state, dict) else None
     if version != FORMAT_VERSION:

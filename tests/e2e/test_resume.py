@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from models.checkpoint import load
 from models.tensor_file import tensors_digest
@@ -96,6 +97,9 @@ def test_killed_at_random_steps_a_run_ends_with_the_same_weights(recipe: str, da
     _end(_start(*again), 0)
     assert _weights(stopped) == _weights(whole), f"killed at steps {first} and {second}"
     assert _losses(stopped) == _losses(whole), f"killed at steps {first} and {second}"
+    assert (
+        torch.load(stopped / "state.pt", weights_only=True)["step"] == STEPS[recipe]
+    )  # plain data, no code in it
 
 
 @pytest.mark.parametrize(
@@ -133,7 +137,7 @@ def test_two_processes_end_where_one_does(data: Path, tmp_path: Path) -> None:
         "training",
     ]
     done = subprocess.run(
-        [*torchrun, "train", *options, "--run", str(tmp_path / "two")],
+        [*torchrun, "train", *options, "--run-folder", str(tmp_path / "two")],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -149,14 +153,3 @@ def test_two_processes_end_where_one_does(data: Path, tmp_path: Path) -> None:
             assert (two[name] - tensor).norm() <= 0.01 * tensor.norm(), name
     for (_, _, alone), (_, _, shared) in zip(_losses(tmp_path / "one"), _losses(tmp_path / "two"), strict=True):
         assert shared == pytest.approx(alone, rel=1e-3)
-
-
-def test_a_state_is_plain_data(data: Path, tmp_path: Path) -> None:
-    """It holds tensors, numbers and texts: torch loads it without running code."""
-    import torch
-
-    run = tmp_path / "run"
-    _end(_start(*_options("fast", data), "--run", str(run)), 0)
-    state = torch.load(run / "state.pt", weights_only=True)
-    assert state["step"] == STEPS["fast"]
-    assert json.loads(state["configuration"])["recipe"]["name"] == "fast"
