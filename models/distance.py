@@ -4,21 +4,15 @@ A score compares the classes with each other, so a picture of none of them may s
 compares the picture with what the training pictures looked like to the network.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Self
 
-import numpy as np
-import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.errors import NotFiniteError, TensorKeysError, TensorShapeError
 
-Features = npt.NDArray[np.float32]
-"""float32 (batch, features), or (batch, 1) for their distances."""
-_SHORTEST = 1e-12
-"""As `torch.nn.functional.normalize` has it."""
 _ADVICE = "Restore the original file, or calibrate the checkpoint again."
 
 
@@ -79,43 +73,13 @@ class ClassDistance(nn.Module):
         return cls(**tensors)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Measure features (batch, features) of a network: (batch, 1), in float32 also under autocast.
-
-        Classes that are told apart well lie hundreds of units from each other, so that a distance of 1 is the
-        difference of large numbers: in half precision nothing of it would be left.
-        """
-        with torch.autocast(features.device.type, enabled=False):
+        """Measure features (batch, features) of a network: (batch, 1), in float32 also under autocast."""
+        with torch.autocast(features.device.type, enabled=False):  # squares of float16 would overflow
             whitened = (F.normalize(features.float(), dim=1) - self.center) @ self.whitening  # (batch, features)
-            # |w − m|² as |w|² − 2 (w·m − |m|²/2): no (batch, classes, features) in memory
+            # |w − m|² is least where w·m − |m|²/2 is largest; only the nearest mean is then subtracted, since the
+            # difference of two large squares would be rounding alone in bfloat16
             near = whitened @ self.means.T - self.means.square().sum(1) / 2  # (batch, classes)
-            return whitened.square().sum(1, keepdim=True) - 2 * near.amax(1, keepdim=True)
-
-    def in_numpy(self) -> Callable[[Features], Features]:
-        """The same for engines that are not PyTorch: float32 (batch, features) → (batch, 1)."""
-        center, whitening, means = (tensor.cpu().numpy() for tensor in (self.center, self.whitening, self.means))
-        halves = np.square(means).sum(1) / 2
-
-        def measure(features: Features) -> Features:
-            lengths = np.maximum(np.linalg.norm(features, axis=1, keepdims=True), _SHORTEST)
-            whitened = (features / lengths - center) @ whitening
-            near = whitened @ means.T - halves
-            distance: Features = np.square(whitened).sum(1, keepdims=True) - 2 * near.max(1, keepdims=True)
-            return distance
-
-        return measure
-
-
-class FeatureGraph(nn.Module):
-    """For an engine that measures distances itself: logits (batch, classes) and features (batch, features)."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Answer uint8 images (batch, height, width, 3)."""
-        features = self.network.features(images)  # type: ignore[operator]
-        return self.network.logits(features), features  # type: ignore[operator]
+            return (whitened - self.means[near.argmax(1)]).square().sum(1, keepdim=True)
 
 
 class Graph(nn.Module):

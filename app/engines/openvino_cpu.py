@@ -5,7 +5,6 @@ import math
 import threading
 import time
 import warnings
-from collections.abc import Callable
 
 import numpy as np
 import openvino
@@ -13,11 +12,8 @@ import torch
 
 from models import golden
 from models.checkpoint import Checkpoint
-from models.distance import FeatureGraph, Features
 from models.preprocessing import Answers, Images
 
-Distance = Callable[[Features], Features]
-"""float32 (n, features) → (n, 1)."""
 _SHARED_SIZE = 2
 """Most images of a batch that several threads share."""
 _MOST_SHARING = 4
@@ -30,8 +26,6 @@ _TIMED_RUNS = 5
 
 class OpenVinoEngine:
     """Runs the compiled network: bfloat16 where the CPU computes in it, else float32.
-
-    Distances are measured from its features in float32, in numpy: OpenVINO would round them to nothing.
 
     Each lane is one thread that computes alone. Threads that share a batch meet after every layer, and wait there
     for whichever of them the event loop or another process has interrupted: under load that was slower than one
@@ -57,12 +51,10 @@ class OpenVinoEngine:
         self.max_batch_size = max_batch_size
         self.lanes = threads
         self._shape = (spec.height, spec.width, 3)
-        distance = checkpoint.distance
-        self._distance = None if distance is None else distance.in_numpy()
         with warnings.catch_warnings():  # the converter traces, which torch has deprecated
             warnings.simplefilter("ignore")
             model = openvino.convert_model(
-                checkpoint.network if distance is None else FeatureGraph(checkpoint.network),
+                checkpoint.graph,
                 input=[openvino.PartialShape([-1, *self._shape])],
                 example_input=torch.zeros(2, *self._shape, dtype=torch.uint8),
             )
@@ -94,7 +86,7 @@ class OpenVinoEngine:
 
     def run_aside(self, images: Images) -> Answers:
         """Classify one image on a thread that is no lane; one thread at a time."""
-        return _answers(self._aside, images, self._distance)
+        return _answers(self._aside, images)
 
     def _lane(self) -> "_Lane":
         """The requests of this thread: one may run at a time, and kernels belong to the thread that made them."""
@@ -102,7 +94,7 @@ class OpenVinoEngine:
             lane: _Lane = self._of_this_thread.lane
         except AttributeError:
             alone, shared = self._alone.create_infer_request(), self._shared.create_infer_request()
-            lane = _Lane(alone, shared, self._distance)
+            lane = _Lane(alone, shared)
             self._of_this_thread.lane = lane
         return lane
 
@@ -116,13 +108,9 @@ class _Lane:
     Args:
         alone: a request that computes on this thread.
         shared: one that several threads compute.
-        distance: of features; None where the checkpoint has none.
     """
 
-    def __init__(
-        self, alone: openvino.InferRequest, shared: openvino.InferRequest, distance: Distance | None
-    ) -> None:
-        self._distance = distance
+    def __init__(self, alone: openvino.InferRequest, shared: openvino.InferRequest) -> None:
         self._alone = alone
         self._shared = shared
         self._alone_s: dict[int, float] = {}
@@ -130,15 +118,15 @@ class _Lane:
 
     def warm_up(self, images: Images) -> None:
         """Make the kernels of a batch size, and time it where it could be shared."""
-        _answers(self._alone, images, self._distance)
+        _answers(self._alone, images)
         if len(images) <= _SHARED_SIZE:
-            _answers(self._shared, images, self._distance)
+            _answers(self._shared, images)
             self._alone_s[len(images)] = min(self._timed(self._alone, images)[1] for _ in range(_TIMED_RUNS))
 
     def run(self, images: Images) -> Answers:
         """Classify a batch the faster way."""
         if len(images) > _SHARED_SIZE or time.perf_counter() < self._share_again_s:
-            return _answers(self._alone, images, self._distance)
+            return _answers(self._alone, images)
         rows, seconds = self._timed(self._shared, images)
         if seconds > 2 * self._alone_s.get(len(images), math.inf):
             self._share_again_s = time.perf_counter() + _SHARE_AGAIN_S
@@ -146,17 +134,16 @@ class _Lane:
 
     def _timed(self, request: openvino.InferRequest, images: Images) -> tuple[Answers, float]:
         started_s = time.perf_counter()
-        rows = _answers(request, images, self._distance)
+        rows = _answers(request, images)
         return rows, time.perf_counter() - started_s
 
 
-def _answers(request: openvino.InferRequest, images: Images, distance: Distance | None) -> Answers:
-    logits, *features = request.infer([images], share_inputs=True, share_outputs=True).values()
+def _answers(request: openvino.InferRequest, images: Images) -> Answers:
+    logits, *distance = request.infer([images], share_inputs=True, share_outputs=True).values()
     exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
-    probabilities: Answers = exponentials / exponentials.sum(axis=1, keepdims=True)
-    if distance is None:
-        return probabilities
-    return np.concatenate([probabilities, distance(features[0])], axis=1)
+    probabilities = exponentials / exponentials.sum(axis=1, keepdims=True)
+    answers: Answers = np.concatenate([probabilities, *distance], axis=1)  # a copy: the next run writes there
+    return answers
 
 
 @functools.cache

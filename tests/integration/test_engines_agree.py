@@ -99,7 +99,7 @@ def test_a_small_batch_is_shared_only_while_that_is_faster(monkeypatch: pytest.M
     clock = [0.0]
     monkeypatch.setattr("time.perf_counter", lambda: clock[0])
     alone, shared = Request(clock, 0.001), Request(clock, 0.0005)
-    lane = openvino_cpu._Lane(alone, shared, None)
+    lane = openvino_cpu._Lane(alone, shared)
     small, large = np.zeros((2, 1, 1, 3), np.uint8), np.zeros((3, 1, 1, 3), np.uint8)
     for images in (small[:1], small, large):
         lane.warm_up(images)

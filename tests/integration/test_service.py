@@ -133,7 +133,13 @@ def test_model_page_is_the_checkpoints_record(client: TestClient, checkpoint_pat
     assert body["input"]["mean"] == [0.5, 0.5, 0.5]
     assert body["metrics"]["per_class"] == dict.fromkeys(LABELS, 1.0)
     assert body["metrics"]["confusion_matrix"] == [[1, 0, 0], [0, 1, 0], [0, 0, 1]]
-    assert body["calibration"] == {"temperature": 1.0, "abstain_threshold": None}
+    assert body["calibration"] == {
+        "temperature": 1.0,
+        "abstain_threshold": None,
+        "distance_threshold": None,
+        "six_views_temperature": 1.0,
+        "held_out": None,
+    }
     assert body["training"]["recipe"] == "tutorial"
 
 

@@ -93,13 +93,12 @@ def test_tensors_that_do_not_fit_are_refused(
         ClassDistance.from_tensors(tensors, classes=3, features=5)
 
 
-def test_numpy_measures_as_torch_does() -> None:
-    """Also a picture without any feature, and classes far apart: distances are differences of large numbers."""
+def test_autocast_rounds_nothing() -> None:
+    """In half precision the squares of a picture that is far from everything would overflow."""
     generator = torch.Generator().manual_seed(0)
-    center, whitening = torch.randn(6, generator=generator), 20 * torch.randn(6, 6, generator=generator)
-    measure = ClassDistance(center, whitening, 50 * torch.randn(3, 6, generator=generator))
-    features = torch.cat([torch.randn(20, 6, generator=generator), torch.zeros(1, 6)])
+    center, whitening = torch.randn(6, generator=generator), 200 * torch.randn(6, 6, generator=generator)
+    measure = ClassDistance(center, whitening, torch.randn(3, 6, generator=generator))
+    features = torch.randn(20, 6, generator=generator)
     expected = measure(features)
-    assert np.allclose(measure.in_numpy()(features.numpy()), expected.numpy(), rtol=1e-4)
     with torch.autocast("cpu", torch.bfloat16):
         assert torch.equal(measure(features), expected)

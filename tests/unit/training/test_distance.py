@@ -11,7 +11,7 @@ def _features(n: int, *, seed: int, classes: int = 3) -> tuple[Tensor, Tensor]:
     """Clouds around a corner each, stretched in one direction."""
     random = torch.Generator().manual_seed(seed)
     targets = torch.arange(n) % classes
-    noise = torch.randn(n, 8, generator=random) * torch.tensor([0.3] + [0.05] * 7)
+    noise = torch.randn(n, 8, generator=random) * torch.tensor([1.5] + [0.1] * 7)
     return 3 * torch.eye(8)[targets + 1] + 2 + noise, targets
 
 
