@@ -6,12 +6,22 @@ half of what it cost behind the framework (docs/benchmarks.md). What is not plai
 ours, takes the way through `app.main`.
 """
 
-from typing import Any
+from typing import Any, Protocol
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from app.callers import Caller
 from app.desk import Admitted, Desk
+
+
+class Proxies(Protocol):
+    """As uvicorn's ProxyHeadersMiddleware keeps them."""
+
+    def __contains__(self, host: str | None) -> bool: ...
+
+    def get_trusted_client_address(self, x_forwarded_for: str) -> tuple[str, int]:
+        """Return the last address that no trusted proxy has."""
+        ...
 
 
 class _NobodyWaits:
@@ -27,12 +37,14 @@ class _Exchange:
 
     Args:
         admitted: what the desk let in; None for a refusal, which is answered already and whose body is not kept.
+        client: address of the caller, for the log.
     """
 
     message_event = _NobodyWaits
 
-    def __init__(self, admitted: Admitted | None) -> None:
+    def __init__(self, admitted: Admitted | None, *, client: str = "") -> None:
         self.admitted = admitted
+        self.client = client
         self.response_complete = admitted is None
         self.keep_alive = True
         self.disconnected = False
@@ -45,12 +57,14 @@ class DeskProtocol(HttpToolsProtocol):
 
     Args:
         desk: asked with the header of each plain request.
+        proxies: whose X-Forwarded-For is believed.
         given: what uvicorn gives.
     """
 
-    def __init__(self, *, desk: Desk, **given: Any) -> None:  # noqa: ANN401 - uvicorn's own arguments
+    def __init__(self, *, desk: Desk, proxies: Proxies, **given: Any) -> None:  # noqa: ANN401 - uvicorn's own
         super().__init__(**given)
         self._desk = desk
+        self._proxies = proxies
         self._exchange: _Exchange | None = None
 
     def on_headers_complete(self) -> None:
@@ -64,7 +78,7 @@ class DeskProtocol(HttpToolsProtocol):
             self.transport.write(admitted)
             self.cycle = _Exchange(None)  # type: ignore[assignment]
         else:
-            self.cycle = self._exchange = _Exchange(admitted)  # type: ignore[assignment]
+            self.cycle = self._exchange = _Exchange(admitted, client=self._client_host())  # type: ignore[assignment]
 
     def on_body(self, body: bytes) -> None:
         """Keep what comes for the desk; its length was announced, and is within the limit."""
@@ -98,8 +112,7 @@ class DeskProtocol(HttpToolsProtocol):
     async def _answer(self, exchange: _Exchange, admitted: Admitted, caller: Caller) -> None:
         body = exchange.body[0] if len(exchange.body) == 1 else b"".join(exchange.body)
         exchange.body.clear()
-        client = self.client[0] if self.client else "unknown"
-        reply = await self._desk.answer(admitted, body, caller, client=client)
+        reply = await self._desk.answer(admitted, body, caller, client=exchange.client)
         exchange.response_complete = True
         self._exchange = None
         if exchange.disconnected:
@@ -110,6 +123,15 @@ class DeskProtocol(HttpToolsProtocol):
         if not keep_alive:
             self.transport.close()
         self.on_response_complete()
+
+    def _client_host(self) -> str:
+        """Find who asks: a proxy that is trusted says it of somebody else."""
+        peer = self.client[0] if self.client else "unknown"
+        forwarded = [value for name, value in self.headers if name == b"x-forwarded-for"]
+        if not forwarded or peer not in self._proxies:
+            return peer
+        host, _ = self._proxies.get_trusted_client_address(b", ".join(forwarded).decode("latin-1"))
+        return host or peer
 
     def _is_plain(self) -> bool:
         """Whether the answer may be written from here, with nothing but the next request to follow."""

@@ -11,9 +11,11 @@ import socket
 import sys
 import tempfile
 from collections.abc import Sequence
+from typing import Any, cast
 
 import uvicorn
 from fastapi import FastAPI
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from uvicorn.supervisors import Multiprocess
 
 from app import logs
@@ -70,6 +72,7 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, *, desk: Desk) -> None:
         super().__init__(config)
         self._desk = desk
+        self._proxies = ProxyHeadersMiddleware(cast(Any, config.app), config.forwarded_allow_ips).trusted_hosts
         self._being_connected: set[asyncio.Task[object]] = set()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -106,7 +109,7 @@ class _Server(uvicorn.Server):
 
     def _protocol(self) -> asyncio.Protocol:
         state = {"config": self.config, "server_state": self.server_state, "app_state": self.lifespan.state}
-        return DeskProtocol(desk=self._desk, **state)
+        return DeskProtocol(desk=self._desk, proxies=self._proxies, **state)
 
 
 def _serve_with_workers(settings: Settings, listener: socket.socket) -> None:

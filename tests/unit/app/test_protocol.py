@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import pytest
 import uvicorn
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from uvicorn.server import ServerState
 
 from app.callers import Caller
@@ -61,6 +62,7 @@ class FakeDesk:
         self.gate = asyncio.Event()
         self.is_closing = False
         self.callers: list[Caller] = []
+        self.clients: list[str] = []
 
     def admit(self, method: bytes, target: bytes, headers: RawHeaders) -> Admitted | bytes:
         """Count it."""
@@ -71,7 +73,8 @@ class FakeDesk:
 
     async def answer(self, admitted: Admitted, body: bytes, caller: Caller, *, client: str) -> Reply:
         """Give the body back."""
-        assert (admitted.path, client) == ("/predict", "unknown")
+        assert admitted.path == "/predict"
+        self.clients.append(client)
         self.callers.append(caller)
         await self.gate.wait()
         return Reply(200, "application/json", {"server-timing": "x"}, json.dumps(body.decode()).encode())
@@ -80,7 +83,7 @@ class FakeDesk:
 class Connection:
     """A protocol with a desk, and an application behind it."""
 
-    def __init__(self, *, refuses: bool = False) -> None:
+    def __init__(self, *, refuses: bool = False, proxies: str = "127.0.0.1") -> None:
         self.reached = 0
         config = uvicorn.Config(self._application, interface="asgi3", ws="none", log_config=None, access_log=False)
         config.load()
@@ -88,7 +91,9 @@ class Connection:
         self.desk = FakeDesk(refuses=refuses)
         state = ServerState()
         state.default_headers = [(b"date", b"today")]
-        self.protocol = DeskProtocol(desk=cast(Desk, self.desk), config=config, server_state=state, app_state={})
+        trusted = ProxyHeadersMiddleware(self._application, proxies).trusted_hosts
+        given = {"config": config, "server_state": state, "app_state": {}}
+        self.protocol = DeskProtocol(desk=cast(Desk, self.desk), proxies=trusted, **given)
         self.protocol.connection_made(self.transport)
 
     def receive(self, data: bytes) -> None:
@@ -109,11 +114,13 @@ def has_timer(connection: Connection) -> bool:
     return connection.protocol.timeout_keep_alive_task is not None
 
 
-def with_loop(test: Callable[[Connection], Awaitable[None]], *, refuses: bool = False) -> None:
+def with_loop(
+    test: Callable[[Connection], Awaitable[None]], *, refuses: bool = False, proxies: str = "127.0.0.1"
+) -> None:
     """Run a test's coroutine; timers that are left are cancelled with the loop."""
 
     async def run() -> None:
-        connection = Connection(refuses=refuses)
+        connection = Connection(refuses=refuses, proxies=proxies)
         async with asyncio.timeout(10):
             await test(connection)
         if connection.protocol.timeout_keep_alive_task:
@@ -147,6 +154,19 @@ def test_an_answer_is_one_write_and_the_next_request_is_heard() -> None:
         assert not connection.protocol.tasks
 
     with_loop(check)
+
+
+@pytest.mark.parametrize(("proxies", "shown"), [("*", "192.0.2.7"), ("10.0.0.1", "unknown")])
+def test_the_caller_behind_a_trusted_proxy_is_named(proxies: str, shown: str) -> None:
+    """In the log, by the proxy's header; of anybody else the header is not believed."""
+
+    async def check(connection: Connection) -> None:
+        connection.desk.gate.set()
+        connection.receive(HEAD + b"X-Forwarded-For: 192.0.2.7\r\n\r\nabcde")
+        await turns()
+        assert connection.desk.clients == [shown]
+
+    with_loop(check, proxies=proxies)
 
 
 def test_a_second_request_that_did_not_wait_is_answered_second() -> None:
