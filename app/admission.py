@@ -28,10 +28,13 @@ class Admission:
     Args:
         max_waiting: most pictures that are let in at a time, whatever the deadline.
         decoders: threads that decode large pictures.
+        max_bytes: most bytes of all bodies together that are in memory, or announced.
     """
 
-    def __init__(self, *, max_waiting: int, decoders: int) -> None:
+    def __init__(self, *, max_waiting: int, decoders: int, max_bytes: int) -> None:
         self._max_waiting = max_waiting
+        self._max_bytes = max_bytes
+        self._held_bytes = 0
         self._decoders = decoders
         self._pictures = 0
         self._decoding_bytes = 0
@@ -100,6 +103,25 @@ class Admission:
                 "Come back after Retry-After seconds.",
                 retry_after_s=max(1, math.ceil(wait_s / 2)),
             )
+
+    def hold(self, size_bytes: int) -> None:
+        """Count bytes of a body, as it is announced or as it comes; `let_go` of them when the request is over.
+
+        Raises:
+            OverloadedError: with the bodies of all others they would be too many for the memory.
+        """
+        if self._held_bytes + size_bytes > self._max_bytes:
+            raise OverloadedError(
+                f"The bodies of {self._held_bytes:,} bytes that are being answered, or on their way, leave no "
+                f"room for {size_bytes:,} more; the limit is {self._max_bytes:,} (GLIMPSE_MAX_BODIES_BYTES). Come "
+                "back after Retry-After seconds.",
+                retry_after_s=1,
+            )
+        self._held_bytes += size_bytes
+
+    def let_go(self, size_bytes: int) -> None:
+        """Give back what was held."""
+        self._held_bytes -= size_bytes
 
     @contextmanager
     def picture(self) -> Iterator[None]:

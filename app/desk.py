@@ -37,6 +37,7 @@ class Admitted(NamedTuple):
         content_type: None where there was none.
         request_id: of the caller, or ours.
         timeout_s: for the answer, once the body is there.
+        body_bytes: that were announced.
     """
 
     path: str
@@ -44,6 +45,7 @@ class Admitted(NamedTuple):
     content_type: str | None
     request_id: str
     timeout_s: float
+    body_bytes: int
 
 
 class _Held(NamedTuple):
@@ -101,13 +103,18 @@ class Desk:
             self._service.refused(held.error)
             return self._give_again(held, headers)
         try:
-            timeout_s = self._service.admit(asked_ms / 1000)
+            timeout_s = self._service.admit(asked_ms / 1000, body_bytes=int(length))
         except UnavailableError as error:
             answer = _refusal(error, _ID)
             self._held = _Held(time.monotonic() + _HELD_S, path, asked_ms, error, answer)
             return self._give_again(self._held, headers)
         self._service.admission.enter()
-        return Admitted(path, query, header(headers, b"content-type"), request_id_of(headers), timeout_s)
+        content_type = header(headers, b"content-type")
+        return Admitted(path, query, content_type, request_id_of(headers), timeout_s, int(length))
+
+    def drop(self, admitted: Admitted) -> None:
+        """Forget a request whose body never came to its end."""
+        self._service.admission.let_go(admitted.body_bytes)
 
     async def answer(self, admitted: Admitted, body: bytes, caller: Caller, *, client: str) -> Reply:
         """Answer a request whose body is there, count it and write its log line; this never fails.
@@ -120,7 +127,7 @@ class Desk:
         """
         started_s = time.perf_counter()
         self._service.admission.entered()
-        path, query, content_type, request_id, timeout_s = admitted
+        path, query, content_type, request_id, timeout_s, body_bytes = admitted
         asked = Asked(query, content_type, body, request_id, timeout_s)
         fault: Exception | None = None
         try:
@@ -128,6 +135,8 @@ class Desk:
         except Exception as error:  # noqa: BLE001 - whatever it is, the caller gets an answer and the log the cause
             reply = to_reply(error, request_id)
             fault = error if reply.status != CLIENT_CLOSED else None
+        finally:
+            self._service.admission.let_go(body_bytes)
         seconds = time.perf_counter() - started_s
         self._service.metrics.answered(path, reply.status, seconds)
         log_request(

@@ -104,6 +104,8 @@ class Admit:
 class BodyLimit:
     """Refuses a body over the limit: by its announced length at once, else while counting what comes.
 
+    Counts it into the bodies of all requests, too, which may not fill the memory together.
+
     Args:
         app: what it protects.
         max_body_bytes: of one request.
@@ -132,18 +134,27 @@ class BodyLimit:
             refusal = to_response(too_large(f"{int(announced):,} bytes"), scope["state"]["request_id"])
             await refusal(scope, receive, send)
             return
-        received_bytes = 0
+        received_bytes = held_bytes = 0
+        service: Service | None = getattr(scope["app"].state, "service", None)
 
         async def counted() -> Message:
-            nonlocal received_bytes
+            nonlocal received_bytes, held_bytes
             message = await receive()
             if message["type"] == "http.request":
-                received_bytes += len(message.get("body", b""))
+                size_bytes = len(message.get("body", b""))
+                received_bytes += size_bytes
                 if received_bytes > limit_bytes:
                     raise too_large(f"more than {limit_bytes:,} bytes")
+                if service:
+                    service.admission.hold(size_bytes)
+                    held_bytes += size_bytes
             return message
 
-        await self._app(scope, counted, send)
+        try:
+            await self._app(scope, counted, send)
+        finally:
+            if service:
+                service.admission.let_go(held_bytes)
 
 
 def _path(scope: Scope) -> str:

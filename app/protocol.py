@@ -107,6 +107,8 @@ class DeskProtocol(HttpToolsProtocol):
             self._exchange.disconnected = True
             if self._exchange.caller is not None:
                 self._exchange.caller.hang_up()
+            elif self._exchange.admitted is not None:
+                self._desk.drop(self._exchange.admitted)
         super().connection_lost(exc)
 
     async def _answer(self, exchange: _Exchange, admitted: Admitted, caller: Caller) -> None:

@@ -95,7 +95,9 @@ class Service:
         self.started_s = time.monotonic()
         self.metrics = Metrics()
         self._threads = share(usable_cores(), workers=settings.workers)
-        self.admission = Admission(max_waiting=settings.max_queue, decoders=self._threads.decode)
+        self.admission = Admission(
+            max_waiting=settings.max_queue, decoders=self._threads.decode, max_bytes=settings.max_bodies_bytes
+        )
         self.fault: str | None = "it is starting"
         self.is_draining = False
         self.is_lost = False
@@ -143,8 +145,12 @@ class Service:
         self.is_draining = True
         self.metrics.ready.set(0)
 
-    def admit(self, timeout_s: float) -> float:
+    def admit(self, timeout_s: float, *, body_bytes: int = 0) -> float:
         """Let a request in, if it can be answered rightly and in time.
+
+        Args:
+            timeout_s: that the caller gives.
+            body_bytes: that are announced, and held for it from now on; its `admission.let_go` is due at its end.
 
         Returns:
             The seconds that are left, after those in which it waited to be read.
@@ -156,6 +162,7 @@ class Service:
             self.require_right_answers()
             left_s = timeout_s - self.admission.lag_s
             self.admission.check(within_s=left_s)
+            self.admission.hold(body_bytes)
         except UnavailableError as error:
             self.refused(error)
             raise

@@ -54,6 +54,9 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(20_000_000, ge=1, description="largest picture file; more gets 413")
     max_batch_bytes: int = Field(100_000_000, ge=1, description="largest body of /predict/batch; more gets 413")
     max_batch_files: int = Field(256, ge=1, description="most files of one /predict/batch; more get 413")
+    max_bodies_bytes: int = Field(
+        500_000_000, ge=1, description="most bytes of all bodies together that are in work; more get 503"
+    )
     max_pixels: int = Field(
         DEFAULT_MAX_PIXELS, ge=1, description="most pixels of a picture, read before decoding; more gets 413"
     )
@@ -79,6 +82,9 @@ class Settings(BaseSettings):
             raise ValueError("a reload reaches one process: leave out admin_key, or use 1 worker")
         if self.max_batch_files > self.max_queue:
             raise ValueError(f"max_batch_files is {self.max_batch_files}, over max_queue, {self.max_queue}")
+        for name in ("max_body_bytes", "max_batch_bytes"):
+            if (limit := getattr(self, name)) > self.max_bodies_bytes:
+                raise ValueError(f"{name} is {limit}, over max_bodies_bytes, {self.max_bodies_bytes}: raise both")
         return self
 
 

@@ -230,7 +230,7 @@ def test_a_fault_nobody_foresaw_is_an_answer_with_its_cause_in_the_log(
 
     async def check(service: Service, desk: Desk, client: httpx.AsyncClient) -> None:
         monkeypatch.setattr(service.admission, "check", lambda **_: 1 / 0)
-        admitted = Admitted("/predict", b"", "image/png", "an-id", 10.0)
+        admitted = Admitted("/predict", b"", "image/png", "an-id", 10.0, 0)
         reply = await desk.answer(admitted, PNG, Caller(None, timeout_s=10), client="x")
         assert (reply.status, json.loads(reply.body)["request_id"]) == (500, "an-id")
         assert b"division" not in reply.body
@@ -240,3 +240,28 @@ def test_a_fault_nobody_foresaw_is_an_answer_with_its_cause_in_the_log(
     (line,) = (record for record in caplog.records if record.name == "glimpse.requests")
     assert line.exc_info
     assert line.levelno == logging.ERROR
+
+
+def test_bodies_are_counted_until_their_requests_are_over(settings: Settings) -> None:
+    """By their announcement at the desk, as they come behind the framework; in the end all is let go."""
+    small = settings.model_copy(update={"max_bodies_bytes": 2 * len(PNG) + 10})
+
+    async def check(service: Service, desk: Desk, client: httpx.AsyncClient) -> None:
+        admitted = desk.admit(b"POST", b"/predict", headers_of(PNG, None))
+        second = desk.admit(b"POST", b"/predict", headers_of(PNG, None))
+        assert isinstance(admitted, Admitted)
+        assert isinstance(second, Admitted)
+        refused = desk.admit(b"POST", b"/predict", headers_of(PNG, None))
+        assert isinstance(refused, bytes)
+        assert b"GLIMPSE_MAX_BODIES_BYTES" in refused
+        theirs = await client.post("/predict", content=PNG)
+        assert (theirs.status_code, theirs.json()["code"]) == (503, "overloaded")
+        assert "retry-after" in theirs.headers
+        await desk.answer(admitted, PNG, Caller(None, timeout_s=10), client="x")
+        desk.drop(second)
+        assert service.admission._held_bytes == 0
+        for content in (PNG, b"no picture", b"x" * 300_001):
+            await client.post("/predict", content=content)
+        assert service.admission._held_bytes == 0
+
+    serve(small, check)

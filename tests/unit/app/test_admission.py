@@ -9,9 +9,9 @@ from app.admission import Admission
 from app.errors import OverloadedError
 
 
-def admission(*, max_waiting: int = 1_000, decoders: int = 2) -> Admission:
+def admission(*, max_waiting: int = 1_000, decoders: int = 2, max_bytes: int = 1_000) -> Admission:
     """Nothing is measured yet."""
-    return Admission(max_waiting=max_waiting, decoders=decoders)
+    return Admission(max_waiting=max_waiting, decoders=decoders, max_bytes=max_bytes)
 
 
 def measured(picture_s: float, **given: int) -> Admission:
@@ -215,3 +215,15 @@ def test_who_was_let_in_by_the_header_counts_until_the_turn_comes(let_in: LetIn)
         door.check(within_s=60)
     door.lagged(0.0)  # the other one hung up, and the loop has come round since
     door.check(within_s=60)
+
+
+def test_bodies_may_not_fill_the_memory_together() -> None:
+    """What is held counts until it is let go; the limit itself is still held."""
+    door = admission(max_bytes=100)
+    door.hold(60)
+    door.hold(40)
+    with pytest.raises(OverloadedError, match=r"100 bytes .* no room for 1 more; the limit is 100") as refused:
+        door.hold(1)
+    assert refused.value.retry_after_s == 1
+    door.let_go(40)
+    door.hold(40)

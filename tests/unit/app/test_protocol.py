@@ -63,13 +63,18 @@ class FakeDesk:
         self.is_closing = False
         self.callers: list[Caller] = []
         self.clients: list[str] = []
+        self.dropped: list[Admitted] = []
 
     def admit(self, method: bytes, target: bytes, headers: RawHeaders) -> Admitted | bytes:
         """Count it."""
         assert (method, target) == (b"POST", b"/predict")
         assert headers
         self.asked += 1
-        return REFUSAL if self.refuses else Admitted("/predict", b"", None, f"id-{self.asked}", 100.0)
+        return REFUSAL if self.refuses else Admitted("/predict", b"", None, f"id-{self.asked}", 100.0, 5)
+
+    def drop(self, admitted: Admitted) -> None:
+        """Remember it."""
+        self.dropped.append(admitted)
 
     async def answer(self, admitted: Admitted, body: bytes, caller: Caller, *, client: str) -> Reply:
         """Give the body back."""
@@ -196,6 +201,7 @@ def test_who_hangs_up_is_told_to_the_desk(is_whole: bool) -> None:
         await turns()
         connection.protocol.connection_lost(None)
         assert [caller._verdict is not None for caller in connection.desk.callers] == [True] * is_whole
+        assert len(connection.desk.dropped) == (not is_whole)
         connection.desk.gate.set()
         await turns()
         assert connection.transport.written == b""
