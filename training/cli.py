@@ -362,6 +362,9 @@ def report(
         Path | None, typer.Option("--run", help="Folder of the run that made it: adds its curves.")
     ] = None,
     corruption_pictures: ReportPicturesOption = PICTURES,
+    shows_pictures: Annotated[
+        bool, typer.Option("--pictures/--no-pictures", help="Show mistakes; pictures may not be yours to pass on.")
+    ] = True,
     seed: SeedOption = 0,
     device: DeviceOption = Device.auto,
     cache: CacheOption = Path("data"),
@@ -386,6 +389,7 @@ def report(
             pictures=corruption_pictures,
             seed=seed,
             console=console,
+            shows_pictures=shows_pictures,
         )
         typer.echo(f"wrote {path}")
 

@@ -23,6 +23,7 @@ class Content:
         robustness: on spoilt copies; None leaves the table out.
         history: of the run that made it; None leaves the curves out.
         created_at: ISO 8601, UTC.
+        shows_pictures: whether pictures of the data may stand on the page; somebody else's may not be passed on.
     """
 
     checkpoint: Checkpoint
@@ -32,3 +33,4 @@ class Content:
     robustness: Robustness | None
     history: History | None
     created_at: str
+    shows_pictures: bool = True

@@ -26,6 +26,7 @@ def make_report(
     pictures: int,
     seed: int,
     console: Console,
+    shows_pictures: bool = True,
 ) -> Path:
     """Write `report.html` about a checkpoint that was measured.
 
@@ -39,6 +40,7 @@ def make_report(
         pictures: how many to spoil; 0 leaves that table out.
         seed: of their choice and of the noise.
         console: told of the progress.
+        shows_pictures: whether pictures of the split may stand on the page.
 
     Returns:
         The path of the page.
@@ -57,5 +59,6 @@ def make_report(
         robustness=robustness,
         history=history,
         created_at=now_utc(),
+        shows_pictures=shows_pictures,
     )
     return write_page(content, folder)

@@ -41,7 +41,7 @@ def page(content: Content) -> str:
         "calibration": sections.calibration(content),
         "coverage": sections.coverage(content),
         "spoilt": sections.spoilt(content),
-        "mistakes": sections.mistakes(content),
+        "mistakes": sections.mistakes(content) if content.shows_pictures else "",
         "run": _run(content),
         "recipe": _recipe(content),
     }

@@ -151,6 +151,16 @@ def test_what_was_not_measured_is_left_out(hostile: Checkpoint) -> None:
     assert 'id="run"' not in text
 
 
+def test_pictures_may_be_left_out(hostile: Checkpoint) -> None:
+    """Of data that may not be passed on: neither the section, nor a link to it, nor a picture of the split."""
+    content = _content(hostile)
+    assert 'id="mistakes"' in page(content)
+    without = page(dataclasses.replace(content, shows_pictures=False))
+    assert 'id="mistakes"' not in without
+    assert "#mistakes" not in without
+    assert without.count("data:image/png") < page(content).count("data:image/png")
+
+
 def test_a_perfect_classifier_has_no_mistakes(hostile: Checkpoint) -> None:
     """Nothing to show is said in a sentence."""
     text = page(_content(hostile, right=True))
