@@ -12,16 +12,19 @@ from typing import Annotated
 import torch
 import typer
 from rich.console import Console
+from torch import Tensor
 
 from models.checkpoint import load, save
 from models.errors import GlimpseError
 from models.preprocessing import InputSpec
 from models.record import Calibration, Metrics, Record, TrainingRun
+from training import findings, label_mistakes
 from training.data import Dataset, fingerprint, read_dataset, read_test
 from training.devices import choose_device, describe_hardware, keep_freed_memory
 from training.errors import TrainingError
 from training.evaluate import measure, run_views
 from training.grids import draw_predictions, draw_samples
+from training.inspection import inspect_dataset
 from training.loop import Trained
 from training.loop import train as train_network
 from training.provenance import current_commit, now_utc
@@ -56,7 +59,11 @@ SeedOption = Annotated[
     int, typer.Option(min=0, max=2**63 - 1, help="Of initialisation, order, augmentation and split.")
 ]
 DeviceOption = Annotated[Device, typer.Option(help="Where to compute; auto takes CUDA where there is one.")]
-CacheOption = Annotated[Path, typer.Option(help="Folder for downloaded data sets.")]
+CacheOption = Annotated[Path, typer.Option(help="Folder for downloaded data sets and decoded pictures.")]
+InputSizeOption = Annotated[
+    int | None,
+    typer.Option(min=9, max=512, help="Side of the network's pictures in pixels, instead of one that fits yours."),
+]
 CheckpointArgument = Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="A .safetensors file.")]
 
 
@@ -102,6 +109,7 @@ def train(
     device: DeviceOption = Device.auto,
     epochs: Annotated[int | None, typer.Option(min=1, help="Instead of the recipe's own.")] = None,
     cache: CacheOption = Path("data"),
+    input_size: InputSizeOption = None,
 ) -> None:
     """Train a network, measure it on the test part, and write one checkpoint."""
     with _told_in_a_sentence() as console:
@@ -109,13 +117,10 @@ def train(
         keep_freed_memory()
         chosen = RECIPES[recipe.value]
         target = choose_device(device.value)
-        dataset = read_dataset(data, seed=seed, cache=cache, report=_teller(console))
+        dataset = read_dataset(data, seed=seed, cache=cache, report=_teller(console), input_size=input_size)
         height, width = dataset.train.images.shape[1:3]
         spec = InputSpec(height=height, width=width, mean=chosen.mean, std=chosen.std)
-        _tell(
-            console,
-            f"{dataset.name}: {len(dataset.train):,} pictures to learn from, {len(dataset.test):,} to measure on",
-        )
+        _tell_data(console, dataset)
         trained = train_network(
             chosen,
             dataset.train,
@@ -131,6 +136,7 @@ def train(
         record = _record(out.stem, trained, dataset, spec, metrics, seed=seed, device=target)
         digest = save(out, trained.network, record)
         _print_metrics(metrics)
+        _print_label_mistakes(dataset, views.single_view)
         typer.echo(f"Trained in {trained.seconds:.0f} s; wrote {out} ({digest})")
 
 
@@ -168,6 +174,50 @@ def evaluate(
 
 
 @app.command()
+def inspect(
+    data: DataOption,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout instead of text.")] = False,
+    seed: SeedOption = 0,
+    cache: CacheOption = Path("data"),
+    input_size: InputSizeOption = None,
+) -> None:
+    """Look at a data set: counts, unreadable files, copies within and across its parts, contradictions."""
+    with _told_in_a_sentence() as console:
+        dataset = read_dataset(data, seed=seed, cache=cache, report=_teller(console), input_size=input_size)
+        found = inspect_dataset(dataset)
+        typer.echo(findings.to_json(found) if as_json else "\n".join(findings.to_lines(found)))
+
+
+@app.command()
+def mistakes(
+    data: DataOption,
+    recipe: Annotated[RecipeName, typer.Option(help="To train the judging networks with.")] = RecipeName.fast,
+    folds: Annotated[int, typer.Option(min=2, max=20, help="Trainings; each judges what it did not learn.")] = 4,
+    as_json: Annotated[bool, typer.Option("--json", help="A JSON list on stdout instead of text.")] = False,
+    seed: SeedOption = 0,
+    device: DeviceOption = Device.auto,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Instead of the recipe's own.")] = None,
+    cache: CacheOption = Path("data"),
+    input_size: InputSizeOption = None,
+) -> None:
+    """List the likeliest label mistakes of a whole data set; takes as long as --folds trainings."""
+    with _told_in_a_sentence() as console:
+        keep_freed_memory()
+        target = choose_device(device.value)
+        dataset = read_dataset(data, seed=seed, cache=cache, report=_teller(console), input_size=input_size)
+        found = label_mistakes.judge_all(
+            RECIPES[recipe.value],
+            dataset,
+            folds=folds,
+            seed=seed,
+            device=target,
+            console=console,
+            epochs=epochs,
+        )
+        typer.echo(label_mistakes.to_json(found) if as_json else "\n".join(label_mistakes.to_lines(found)))
+
+
+@app.command()
 def samples(
     data: DataOption,
     out: Annotated[Path, typer.Option(help="The PNG to write.")],
@@ -178,6 +228,7 @@ def samples(
     with _told_in_a_sentence() as console:
         _check_png(out)
         dataset = read_dataset(data, seed=seed, cache=cache, report=_teller(console))
+        _tell_data(console, dataset)
         draw_samples(dataset.train, labels=dataset.labels, seed=seed, path=out)
         typer.echo(f"wrote {out}")
 
@@ -211,6 +262,24 @@ def _record(
         ),
         created_at=now_utc(),
     )
+
+
+def _tell_data(console: Console, dataset: Dataset) -> None:
+    """Tell what was found in a folder; of anything else, how many pictures it has."""
+    if dataset.findings is None:
+        sizes = f"{len(dataset.train):,} pictures to learn from, {len(dataset.test):,} to measure on"
+        _tell(console, f"{dataset.name}: {sizes}")
+        return
+    for line in findings.to_lines(dataset.findings):
+        _tell(console, line)
+
+
+def _print_label_mistakes(dataset: Dataset, of_test: Tensor) -> None:
+    """List the likeliest label mistakes of a folder; `of_test` are the probabilities of its test part."""
+    if dataset.findings is None:
+        return
+    typer.echo("Among the pictures that were measured on, ", nl=False)
+    typer.echo("\n".join(label_mistakes.to_lines(label_mistakes.judge_held_out(dataset, of_test))))
 
 
 def _print_metrics(metrics: Metrics) -> None:

@@ -22,7 +22,7 @@ from training.errors import TrainingError
 from training.interrupts import interrupts_between_steps
 from training.optimizers import Muon
 from training.progress import RunProgress
-from training.recipes import FastRecipe, Recipe, TutorialRecipe
+from training.recipes import RECIPE_SIDE, FastRecipe, Recipe, TutorialRecipe
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,9 @@ def train(
 
 
 def fit_to_data(recipe: FastRecipe, pictures: int, *, shorter_side: int, epochs: int | None) -> FastRecipe:
-    """Give a small data set smaller batches and more passes, and leave small pictures at their size.
+    """Give a small data set smaller batches and more passes, and fit batch and shift to the pictures' size.
+
+    Larger pictures are shifted by the same share of their side, and fewer of them fill the same memory.
 
     Args:
         recipe: as in the table.
@@ -93,7 +95,9 @@ def fit_to_data(recipe: FastRecipe, pictures: int, *, shorter_side: int, epochs:
     """
     if shorter_side < recipe.smallest_resized:
         recipe = replace(recipe, resolutions=((1.0, 1.0),))
-    batch_size = min(recipe.batch_size, max(pictures // 8, min(pictures, 32)))
+    larger = max(1.0, shorter_side / RECIPE_SIDE)
+    recipe = replace(recipe, shift=round(recipe.shift * larger), batch_size=round(recipe.batch_size / larger**2))
+    batch_size = min(max(recipe.batch_size, 32), max(pictures // 8, min(pictures, 32)))
     enough = math.ceil(recipe.fewest_steps / (pictures // batch_size))
     epochs = epochs or max(recipe.epochs, enough)
     return replace(recipe, batch_size=batch_size, epochs=epochs)

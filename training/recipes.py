@@ -65,6 +65,9 @@ class FastRecipe:
     """A small data set is passed more often, until this many steps are made: the record's 8 × 25."""
 
 
+RECIPE_SIDE = 32
+"""Pixels a side that shift and batch size are meant for; `training.loop.fit_to_data` scales them."""
+
 Recipe = TutorialRecipe | FastRecipe
 
 RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in (TutorialRecipe(), FastRecipe())}

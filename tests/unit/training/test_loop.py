@@ -54,6 +54,14 @@ def test_a_small_data_set_gets_enough_steps(pictures: int) -> None:
     assert recipe.epochs * (pictures // recipe.batch_size) >= recipe.fewest_steps
 
 
+def test_larger_pictures_are_shifted_further_in_smaller_batches() -> None:
+    """At twice the side the shift is twice as long, a batch fills the same memory."""
+    recipe = fit_to_data(FastRecipe(), 50_000, shorter_side=64, epochs=None)
+    assert (recipe.shift, recipe.batch_size) == (4, 500)
+    assert fit_to_data(FastRecipe(), 50_000, shorter_side=512, epochs=None).batch_size == 32
+    assert fit_to_data(FastRecipe(), 300, shorter_side=96, epochs=None).batch_size == 37
+
+
 def test_epochs_asked_for_are_the_epochs_made() -> None:
     """--epochs wins over both the table and the data's size."""
     assert fit_to_data(FastRecipe(), 100, shorter_side=32, epochs=1).epochs == 1
