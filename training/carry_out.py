@@ -13,6 +13,7 @@ from rich.console import Console
 from models.checkpoint import load, save
 from models.preprocessing import InputSpec
 from models.record import Calibration, Metrics, Record, TrainingRun
+from training import findings
 from training.calibration import calibrate
 from training.configuration import Request, configure
 from training.data import Dataset, fingerprint, read_dataset
@@ -22,6 +23,8 @@ from training.evaluate import measure, run_views
 from training.extension import extend
 from training.fitting import fit_to_data
 from training.held_out import set_aside
+from training.label_mistakes import LabelMistake, judge_test
+from training.label_mistakes import write as write_label_mistakes
 from training.loop import Trained, Wanted, train
 from training.provenance import current_commit, now_utc
 from training.ranks import Ranks, join_ranks
@@ -44,12 +47,14 @@ class Result:
         seconds: of training.
         digests: of each file that was written.
         report: the page about it, in the run's folder; None without one.
+        label_mistakes: the likeliest of a folder's test part; None for what is no folder.
     """
 
     metrics: Metrics
     seconds: float
     digests: tuple[str, ...]
     report: Path | None
+    label_mistakes: list[LabelMistake] | None
 
 
 @dataclass(frozen=True)
@@ -105,6 +110,8 @@ def carry_out(
                     extends=extends,
                     warn=tell,
                 )
+                if plan.dataset.findings is not None and ranks.is_first:
+                    findings.write(plan.dataset.findings, folder)
         if ranks.world > 1 and not isinstance(plan.recipe, LargeBatchRecipe):
             raise TrainingError("The tutorial trains in one process, as it does in the book: leave torchrun out.")
         with ExitStack() as stack:
@@ -126,7 +133,12 @@ def carry_out(
 
 
 def _prepare(request: Request, computing: Computing, *, tell: Callable[[str], None]) -> _Plan:
-    read = read_dataset(request.data, seed=request.seed, cache=Path(request.cache), report=tell)
+    read = read_dataset(
+        request.data, seed=request.seed, cache=Path(request.cache), report=tell, input_size=request.input_size
+    )
+    if read.findings is not None:
+        for line in findings.to_lines(read.findings):
+            tell(line)
     table = RECIPES[request.recipe]
     # the tutorial, to the letter, learns from every picture
     count = 0 if isinstance(table, TutorialRecipe) and request.held_out is None else request.held_out
@@ -231,8 +243,11 @@ def _finish(
     name = Path(request.out).stem if request.out else fallback
     record = _record(name, trained, plan, metrics, fitted.calibration, device=device)
     digests = tuple(save(target, trained.network, record, distance=fitted.distance) for target in targets)
+    doubted = judge_test(dataset, views.single_view) if dataset.test.files else None
     report = None
     if run is not None:
+        if doubted is not None:
+            write_label_mistakes(doubted, run.folder)
         report = make_report(
             load(run.folder / CHECKPOINT),
             dataset.test,
@@ -244,7 +259,7 @@ def _finish(
             seed=request.seed,
             console=console,
         )
-    return Result(metrics, trained.seconds, digests, report)
+    return Result(metrics, trained.seconds, digests, report, doubted)
 
 
 def _record(

@@ -2,31 +2,42 @@
 
 import dataclasses
 import json
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
-import torch
 import typer
-from rich.console import Console
 
 from models.checkpoint import load, save
-from models.errors import GlimpseError
-from models.record import Metrics
 from training.calibration import calibrate as calibrate_network
 from training.calibration import reliability_by_view
 from training.carry_out import carry_out
 from training.configuration import Request
-from training.data import read_dataset, read_test
+from training.data import read_test
 from training.devices import choose_device
 from training.errors import TrainingError
 from training.evaluate import measure, run_views
 from training.export import export_onnx
-from training.grids import draw_predictions, draw_samples
-from training.interrupts import Terminated
+from training.grids import draw_predictions
+from training.label_mistakes import to_lines as label_mistake_lines
+from training.looking import inspect, mistakes, samples
+from training.options import (
+    DATA_HELP,
+    DEVICE_HELP,
+    SEED_HELP,
+    CacheOption,
+    CheckpointArgument,
+    CorruptionPicturesOption,
+    CorruptionsOption,
+    DataOption,
+    Device,
+    DeviceOption,
+    Dtype,
+    ExportFormat,
+    InputSizeOption,
+    RecipeName,
+    ReportPicturesOption,
+    SeedOption,
+)
 from training.outliers import draw_outliers
 from training.recalibration import read_as_trained
 from training.rejection import measure_rejection, rejection_lines
@@ -35,7 +46,8 @@ from training.report.history import read_history
 from training.report.making import make_report
 from training.resume import ask_longer, asked_before, check_new, keep_to, with_moved
 from training.robustness import PICTURES, measure_robustness, table
-from training.run import CHECKPOINT, CONFIGURATION
+from training.run import CHECKPOINT
+from training.terminal import check_png, check_target, print_metrics, tell, teller, told_in_a_sentence
 
 app = typer.Typer(
     name="training",
@@ -46,53 +58,8 @@ app = typer.Typer(
 )
 
 
-class ExportFormat(StrEnum):
-    """What a checkpoint can be exported as."""
-
-    onnx = "onnx"
-
-
-class Device(StrEnum):
-    """Where to compute."""
-
-    auto = "auto"
-    cpu = "cpu"
-    cuda = "cuda"
-
-
-class RecipeName(StrEnum):
-    """The keys of `RECIPES`, written out for the type checker."""
-
-    tutorial = "tutorial"
-    fast = "fast"
-    accurate = "accurate"
-    compact = "compact"
-
-
-class Dtype(StrEnum):
-    """What forward passes compute in."""
-
-    auto = "auto"
-    float32 = "float32"
-    bfloat16 = "bfloat16"
-
-
-_DATA_HELP = "cifar10, a FILE.npz, or a FOLDER of class folders."
-_SEED_HELP = "Of initialisation, order, augmentation and split."
-_DEVICE_HELP = "Where to compute; auto takes CUDA where there is one."
-DataOption = Annotated[str, typer.Option("--data", help=_DATA_HELP)]
-SeedOption = Annotated[int, typer.Option(min=0, max=2**63 - 1, help=_SEED_HELP)]
-DeviceOption = Annotated[Device, typer.Option(help=_DEVICE_HELP)]
-CacheOption = Annotated[Path, typer.Option(help="Folder for downloaded data sets.")]
-CorruptionsOption = Annotated[
-    bool,
-    typer.Option("--corruptions", help="Also measure on spoilt copies: noise, blur, light and more."),
-]
-CorruptionPicturesOption = Annotated[int, typer.Option(min=1, help="How many pictures to spoil in every way.")]
-ReportPicturesOption = Annotated[
-    int, typer.Option("--corruption-pictures", min=0, help="How many pictures to spoil in every way; 0 for none.")
-]
-CheckpointArgument = Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="A .safetensors file.")]
+for _command in (inspect, mistakes, samples):
+    app.command()(_command)
 
 
 def run(arguments: list[str] | None = None) -> int:
@@ -111,34 +78,10 @@ def run(arguments: list[str] | None = None) -> int:
     return 0
 
 
-@contextmanager
-def _told_in_a_sentence(run_folder: Path | None = None) -> Iterator[Console]:
-    """Give a command its console on stderr, and turn each failure that has a name into one sentence.
-
-    Args:
-        run_folder: that an interrupted command can go on from.
-    """
-    console = Console(stderr=True)
-    try:
-        yield console
-    except KeyboardInterrupt as stop:
-        by, code = ("SIGTERM", 143) if isinstance(stop, Terminated) else ("Ctrl-C", 130)
-        went_on = run_folder is not None and (run_folder / CONFIGURATION).exists()
-        then = f"go on with: python -m training train --resume {run_folder}" if went_on else "nothing was written."
-        _tell(console, f"Stopped by {by}; {then}")
-        raise typer.Exit(code) from None
-    except (GlimpseError, OSError) as error:
-        _tell(console, f"Error: {error}")
-        raise typer.Exit(1) from None
-    except torch.OutOfMemoryError as error:
-        _tell(console, f"Error: the device has not enough memory ({error}). Free it, or use --device cpu.")
-        raise typer.Exit(1) from None
-
-
 @app.command()
 def train(
     recipe: Annotated[RecipeName | None, typer.Option(help="Which training configuration.")] = None,
-    data: Annotated[str | None, typer.Option(help=_DATA_HELP)] = None,
+    data: Annotated[str | None, typer.Option(help=DATA_HELP)] = None,
     out: Annotated[Path | None, typer.Option(help="The checkpoint to write, a .safetensors file.")] = None,
     run_folder: Annotated[
         Path | None,
@@ -155,7 +98,7 @@ def train(
         float | None,
         typer.Option(min=0, max=1, metavar="SHARE", help="Of the pictures, to treat as phone photos are."),
     ] = None,
-    seed: Annotated[int | None, typer.Option(min=0, max=2**63 - 1, help=f"{_SEED_HELP} [default: 0]")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, max=2**63 - 1, help=f"{SEED_HELP} [default: 0]")] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Instead of the recipe's own.")] = None,
     held_out: Annotated[
         int | None, typer.Option(min=0, help="Training pictures not to learn from; 0 learns from all.")
@@ -163,7 +106,7 @@ def train(
     save_every: Annotated[
         int | None, typer.Option(min=1, help="Steps between two saved states [default: a minute's].")
     ] = None,
-    device: Annotated[Device | None, typer.Option(help=f"{_DEVICE_HELP} [default: auto]")] = None,
+    device: Annotated[Device | None, typer.Option(help=f"{DEVICE_HELP} [default: auto]")] = None,
     dtype: Annotated[
         Dtype | None, typer.Option(help="Of forward passes; auto takes what is fast [default: auto].")
     ] = None,
@@ -175,10 +118,11 @@ def train(
         bool, typer.Option("--tensorboard", help="With a run's folder: write its metrics for TensorBoard too.")
     ] = False,
     cache: CacheOption = Path("data"),
+    input_size: InputSizeOption = None,
 ) -> None:
     """Train a network, measure it on the test part, and write one checkpoint."""
     folder = _folder_of(run_folder, resume, extend=extend, tensorboard=tensorboard)
-    with _told_in_a_sentence(folder) as console:
+    with told_in_a_sentence(folder) as console:
         if resume is not None:
             typed = {
                 "recipe": recipe and recipe.value,
@@ -186,6 +130,7 @@ def train(
                 "held_out": held_out,
                 "epochs": epochs,
                 "photographs": photographs,
+                "input_size": input_size,
                 "dtype": dtype and dtype.value,
             }
             asked = asked_before(resume) if extend is None else ask_longer(resume, epochs=extend)
@@ -216,6 +161,7 @@ def train(
                 is_compiled=bool(compile_network),
                 teacher=None if teacher is None else str(teacher),
                 photographs=photographs,
+                input_size=input_size,
             )
         targets = [Path(request.out)] if request.out else []
         if folder is not None:
@@ -223,7 +169,7 @@ def train(
                 check_new(folder)
             targets.append(folder / CHECKPOINT)
         for target in targets:
-            _check_target(target)
+            check_target(target)
         result = carry_out(
             request,
             folder=folder,
@@ -234,7 +180,10 @@ def train(
             console=console,
         )
         if result is not None:
-            _print_metrics(result.metrics)
+            print_metrics(result.metrics)
+            if result.label_mistakes is not None:
+                typer.echo("Among the pictures that were measured on, ", nl=False)
+                typer.echo("\n".join(label_mistake_lines(result.label_mistakes)))
             for target, digest in zip(targets, result.digests, strict=True):
                 typer.echo(f"Trained in {result.seconds:.0f} s; wrote {target} ({digest})")
             if result.report is not None:
@@ -256,13 +205,13 @@ def evaluate(
     cache: CacheOption = Path("data"),
 ) -> None:
     """Measure a checkpoint: overall, per class, single view and six views."""
-    with _told_in_a_sentence() as console:
+    with told_in_a_sentence() as console:
         if grid is not None:
-            _check_png(grid)
+            check_png(grid)
         loaded = load(checkpoint)
         labels = loaded.record.labels
         network = loaded.network.to(choose_device(device.value))
-        name, split = read_test(data, loaded.record, cache=cache, report=_teller(console))
+        name, split = read_test(data, loaded.record, cache=cache, report=teller(console))
         calibration = loaded.record.calibration
         views = run_views(
             network, split.images, console=console, calibration=calibration, distance=loaded.distance
@@ -271,7 +220,7 @@ def evaluate(
         reliability = reliability_by_view(views.single_view, views.six_views, split.targets, calibration)
         if grid is not None:
             draw_predictions(split, views.single_view, labels=labels, seed=seed, path=grid)
-            _tell(console, f"wrote {grid}")
+            tell(console, f"wrote {grid}")
         robustness = None
         if corruptions:
             robustness = measure_robustness(
@@ -285,7 +234,7 @@ def evaluate(
                 fields["corruptions"] = dataclasses.asdict(robustness)
             typer.echo(json.dumps(fields, indent=2))
         else:
-            _print_metrics(metrics)
+            print_metrics(metrics)
             typer.echo("\n".join(reliability_lines(reliability)))
             if robustness is not None:
                 typer.echo("\n".join(table(robustness)))
@@ -300,10 +249,10 @@ def calibrate(
     cache: CacheOption = Path("data"),
 ) -> None:
     """Fit temperatures and abstain rule again, on the pictures that were held out when it was trained."""
-    with _told_in_a_sentence() as console:
-        _check_target(out)
+    with told_in_a_sentence() as console:
+        check_target(out)
         loaded = load(checkpoint)
-        dataset = read_as_trained(data, loaded.record, cache=cache, report=_teller(console))
+        dataset = read_as_trained(data, loaded.record, cache=cache, report=teller(console))
         network = loaded.network.to(choose_device(device.value))
         fitted = calibrate_network(network, dataset.train, dataset.held_out, console=console)
         views = run_views(
@@ -322,8 +271,8 @@ def calibrate(
         )
         record = dataclasses.replace(loaded.record, calibration=fitted.calibration, metrics=metrics)
         digest = save(out, network, record, distance=fitted.distance)
-        _tell(console, fitted.sentence)
-        _print_metrics(metrics)
+        tell(console, fitted.sentence)
+        print_metrics(metrics)
         typer.echo(f"wrote {out} ({digest})")
 
 
@@ -338,9 +287,9 @@ def outliers(
     cache: CacheOption = Path("data"),
 ) -> None:
     """Measure how well a checkpoint tells pictures that show none of its classes."""
-    with _told_in_a_sentence() as console:
+    with told_in_a_sentence() as console:
         loaded = load(checkpoint)
-        name, split = read_test(data, loaded.record, cache=cache, report=_teller(console))
+        name, split = read_test(data, loaded.record, cache=cache, report=teller(console))
         kinds = draw_outliers(split.images, count=count, seed=seed)
         graph = loaded.graph.to(choose_device(device.value))
         results = measure_rejection(graph, split.images, kinds, loaded.record.calibration)
@@ -370,11 +319,11 @@ def report(
     cache: CacheOption = Path("data"),
 ) -> None:
     """Write one HTML page about a checkpoint: numbers, diagrams, mistakes, recipe."""
-    with _told_in_a_sentence() as console:
+    with told_in_a_sentence() as console:
         history = None if run_folder is None else read_history(run_folder)
         loaded = load(checkpoint)
         network = loaded.network.to(choose_device(device.value))  # in place
-        name, split = read_test(data, loaded.record, cache=cache, report=_teller(console))
+        name, split = read_test(data, loaded.record, cache=cache, report=teller(console))
         calibration = loaded.record.calibration
         views = run_views(
             network, split.images, console=console, calibration=calibration, distance=loaded.distance
@@ -401,26 +350,11 @@ def export(
     file_format: Annotated[ExportFormat, typer.Option("--format", help="Of the file.")] = ExportFormat.onnx,
 ) -> None:
     """Write a checkpoint in a format that other programs run, checked against the golden pictures."""
-    with _told_in_a_sentence():
+    with told_in_a_sentence():
         if out.suffix != f".{file_format.value}":
             raise TrainingError(f"--out {out} must end in .{file_format.value}.")
         export_onnx(load(checkpoint), out)
         typer.echo(f"wrote {out}; onnxruntime gives the golden answers")
-
-
-@app.command()
-def samples(
-    data: DataOption,
-    out: Annotated[Path, typer.Option(help="The PNG to write.")],
-    seed: SeedOption = 0,
-    cache: CacheOption = Path("data"),
-) -> None:
-    """Draw a labelled grid of random training pictures."""
-    with _told_in_a_sentence() as console:
-        _check_png(out)
-        dataset = read_dataset(data, seed=seed, cache=cache, report=_teller(console))
-        draw_samples(dataset.train, labels=dataset.labels, seed=seed, path=out)
-        typer.echo(f"wrote {out}")
 
 
 def _folder_of(
@@ -436,49 +370,3 @@ def _folder_of(
     if extend is not None and resume is not None:
         return run_folder or resume.with_name(f"{resume.name}-plus-{extend}")
     return run_folder or resume
-
-
-def _print_metrics(metrics: Metrics) -> None:
-    typer.echo(f"{metrics.split}: {metrics.n:,} pictures")
-    typer.echo(f"Accuracy of the network: {_percent(metrics.accuracy['single_view'])} (single view)")
-    typer.echo(f"Accuracy of the network: {_percent(metrics.accuracy['six_views'])} (six views)")
-    typer.echo(f"Expected calibration error: {_percent(metrics.expected_calibration_error)}")
-    if metrics.accepted is not None:
-        kept = (
-            ""
-            if metrics.accuracy_of_accepted is None
-            else f", {_percent(metrics.accuracy_of_accepted)} of them right"
-        )
-        typer.echo(f"Accepted, without abstaining: {_percent(metrics.accepted)}{kept}")
-    width = max(len(label) for label in metrics.per_class)
-    for label, accuracy in metrics.per_class.items():
-        text = "no pictures" if accuracy is None else f"{100 * accuracy:2.0f} %"
-        typer.echo(f"Accuracy of {label:>{width}} : {text}")
-
-
-def _percent(fraction: float) -> str:
-    return f"{100 * fraction:.2f} %"
-
-
-def _check_target(out: Path) -> None:
-    """Refuse before minutes of training what could not be written after them."""
-    if out.suffix != ".safetensors":
-        raise TrainingError(f"--out {out} must end in .safetensors.")
-    if out.is_dir():
-        raise TrainingError(f"--out {out} is a folder; name a file in it.")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryFile(dir=out.parent):
-        pass
-
-
-def _check_png(path: Path) -> None:
-    if path.suffix.lower() != ".png":
-        raise TrainingError(f"The grid is written as a PNG; name it so instead of {path}.")
-
-
-def _teller(console: Console) -> Callable[[str], None]:
-    return lambda sentence: _tell(console, sentence)
-
-
-def _tell(console: Console, sentence: str) -> None:
-    console.print(sentence, markup=False, highlight=False, soft_wrap=True)

@@ -36,6 +36,7 @@ class Request:
         teacher: a checkpoint to learn from, or None.
         photographs: share of the pictures to treat as phone photos are; None takes the recipe's own.
         extensions: epochs that each extension added to the run before it.
+        input_size: side of the images in pixels; None lets the data decide.
     """
 
     recipe: str
@@ -51,6 +52,7 @@ class Request:
     teacher: str | None = None
     photographs: float | None = None
     extensions: tuple[int, ...] = ()
+    input_size: int | None = None
 
 
 def configure(

@@ -7,7 +7,7 @@ FOLDER      one sub-folder per class, or train/ and test/ with one sub-folder pe
 
 import hashlib
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +20,18 @@ from models.pictures import Picture
 from models.preprocessing import InputSpec, to_images
 from models.record import Record
 from training.errors import DataError
-from training.folders import Part, Report, find_parts, read_tree, split_tree
+from training.findings import Findings, collect
+from training.folders import (
+    Places,
+    Tree,
+    choose_side,
+    copies_in,
+    find_parts,
+    read_tree,
+    report_unreadable,
+    split_tree,
+)
+from training.picture_cache import Report
 
 CIFAR10 = "cifar10"
 CIFAR10_LABELS = ("plane", "car", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -38,14 +49,20 @@ class Split:
     Attributes:
         images: uint8 (n, height, width, 3).
         targets: int64 (n,), places in the labels.
+        files: n paths below the folder that was named, where there is one; else empty.
     """
 
     images: Tensor
     targets: Tensor
+    files: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         """Return the number of pictures."""
         return len(self.targets)
+
+    def names(self, part: str) -> tuple[str, ...]:
+        """Return the files, or `part[0]`, `part[1]`, … where there are none."""
+        return self.files or tuple(f"{part}[{place}]" for place in range(len(self)))
 
 
 @dataclass(frozen=True)
@@ -59,6 +76,7 @@ class Dataset:
         test: to measure on.
         held_out: taken from the training pictures by `training.held_out`, to choose and to calibrate on;
             None where everything is learnt from.
+        findings: what reading a folder found; None for what is no folder.
     """
 
     name: str
@@ -66,6 +84,7 @@ class Dataset:
     train: Split
     test: Split
     held_out: Split | None = None
+    findings: Findings | None = None
 
     def __post_init__(self) -> None:
         """Refuse names that could not be written into a checkpoint, before anything is trained.
@@ -88,25 +107,28 @@ def fingerprint(labels: tuple[str, ...], train: Split) -> str:
     return digest.hexdigest()
 
 
-def read_dataset(source: str, *, seed: int, cache: Path, report: Report) -> Dataset:
+def read_dataset(source: str, *, seed: int, cache: Path, report: Report, input_size: int | None = None) -> Dataset:
     """Read what `--data` names, to train on it.
 
     Args:
         source: `cifar10`, an .npz file or a folder.
         seed: of the split, where a folder has no test part.
-        cache: folder for downloads.
-        report: told what was skipped, a sentence at a time.
+        cache: folder for downloads and decoded pictures.
+        report: told of the progress, a sentence at a time.
+        input_size: side of the images in pixels; None leaves arrays as they are, and lets the sizes of a
+            folder's pictures decide.
 
     Raises:
         DataError: it is none of the three, or cannot be used.
     """
     path = Path(source)
     if source == CIFAR10:
-        return _read_cifar10(cache)
+        return _sized(_read_cifar10(cache), input_size)
     if path.is_dir():
-        return _read_folder(path, seed=seed, report=report)
+        side = input_size or choose_side(path)
+        return _read_folder(path, InputSpec(height=side, width=side), seed=seed, cache=cache, report=report)
     if path.suffix == ".npz" and path.is_file():
-        return _read_archive(path)
+        return _sized(_read_archive(path), input_size)
     raise DataError(
         f"--data {source} is neither 'cifar10', nor an existing .npz file, nor a folder. "
         "Check the path; a folder needs one sub-folder of pictures per class."
@@ -122,7 +144,7 @@ def read_test(source: str, record: Record, *, cache: Path, report: Report) -> tu
     Args:
         source: `cifar10`, an .npz file or a folder.
         record: of the checkpoint; its labels number the classes, its input shapes the images.
-        cache: folder for downloads.
+        cache: folder for downloads and decoded pictures.
         report: told what was skipped, a sentence at a time.
 
     Returns:
@@ -133,7 +155,7 @@ def read_test(source: str, record: Record, *, cache: Path, report: Report) -> tu
     """
     path = Path(source)
     if path.is_dir():
-        name, labels, split = _read_test_folder(path, record, report=report)
+        name, labels, split = _read_test_folder(path, record, cache=cache, report=report)
     elif path.suffix == ".npz" and path.is_file():
         name, labels, split = _read_test_archive(path, record)
     else:
@@ -165,7 +187,7 @@ def _match_labels(split: Split, *, found: tuple[str, ...], wanted: tuple[str, ..
             "Name the data's classes as the checkpoint does, or train on this data."
         )
     places = torch.tensor([known[name] for name in names])
-    return Split(split.images, places[split.targets])
+    return replace(split, targets=places[split.targets])
 
 
 def _read_cifar10(cache: Path) -> Dataset:
@@ -279,8 +301,8 @@ def _is_cifar10(train: Split, test: Split) -> bool:
     return hashlib.sha256(joined.to(torch.uint8).numpy().tobytes()).hexdigest() == _CIFAR10_TARGETS_SHA256
 
 
-def _read_folder(root: Path, *, seed: int, report: Report) -> Dataset:
-    spec, name = InputSpec(), root.resolve().name
+def _read_folder(root: Path, spec: InputSpec, *, seed: int, cache: Path, report: Report) -> Dataset:
+    name = root.resolve().name
     train_root, test_root = find_parts(root)
     if (train_root is None) != (test_root is None):
         raise DataError(
@@ -288,32 +310,82 @@ def _read_folder(root: Path, *, seed: int, report: Report) -> Dataset:
             "or name the folder that holds the class folders: it is then split by --seed."
         )
     if train_root is None or test_root is None:
-        tree = read_tree(root, spec=spec, report=report)
-        train, test = split_tree(tree, seed=seed)
-        return Dataset(name, tree.labels, _to_split(train), _to_split(test))
-    tree = read_tree(train_root, spec=spec, report=report)
-    test_tree = read_tree(test_root, spec=spec, report=report, fewest_classes=1)
+        tree = read_tree(root, spec=spec, cache=cache, report=report)
+        copies = copies_in([tree])
+        train, test = split_tree(tree, copies, seed=seed)
+        findings = collect(
+            name,
+            tree.labels,
+            files=[read.file for read in tree.pictures.read],
+            targets=tree.targets,
+            is_test=np.isin(np.arange(len(tree)), test),
+            copies=copies,
+            unreadable=tree.pictures.unreadable,
+        )
+        return Dataset(name, tree.labels, _take(tree, train), _take(tree, test), findings=findings)
+    tree = read_tree(train_root, spec=spec, cache=cache, report=report)
+    test_tree = read_tree(test_root, spec=spec, cache=cache, report=report, fewest_classes=1)
     strangers = sorted(set(test_tree.labels) - set(tree.labels))
     if strangers:
         raise DataError(f"{test_root} has the classes {', '.join(strangers)}, which {train_root} has not.")
-    return Dataset(name, tree.labels, _to_split(tree.joined()), _to_split(test_tree.joined(tree.labels)))
+    return _two_parts(name, (train_root.name, tree), (test_root.name, _renumbered(test_tree, tree.labels)))
 
 
-def _read_test_folder(root: Path, record: Record, *, report: Report) -> tuple[str, tuple[str, ...], Split]:
+def _two_parts(name: str, train: tuple[str, Tree], test: tuple[str, Tree]) -> Dataset:
+    """Join two trees that number their classes alike."""
+    (train_name, tree), (test_name, test_tree) = train, test
+    splits = (_whole(tree, below=f"{train_name}/"), _whole(test_tree, below=f"{test_name}/"))
+    findings = collect(
+        name,
+        tree.labels,
+        files=[file for split in splits for file in split.files],
+        targets=np.concatenate([tree.targets, test_tree.targets]),
+        is_test=np.arange(len(tree) + len(test_tree)) >= len(tree),
+        copies=copies_in([tree, test_tree]),
+        unreadable=[
+            replace(item, file=f"{part}/{item.file}")
+            for part, some in (train, test)
+            for item in some.pictures.unreadable
+        ],
+    )
+    return Dataset(name, tree.labels, *splits, findings=findings)
+
+
+def _read_test_folder(
+    root: Path, record: Record, *, cache: Path, report: Report
+) -> tuple[str, tuple[str, ...], Split]:
     name = root.resolve().name
     _, test_root = find_parts(root)
-    tree = read_tree(test_root or root, spec=record.input, report=report, fewest_classes=1)
-    may_split = all(len(images) > 1 for images in tree.classes)
-    if test_root is None and tree.labels == record.labels and may_split:
-        train, test = split_tree(tree, seed=record.training.seed)
-        if fingerprint(tree.labels, _to_split(train)) == record.training.data_fingerprint:
-            return f"{name}, the part held out in training", tree.labels, _to_split(test)
+    tree = read_tree(test_root or root, spec=record.input, cache=cache, report=report, fewest_classes=1)
+    report_unreadable(tree.pictures, report)
     if test_root is None and tree.labels == record.labels:
+        held_out = _held_out(tree, record)
+        if held_out is not None:
+            return f"{name}, the part held out in training", tree.labels, held_out
         report(
             f"{name} has no test part, and is not what the checkpoint was trained on, or has changed: all "
             "of it counts. If the training saw some of it, the figures are too good."
         )
-    return f"{name} {'test' if test_root else 'whole'}", tree.labels, _to_split(tree.joined())
+    below = f"{test_root.name}/" if test_root else ""
+    return f"{name} {'test' if test_root else 'whole'}", tree.labels, _whole(tree, below=below)
+
+
+def _held_out(tree: Tree, record: Record) -> Split | None:
+    """Return what a checkpoint's training held out of a tree; None if it was not trained on it."""
+    try:
+        train, test = split_tree(tree, copies_in([tree]), seed=record.training.seed)
+    except DataError:
+        return None
+    is_same = fingerprint(tree.labels, _take(tree, train)) == record.training.data_fingerprint
+    return _take(tree, test) if is_same else None
+
+
+def _sized(dataset: Dataset, side: int | None) -> Dataset:
+    """Bring arrays to the size that was asked for; None leaves them."""
+    if side is None:
+        return dataset
+    spec = InputSpec(height=side, width=side)
+    return replace(dataset, train=_fit(dataset.train, spec), test=_fit(dataset.test, spec))
 
 
 def _fit(split: Split, spec: InputSpec) -> Split:
@@ -322,8 +394,22 @@ def _fit(split: Split, spec: InputSpec) -> Split:
         return split
     height, width = split.images.shape[1:3]
     pictures = [Picture(Image.fromarray(image.numpy()), "PNG", width, height) for image in split.images]
-    return Split(torch.from_numpy(to_images(pictures, spec)), split.targets)
+    return replace(split, images=torch.from_numpy(to_images(pictures, spec)))
 
 
-def _to_split(part: Part) -> Split:
-    return Split(torch.from_numpy(part.images), torch.from_numpy(part.targets))
+def _take(tree: Tree, places: Places) -> Split:
+    """Copy some pictures of a tree into memory."""
+    images = torch.from_numpy(np.asarray(tree.pictures.images[places]))
+    files = tuple(tree.pictures.read[place].file for place in places)
+    return Split(images, torch.from_numpy(tree.targets[places]), files)
+
+
+def _whole(tree: Tree, *, below: str) -> Split:
+    """Take all pictures of a tree as they lie in the cache, without a copy."""
+    files = tuple(below + read.file for read in tree.pictures.read)
+    return Split(torch.from_numpy(np.asarray(tree.pictures.images)), torch.from_numpy(tree.targets), files)
+
+
+def _renumbered(tree: Tree, labels: tuple[str, ...]) -> Tree:
+    places = np.array([labels.index(label) for label in tree.labels], np.int64)
+    return replace(tree, labels=labels, targets=places[tree.targets])

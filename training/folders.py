@@ -1,38 +1,36 @@
 """A folder of pictures, one sub-folder per class: torchvision's ImageFolder layout, made forgiving.
 
-Every file is tried; what is no picture is named and skipped, so that one bad download among thousands
+Every file is tried; what is no picture is named and left out, so that one bad download among thousands
 does not stop a training.
 """
 
-import os
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from models.errors import PictureError
 from models.pictures import decode
-from models.preprocessing import Images, InputSpec, to_images
+from models.preprocessing import InputSpec
+from training.duplicates import Copies, find_copies
 from training.errors import DataError
+from training.picture_cache import Pictures, Report, read_pictures
 
 TEST_SHARE = 0.2
 """Of each class, where the folder has no test part: 80 to 20 is the field's custom."""
 _TRAIN_NAMES, _TEST_NAMES = {"train", "training"}, {"test", "testing", "val", "valid", "validation"}
 _NAMED_AT_MOST = 10
+_LOOKED_AT = 200
+"""Pictures whose sizes choose the input's size. Source: choice, a second of work."""
+_SIDES = ((64, 32), (128, 48))
+"""(pictures under so many pixels, side of the input); larger pictures get `_LARGEST_SIDE`.
+Source: docs/experiments.md, 2026-11-24."""
+_LARGEST_SIDE = 64
 
-Report = Callable[[str], None]
-"""Told what was skipped, a sentence at a time."""
-
-
-class Part(NamedTuple):
-    """Images uint8 (n, height, width, 3) and their classes int64 (n,)."""
-
-    images: Images
-    targets: npt.NDArray[np.int64]
+Places = npt.NDArray[np.int64]
+"""int64 (m,), numbers of pictures."""
 
 
 @dataclass(frozen=True)
@@ -41,20 +39,17 @@ class Tree:
 
     Attributes:
         labels: names of the folders, sorted.
-        classes: uint8 (n, height, width, 3) for each label, in the order of the files' names.
+        pictures: of all classes, one class after the other.
+        targets: int64 (n,), places in `labels`.
     """
 
     labels: tuple[str, ...]
-    classes: tuple[Images, ...]
+    pictures: Pictures
+    targets: npt.NDArray[np.int64]
 
-    def joined(self, labels: Sequence[str] | None = None) -> Part:
-        """Put all classes together, numbered as in `labels`; None takes the tree's own."""
-        order = list(labels or self.labels)
-        targets = [
-            np.full(len(images), order.index(label), np.int64)
-            for label, images in zip(self.labels, self.classes, strict=True)
-        ]
-        return Part(np.concatenate(self.classes), np.concatenate(targets))
+    def __len__(self) -> int:
+        """Return the number of pictures."""
+        return len(self.targets)
 
 
 def find_parts(root: Path) -> tuple[Path | None, Path | None]:
@@ -72,68 +67,117 @@ def find_parts(root: Path) -> tuple[Path | None, Path | None]:
     return first(_TRAIN_NAMES), first(_TEST_NAMES)
 
 
-def read_tree(root: Path, *, spec: InputSpec, report: Report, fewest_classes: int = 2) -> Tree:
+def choose_side(root: Path) -> int:
+    """Choose the input's size for the pictures below a folder, from the median of their shorter sides.
+
+    Returns:
+        32, 48 or 64 pixels; 32 where no picture can be read.
+    """
+    files = _files_below(root)
+    sides = []
+    for path in files[:: max(1, len(files) // _LOOKED_AT)]:
+        try:
+            picture = decode(path.read_bytes(), at_least=(1, 1))
+        except (PictureError, OSError):
+            continue
+        sides.append(min(picture.width, picture.height))
+    middle = float(np.median(sides)) if sides else 0.0
+    return next((side for under, side in _SIDES if middle < under), _LARGEST_SIDE)
+
+
+def read_tree(root: Path, *, spec: InputSpec, cache: Path, report: Report, fewest_classes: int = 2) -> Tree:
     """Read one sub-folder per class, each with everything below it.
 
     Args:
         root: the folder.
         spec: how a picture becomes pixels; the service does the same with the same file.
-        report: told of each skipped file, and their count.
+        cache: folder that decoded pictures are kept in.
+        report: told of the progress.
         fewest_classes: that make sense to the caller.
 
     Raises:
         DataError: too few classes, or a class without a readable picture.
     """
     labels = _class_names(root, fewest=fewest_classes)
-    return Tree(labels, tuple(_read_class(root / label, spec=spec, report=report) for label in labels))
+    files = [path.relative_to(root).as_posix() for label in labels for path in _files_below(root / label)]
+    pictures = read_pictures(root, files, spec=spec, cache=cache, report=report)
+    places = {label: place for place, label in enumerate(labels)}
+    targets = np.array([places[read.file.split("/")[0]] for read in pictures.read], np.int64)
+    for place in np.flatnonzero(np.bincount(targets, minlength=len(labels)) == 0):
+        _refuse_empty(root / labels[place], pictures, report)
+    return Tree(labels, pictures, targets)
 
 
-def split_tree(tree: Tree, *, seed: int) -> tuple[Part, Part]:
-    """Hold a fifth of each class out for measuring, at least one picture; the rest is to learn from.
+def report_unreadable(pictures: Pictures, report: Report) -> None:
+    """Name the files that are no pictures, at most ten, and count them."""
+    for item in pictures.unreadable[:_NAMED_AT_MOST]:
+        report(f"skipped {item.file}: {item.reason}")
+    count = len(pictures.unreadable)
+    if count:
+        more = f" ({count - _NAMED_AT_MOST} more not named)" if count > _NAMED_AT_MOST else ""
+        report(f"{count} of {count + len(pictures.read)} files are no readable pictures{more}")
+
+
+def copies_in(trees: Sequence[Tree]) -> Copies:
+    """Find the pictures of some trees, counted through, that are copies of one another."""
+    digests = [(read.bytes_digest, read.pixels_digest) for tree in trees for read in tree.pictures.read]
+    return find_copies(np.concatenate([tree.pictures.thumbnails for tree in trees]), digests)
+
+
+def split_tree(tree: Tree, copies: Copies, *, seed: int) -> tuple[Places, Places]:
+    """Hold a fifth of each class out for measuring; the rest is to learn from.
+
+    Copies of one picture stay together: a network that has learnt one has seen the other. Copies that lie in two
+    classes are learnt from, since one of their labels is wrong and nothing is measured with a wrong label.
+
+    Returns:
+        Places of the pictures to learn from and of those to measure on. A class that consists of copies of
+        one picture has none of the latter.
 
     Raises:
-        DataError: a class has a single picture.
+        DataError: a class has a single picture, or nothing at all could be held out.
     """
     random = np.random.default_rng(seed)
+    classes_of: dict[int, set[int]] = {}
+    for group, target in zip(copies.group.tolist(), tree.targets.tolist(), strict=True):
+        classes_of.setdefault(group, set()).add(target)
     train, test = [], []
-    for label, images in zip(tree.labels, tree.classes, strict=True):
-        if len(images) < 2:
+    for target, label in enumerate(tree.labels):
+        places = np.flatnonzero(tree.targets == target)
+        if len(places) < 2:
             raise DataError(
                 f"The class {label!r} has one readable picture; at least two are needed, one to learn from "
                 "and one to measure on."
             )
-        order = random.permutation(len(images))
-        held_out = max(1, round(TEST_SHARE * len(images)))
-        test.append(images[order[:held_out]])
-        train.append(images[order[held_out:]])
-    return Tree(tree.labels, tuple(train)).joined(), Tree(tree.labels, tuple(test)).joined()
+        shuffled = places[random.permutation(len(places))]
+        groups = copies.group[shuffled]
+        free = {group for group in groups.tolist() if classes_of[group] == {target}}
+        held_out = _choose_groups(groups, free, wanted=max(1, round(TEST_SHARE * len(places))))
+        is_test = np.isin(groups, held_out)
+        test.append(shuffled[is_test])
+        train.append(shuffled[~is_test])
+    if not sum(map(len, test)):
+        raise DataError(
+            "Each class holds nothing but copies of one picture, so there is nothing to measure on. Add pictures."
+        )
+    return np.concatenate(train), np.concatenate(test)
 
 
-def read_pictures(paths: Sequence[Path], *, spec: InputSpec, report: Report) -> Images:
-    """Decode files on all cores, in order; a file that is no picture is reported and left out.
-
-    Returns:
-        uint8 (readable files, height, width, 3).
-    """
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        read = list(pool.map(lambda path: _read_picture(path, spec), paths))
-    refused = [item for item in read if isinstance(item, str)]
-    for sentence in refused[:_NAMED_AT_MOST]:
-        report(f"skipped {sentence}")
-    if refused:
-        rest = len(refused) - _NAMED_AT_MOST
-        more = f" ({rest} more not named)" if rest > 0 else ""
-        report(f"{len(refused)} of {len(paths)} files in {paths[0].parent} are no readable pictures{more}")
-    images = [item for item in read if not isinstance(item, str)]
-    return np.concatenate(images) if images else np.empty((0, spec.height, spec.width, 3), np.uint8)
-
-
-def _read_picture(path: Path, spec: InputSpec) -> Images | str:
-    try:
-        picture = decode(path.read_bytes(), at_least=(spec.width, spec.height))
-    except (PictureError, OSError) as error:
-        return f"{path}: {error}"
-    return to_images([picture], spec)
+def _choose_groups(groups: Places, free: set[int], *, wanted: int) -> list[int]:
+    """Take groups in the order of their first pictures as long as they fit; at least one, and never all."""
+    numbers, first, sizes = np.unique(groups, return_index=True, return_counts=True)
+    size = dict(zip(numbers.tolist(), sizes.tolist(), strict=True))
+    in_order = [int(number) for number in numbers[np.argsort(first)]]
+    chosen: list[int] = []
+    if len(in_order) < 2:
+        return chosen
+    for group in in_order:
+        if group in free and size[group] <= wanted:
+            chosen.append(group)
+            wanted -= size[group]
+    if not chosen and free:
+        chosen = [min(free, key=lambda group: (size[group], in_order.index(group)))]
+    return chosen[:-1] if len(chosen) == len(in_order) else chosen
 
 
 def _class_names(root: Path, *, fewest: int) -> tuple[str, ...]:
@@ -147,12 +191,13 @@ def _class_names(root: Path, *, fewest: int) -> tuple[str, ...]:
     return names
 
 
-def _read_class(folder: Path, *, spec: InputSpec, report: Report) -> Images:
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
-    images = read_pictures(files, spec=spec, report=report)
-    if not len(images):
-        raise DataError(
-            f"The class {folder.name!r} has no readable picture among {len(files)} files in {folder}. "
-            "Add pictures, or remove the folder."
-        )
-    return images
+def _files_below(folder: Path) -> Sequence[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
+
+
+def _refuse_empty(folder: Path, pictures: Pictures, report: Report) -> None:
+    report_unreadable(pictures, report)
+    raise DataError(
+        f"The class {folder.name!r} has no readable picture among {len(_files_below(folder))} files in {folder}. "
+        "Add pictures, or remove the folder."
+    )

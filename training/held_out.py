@@ -66,8 +66,13 @@ def hold_out(split: Split, *, count: int, seed: int) -> tuple[Split, Split]:
     share = torch.where(can_go, (rank + 0.5) / size, math.inf)
     goes = torch.zeros(len(split), dtype=torch.bool)
     goes[torch.argsort(share, stable=True)[:count]] = True
-    kept, held_out = (Split(split.images[chosen], split.targets[chosen]) for chosen in (~goes, goes))
-    return kept, held_out
+    return _chosen(split, ~goes), _chosen(split, goes)
+
+
+def _chosen(split: Split, mask: torch.Tensor) -> Split:
+    """Copy the pictures that a mask, bool (n,), chooses, with the names of their files."""
+    files = tuple(split.files[place] for place in torch.nonzero(mask).flatten().tolist()) if split.files else ()
+    return Split(split.images[mask], split.targets[mask], files)
 
 
 def _ranks(targets: torch.Tensor, *, seed: int) -> tuple[torch.Tensor, torch.Tensor]:

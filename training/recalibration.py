@@ -5,8 +5,8 @@ from pathlib import Path
 from models.record import Record
 from training.data import Dataset, fingerprint, read_dataset
 from training.errors import DataError, TrainingError
-from training.folders import Report
 from training.held_out import set_aside
+from training.picture_cache import Report
 
 
 def read_as_trained(source: str, record: Record, *, cache: Path, report: Report) -> Dataset:
@@ -15,7 +15,7 @@ def read_as_trained(source: str, record: Record, *, cache: Path, report: Report)
     Args:
         source: `cifar10`, an .npz file or a folder.
         record: of the checkpoint; its fingerprint must be that of the data, its seed draws the same part.
-        cache: folder for downloads.
+        cache: folder for downloads and decoded pictures.
         report: told what was skipped, a sentence at a time.
 
     Raises:
@@ -23,7 +23,10 @@ def read_as_trained(source: str, record: Record, *, cache: Path, report: Report)
         TrainingError: that training learnt from every picture.
     """
     seed = record.training.seed
-    dataset = read_dataset(source, seed=seed, cache=cache, report=report)
+    height, width = record.input.height, record.input.width
+    # pictures that are no squares are an archive's own: --input-size makes squares
+    side = height if height == width else None
+    dataset = read_dataset(source, seed=seed, cache=cache, report=report, input_size=side)
     found = fingerprint(dataset.labels, dataset.train)
     if found != record.training.data_fingerprint:
         raise DataError(

@@ -5,6 +5,7 @@
 - snapshot.pt: a state from before the rates fell low, for `--extend`
 - metrics.jsonl: a line every few steps and after each epoch
 - checkpoint.safetensors: when it is finished
+- data.json, label_mistakes.json: what was found in a folder of pictures before and after
 """
 
 import json

@@ -67,6 +67,7 @@ def test_a_run_leaves_a_folder_that_tells_everything(finished: Path) -> None:
         "checkpoint.safetensors",
         "configuration.json",
         "metrics.jsonl",
+        "report.html",
         "snapshot.pt",
         "state.pt",
     ]
@@ -136,6 +137,7 @@ def test_other_data_are_refused(stopped: Path, tmp_path: Path, capsys: pytest.Ca
         (["--epochs", "9"], "epochs is 9 and was 4"),
         (["--recipe", "accurate"], "recipe is 'accurate' and was 'fast'"),
         (["--held-out", "5"], "held_out is 5 and was None"),
+        (["--input-size", "16"], "input_size is 16 and was None"),
     ],
 )
 def test_options_that_contradict_the_run_are_refused(

@@ -11,15 +11,17 @@ from PIL import Image
 from app.main import create_app
 from app.settings import Settings
 from models.checkpoint import load
-from tests.drawing import encode, solid
-from training.cli import RecipeName, run
+from tests.drawing import encode, solid, write_archive
+from training.cli import run
 from training.corruptions import KINDS
+from training.options import RecipeName
 from training.recipes import RECIPES
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """Two classes of 12 pictures in several sizes and formats, easy to tell apart."""
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Two classes of 12 pictures in several sizes and formats, easy to tell apart; the cache is beside them."""
+    monkeypatch.chdir(tmp_path)
     random = np.random.default_rng(0)
     for label, colour in (("dark", 40), ("light", 200)):
         for number in range(12):
@@ -194,17 +196,21 @@ def test_what_cannot_be_done_is_said(
     assert captured.out == ""
 
 
-def test_a_broken_folder_is_refused_before_training(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_broken_folder_is_refused_before_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """A single class, and a class of junk: a sentence each, and no file is written."""
-    (tmp_path / "only").mkdir()
-    (tmp_path / "only" / "a.png").write_bytes(encode(solid("red")))
-    assert _train(tmp_path, tmp_path / "m.safetensors") == 1
+    monkeypatch.chdir(tmp_path)
+    root = tmp_path / "pictures"
+    (root / "only").mkdir(parents=True)
+    (root / "only" / "a.png").write_bytes(encode(solid("red")))
+    assert _train(root, tmp_path / "m.safetensors") == 1
     assert "has 1 class folders (only); at least 2 are needed" in capsys.readouterr().err
-    (tmp_path / "junk").mkdir()
-    (tmp_path / "junk" / "a.txt").write_text("no picture")
-    assert _train(tmp_path, tmp_path / "m.safetensors") == 1
+    (root / "junk").mkdir()
+    (root / "junk" / "a.txt").write_text("no picture")
+    assert _train(root, tmp_path / "m.safetensors") == 1
     error = capsys.readouterr().err
-    assert "a.txt: The file is no picture format" in error
+    assert "junk/a.txt: The file is no picture format" in error
     assert "The class 'junk' has no readable picture" in error
     assert not (tmp_path / "m.safetensors").exists()
 
@@ -225,6 +231,74 @@ def test_an_earlier_checkpoint_survives_a_failed_training(
     assert _train(folder, out) == 130
     assert "Stopped by Ctrl-C; nothing was written." in capsys.readouterr().err
     assert out.read_bytes() == b"yesterday's"
+
+
+def test_a_folder_is_looked_at_before_it_is_trained_on(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`inspect` tells counts, a double in another class and a broken file, in words and as JSON; `train` too."""
+    double = (folder / "dark" / "03.png").read_bytes()
+    (folder / "light" / "double.png").write_bytes(double)
+    (folder / "light" / "cut.png").write_bytes(double[:90])
+    assert run(["inspect", "--data", str(folder)]) == 0
+    text = capsys.readouterr().out
+    assert "warning: 1 file left out, no readable picture" in text
+    assert "warning: 1 picture in two classes; one label is wrong\n  dark/03.png = light/double.png" in text
+    assert run(["inspect", "--data", str(folder), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["counts"] == {"dark": {"train": 10, "test": 2}, "light": {"train": 10, "test": 3}}
+    assert [group["is_contradiction"] for group in told["copies"]] == [True]
+    out = folder.parent / "m.safetensors"
+    assert _train(folder, out, "tutorial", "--epochs", "1") == 0
+    captured = capsys.readouterr()
+    assert "dark/03.png = light/double.png" in captured.err
+    assert "Among the pictures that were measured on, " in captured.out
+
+
+def test_an_archive_is_looked_at_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A test picture that was learnt is a leak, told by its place."""
+    random = np.random.default_rng(0)
+    images = random.integers(0, 256, (6, 32, 32, 3), dtype=np.uint8)
+    targets = np.arange(6) % 2
+    learnt: dict[str, np.ndarray] = {"x_train": images, "y_train": targets}
+    arrays = learnt | {"x_test": images[3:4], "y_test": targets[3:4]}
+    write_archive(tmp_path / "a.npz", arrays)
+    assert run(["inspect", "--data", str(tmp_path / "a.npz")]) == 0
+    assert "train[3] (train) = test[0] (test)" in capsys.readouterr().out
+
+
+def test_the_input_size_can_be_asked_for(folder: Path) -> None:
+    """It goes into the checkpoint, so that evaluation and service use it."""
+    out = folder.parent / "m.safetensors"
+    assert _train(folder, out, "fast", "--epochs", "1", "--input-size", "40") == 0
+    record = load(out).record
+    assert (record.input.height, record.input.width) == (40, 40)
+    assert run(["evaluate", str(out), "--data", str(folder), "--device", "cpu", "--json"]) == 0
+
+
+@pytest.mark.parametrize("kind", ["folder", "archive"])
+def test_pictures_of_an_asked_size_are_found_again(kind: str, folder: Path) -> None:
+    """What was held out of a folder, or of an archive that was resized, is found again to calibrate on it."""
+    data, out = folder, folder.parent / "m.safetensors"
+    if kind == "archive":
+        images = np.random.default_rng(0).integers(0, 256, (24, 16, 12, 3), dtype=np.uint8)
+        targets = np.arange(24) % 2
+        data = folder.parent / "a.npz"
+        write_archive(data, {"x_train": images, "y_train": targets, "x_test": images, "y_test": targets})
+    assert _train(data, out, "fast", "--epochs", "1", "--input-size", "24", "--held-out", "6") == 0
+    again = folder.parent / "again.safetensors"
+    arguments = ["calibrate", str(out), "--data", str(data), "--out", str(again), "--device", "cpu"]
+    assert run(arguments) == 0
+    assert load(again).record.input == load(out).record.input
+
+
+def test_mistakes_judges_every_picture(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A dark picture among the light ones is named, by networks that have not learnt it."""
+    (folder / "dark" / "01.jpeg").rename(folder / "light" / "wrong.jpeg")
+    assert (
+        run(["mistakes", "--data", str(folder), "--folds", "3", "--epochs", "6", "--device", "cpu", "--json"]) == 0
+    )
+    found = json.loads(capsys.readouterr().out)
+    assert found[0]["file"] == "light/wrong.jpeg"
+    assert (found[0]["label"], found[0]["likelier"]) == ("light", "dark")
 
 
 def test_the_command_line_offers_every_recipe() -> None:

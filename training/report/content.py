@@ -7,6 +7,7 @@ from torch import Tensor
 from models.checkpoint import Checkpoint
 from models.record import Metrics
 from training.data import Split
+from training.label_mistakes import LabelMistake
 from training.report.history import History
 from training.robustness import Robustness
 
@@ -20,6 +21,7 @@ class Content:
         metrics: of it on `split`.
         probabilities: single view, float32 (n, classes).
         split: the pictures and the truth.
+        label_mistakes: the likeliest among them; None where they are no files.
         robustness: on spoilt copies; None leaves the table out.
         history: of the run that made it; None leaves the curves out.
         created_at: ISO 8601, UTC.
@@ -30,6 +32,7 @@ class Content:
     metrics: Metrics
     probabilities: Tensor
     split: Split
+    label_mistakes: list[LabelMistake] | None
     robustness: Robustness | None
     history: History | None
     created_at: str

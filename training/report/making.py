@@ -8,6 +8,7 @@ from models.checkpoint import Checkpoint
 from models.record import Metrics
 from training.data import Split
 from training.evaluate import ViewProbabilities
+from training.label_mistakes import find_label_mistakes
 from training.provenance import now_utc
 from training.report.content import Content
 from training.report.history import History
@@ -51,11 +52,15 @@ def make_report(
     robustness = None
     if pictures:
         robustness = measure_robustness(checkpoint.network, split, pictures=pictures, seed=seed, console=console)
+    doubted = None
+    if split.files:
+        doubted = find_label_mistakes(split, views.single_view, labels=checkpoint.record.labels)
     content = Content(
         checkpoint=checkpoint,
         metrics=metrics,
         probabilities=views.single_view,
         split=split,
+        label_mistakes=doubted,
         robustness=robustness,
         history=history,
         created_at=now_utc(),

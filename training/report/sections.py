@@ -190,6 +190,25 @@ def mistakes(content: Content) -> str:
         "<h3>Least confident hits</h3>",
         html.paragraph("Right, but only just.", soft=True),
         _gallery(content, close, style="good") if close else html.paragraph("Nothing was right."),
+        _label_mistakes(content),
+    )
+
+
+def _label_mistakes(content: Content) -> str:
+    """List files whose label is probably wrong; nothing where the pictures are no files."""
+    doubted = content.label_mistakes
+    if doubted is None:
+        return ""
+    rows = []
+    for each in doubted:
+        given, likelier = html.percent(each.probability, 1), html.percent(each.likelier_probability, 1)
+        rows.append((each.file, *map(html.cell, (each.label, given, each.likelier, likelier))))
+    words = "The label that the file was given gets 20 % at most, another one half or more. Look at these files."
+    head = ("File", "Label", "gets", "Likelier", "gets")
+    return "<h3>Labels that may be wrong</h3>" + (
+        html.paragraph(words, soft=True) + html.table(head, rows)
+        if rows
+        else html.paragraph("No label looks wrong.")
     )
 
 
@@ -199,7 +218,7 @@ def _gallery(content: Content, cases: list[Case], *, style: str) -> str:
         [
             (style, f"{labels[case.guess]} {html.percent(case.score, 1)}"),
             *([("", f"is {labels[case.truth]}")] if case.guess != case.truth else []),
-            ("soft", f"picture {case.place:,}"),
+            ("soft", content.split.files[case.place] if content.split.files else f"picture {case.place:,}"),
         ]
         for case in cases
     ]

@@ -225,15 +225,15 @@ def test_a_folder_that_was_trained_on_is_measured_on_its_held_out_part(tmp_path:
     import dataclasses
 
     root = _folder(tmp_path / "pets", 10)
-    dataset = read_dataset(str(root), seed=4, cache=tmp_path, report=_ignore)
+    dataset = read_dataset(str(root), seed=4, cache=tmp_path / "cache", report=_ignore)
     training = dataclasses.replace(
         record.training, seed=4, data_fingerprint=fingerprint(dataset.labels, dataset.train)
     )
     trained_on_it = dataclasses.replace(record, labels=dataset.labels, training=training)
-    name, split = read_test(str(root), trained_on_it, cache=tmp_path, report=_ignore)
+    name, split = read_test(str(root), trained_on_it, cache=tmp_path / "cache", report=_ignore)
     assert "held out" in name
     assert torch.equal(split.images, dataset.test.images)
-    name, whole = read_test(str(root), record, cache=tmp_path, report=_ignore)
+    name, whole = read_test(str(root), record, cache=tmp_path / "cache", report=_ignore)
     assert name == "pets whole"
     assert len(whole) == 30
 
@@ -243,6 +243,6 @@ def test_a_folder_with_a_test_part_is_measured_on_it(tmp_path: Path, record: Rec
     path = tmp_path / "pets" / "test" / "blue" / "a.png"
     path.parent.mkdir(parents=True)
     path.write_bytes(encode(gradient()))
-    name, split = read_test(str(tmp_path / "pets"), record, cache=tmp_path, report=_ignore)
+    name, split = read_test(str(tmp_path / "pets"), record, cache=tmp_path / "cache", report=_ignore)
     assert name == "pets test"
     assert split.targets.tolist() == [2]

@@ -7,9 +7,10 @@ import pytest
 
 from models.preprocessing import InputSpec
 from tests.drawing import encode, gradient, solid
+from tests.photographs import draw_photograph
 from training.data import read_dataset
 from training.errors import DataError
-from training.folders import read_tree, split_tree
+from training.folders import Places, Tree, choose_side, copies_in, read_tree, report_unreadable, split_tree
 
 
 def _add(root: Path, label: str, names: list[str], data: bytes | None = None) -> None:
@@ -23,14 +24,27 @@ def _ignore(_sentence: str) -> None:
     pass
 
 
+def _read(root: Path) -> Tree:
+    return read_tree(root, spec=InputSpec(), cache=root.parent / f"{root.name} cache", report=_ignore)
+
+
+def _split(tree: Tree, seed: int = 0) -> tuple[Places, Places]:
+    return split_tree(tree, copies_in([tree]), seed=seed)
+
+
+def _files(tree: Tree, places: Places) -> set[str]:
+    return {tree.pictures.read[place].file for place in places}
+
+
 def test_class_names_are_the_folders_names_sorted(tmp_path: Path) -> None:
     """Pictures of any format and size below a class folder belong to it, at any depth."""
     _add(tmp_path, "red", ["1.png", "deep/2.png"])
     _add(tmp_path, "blue", ["1.jpg"], encode(gradient(300, 200), "JPEG"))
-    tree = read_tree(tmp_path, spec=InputSpec(), report=_ignore)
+    tree = _read(tmp_path)
     assert tree.labels == ("blue", "red")
-    assert [len(images) for images in tree.classes] == [1, 2]
-    assert tree.classes[1][0, 0, 0].tolist() == [255, 0, 0]
+    assert [read.file for read in tree.pictures.read] == ["blue/1.jpg", "red/1.png", "red/deep/2.png"]
+    assert tree.targets.tolist() == [0, 1, 1]
+    assert tree.pictures.images[1, 0, 0].tolist() == [255, 0, 0]
 
 
 def test_a_file_that_is_no_picture_is_named_and_counted(tmp_path: Path) -> None:
@@ -41,12 +55,13 @@ def test_a_file_that_is_no_picture_is_named_and_counted(tmp_path: Path) -> None:
     _add(tmp_path, "red", [".DS_Store"], b"junk")
     _add(tmp_path, "blue", ["1.png"])
     told: list[str] = []
-    tree = read_tree(tmp_path, spec=InputSpec(), report=told.append)
-    assert [len(images) for images in tree.classes] == [1, 2]
+    tree = _read(tmp_path)
+    report_unreadable(tree.pictures, told.append)
+    assert tree.targets.tolist() == [0, 1, 1]
     assert len(told) == 3
-    assert "cut.png" in told[0]
-    assert "notes.txt" in told[1]
-    assert told[2].startswith("2 of 4 files in")
+    assert told[0].startswith("skipped red/cut.png: The PNG picture")
+    assert told[1].startswith("skipped red/notes.txt: The file is no picture format")
+    assert told[2] == "2 of 5 files are no readable pictures"
 
 
 def test_many_bad_files_are_not_all_named(tmp_path: Path) -> None:
@@ -55,10 +70,9 @@ def test_many_bad_files_are_not_all_named(tmp_path: Path) -> None:
     _add(tmp_path, "red", [f"{i:02}.txt" for i in range(25)], b"no")
     _add(tmp_path, "blue", ["1.png"])
     told: list[str] = []
-    read_tree(tmp_path, spec=InputSpec(), report=told.append)
+    report_unreadable(_read(tmp_path).pictures, told.append)
     assert len(told) == 11
-    assert told[-1].startswith("25 of 26 files")
-    assert told[-1].endswith("(15 more not named)")
+    assert told[-1] == "25 of 27 files are no readable pictures (15 more not named)"
 
 
 def test_a_class_without_a_readable_picture_is_refused(tmp_path: Path) -> None:
@@ -66,7 +80,7 @@ def test_a_class_without_a_readable_picture_is_refused(tmp_path: Path) -> None:
     _add(tmp_path, "red", ["1.png"])
     (tmp_path / "blue").mkdir()
     with pytest.raises(DataError, match="The class 'blue' has no readable picture among 0 files"):
-        read_tree(tmp_path, spec=InputSpec(), report=_ignore)
+        _read(tmp_path)
 
 
 @pytest.mark.parametrize("folders", [[], ["red"]])
@@ -75,26 +89,94 @@ def test_fewer_than_two_classes_are_refused(tmp_path: Path, folders: list[str]) 
     for name in folders:
         _add(tmp_path, name, ["1.png", "2.png"])
     with pytest.raises(DataError, match="at least 2 are needed"):
-        read_tree(tmp_path, spec=InputSpec(), report=_ignore)
+        _read(tmp_path)
 
 
 def test_one_tree_is_split_by_the_seed(tmp_path: Path) -> None:
     """A fifth of each class is held out, the same one for the same seed, and nothing is in both parts."""
-    for label in ("red", "blue"):
+    for place, label in enumerate(("red", "blue")):
         for number in range(20):
-            _add(tmp_path, label, [f"{number:02}.png"], encode(solid(f"rgb({number},{number},9)")))
-    tree = read_tree(tmp_path, spec=InputSpec(), report=_ignore)
-    train, test = split_tree(tree, seed=1)
-    again, _ = split_tree(tree, seed=1)
-    other, _ = split_tree(tree, seed=2)
-    assert np.bincount(train.targets).tolist() == [16, 16]
-    assert np.bincount(test.targets).tolist() == [4, 4]
-    assert np.array_equal(train.images, again.images)
-    assert not np.array_equal(train.images, other.images)
-    for place in (0, 1):
-        shades = [{int(image[0, 0, 0]) for image in part.images[part.targets == place]} for part in (train, test)]
-        assert shades[0] | shades[1] == set(range(20))
-        assert not shades[0] & shades[1]
+            _add(tmp_path, label, [f"{number:02}.png"], encode(solid(f"rgb({number},{number},{place})")))
+    tree = _read(tmp_path)
+    train, test = _split(tree, seed=1)
+    again, _ = _split(tree, seed=1)
+    other, _ = _split(tree, seed=2)
+    assert np.bincount(tree.targets[train]).tolist() == [16, 16]
+    assert np.bincount(tree.targets[test]).tolist() == [4, 4]
+    assert np.array_equal(train, again)
+    assert not np.array_equal(train, other)
+    assert sorted([*train.tolist(), *test.tolist()]) == list(range(40))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_copies_stay_on_one_side_of_the_split(tmp_path: Path, seed: int) -> None:
+    """Each of ten photographs and its smaller JPEG are learnt both or measured both, whatever the seed."""
+    for label in ("cross", "disc"):
+        for number in range(10):
+            picture = draw_photograph(label, number, side=96)
+            _add(tmp_path, label, [f"{number}.png"], encode(picture))
+            _add(tmp_path, label, [f"{number} again.jpg"], encode(picture.resize((80, 80)), "JPEG"))
+    tree = _read(tmp_path)
+    train, test = (_files(tree, places) for places in _split(tree, seed=seed))
+    assert len(test) == 8
+    assert {file.replace(" again.jpg", ".png") for file in test}.isdisjoint(
+        file.replace(" again.jpg", ".png") for file in train
+    )
+
+
+def test_a_picture_in_two_classes_is_not_measured_with(tmp_path: Path) -> None:
+    """One of its labels is wrong, so it is only learnt from."""
+    for label, number in (("cross", 0), ("disc", 10)):
+        for name in range(4):
+            _add(tmp_path, label, [f"{name}.png"], encode(draw_photograph(label, number + name, side=64)))
+    both = encode(draw_photograph("cross", 77, side=64))
+    _add(tmp_path, "cross", ["both.png"], both)
+    _add(tmp_path, "disc", ["both.png"], both)
+    tree = _read(tmp_path)
+    for seed in range(8):
+        assert {"cross/both.png", "disc/both.png"} <= _files(tree, _split(tree, seed=seed)[0])
+
+
+def test_a_class_of_copies_is_learnt_whole(tmp_path: Path) -> None:
+    """Nothing of it could be measured honestly; a data set of nothing else is refused."""
+    _add(tmp_path, "red", ["1.png", "2.png", "3.png"])
+    for name in range(5):
+        _add(tmp_path, "disc", [f"{name}.png"], encode(draw_photograph("disc", name, side=64)))
+    tree = _read(tmp_path)
+    train, test = _split(tree)
+    assert np.bincount(tree.targets[train]).tolist() == [4, 3]
+    assert tree.targets[test].tolist() == [0]
+    _add(tmp_path / "all", "red", ["1.png", "2.png"])
+    _add(tmp_path / "all", "blue", ["1.png", "2.png"])
+    with pytest.raises(DataError, match="nothing but copies of one picture"):
+        _split(_read(tmp_path / "all"))
+
+
+def test_the_largest_group_is_not_held_out_if_another_can_be(tmp_path: Path) -> None:
+    """Of one picture six times and two others, a fifth is held out of the others."""
+    _add(tmp_path, "red", [f"{number}.png" for number in range(6)])
+    for name in ("a", "b"):
+        _add(tmp_path, "red", [f"{name}.png"], encode(draw_photograph("disc", ord(name), side=64)))
+    _add(tmp_path, "blue", ["1.png", "2.png"])
+    _add(tmp_path, "blue", ["3.png"], encode(solid("navy")))
+    tree = _read(tmp_path)
+    for seed in range(5):
+        _, test = _split(tree, seed=seed)
+        assert {file for file in _files(tree, test) if "red" in file} <= {"red/a.png", "red/b.png"}
+
+
+@pytest.mark.parametrize(("sides", "chosen"), [([32], 32), ([40, 50, 900], 32), ([100], 48), ([224, 3_000], 64)])
+def test_the_inputs_size_follows_the_pictures(tmp_path: Path, sides: list[int], chosen: int) -> None:
+    """The median of the shorter sides decides; what is no picture has no say."""
+    for number, side in enumerate(sides):
+        _add(tmp_path, "red", [f"{number}.png"], encode(gradient(side + 9, side)))
+    _add(tmp_path, "red", ["notes.txt"], b"no")
+    assert choose_side(tmp_path) == chosen
+
+
+def test_a_folder_without_pictures_gets_the_smallest_input(tmp_path: Path) -> None:
+    """It will be refused in a moment, by those who know why."""
+    assert choose_side(tmp_path) == 32
 
 
 def test_a_class_with_one_picture_cannot_be_split(tmp_path: Path) -> None:
@@ -102,7 +184,7 @@ def test_a_class_with_one_picture_cannot_be_split(tmp_path: Path) -> None:
     _add(tmp_path, "red", ["1.png", "2.png"])
     _add(tmp_path, "blue", ["1.png"])
     with pytest.raises(DataError, match="The class 'blue' has one readable picture"):
-        split_tree(read_tree(tmp_path, spec=InputSpec(), report=_ignore), seed=0)
+        _split(_read(tmp_path))
 
 
 def test_train_and_test_folders_are_taken_as_they_are(tmp_path: Path) -> None:
@@ -110,7 +192,7 @@ def test_train_and_test_folders_are_taken_as_they_are(tmp_path: Path) -> None:
     for label in ("blue", "green", "red"):
         _add(tmp_path / "train", label, ["1.png", "2.png"])
     _add(tmp_path / "test", "red", ["1.png"])
-    dataset = read_dataset(str(tmp_path), seed=0, cache=tmp_path, report=_ignore)
+    dataset = read_dataset(str(tmp_path), seed=0, cache=tmp_path / ".cache", report=_ignore)
     assert dataset.labels == ("blue", "green", "red")
     assert len(dataset.train) == 6
     assert dataset.test.targets.tolist() == [2]
@@ -122,7 +204,7 @@ def test_a_test_class_without_training_pictures_is_refused(tmp_path: Path) -> No
         _add(tmp_path / "train", label, ["1.png"])
     _add(tmp_path / "test", "green", ["1.png"])
     with pytest.raises(DataError, match="has the classes green, which"):
-        read_dataset(str(tmp_path), seed=0, cache=tmp_path, report=_ignore)
+        read_dataset(str(tmp_path), seed=0, cache=tmp_path / ".cache", report=_ignore)
 
 
 @pytest.mark.parametrize(("first", "second"), [("Training", "Testing"), ("TRAIN", "Val"), ("train", "validation")])
@@ -131,7 +213,7 @@ def test_parts_are_found_by_any_usual_name(tmp_path: Path, first: str, second: s
     for part in (first, second):
         for label in ("red", "blue"):
             _add(tmp_path / part, label, ["1.png", "2.png"])
-    assert read_dataset(str(tmp_path), seed=0, cache=tmp_path, report=_ignore).labels == ("blue", "red")
+    assert read_dataset(str(tmp_path), seed=0, cache=tmp_path / ".cache", report=_ignore).labels == ("blue", "red")
 
 
 def test_a_training_part_without_a_test_part_is_refused(tmp_path: Path) -> None:
@@ -140,11 +222,13 @@ def test_a_training_part_without_a_test_part_is_refused(tmp_path: Path) -> None:
         _add(tmp_path / "train", label, ["1.png"])
     _add(tmp_path / "holdout", "red", ["1.png"])
     with pytest.raises(DataError, match="has train/ but no other part"):
-        read_dataset(str(tmp_path), seed=0, cache=tmp_path, report=_ignore)
+        read_dataset(str(tmp_path), seed=0, cache=tmp_path / ".cache", report=_ignore)
 
 
 def test_a_class_may_be_called_train(tmp_path: Path) -> None:
     """A folder of pictures is a class, whatever its name."""
     for label in ("train", "car"):
-        _add(tmp_path, label, ["1.png", "2.png"], encode(solid("red")))
-    assert read_dataset(str(tmp_path), seed=0, cache=tmp_path, report=_ignore).labels == ("car", "train")
+        for number in range(2):
+            _add(tmp_path, label, [f"{number}.png"], encode(draw_photograph("disc", len(label) + number, side=64)))
+    dataset = read_dataset(str(tmp_path), seed=0, cache=tmp_path / ".cache", report=_ignore)
+    assert dataset.labels == ("car", "train")

@@ -36,6 +36,14 @@ def test_each_picture_is_in_exactly_one_part() -> None:
         assert part.targets.tolist() == split.targets[_numbers(part)].tolist()
 
 
+def test_files_go_with_their_pictures() -> None:
+    """Whoever is told of a picture in either part finds its file."""
+    split = _split(20, 20)
+    named = Split(split.images, split.targets, tuple(f"{number}.png" for number in range(40)))
+    for part in hold_out(named, count=4, seed=0):
+        assert part.files == tuple(f"{number}.png" for number in _numbers(part))
+
+
 def test_classes_give_their_share() -> None:
     """Half of the pictures are half of those held out, whatever the order in the file."""
     _, held_out = hold_out(_split(500, 300, 200), count=100, seed=0)

@@ -14,6 +14,7 @@ from models.record import Record
 from training.corruptions import KINDS
 from training.data import Split
 from training.evaluate import ViewProbabilities, measure
+from training.label_mistakes import LabelMistake
 from training.report.content import Content
 from training.report.history import History
 from training.report.page import flat, page, write_page
@@ -75,6 +76,7 @@ def _content(checkpoint: Checkpoint, *, right: bool = False, threshold: float | 
         metrics=measure(views, split, labels=record.labels, name="made <test>"),
         probabilities=probabilities,
         split=split,
+        label_mistakes=[LabelMistake("<script>file</script>.jpg", record.labels[1], 0.01, record.labels[0], 0.97)],
         robustness=Robustness(60, 7, 0.5, dict.fromkeys(KINDS, (0.5, 0.4, 0.3, 0.2, 0.1)), 0.3),
         history=History([1, 10, 20], [2.3, 1.9, 1.7], [1.0, 0.5, 0.0], [90.0, 100.0, 110.0]),
         created_at="2026-01-01T00:00:00+00:00",
@@ -89,6 +91,7 @@ def test_hostile_names_stay_text(hostile: Checkpoint) -> None:
     assert not [name for _, attributes in tags.found for name in attributes if name.startswith("on")]
     assert "&lt;/td&gt;&lt;script&gt;alert(1)&lt;/script&gt;" in text
     assert "made &lt;test&gt;" in text
+    assert "&lt;script&gt;file&lt;/script&gt;.jpg" in text
 
 
 def test_the_page_needs_nothing_from_outside(hostile: Checkpoint) -> None:
@@ -159,6 +162,16 @@ def test_pictures_may_be_left_out(hostile: Checkpoint) -> None:
     assert 'id="mistakes"' not in without
     assert "#mistakes" not in without
     assert without.count("data:image/png") < page(content).count("data:image/png")
+
+
+def test_labels_that_may_be_wrong_are_listed(hostile: Checkpoint) -> None:
+    """Files stand with both labels and their shares; none is a sentence; an archive's pictures are no files."""
+    content = _content(hostile)
+    text = page(content).replace("\N{NO-BREAK SPACE}", " ")
+    for expected in ("Labels that may be wrong", ">&lt;script&gt;file&lt;/script&gt;.jpg<", "1.0 %", "97.0 %"):
+        assert expected in text
+    assert "No label looks wrong." in page(dataclasses.replace(content, label_mistakes=[]))
+    assert "Labels that may be wrong" not in page(dataclasses.replace(content, label_mistakes=None))
 
 
 def test_a_perfect_classifier_has_no_mistakes(hostile: Checkpoint) -> None:

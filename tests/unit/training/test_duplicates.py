@@ -1,0 +1,98 @@
+"""Copies are found whatever was done to them, different pictures are left alone, and the work stays bounded."""
+
+import io
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from PIL import Image, ImageEnhance
+
+from tests.drawing import solid
+from tests.photographs import OBJECTS, draw_photograph
+from training.duplicates import Thumbnails, find_copies
+from training.picture_cache import to_thumbnail
+
+LABELS = list(OBJECTS)
+
+
+def _photographs(count: int) -> list[Image.Image]:
+    return [draw_photograph(LABELS[number % 3], 9_000 + number, side=112) for number in range(count)]
+
+
+def _stack(pictures: list[Image.Image]) -> Thumbnails:
+    return np.stack([to_thumbnail(picture) for picture in pictures])
+
+
+def _digests(count: int) -> list[list[str]]:
+    return [[f"bytes {number}", f"pixels {number}"] for number in range(count)]
+
+
+def _saved_again(picture: Image.Image) -> Image.Image:
+    buffer = io.BytesIO()
+    picture.save(buffer, "JPEG", quality=40)
+    return Image.open(buffer).convert("RGB")
+
+
+CHANGES: dict[str, Callable[[Image.Image], Image.Image]] = {
+    "saved as a poor JPEG": _saved_again,
+    "resized": lambda picture: picture.resize((60, 77)),
+    "cropped": lambda picture: picture.crop((5, 2, 109, 107)),
+    "brightened": lambda picture: ImageEnhance.Brightness(picture).enhance(1.25),
+    "paler": lambda picture: ImageEnhance.Contrast(picture).enhance(0.7),
+}
+
+
+@pytest.mark.parametrize("change", list(CHANGES))
+def test_a_changed_copy_is_found_and_nothing_else(change: str) -> None:
+    """Among twelve photographs and a changed copy of five of them, exactly five pairs are found."""
+    pictures = _photographs(12)
+    copies = find_copies(_stack(pictures + [CHANGES[change](picture) for picture in pictures[:5]]), _digests(17))
+    assert copies.exact == ()
+    assert copies.near == tuple((place, 12 + place) for place in range(5))
+
+
+def test_a_digest_in_common_makes_pictures_equal() -> None:
+    """Equal bytes or equal pixels join pictures, also in a chain; the group has one number."""
+    thumbnails = _stack(_photographs(4))
+    digests = [["b0", "p0"], ["b1", "p0"], ["b1", "p2"], ["b3", "p3"]]
+    copies = find_copies(thumbnails, digests)
+    assert copies.exact == ((0, 1, 2),)
+    assert copies.near == ()
+    assert copies.group.tolist() == [0, 0, 0, 3]
+
+
+def test_equal_and_similar_pictures_form_one_group_of_a_split() -> None:
+    """A picture, its double and a poor JPEG of it share a number, and are told as equal and as alike."""
+    one, other = _photographs(2)
+    copies = find_copies(_stack([one, other, one, _saved_again(one)]), [["a"], ["b"], ["a"], ["c"]])
+    assert copies.exact == ((0, 2),)
+    assert copies.near == ((0, 2, 3),)
+    assert copies.group.tolist() == [0, 1, 0, 0]
+
+
+def test_flat_pictures_are_no_copies_of_one_another() -> None:
+    """Two plain walls look alike to everybody; only equal ones are told."""
+    copies = find_copies(_stack([solid("white"), solid("black"), solid("red"), solid("darkred")]), _digests(4))
+    assert copies.exact == copies.near == ()
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3])
+def test_few_pictures_are_no_special_case(count: int) -> None:
+    """None, one, two and three pictures are compared without a complaint."""
+    thumbnails = np.zeros((0, 32, 32, 3), np.uint8) if not count else _stack(_photographs(count))
+    copies = find_copies(thumbnails, _digests(count))
+    assert copies.near == ()
+    assert copies.group.tolist() == list(range(count))
+
+
+def test_many_pictures_that_look_nearly_alike_are_bounded_work() -> None:
+    """Where all pictures fall into the same cells, each is compared with a few neighbours and not with all."""
+    from training import duplicates
+
+    (base,) = _photographs(1)
+    random = np.random.default_rng(0)
+    noisy = [np.asarray(to_thumbnail(base)).astype(int) + random.integers(-2, 3, (32, 32, 3)) for _ in range(400)]
+    waves, _ = duplicates._describe(np.clip(np.stack(noisy), 0, 255).astype(np.uint8))
+    pairs = duplicates._candidates(waves)
+    assert len(pairs) <= 400 * duplicates._TABLES * 2**duplicates._PROBED_BITS * 2 * duplicates._NEIGHBOURS / 2
+    assert len(pairs) < 400 * 399 / 2

@@ -1,0 +1,117 @@
+"""Labels that look wrong: the right ones are doubted, in the right order, and nothing else."""
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from rich.console import Console
+from torch import Tensor, nn
+
+from models.networks import Architecture
+from training.data import Dataset, Split
+from training.devices import Computing
+from training.label_mistakes import (
+    MOST_LISTED,
+    find_label_mistakes,
+    fit_temperature,
+    judge_all,
+    judge_test,
+    single_view,
+    to_lines,
+    write,
+)
+from training.recipes import FastRecipe
+
+LABELS = ("cat", "dog")
+
+
+class _Brightness(nn.Module):
+    """Bright pictures are dogs: a network that is always right."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.tensor([-4.0, 4.0]))
+
+    def forward(self, images: Tensor) -> Tensor:
+        brightness = images.float().mean((1, 2, 3)) / 127.5 - 1
+        return brightness[:, None] * self.weight
+
+
+def _split(brightness: list[int], targets: list[int]) -> Split:
+    images = torch.tensor(brightness, dtype=torch.uint8)[:, None, None, None].expand(-1, 4, 4, 3).contiguous()
+    return Split(images, torch.tensor(targets), tuple(f"{number}.png" for number in range(len(targets))))
+
+
+def test_planted_mistakes_come_first() -> None:
+    """Three wrong labels among forty pictures are listed, the surest first, with both labels; no other is."""
+    split = _split([0] * 20 + [255] * 20, [0] * 20 + [1] * 20)
+    split.targets[[3, 7]] = 1
+    split.targets[25] = 0
+    split.images[7] = 30  # less sure
+    found = find_label_mistakes(split, single_view(_Brightness(), split.images), labels=LABELS)
+    assert [item.file for item in found] == ["3.png", "25.png", "7.png"]
+    assert [(item.label, item.likelier) for item in found] == [("dog", "cat"), ("cat", "dog"), ("dog", "cat")]
+    assert found[0].probability < 0.15
+    assert found[0].likelier_probability > 0.85
+
+
+def test_an_unsure_network_doubts_nobody() -> None:
+    """Where no label gets a half, none is called likelier than the given one."""
+    split = _split([0] * 5, [0, 1, 2, 0, 1])
+    even = torch.tensor([[0.3, 0.3, 0.4]] * 5)
+    assert find_label_mistakes(split, even, labels=(*LABELS, "owl")) == []
+
+
+def test_the_list_is_cut() -> None:
+    """Whoever has many wrong labels sees the likeliest twenty."""
+    split = _split([0] * 400, [1] * 50 + [0] * 350)
+    found = find_label_mistakes(split, single_view(_Brightness(), split.images), labels=LABELS)
+    assert len(found) == MOST_LISTED
+
+
+@pytest.mark.parametrize("true", [0.25, 1.0, 2.0])
+def test_the_temperature_of_a_network_is_found(true: float) -> None:
+    """Labels drawn from the probabilities at one temperature give that temperature back, to a tenth."""
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(20_000, 5, generator=generator)
+    targets = torch.multinomial(torch.softmax(logits / true, 1), 1, generator=generator).flatten()
+    assert fit_temperature(torch.softmax(logits, 1), targets) == pytest.approx(true, rel=0.1)
+
+
+def _colours(n: int) -> Split:
+    """Noisy pictures of two classes that differ in brightness."""
+    generator = torch.Generator().manual_seed(n)
+    targets = torch.arange(n) % 2
+    noise = torch.randint(0, 100, (n, 9, 9, 3), generator=generator)
+    return Split((noise + 120 * targets[:, None, None, None]).to(torch.uint8), targets)
+
+
+def test_every_picture_is_judged_by_a_network_that_has_not_learnt_it(tmp_path: Path) -> None:
+    """A wrong label in either part is found in spite of being learnt by others; words and file hold the same."""
+    dataset = Dataset("made", LABELS, _colours(40), _colours(20))
+    dataset.train.targets[6] = 1
+    dataset.test.targets[3] = 0
+    recipe = FastRecipe(architecture=Architecture("fast", {"widths": [4, 4, 4]}), stem_pictures=40)
+    console = Console(file=io.StringIO())
+    computing = Computing(torch.device("cpu"), torch.float32)
+    found = judge_all(recipe, dataset, folds=3, seed=0, computing=computing, console=console, epochs=8)
+    assert {item.file for item in found} == {"train[6]", "test[3]"}
+    lines = list(to_lines(found))
+    assert lines[0] == "2 labels may be wrong; look at these pictures:"
+    assert any(line.startswith("  test[3]: cat ") for line in lines)
+    written = json.loads(write(found, tmp_path).read_text())
+    assert [item["file"] for item in written] == [item.file for item in found]
+
+
+def test_after_a_training_the_test_part_is_judged() -> None:
+    """Its pictures were not learnt, so the trained network's own answers tell."""
+    test = _split([0, 255, 0, 255, 0, 255, 0, 255], [0, 1, 0, 1, 0, 1, 0, 0])
+    (found,) = judge_test(Dataset("pets", LABELS, test, test), single_view(_Brightness(), test.images))
+    assert (found.file, found.label, found.likelier) == ("7.png", "cat", "dog")
+
+
+def test_nothing_to_doubt_is_said() -> None:
+    """An empty list is a sentence."""
+    assert list(to_lines([])) == ["no label looks wrong"]

@@ -1,0 +1,231 @@
+"""Which pictures are copies of one another: equal ones, and ones that were saved, resized, cropped or lit anew.
+
+Equal pictures have equal digests. For the rest a few rough numbers of each picture's thumbnail choose whom to
+compare it with, at most some hundreds, and a comparison of the thumbnails decides: the work grows as
+n · log n, never as n².
+"""
+
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+THUMBNAIL_SIDE = 32
+"""Pixels a side of the squeezed whole picture that is compared."""
+
+_FREQUENCIES = 6
+"""Cosine waves down and across, up to this many half periods a side: a crop moves the finer ones too far."""
+_TABLES, _PROBED_BITS, _NEIGHBOURS = 8, 3, 6
+"""Of the search: cells beside the own one are 2³ a table, compared pictures at most 12 a cell."""
+_LEAST_LIKENESS = 0.96
+"""Correlation of two thumbnails over all pixels and colours, after the best supposed crop.
+Source: docs/experiments.md, 2026-11-24, as are the next three."""
+_MOST_SIGNS, _ROUGH_LIKENESS, _UNCROPPED_LIKENESS = 13, 0.85, 0.7
+"""Sooner and cheaper filters: differing signs of 35 wave numbers, their cosine, thumbnails without a crop."""
+_FLAT = 4.0
+"""Grey levels of deviation, below which a thumbnail shows nothing that could be recognised."""
+_WINDOW_SIDE = 16
+_CROPS = (1.0, 0.95, 0.9)
+"""Share of each side that a crop is supposed to have left."""
+
+Thumbnails = npt.NDArray[np.uint8]
+"""uint8 (n, 32, 32, 3)."""
+Pairs = npt.NDArray[np.int64]
+"""int64 (m, 2), places of pictures."""
+
+
+@dataclass(frozen=True)
+class Copies:
+    """Groups of pictures that belong together.
+
+    Attributes:
+        exact: places of equal pictures, two or more a group.
+        near: places of pictures that look alike, two or more a group, at least two of them not equal.
+        group: int64 (n,), a number that all copies of one picture share, of either kind.
+    """
+
+    exact: tuple[tuple[int, ...], ...]
+    near: tuple[tuple[int, ...], ...]
+    group: npt.NDArray[np.int64]
+
+
+def find_copies(thumbnails: Thumbnails, digests: Sequence[Sequence[Hashable]]) -> Copies:
+    """Find all groups of copies.
+
+    Args:
+        thumbnails: of n pictures.
+        digests: some per picture, of its bytes and of its pixels; one in common makes two pictures equal.
+    """
+    places = np.arange(len(thumbnails))
+    equal = _join(places, _equal_pairs(digests))
+    first = np.flatnonzero(equal == places)
+    near = first[_near_pairs(thumbnails[first])]
+    group = _join(equal, near)
+    alike = [members for members in _groups(group) if len({int(equal[place]) for place in members}) > 1]
+    return Copies(exact=tuple(_groups(equal)), near=tuple(alike), group=group)
+
+
+def _equal_pairs(digests: Sequence[Sequence[Hashable]]) -> Pairs:
+    seen: dict[Hashable, int] = {}
+    pairs = [(seen.setdefault(digest, place), place) for place, some in enumerate(digests) for digest in some]
+    return np.array([pair for pair in pairs if pair[0] != pair[1]], np.int64).reshape(-1, 2)
+
+
+def _join(group: npt.NDArray[np.int64], pairs: Pairs) -> npt.NDArray[np.int64]:
+    """Give both pictures of each pair, and all that are joined to them, the smallest of their numbers."""
+    parent = group.copy()
+
+    def root(place: int) -> int:
+        while parent[place] != place:
+            parent[place] = parent[parent[place]]
+            place = int(parent[place])
+        return place
+
+    for one, other in pairs.tolist():
+        low, high = sorted((root(one), root(other)))
+        parent[high] = low
+    return np.array([root(place) for place in range(len(parent))], np.int64)
+
+
+def _groups(group: npt.NDArray[np.int64]) -> Iterator[tuple[int, ...]]:
+    """Yield the members of each group of two or more, in order."""
+    order = np.argsort(group, kind="stable")
+    borders = np.flatnonzero(np.diff(group[order])) + 1
+    for members in np.split(order, borders):
+        if len(members) > 1:
+            yield tuple(members.tolist())
+
+
+def _near_pairs(thumbnails: Thumbnails) -> Pairs:
+    waves, is_flat = _describe(thumbnails)
+    shown = np.flatnonzero(~is_flat)
+    return _alike(thumbnails, shown[_candidates(waves[shown])])
+
+
+def _describe(thumbnails: Thumbnails) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
+    """Return the wave numbers, float32 (n, 35) of length 1, and which pictures are flat."""
+    waves = np.empty((len(thumbnails), _FREQUENCIES**2 - 1), np.float32)
+    is_flat = np.empty(len(thumbnails), np.bool_)
+    cosines, rising = _cosines()
+    for chunk in _chunks(len(thumbnails)):
+        grey = thumbnails[chunk].mean(3, dtype=np.float32)  # (chunk, 32, 32)
+        numbers = (cosines @ grey @ cosines.T * rising).reshape(len(grey), -1)[:, 1:]
+        waves[chunk] = numbers / np.maximum(np.linalg.norm(numbers, axis=1, keepdims=True), 1e-6)
+        is_flat[chunk] = grey.std((1, 2)) < _FLAT
+    return waves, is_flat
+
+
+def _cosines() -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Return the discrete cosine transform, (6, 32), and weights, (6, 6), against the 1/f of natural pictures."""
+    frequency = np.arange(_FREQUENCIES)
+    position = (np.arange(THUMBNAIL_SIDE) + 0.5) / THUMBNAIL_SIDE
+    cosines = np.cos(np.pi * frequency[:, None] * position).astype(np.float32)
+    return cosines, np.hypot(frequency[:, None], frequency).astype(np.float32)
+
+
+def _candidates(waves: npt.NDArray[np.float32]) -> Pairs:
+    """Choose who is compared: neighbours in tables of random hyperplanes, and in the cells beside their own.
+
+    Source: locality-sensitive hashing by signs of projections (Charikar 2002), with probes of the cells across
+    the nearest planes (Lv et al. 2007).
+    """
+    n = len(waves)
+    if n < 2:
+        return np.empty((0, 2), np.int64)
+    bits = max(1, round(np.log2(n)) - 2)  # about four pictures a cell
+    signs = ((waves > 0) * (np.uint64(1) << np.arange(waves.shape[1], dtype=np.uint64))).sum(1, dtype=np.uint64)
+    random = np.random.default_rng(0)
+    found = []
+    for _ in range(_TABLES):
+        planes = random.standard_normal((waves.shape[1], bits + 1), np.float32)
+        one, other = np.divmod(_table_pairs(waves @ planes), n)
+        like = np.bitwise_count(signs[one] ^ signs[other]) <= _MOST_SIGNS
+        one, other = one[like], other[like]
+        cosine = np.einsum("ij,ij->i", waves[one], waves[other])
+        found.append((one * n + other)[cosine >= _ROUGH_LIKENESS])
+    return np.stack(np.divmod(np.unique(np.concatenate(found)), n), axis=1)
+
+
+def _table_pairs(projected: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
+    """Pair each picture with its neighbours in its own cell and in the likeliest others, as low · n + high."""
+    n, bits = len(projected), projected.shape[1] - 1
+    margins = projected[:, :bits] - np.median(projected[:, :bits], axis=0)
+    powers = 1 << np.arange(bits)
+    cell = ((margins > 0) * powers).sum(1)
+    rank = np.argsort(np.argsort(projected[:, bits]))  # the last projection orders a cell
+    order = np.argsort(cell * n + rank)
+    sorted_keys = (cell * n + rank)[order]
+    closest = powers[np.argsort(np.abs(margins), axis=1)[:, :_PROBED_BITS]]  # (n, probed), bits to turn
+    found = []
+    for turned in range(1 << closest.shape[1]):
+        chosen = (turned >> np.arange(closest.shape[1])) & 1
+        probe = cell ^ (closest * chosen).sum(1)
+        start = np.searchsorted(sorted_keys, probe * n + rank)
+        for step in range(-_NEIGHBOURS, _NEIGHBOURS + 1):
+            at = np.clip(start + step, 0, n - 1)
+            other = order[at]
+            fits = np.flatnonzero((cell[other] == probe) & (other != np.arange(n)))
+            found.append(np.minimum(fits, other[fits]) * n + np.maximum(fits, other[fits]))
+    return np.concatenate(found)
+
+
+def _alike(thumbnails: Thumbnails, pairs: Pairs) -> Pairs:
+    """Keep the pairs whose thumbnails agree, one of them perhaps a crop of the other."""
+    (everything,) = _windows(1.0)
+    kept = [np.empty((0, 2), np.int64)]
+    for chunk in _chunks(len(pairs)):
+        one, other = (thumbnails[pairs[chunk, side]].astype(np.float32) for side in (0, 1))
+        ones, others = (_standardize(_view(some, everything, everything)) for some in (one, other))
+        near = np.flatnonzero(np.einsum("ij,ij->i", ones, others) >= _UNCROPPED_LIKENESS)
+        likeness = np.maximum(_likeness(one[near], others[near]), _likeness(other[near], ones[near]))
+        kept.append(pairs[chunk][near[likeness >= _LEAST_LIKENESS]])
+    return np.concatenate(kept)
+
+
+def _likeness(whole: npt.NDArray[np.float32], target: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Correlate the best of the supposed crops of some pictures with the standardized view of others."""
+    best = np.full(len(whole), -1, np.float32)
+    for share in _CROPS:
+        for rows in _windows(share):
+            for columns in _windows(share):
+                seen = _standardize(_view(whole, rows, columns))
+                best = np.maximum(best, np.einsum("ij,ij->i", seen, target))
+    return best
+
+
+def _windows(share: float) -> list[npt.NDArray[np.float32]]:
+    """Return matrices (16, 32) that shrink the first, the middle and the last part of a row of 32 pixels."""
+    length = share * THUMBNAIL_SIDE
+    pixel = np.arange(THUMBNAIL_SIDE)
+    found = []
+    for start in sorted({0.0, (THUMBNAIL_SIDE - length) / 2, THUMBNAIL_SIDE - length}):
+        edges = start + length * np.arange(_WINDOW_SIDE + 1) / _WINDOW_SIDE
+        covered = np.minimum(edges[1:, None], pixel + 1) - np.maximum(edges[:-1, None], pixel)
+        weights = np.maximum(covered, 0)
+        found.append((weights / weights.sum(1, keepdims=True)).astype(np.float32))
+    return found
+
+
+def _view(
+    pictures: npt.NDArray[np.float32], rows: npt.NDArray[np.float32], columns: npt.NDArray[np.float32]
+) -> npt.NDArray[np.float32]:
+    """Shrink (n, 32, 32, 3) to (n, 16, 16 · 3) through two matrices."""
+    n, side = len(pictures), THUMBNAIL_SIDE
+    down = np.matmul(rows, pictures.reshape(n, side, side * 3))  # (n, 16, 32 · 3)
+    across = np.matmul(down.reshape(n, _WINDOW_SIDE, side, 3).transpose(0, 1, 3, 2), columns.T)  # (n, 16, 3, 16)
+    views: npt.NDArray[np.float32] = across.reshape(n, -1)
+    return views
+
+
+def _standardize(views: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Take brightness and contrast out: mean 0 and length 1."""
+    centred = views - views.mean(1, keepdims=True)
+    length = np.linalg.norm(centred, axis=1, keepdims=True)
+    standard: npt.NDArray[np.float32] = centred / np.maximum(length, 1e-6)
+    return standard
+
+
+def _chunks(n: int, size: int = 2_000) -> Iterator[slice]:
+    for start in range(0, n, size):
+        yield slice(start, start + size)

@@ -1,0 +1,217 @@
+"""The pictures whose label is most likely wrong, for a person to look at.
+
+A picture that was not learnt is doubted when the network finds its label improbable and another one probable.
+One that was learnt cannot be judged so: by the end the network repeats whatever label it was told
+(docs/experiments.md, 2026-11-24). So each picture is judged by a network that has not learnt it.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from torch import Tensor, nn
+
+from models.preprocessing import InputSpec
+from models.tensor_file import write_atomically
+from training.data import Dataset, Split
+from training.devices import Computing
+from training.errors import TrainingError
+from training.fitting import fit_to_data
+from training.loop import train
+from training.recipes import LargeBatchRecipe, Recipe
+
+FILE_NAME = "label_mistakes.json"
+"""Of the list in a run's folder."""
+MOST_LISTED = 20
+"""What a person looks through in a minute. Source: choice."""
+_TEMPERATURES = torch.exp(torch.linspace(-2.5, 1.5, 81))
+_MOST_GIVEN, _LEAST_OTHER = 0.2, 0.5
+"""Calibrated probability of the given label at most, of the likelier one at least. Source: docs/experiments.md,
+2026-11-24."""
+_BATCH_SIZE = 250
+
+
+@dataclass(frozen=True)
+class LabelMistake:
+    """A label that is probably wrong.
+
+    Attributes:
+        file: name of the picture.
+        label: that it was given.
+        probability: of that label.
+        likelier: the label that the network gives it.
+        likelier_probability: of that one.
+    """
+
+    file: str
+    label: str
+    probability: float
+    likelier: str
+    likelier_probability: float
+
+
+def judge_test(dataset: Dataset, probabilities: Tensor) -> list[LabelMistake]:
+    """List the likeliest mistakes of the test part alone.
+
+    Args:
+        dataset: that a network was trained on.
+        probabilities: float32 (n, classes), that network's for the test part, single view.
+    """
+    return find_label_mistakes(dataset.test, probabilities, labels=dataset.labels)
+
+
+def judge_all(
+    recipe: Recipe,
+    dataset: Dataset,
+    *,
+    folds: int,
+    seed: int,
+    computing: Computing,
+    console: Console,
+    epochs: int | None = None,
+) -> list[LabelMistake]:
+    """List the likeliest mistakes of both parts, each picture judged by a network that has not learnt it.
+
+    Args:
+        recipe: to train as many networks with as there are folds.
+        dataset: whose parts are put together.
+        folds: 2 or more; each network learns all of them but one. Copies of one picture are in one fold.
+        seed: of the folds and of each training.
+        computing: on what, and in which dtype.
+        console: told of the progress.
+        epochs: instead of the recipe's own.
+
+    Raises:
+        TrainingError: the recipe needs a teacher, who has learnt the pictures already.
+
+    Source: out-of-sample probabilities, as in confident learning (Northcutt et al., arXiv 1911.00068).
+    """
+    if isinstance(recipe, LargeBatchRecipe) and recipe.teaching is not None:
+        raise TrainingError(f"The recipe {recipe.name} repeats what its teacher learnt; judge with another one.")
+    whole = _joined(dataset)
+    height, width = whole.images.shape[1:3]
+    spec = InputSpec(height=height, width=width, mean=recipe.mean, std=recipe.std)
+    fold_of = _folds(dataset, whole.names("picture"), folds=folds, seed=seed)
+    probabilities = torch.empty(len(whole), len(dataset.labels))
+    for fold in range(folds):
+        judged, learnt = (torch.nonzero(some).flatten() for some in (fold_of == fold, fold_of != fold))
+        trained = train(
+            fit_to_data(recipe, len(learnt), shorter_side=min(height, width), epochs=epochs),
+            Split(whole.images[learnt], whole.targets[learnt]),
+            classes=len(dataset.labels),
+            spec=spec,
+            seed=seed,
+            computing=computing,
+            console=console,
+        )
+        probabilities[judged] = single_view(trained.network, whole.images[judged])
+    return find_label_mistakes(whole, probabilities, labels=dataset.labels)
+
+
+def _joined(dataset: Dataset) -> Split:
+    train_part, test_part = dataset.train, dataset.test
+    return Split(
+        torch.cat([train_part.images, test_part.images]),
+        torch.cat([train_part.targets, test_part.targets]),
+        train_part.names("train") + test_part.names("test"),
+    )
+
+
+def _folds(dataset: Dataset, files: Sequence[str], *, folds: int, seed: int) -> Tensor:
+    """Return the fold of each file, int64 (n,)."""
+    copies = dataset.findings.copies if dataset.findings else ()
+    first = {file: group.files[0] for group in copies for file in group.files}  # near ones last
+    together = [first.get(file, file) for file in files]
+    keys = sorted(set(together))
+    shuffled = torch.randperm(len(keys), generator=torch.Generator().manual_seed(seed)).tolist()
+    fold_of = {key: place % folds for key, place in zip(keys, shuffled, strict=True)}
+    return torch.tensor([fold_of[key] for key in together])
+
+
+@torch.inference_mode()
+def single_view(network: nn.Module, images: Tensor) -> Tensor:
+    """Run a network over pictures as they are.
+
+    Args:
+        network: in evaluation mode, on its device.
+        images: uint8 (n, height, width, 3).
+
+    Returns:
+        float32 (n, classes), probabilities, on the CPU.
+    """
+    device = next(network.parameters()).device
+    chunks = torch.split(images, _BATCH_SIZE)
+    return torch.cat([torch.softmax(network(chunk.to(device)).float(), dim=1).cpu() for chunk in chunks])
+
+
+def fit_temperature(probabilities: Tensor, targets: Tensor) -> float:
+    """Find the temperature that makes probabilities of pictures that were not learnt most honest.
+
+    Args:
+        probabilities: float32 (n, classes).
+        targets: int64 (n,).
+
+    Returns:
+        The one of 81 between 0.08 and 4.5 with the smallest negative log-likelihood.
+    Source:
+        Guo et al., arXiv 1706.04599; a list, because a hundred pictures do not tell more digits.
+    """
+    logits = probabilities.clamp_min(1e-12).log()
+    losses = [torch.nn.functional.cross_entropy(logits / t, targets) for t in _TEMPERATURES]
+    return float(_TEMPERATURES[int(torch.stack(losses).argmin())])
+
+
+def find_label_mistakes(split: Split, probabilities: Tensor, *, labels: Sequence[str]) -> list[LabelMistake]:
+    """List the pictures whose given label is improbable and another probable, the likeliest mistake first.
+
+    Args:
+        split: pictures that were not learnt; its targets are places in `labels`.
+        probabilities: float32 (n, classes) of its pictures, single view; they are calibrated here.
+        labels: words for the classes.
+    """
+    temperature = fit_temperature(probabilities, split.targets)
+    calibrated = torch.softmax(probabilities.clamp_min(1e-12).log() / temperature, dim=1)
+    rows = torch.arange(len(split))
+    given = calibrated[rows, split.targets]
+    best, likelier = calibrated.max(1)
+    doubted = torch.nonzero((given <= _MOST_GIVEN) & (best >= _LEAST_OTHER)).flatten()
+    order = doubted[torch.argsort(given[doubted] / best[doubted], stable=True)][:MOST_LISTED]
+    names = split.names("picture")
+    return [
+        LabelMistake(
+            file=names[place],
+            label=labels[int(split.targets[place])],
+            probability=round(float(given[place]), 4),
+            likelier=labels[int(likelier[place])],
+            likelier_probability=round(float(best[place]), 4),
+        )
+        for place in order.tolist()
+    ]
+
+
+def to_json(mistakes: Sequence[LabelMistake]) -> str:
+    """Write the list as JSON."""
+    return json.dumps([asdict(item) for item in mistakes], indent=1)
+
+
+def to_lines(mistakes: Sequence[LabelMistake]) -> Iterator[str]:
+    """Tell the list in words, line by line."""
+    if not mistakes:
+        yield "no label looks wrong"
+        return
+    yield f"{len(mistakes)} labels may be wrong; look at these pictures:"
+    for item in mistakes:
+        yield (
+            f"  {item.file}: {item.label} {100 * item.probability:.1f} %, "
+            f"{item.likelier} {100 * item.likelier_probability:.1f} %"
+        )
+
+
+def write(mistakes: Sequence[LabelMistake], folder: Path) -> Path:
+    """Write `label_mistakes.json` into a run's folder."""
+    path = folder / FILE_NAME
+    write_atomically(path, to_json(mistakes).encode())
+    return path

@@ -1,0 +1,90 @@
+"""What all commands do around their work: tell, refuse in a sentence, print what was measured."""
+
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+import typer
+from rich.console import Console
+
+from models.errors import GlimpseError
+from models.record import Metrics
+from training.errors import TrainingError
+from training.interrupts import Terminated
+from training.run import CONFIGURATION
+
+
+@contextmanager
+def told_in_a_sentence(run_folder: Path | None = None) -> Iterator[Console]:
+    """Give a command its console on stderr, and turn each failure that has a name into one sentence.
+
+    Args:
+        run_folder: that an interrupted command can go on from.
+    """
+    console = Console(stderr=True)
+    try:
+        yield console
+    except KeyboardInterrupt as stop:
+        by, code = ("SIGTERM", 143) if isinstance(stop, Terminated) else ("Ctrl-C", 130)
+        went_on = run_folder is not None and (run_folder / CONFIGURATION).exists()
+        then = f"go on with: python -m training train --resume {run_folder}" if went_on else "nothing was written."
+        tell(console, f"Stopped by {by}; {then}")
+        raise typer.Exit(code) from None
+    except (GlimpseError, OSError) as error:
+        tell(console, f"Error: {error}")
+        raise typer.Exit(1) from None
+    except torch.OutOfMemoryError as error:
+        tell(console, f"Error: the device has not enough memory ({error}). Free it, or use --device cpu.")
+        raise typer.Exit(1) from None
+
+
+def print_metrics(metrics: Metrics) -> None:
+    """Print what was measured, overall and per class."""
+    typer.echo(f"{metrics.split}: {metrics.n:,} pictures")
+    typer.echo(f"Accuracy of the network: {_percent(metrics.accuracy['single_view'])} (single view)")
+    typer.echo(f"Accuracy of the network: {_percent(metrics.accuracy['six_views'])} (six views)")
+    typer.echo(f"Expected calibration error: {_percent(metrics.expected_calibration_error)}")
+    if metrics.accepted is not None:
+        kept = (
+            ""
+            if metrics.accuracy_of_accepted is None
+            else f", {_percent(metrics.accuracy_of_accepted)} of them right"
+        )
+        typer.echo(f"Accepted, without abstaining: {_percent(metrics.accepted)}{kept}")
+    width = max(len(label) for label in metrics.per_class)
+    for label, accuracy in metrics.per_class.items():
+        text = "no pictures" if accuracy is None else f"{100 * accuracy:2.0f} %"
+        typer.echo(f"Accuracy of {label:>{width}} : {text}")
+
+
+def _percent(fraction: float) -> str:
+    return f"{100 * fraction:.2f} %"
+
+
+def check_target(out: Path) -> None:
+    """Refuse before minutes of training what could not be written after them."""
+    if out.suffix != ".safetensors":
+        raise TrainingError(f"--out {out} must end in .safetensors.")
+    if out.is_dir():
+        raise TrainingError(f"--out {out} is a folder; name a file in it.")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=out.parent):
+        pass
+
+
+def check_png(path: Path) -> None:
+    """Refuse a grid that would not be a PNG."""
+    if path.suffix.lower() != ".png":
+        raise TrainingError(f"The grid is written as a PNG; name it so instead of {path}.")
+
+
+def teller(console: Console) -> Callable[[str], None]:
+    """Turn a console into a function that is told a sentence at a time."""
+    return lambda sentence: tell(console, sentence)
+
+
+def tell(console: Console, sentence: str) -> None:
+    """Print a sentence as it is, whatever brackets stand in it."""
+    console.print(sentence, markup=False, highlight=False, soft_wrap=True)
