@@ -66,6 +66,7 @@ class _Plan:
     spec: InputSpec
     configuration: dict[str, Any]
     wanted: Wanted | None
+    commit: str  # of the code that runs; it may be edited before the training ends
 
 
 def carry_out(
@@ -171,7 +172,7 @@ def _prepare(request: Request, computing: Computing, *, tell: Callable[[str], No
         wanted, configuration["teacher"] = _ask_teacher(request, recipe, dataset, spec, computing)
     elif request.teacher is not None:
         raise TrainingError(f"The recipe {recipe.name} has no teacher; leave --teacher out, or take compact.")
-    return _Plan(dataset, recipe, spec, configuration, wanted)
+    return _Plan(dataset, recipe, spec, configuration, wanted, current_commit())
 
 
 def _ask_teacher(
@@ -286,7 +287,7 @@ def _record(
             configuration=dataclasses.asdict(trained.recipe) | beside,
             seed=plan.configuration["seed"],
             data_fingerprint=plan.configuration["data_fingerprint"],
-            commit=current_commit(),
+            commit=plan.commit,
             torch=torch.__version__,
             hardware=describe_hardware(device),
             seconds=round(trained.seconds, 1),

@@ -17,9 +17,12 @@ from models.tensor_file import tensors_digest
 from tests.drawing import write_archive
 from tests.e2e.conftest import ROOT
 
-EPOCHS = {"tutorial": 2, "fast": 3, "accurate": 3}
-STEPS = {"tutorial": 144, "fast": 24, "accurate": 24}
-_PARTS = (("train", 288), ("test", 6))  # 28 of 288 are held out, but for the tutorial
+EPOCHS = {"tutorial": 2, "fast": 4, "accurate": 4}
+STEPS = {
+    "tutorial": 64,
+    "fast": 12,
+    "accurate": 12,
+}  # the stem of `fast` rests after 9, slow copies meet at 5 and 10
 KILLED_AFTER = """
 import os, signal, sys
 from training import cli, learner, tutorial
@@ -42,11 +45,16 @@ sys.exit(cli.run(sys.argv[2:]))
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Pictures of noise, 24 pixels wide so that every recipe shrinks them at first."""
+    """Noise: of 128 pictures 12 are held out and 116 make 3 batches; the tutorial learns from all, by fours."""
+    return _write_noise(tmp_path_factory.mktemp("data") / "noise.npz", pictures=128)
+
+
+def _write_noise(path: Path, *, pictures: int) -> Path:
+    """Three classes of noise, 24 pixels wide so that every recipe shrinks them at first."""
     noise = np.random.default_rng(0)
-    path = tmp_path_factory.mktemp("data") / "noise.npz"
-    arrays = {f"x_{part}": noise.integers(0, 256, (n, 24, 24, 3), dtype=np.uint8) for part, n in _PARTS}
-    write_archive(path, arrays | {f"y_{part}": np.arange(n) % 3 for part, n in _PARTS})
+    sizes = {"train": pictures, "test": 6}
+    arrays = {f"x_{part}": noise.integers(0, 256, (n, 24, 24, 3), dtype=np.uint8) for part, n in sizes.items()}
+    write_archive(path, arrays | {f"y_{part}": np.arange(n) % 3 for part, n in sizes.items()})
     return path
 
 
@@ -123,21 +131,17 @@ def test_a_stopped_run_says_how_to_go_on(number: int, code: int, by: str, data: 
     assert not (run / "checkpoint.safetensors").exists()
 
 
-def test_two_processes_end_where_one_does(data: Path, tmp_path: Path) -> None:
-    """Two processes on a CPU, in float32: weights within 1 %, losses within 0.1 % of those of one process."""
-    options = [*_options("fast", data), "--dtype", "float32", "--epochs", "4"]  # the stem rests after three
+def test_two_processes_end_where_one_does(tmp_path: Path) -> None:
+    """Five steps on a CPU in float32, the stem resting after three: weights within 0.1 % of those of one process.
+
+    Losses are within 0.01 %. Muon makes much of small differences, so this is shown for a few steps.
+    """
+    data = _write_noise(tmp_path / "few.npz", pictures=35)  # one batch of 32 an epoch
+    options = ["--recipe", "fast", "--data", str(data), "--device", "cpu", "--dtype", "float32", "--epochs", "5"]
     _end(_start(*options, "--run", str(tmp_path / "one")), 0)
-    torchrun = [
-        sys.executable,
-        "-m",
-        "torch.distributed.run",
-        "--standalone",
-        "--nproc_per_node=2",
-        "-m",
-        "training",
-    ]
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m", "training", "train"]
     done = subprocess.run(
-        [*torchrun, "train", *options, "--run-folder", str(tmp_path / "two")],
+        [sys.executable, *torchrun, *options, "--run-folder", str(tmp_path / "two")],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -150,6 +154,6 @@ def test_two_processes_end_where_one_does(data: Path, tmp_path: Path) -> None:
     assert one.keys() == two.keys()
     for name, tensor in one.items():
         if tensor.is_floating_point():
-            assert (two[name] - tensor).norm() <= 0.01 * tensor.norm(), name
+            assert (two[name] - tensor).norm() <= 0.001 * tensor.norm(), name
     for (_, _, alone), (_, _, shared) in zip(_losses(tmp_path / "one"), _losses(tmp_path / "two"), strict=True):
-        assert shared == pytest.approx(alone, rel=1e-3)
+        assert shared == pytest.approx(alone, rel=1e-4)

@@ -199,7 +199,7 @@ def test_an_unfinished_run_is_not_extended(stopped: Path, capsys: pytest.Capture
 
 
 def test_a_student_learns_from_a_teacher(finished: Path, data: Path, tmp_path: Path) -> None:
-    """`compact` ends near its teacher's answers, records its digest, and a second run asks it nothing anew."""
+    """`compact` ends near its teacher's answers, records its digest, and resumed asks it nothing anew."""
     from rich.console import Console
 
     teacher, cache = finished / "checkpoint.safetensors", tmp_path / "cache"
@@ -217,9 +217,11 @@ def test_a_student_learns_from_a_teacher(finished: Path, data: Path, tmp_path: P
     assert (taught - wanted).abs().mean() < 0.1
     (answers,) = cache.iterdir()
     written = answers.read_bytes()
-    assert _train(*options, "--run", tmp_path / "again") == 0
+    (tmp_path / "student" / "checkpoint.safetensors").unlink()
+    shutil.copy(tmp_path / "student" / "snapshot.pt", tmp_path / "student" / "state.pt")
+    assert _train("--resume", tmp_path / "student") == 0
     assert answers.read_bytes() == written
-    now, then = _weights(tmp_path / "again"), student.network.state_dict()
+    now, then = _weights(tmp_path / "student"), student.network.state_dict()
     assert all(torch.equal(now[name], then[name]) for name in then)
 
 
