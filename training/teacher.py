@@ -68,8 +68,9 @@ class Teacher:
             float32 (batch, classes), rounded to half precision, on the pictures' device.
         """
         places = self._places(order, index)
-        missing = np.isnan(self._answers[places][:, 0])
-        for chunk in torch.split(index[torch.from_numpy(missing).to(index.device)], _AT_ONCE):
+        missing = index[torch.from_numpy(np.isnan(self._answers[places][:, 0])).to(index.device)]
+        for start in range(0, len(missing), _AT_ONCE):  # torch.split would make one empty chunk of nothing
+            chunk = missing[start : start + _AT_ONCE]
             self._answers[self._places(order, chunk)] = self._ask(crop(self._images, order, chunk))
         return torch.from_numpy(self._answers[places]).to(self._images.device).float()
 
