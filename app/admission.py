@@ -28,7 +28,7 @@ class Admission:
     Args:
         max_waiting: most pictures that are let in at a time, whatever the deadline.
         decoders: threads that decode large pictures.
-        max_bytes: most bytes of all bodies together that are in memory, or announced.
+        max_bytes: most bytes of all bodies together that are in memory.
     """
 
     def __init__(self, *, max_waiting: int, decoders: int, max_bytes: int) -> None:
@@ -105,15 +105,17 @@ class Admission:
             )
 
     def hold(self, size_bytes: int) -> None:
-        """Count bytes of a body, as it is announced or as it comes; `let_go` of them when the request is over.
+        """Count bytes of a body as they come; `let_go` of them when the request is over.
+
+        Not by its announcement: a few callers who announce much and send nothing would keep everybody out.
 
         Raises:
             OverloadedError: with the bodies of all others they would be too many for the memory.
         """
         if self._held_bytes + size_bytes > self._max_bytes:
             raise OverloadedError(
-                f"The bodies of {self._held_bytes:,} bytes that are being answered, or on their way, leave no "
-                f"room for {size_bytes:,} more; the limit is {self._max_bytes:,} (GLIMPSE_MAX_BODIES_BYTES). Come "
+                f"The bodies that are in work, {self._held_bytes:,} bytes, leave no room for "
+                f"{size_bytes:,} more; the limit is {self._max_bytes:,} (GLIMPSE_MAX_BODIES_BYTES). Come "
                 "back after Retry-After seconds.",
                 retry_after_s=1,
             )

@@ -37,7 +37,6 @@ class Admitted(NamedTuple):
         content_type: None where there was none.
         request_id: of the caller, or ours.
         timeout_s: for the answer, once the body is there.
-        body_bytes: that were announced.
     """
 
     path: str
@@ -45,7 +44,6 @@ class Admitted(NamedTuple):
     content_type: str | None
     request_id: str
     timeout_s: float
-    body_bytes: int
 
 
 class _Held(NamedTuple):
@@ -103,31 +101,54 @@ class Desk:
             self._service.refused(held.error)
             return self._give_again(held, headers)
         try:
-            timeout_s = self._service.admit(asked_ms / 1000, body_bytes=int(length))
+            timeout_s = self._service.admit(asked_ms / 1000)
         except UnavailableError as error:
             answer = _refusal(error, _ID)
             self._held = _Held(time.monotonic() + _HELD_S, path, asked_ms, error, answer)
             return self._give_again(self._held, headers)
         self._service.admission.enter()
         content_type = header(headers, b"content-type")
-        return Admitted(path, query, content_type, request_id_of(headers), timeout_s, int(length))
+        return Admitted(path, query, content_type, request_id_of(headers), timeout_s)
 
-    def drop(self, admitted: Admitted) -> None:
-        """Forget a request whose body never came to its end."""
-        self._service.admission.let_go(admitted.body_bytes)
+    def receive(self, admitted: Admitted, size_bytes: int) -> bytes | None:
+        """Make room for a piece of a body that has come.
+
+        Args:
+            admitted: whose body it is.
+            size_bytes: of the piece.
+
+        Returns:
+            None; or, where there is no room, the whole answer, after which the connection is to be closed.
+        """
+        try:
+            self._service.admission.hold(size_bytes)
+        except UnavailableError as error:
+            self._service.refused(error)
+            self._service.metrics.refuse(admitted.path, kind_of(error).status)
+            return _refusal(error, admitted.request_id, keep_alive=False)
+        return None
+
+    def drop(self, received_bytes: int) -> None:
+        """Forget a request whose body did not come to its end.
+
+        Args:
+            received_bytes: of the body, for which there was room.
+        """
+        self._service.admission.entered()
+        self._service.admission.let_go(received_bytes)
 
     async def answer(self, admitted: Admitted, body: bytes, caller: Caller, *, client: str) -> Reply:
         """Answer a request whose body is there, count it and write its log line; this never fails.
 
         Args:
             admitted: its header.
-            body: of it.
+            body: of it, every piece of which was received here; its room is given back.
             caller: who waits.
             client: the address, for the log.
         """
         started_s = time.perf_counter()
         self._service.admission.entered()
-        path, query, content_type, request_id, timeout_s, body_bytes = admitted
+        path, query, content_type, request_id, timeout_s = admitted
         asked = Asked(query, content_type, body, request_id, timeout_s)
         fault: Exception | None = None
         try:
@@ -136,7 +157,7 @@ class Desk:
             reply = to_reply(error, request_id)
             fault = error if reply.status != CLIENT_CLOSED else None
         finally:
-            self._service.admission.let_go(body_bytes)
+            self._service.admission.let_go(len(body))
         seconds = time.perf_counter() - started_s
         self._service.metrics.answered(path, reply.status, seconds)
         log_request(
@@ -164,6 +185,7 @@ class Desk:
         return _refusal(held.error, request_id)
 
 
-def _refusal(error: UnavailableError, request_id: str) -> bytes:
+def _refusal(error: UnavailableError, request_id: str, *, keep_alive: bool = True) -> bytes:
     reply = to_reply(error, request_id)
-    return reply._replace(headers={**reply.headers, SERVER_TIMING: NO_TIME}).to_http(request_id)
+    told = reply._replace(headers={**reply.headers, SERVER_TIMING: NO_TIME})
+    return told.to_http(request_id, keep_alive=keep_alive)

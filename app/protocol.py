@@ -51,6 +51,11 @@ class _Exchange:
         self.body: list[bytes] = []
         self.caller: Caller | None = None
 
+    @property
+    def received_bytes(self) -> int:
+        """Of the body, so far."""
+        return sum(map(len, self.body))
+
 
 class DeskProtocol(HttpToolsProtocol):
     """One connection.
@@ -86,7 +91,11 @@ class DeskProtocol(HttpToolsProtocol):
         if not isinstance(cycle, _Exchange):
             super().on_body(body)
         elif cycle.admitted is not None:
-            cycle.body.append(body)
+            refusal = self._desk.receive(cycle.admitted, len(body))
+            if refusal is None:
+                cycle.body.append(body)
+            else:
+                self._break_off(cycle, refusal)
 
     def on_message_complete(self) -> None:
         """Begin to answer, or, behind a refusal, wait for the next request."""
@@ -107,9 +116,19 @@ class DeskProtocol(HttpToolsProtocol):
             self._exchange.disconnected = True
             if self._exchange.caller is not None:
                 self._exchange.caller.hang_up()
-            elif self._exchange.admitted is not None:
-                self._desk.drop(self._exchange.admitted)
+            else:
+                self._desk.drop(self._exchange.received_bytes)
         super().connection_lost(exc)
+
+    def _break_off(self, exchange: _Exchange, refusal: bytes) -> None:
+        """Answer before the body has come to its end; the rest of it is nobody's."""
+        self._desk.drop(exchange.received_bytes)
+        exchange.admitted = None
+        exchange.response_complete = True
+        exchange.body.clear()
+        self._exchange = None
+        self.transport.write(refusal)
+        self.transport.close()
 
     async def _answer(self, exchange: _Exchange, admitted: Admitted, caller: Caller) -> None:
         body = exchange.body[0] if len(exchange.body) == 1 else b"".join(exchange.body)

@@ -145,12 +145,8 @@ class Service:
         self.is_draining = True
         self.metrics.ready.set(0)
 
-    def admit(self, timeout_s: float, *, body_bytes: int = 0) -> float:
+    def admit(self, timeout_s: float) -> float:
         """Let a request in, if it can be answered rightly and in time.
-
-        Args:
-            timeout_s: that the caller gives.
-            body_bytes: that are announced, and held for it from now on; its `admission.let_go` is due at its end.
 
         Returns:
             The seconds that are left, after those in which it waited to be read.
@@ -162,7 +158,6 @@ class Service:
             self.require_right_answers()
             left_s = timeout_s - self.admission.lag_s
             self.admission.check(within_s=left_s)
-            self.admission.hold(body_bytes)
         except UnavailableError as error:
             self.refused(error)
             raise

@@ -59,6 +59,7 @@ async def ask_desk(desk: Desk, target: str, body: bytes, content_type: str | Non
     """Through the desk."""
     admitted = desk.admit(b"POST", target.encode(), headers_of(body, content_type))
     assert isinstance(admitted, Admitted)
+    assert desk.receive(admitted, len(body)) is None
     return await desk.answer(admitted, body, Caller(None, timeout_s=admitted.timeout_s), client="10.0.0.1")
 
 
@@ -211,6 +212,7 @@ def test_who_hangs_up_is_a_499_in_the_log(settings: Settings, caplog: pytest.Log
     async def check(service: Service, desk: Desk, client: httpx.AsyncClient) -> None:
         admitted = desk.admit(b"POST", b"/predict", headers_of(PNG, None))
         assert isinstance(admitted, Admitted)
+        assert desk.receive(admitted, len(PNG)) is None
         caller = Caller(None, timeout_s=10)
         answering = asyncio.create_task(desk.answer(admitted, PNG, caller, client="x"))
         caller.hang_up()
@@ -230,7 +232,8 @@ def test_a_fault_nobody_foresaw_is_an_answer_with_its_cause_in_the_log(
 
     async def check(service: Service, desk: Desk, client: httpx.AsyncClient) -> None:
         monkeypatch.setattr(service.admission, "check", lambda **_: 1 / 0)
-        admitted = Admitted("/predict", b"", "image/png", "an-id", 10.0, 0)
+        admitted = Admitted("/predict", b"", "image/png", "an-id", 10.0)
+        assert desk.receive(admitted, len(PNG)) is None
         reply = await desk.answer(admitted, PNG, Caller(None, timeout_s=10), client="x")
         assert (reply.status, json.loads(reply.body)["request_id"]) == (500, "an-id")
         assert b"division" not in reply.body
@@ -242,23 +245,23 @@ def test_a_fault_nobody_foresaw_is_an_answer_with_its_cause_in_the_log(
     assert line.levelno == logging.ERROR
 
 
-def test_bodies_are_counted_until_their_requests_are_over(settings: Settings) -> None:
-    """By their announcement at the desk, as they come behind the framework; in the end all is let go."""
+def test_bodies_are_counted_as_they_come_until_their_requests_are_over(settings: Settings) -> None:
+    """At the desk and behind the framework; who only announces takes nobody's room, and all is let go."""
     small = settings.model_copy(update={"max_bodies_bytes": 2 * len(PNG) + 10})
 
     async def check(service: Service, desk: Desk, client: httpx.AsyncClient) -> None:
-        admitted = desk.admit(b"POST", b"/predict", headers_of(PNG, None))
-        second = desk.admit(b"POST", b"/predict", headers_of(PNG, None))
-        assert isinstance(admitted, Admitted)
-        assert isinstance(second, Admitted)
-        refused = desk.admit(b"POST", b"/predict", headers_of(PNG, None))
-        assert isinstance(refused, bytes)
+        admitted = [desk.admit(b"POST", b"/predict", headers_of(PNG, None)) for _ in range(4)]
+        first, second, third, _ = (one for one in admitted if isinstance(one, Admitted))
+        assert desk.receive(first, len(PNG)) is desk.receive(second, len(PNG)) is None
+        refused = desk.receive(third, len(PNG))
+        assert refused is not None
         assert b"GLIMPSE_MAX_BODIES_BYTES" in refused
+        assert b"\r\nconnection: close\r\n" in refused
         theirs = await client.post("/predict", content=PNG)
         assert (theirs.status_code, theirs.json()["code"]) == (503, "overloaded")
         assert "retry-after" in theirs.headers
-        await desk.answer(admitted, PNG, Caller(None, timeout_s=10), client="x")
-        desk.drop(second)
+        await desk.answer(first, PNG, Caller(None, timeout_s=10), client="x")
+        desk.drop(len(PNG))
         assert service.admission._held_bytes == 0
         for content in (PNG, b"no picture", b"x" * 300_001):
             await client.post("/predict", content=content)

@@ -222,7 +222,7 @@ def test_bodies_may_not_fill_the_memory_together() -> None:
     door = admission(max_bytes=100)
     door.hold(60)
     door.hold(40)
-    with pytest.raises(OverloadedError, match=r"100 bytes .* no room for 1 more; the limit is 100") as refused:
+    with pytest.raises(OverloadedError, match=r"100 bytes, leave no room for 1 more; the limit is 100") as refused:
         door.hold(1)
     assert refused.value.retry_after_s == 1
     door.let_go(40)

@@ -63,18 +63,25 @@ class FakeDesk:
         self.is_closing = False
         self.callers: list[Caller] = []
         self.clients: list[str] = []
-        self.dropped: list[Admitted] = []
+        self.dropped: list[int] = []
+        self.room_bytes = 1_000
 
     def admit(self, method: bytes, target: bytes, headers: RawHeaders) -> Admitted | bytes:
         """Count it."""
         assert (method, target) == (b"POST", b"/predict")
         assert headers
         self.asked += 1
-        return REFUSAL if self.refuses else Admitted("/predict", b"", None, f"id-{self.asked}", 100.0, 5)
+        return REFUSAL if self.refuses else Admitted("/predict", b"", None, f"id-{self.asked}", 100.0)
 
-    def drop(self, admitted: Admitted) -> None:
+    def receive(self, admitted: Admitted, size_bytes: int) -> bytes | None:
+        """Take so many bytes of all bodies, and no more."""
+        assert admitted.path == "/predict"
+        self.room_bytes -= size_bytes
+        return REFUSAL if self.room_bytes < 0 else None
+
+    def drop(self, received_bytes: int) -> None:
         """Remember it."""
-        self.dropped.append(admitted)
+        self.dropped.append(received_bytes)
 
     async def answer(self, admitted: Admitted, body: bytes, caller: Caller, *, client: str) -> Reply:
         """Give the body back."""
@@ -201,11 +208,28 @@ def test_who_hangs_up_is_told_to_the_desk(is_whole: bool) -> None:
         await turns()
         connection.protocol.connection_lost(None)
         assert [caller._verdict is not None for caller in connection.desk.callers] == [True] * is_whole
-        assert len(connection.desk.dropped) == (not is_whole)
+        assert connection.desk.dropped == ([] if is_whole else [4])
         connection.desk.gate.set()
         await turns()
         assert connection.transport.written == b""
         assert not connection.protocol.tasks
+
+    with_loop(check)
+
+
+def test_a_body_for_which_there_is_no_room_is_broken_off() -> None:
+    """Answered in the middle of it; what had come is let go, the connection closed, the rest nobody's."""
+
+    async def check(connection: Connection) -> None:
+        connection.desk.room_bytes = 3
+        connection.receive(HEAD + b"\r\nab")
+        assert connection.transport.written == b""
+        connection.receive(b"cde")
+        assert (connection.transport.written, connection.transport.is_closed) == (REFUSAL, True)
+        assert connection.desk.dropped == [2]
+        connection.protocol.connection_lost(None)
+        await turns()
+        assert (connection.desk.dropped, connection.desk.callers, connection.reached) == ([2], [], 0)
 
     with_loop(check)
 
