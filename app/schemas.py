@@ -137,6 +137,25 @@ class CalibrationBody(BaseModel):
     held_out: HeldOutBody | None
 
 
+class ScoreBinBody(BaseModel):
+    """Answers whose score lies between two bounds."""
+
+    lower: float
+    upper: float
+    n: int
+    score: float = Field(description="their mean score")
+    accuracy: float = Field(description="share of them that is right")
+
+
+class CoverageBody(BaseModel):
+    """What is right of the most confident answers."""
+
+    coverage: float = Field(description="share of the pictures that is answered")
+    n: int
+    accuracy: float = Field(description="share of these answers that is right")
+    score: float = Field(description="the lowest score among them")
+
+
 class MetricsBody(BaseModel):
     """What was measured on pictures that the training did not see; fractions from 0 to 1."""
 
@@ -148,6 +167,10 @@ class MetricsBody(BaseModel):
     expected_calibration_error: float
     accepted: float | None = Field(description="share without abstain; null in files from before the rule")
     accuracy_of_accepted: float | None
+    reliability_bins: list[ScoreBinBody] | None = Field(
+        description="of 15 bins of equal width those with answers; null in files from before them"
+    )
+    coverage: list[CoverageBody] | None = Field(description="for growing shares; null in files from before it")
 
 
 class TrainingBody(BaseModel):

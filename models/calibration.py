@@ -27,6 +27,42 @@ class Reliability:
 
 
 @dataclass(frozen=True)
+class ScoreBin:
+    """Answers whose score lies between two bounds: a calibrated network is right as often as it says.
+
+    Attributes:
+        lower: bound, not included.
+        upper: bound, included.
+        n: of answers, at least 1.
+        score: their mean.
+        accuracy: of them.
+    """
+
+    lower: float
+    upper: float
+    n: int
+    score: float
+    accuracy: float
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """What is right of the most confident answers, when the others are not given.
+
+    Attributes:
+        coverage: share of the pictures that are answered.
+        n: of them.
+        accuracy: of these answers.
+        score: the lowest among them.
+    """
+
+    coverage: float
+    n: int
+    accuracy: float
+    score: float
+
+
+@dataclass(frozen=True)
 class BeforeAndAfter:
     """The same answers with a temperature of 1 and with the fitted one."""
 

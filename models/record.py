@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import Any, Self
 
-from models.calibration import HeldOut
+from models.calibration import Coverage, HeldOut, ScoreBin
 from models.errors import FormatVersionError, GoldenError, RecordError
 from models.networks import Architecture
 from models.preprocessing import InputSpec
@@ -74,6 +74,8 @@ class Metrics:
         expected_calibration_error: single view, 15 bins of equal width.
         accepted: share of the pictures on which the model does not abstain; None in files from before the rule.
         accuracy_of_accepted: of those, single view; None where there are none.
+        reliability_bins: of 15 of equal width those with answers, single view; None in files from before them.
+        coverage: for growing shares, single view; None in files from before it.
     """
 
     split: str
@@ -84,6 +86,8 @@ class Metrics:
     expected_calibration_error: float
     accepted: float | None = None
     accuracy_of_accepted: float | None = None
+    reliability_bins: tuple[ScoreBin, ...] | None = None
+    coverage: tuple[Coverage, ...] | None = None
 
     def __post_init__(self) -> None:
         """Refuse what no measurement gives.
@@ -277,6 +281,9 @@ def _record(fields: dict[str, Any]) -> Record:
         raise TypeError(f"the architecture is {fields['architecture']}; a name and named arguments are needed")
     metrics = dict(fields["metrics"])
     metrics["confusion_matrix"] = tuple(tuple(row) for row in metrics["confusion_matrix"])
+    for name, kind in (("reliability_bins", ScoreBin), ("coverage", Coverage)):
+        if metrics.get(name) is not None:
+            metrics[name] = tuple(kind(**each) for each in metrics[name])
     return Record(
         name=str(fields["name"]),
         architecture=architecture,

@@ -13,9 +13,10 @@ from training.augment import six_views
 from training.calibration import accepted
 from training.data import Split
 from training.progress import RunProgress
-from training.reliability import CALIBRATION_BINS
+from training.reliability import CALIBRATION_BINS, coverage_at, score_bins
 
 _BATCH_SIZE = 500
+_COVERAGES = tuple(share / 20 for share in range(1, 21))
 _NOT_CALIBRATED = Calibration()
 
 
@@ -120,4 +121,6 @@ def measure(
         expected_calibration_error=float(calibration_error),
         accepted=len(hits) / len(split),
         accuracy_of_accepted=int(hits.sum()) / len(hits) if len(hits) else None,
+        reliability_bins=score_bins(views.single_view, targets),
+        coverage=coverage_at(_COVERAGES, views.single_view, targets),
     )

@@ -1,12 +1,12 @@
-"""Do the scores tell the truth? Four numbers, and the temperature that makes them smaller."""
+"""Do the scores tell the truth? Four numbers, two curves, and the temperature that makes them true."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from models.calibration import BeforeAndAfter, Reliability
+from models.calibration import BeforeAndAfter, Coverage, Reliability, ScoreBin
 
 CALIBRATION_BINS = 15
 """The field's custom. Source: Guo et al., arXiv 1706.04599."""
@@ -28,7 +28,7 @@ def measure_reliability(probabilities: Tensor, targets: Tensor) -> Reliability:
     scores, guesses = exact.max(dim=1)
     right = (guesses == targets).double()
     order = scores.argsort(stable=True)
-    equal_width = (scores * CALIBRATION_BINS).ceil().long().clamp(1, CALIBRATION_BINS) - 1
+    equal_width = _bins_of_equal_width(scores)
     equal_count = torch.empty_like(order)
     equal_count[order] = torch.arange(len(order)) * CALIBRATION_BINS // len(order)
     wanted = F.one_hot(targets, exact.shape[1])
@@ -38,6 +38,63 @@ def measure_reliability(probabilities: Tensor, targets: Tensor) -> Reliability:
         expected_calibration_error=_gap(scores, right, equal_width),
         adaptive_calibration_error=_gap(scores, right, equal_count),
     )
+
+
+def score_bins(probabilities: Tensor, targets: Tensor) -> tuple[ScoreBin, ...]:
+    """Sort answers by their score into 15 bins of equal width, of which those with answers are returned.
+
+    Args:
+        probabilities: float (n, classes).
+        targets: int64 (n,).
+    """
+    scores, guesses = probabilities.double().max(dim=1)
+    place = _bins_of_equal_width(scores)
+    found = []
+    for i in sorted(set(place.tolist())):
+        inside = place == i
+        found.append(
+            ScoreBin(
+                lower=i / CALIBRATION_BINS,
+                upper=(i + 1) / CALIBRATION_BINS,
+                n=int(inside.sum()),
+                score=scores[inside].mean().item(),
+                accuracy=(guesses == targets)[inside].double().mean().item(),
+            )
+        )
+    return tuple(found)
+
+
+def coverage_curve(probabilities: Tensor, targets: Tensor) -> Tensor:
+    """Accuracy of the k most confident answers, for k from 1 to n: float64 (n,)."""
+    _, right = _most_confident_first(probabilities, targets)
+    return right.cumsum(0) / torch.arange(1, len(right) + 1)
+
+
+def coverage_at(shares: Sequence[float], probabilities: Tensor, targets: Tensor) -> tuple[Coverage, ...]:
+    """Give the accuracy of the most confident answers for some shares of the pictures.
+
+    Args:
+        shares: above 0, at most 1; those that stand for the same number of pictures count once.
+        probabilities: float (n, classes).
+        targets: int64 (n,).
+    """
+    scores, right = _most_confident_first(probabilities, targets)
+    counts = dict.fromkeys(max(1, round(share * len(right))) for share in shares)
+    return tuple(
+        Coverage(coverage=n / len(right), n=n, accuracy=right[:n].mean().item(), score=scores[n - 1].item())
+        for n in counts
+    )
+
+
+def _most_confident_first(probabilities: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    scores, guesses = probabilities.double().max(dim=1)
+    order = scores.argsort(descending=True, stable=True)
+    return scores[order], (guesses == targets)[order].double()
+
+
+def _bins_of_equal_width(scores: Tensor) -> Tensor:
+    """Number of each score's bin, int64; a bin's lower bound is not in it."""
+    return (scores * CALIBRATION_BINS).ceil().long().clamp(1, CALIBRATION_BINS) - 1
 
 
 def _gap(scores: Tensor, right: Tensor, bins: Tensor) -> float:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from training.report.findings import ScoreBin
+from models.calibration import ScoreBin
+from training.reliability import CALIBRATION_BINS
 from training.report.history import History
 
 if TYPE_CHECKING:
@@ -30,15 +31,14 @@ def draw_reliability(bins: Sequence[ScoreBin]) -> str:
 
     def draw(figure: "Figure") -> None:
         upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
-        width = bins[0].high - bins[0].low
-        filled = [each for each in bins if each.count]
-        for each in filled:
-            alpha = 1.0 if each.count >= _FEW else 0.35
-            upper.bar(each.low, each.accuracy, width * 0.92, align="edge", color=_ACCENT, alpha=alpha)
+        width = 0.92 / CALIBRATION_BINS
+        for each in bins:
+            alpha = 1.0 if each.n >= _FEW else 0.35
+            upper.bar(each.lower, each.accuracy, width, align="edge", color=_ACCENT, alpha=alpha)
         upper.plot([0, 1], [0, 1], color=_INK, linestyle=(0, (4, 3)), linewidth=1)
-        upper.plot([b.score for b in filled], [b.accuracy for b in filled], "o", color=_INK, markersize=3)
+        upper.plot([b.score for b in bins], [b.accuracy for b in bins], "o", color=_INK, markersize=3)
         upper.set(ylabel="accuracy", xlim=(0, 1), ylim=(0, 1.02))
-        lower.bar([b.low for b in bins], [b.count for b in bins], width * 0.92, align="edge", color=_SECOND)
+        lower.bar([b.lower for b in bins], [b.n for b in bins], width, align="edge", color=_SECOND)
         lower.set(xlabel="score of the answer", ylabel="answers")
 
     return _svg(draw, "Reliability: accuracy against score", name="reliability", height=4.4)

@@ -7,12 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from training.reliability import CALIBRATION_BINS
-
 _NORMAL_95 = 1.959964
 """Deviations that hold 95 % of a normal distribution."""
-COVERAGES = (1.0, 0.95, 0.9, 0.8, 0.7, 0.5)
-"""Shares of the pictures, most confident first, that the report writes out."""
 
 
 @dataclass(frozen=True)
@@ -22,42 +18,6 @@ class Interval:
     share: float
     low: float
     high: float
-
-
-@dataclass(frozen=True)
-class ScoreBin:
-    """Answers whose score lies between two bounds.
-
-    Attributes:
-        low: bound, not included.
-        high: bound, included.
-        count: of answers.
-        score: their mean; 0 where there are none.
-        accuracy: of them; 0 where there are none.
-    """
-
-    low: float
-    high: float
-    count: int
-    score: float
-    accuracy: float
-
-
-@dataclass(frozen=True)
-class Coverage:
-    """What is right of the most confident answers.
-
-    Attributes:
-        share: of the pictures that are answered.
-        threshold: the lowest score among them.
-        right: answers.
-        count: of pictures.
-    """
-
-    share: float
-    threshold: float
-    right: int
-    count: int
 
 
 @dataclass(frozen=True)
@@ -101,42 +61,6 @@ def interval(hits: int, n: int) -> Interval:
     return Interval(share, max(0.0, middle - reach), min(1.0, middle + reach))
 
 
-def reliability(probabilities: Tensor, targets: Tensor) -> list[ScoreBin]:
-    """Sort answers into bins of equal width by their score: a calibrated classifier is right as often as it says.
-
-    Args:
-        probabilities: float (n, classes).
-        targets: int64 (n,).
-    """
-    scores, guesses = probabilities.double().max(1)
-    right = (guesses == targets).double()
-    place = (scores * CALIBRATION_BINS).ceil().long().clamp(1, CALIBRATION_BINS) - 1
-    count, score, accuracy = (
-        torch.zeros(CALIBRATION_BINS, dtype=torch.float64).index_add(0, place, values)
-        for values in (torch.ones_like(scores), scores, right)
-    )
-    filled = count.clamp_min(1)
-    return [
-        ScoreBin(i / CALIBRATION_BINS, (i + 1) / CALIBRATION_BINS, int(n), mean, share)
-        for i, (n, mean, share) in enumerate(
-            zip(count.tolist(), (score / filled).tolist(), (accuracy / filled).tolist(), strict=True)
-        )
-    ]
-
-
-def coverage_curve(probabilities: Tensor, targets: Tensor) -> Tensor:
-    """Accuracy of the k most confident answers, for k from 1 to n: float64 (n,)."""
-    _, right = _most_confident_first(probabilities, targets)
-    return right.cumsum(0) / torch.arange(1, len(right) + 1)
-
-
-def coverage_points(probabilities: Tensor, targets: Tensor) -> list[Coverage]:
-    """Give the accuracy at each of `COVERAGES`; shares that stand for the same number of pictures count once."""
-    scores, right = _most_confident_first(probabilities, targets)
-    counts = dict.fromkeys(max(1, round(share * len(right))) for share in COVERAGES)
-    return [Coverage(k / len(right), float(scores[k - 1]), int(right[:k].sum()), k) for k in counts]
-
-
 def confident_mistakes(probabilities: Tensor, targets: Tensor, *, most: int) -> list[Case]:
     """Find the wrong answers with the highest scores: they tell of wrong labels and of what was not learnt."""
     return _cases(probabilities, targets, right=False)[:most]
@@ -161,12 +85,6 @@ def confusions(matrix: Sequence[Sequence[int]], *, most: int) -> list[Confusion]
         if truth != guess and count
     ]
     return sorted(found, key=lambda confusion: -confusion.count)[:most]
-
-
-def _most_confident_first(probabilities: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    scores, guesses = probabilities.max(1)
-    order = scores.argsort(descending=True, stable=True)
-    return scores[order], (guesses == targets)[order].double()
 
 
 def _cases(probabilities: Tensor, targets: Tensor, *, right: bool) -> list[Case]:

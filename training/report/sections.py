@@ -3,12 +3,14 @@
 import math
 
 from training.corruptions import LEVELS, SEVERITIES
+from training.reliability import coverage_at, coverage_curve, score_bins
 from training.report import figures, findings, html
 from training.report.content import Content
 from training.report.findings import Case
 
 _MOST_CASES = 24  # pictures in each gallery
 _MOST_CONFUSIONS = 12
+_COVERAGES = (1.0, 0.95, 0.9, 0.8, 0.7, 0.5)
 _MOST_COLUMNS = 20  # a confusion matrix of more classes is a picture that nobody reads
 
 TITLES = {
@@ -80,14 +82,13 @@ def _matrix(content: Content) -> str:
 
 def calibration(content: Content) -> str:
     """Write how scores compare with accuracy."""
-    bins = findings.reliability(content.probabilities, content.split.targets)
+    bins = score_bins(content.probabilities, content.split.targets)
     rows = []
     for each in bins:
-        if each.count:
-            numbers = (f"{each.count:,}", html.percent(each.score, 1), html.percent(each.accuracy, 1))
-            gap = f"{100 * (each.accuracy - each.score):+.1f}"
-            name = _range(f"{each.low:.2f}", f"{each.high:.2f}")
-            rows.append((name, *map(html.cell, (*numbers, gap))))
+        numbers = (f"{each.n:,}", html.percent(each.score, 1), html.percent(each.accuracy, 1))
+        gap = f"{100 * (each.accuracy - each.score):+.1f}"
+        name = _range(f"{each.lower:.2f}", f"{each.upper:.2f}")
+        rows.append((name, *map(html.cell, (*numbers, gap))))
     error = html.percent(content.metrics.expected_calibration_error)
     calibration = content.checkpoint.record.calibration
     return html.section(
@@ -108,12 +109,12 @@ def calibration(content: Content) -> str:
 
 def coverage(content: Content) -> str:
     """Write what is right of the most confident answers."""
-    points = findings.coverage_points(content.probabilities, content.split.targets)
+    points = coverage_at(_COVERAGES, content.probabilities, content.split.targets)
     rows = []
     for point in points:
-        found = findings.interval(point.right, point.count)
-        cells = (f"{point.threshold:.3f}", f"{point.count:,}", html.percent(found.share), span(found))
-        rows.append((html.percent(point.share, 0), *map(html.cell, cells)))
+        found = findings.interval(round(point.accuracy * point.n), point.n)
+        cells = (f"{point.score:.3f}", f"{point.n:,}", html.percent(found.share), span(found))
+        rows.append((html.percent(point.coverage, 0), *map(html.cell, cells)))
     threshold = content.checkpoint.record.calibration.abstain_threshold
     rule = (
         "This checkpoint has no abstain threshold: it always answers."
@@ -125,7 +126,7 @@ def coverage(content: Content) -> str:
         TITLES["coverage"],
         html.paragraph(f"Accuracy of the most confident answers, if the others are not given. {rule}"),
         '<div class="pair">',
-        html.figure(figures.draw_coverage(findings.coverage_curve(content.probabilities, content.split.targets))),
+        html.figure(figures.draw_coverage(coverage_curve(content.probabilities, content.split.targets))),
         html.table(("Answered", "Score from", "Pictures", "Right", "95 % interval"), rows),
         "</div>",
     )

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from models.calibration import Coverage, ScoreBin
 from models.errors import FormatVersionError, GoldenError, RecordError
 from models.networks import Architecture
 from models.preprocessing import InputSpec
@@ -50,7 +51,12 @@ def test_a_full_record_is_read_back(record: Record) -> None:
         architecture=Architecture("fast", {"widths": [8, 16, 24]}),
         calibration=Calibration(temperature=1.75, abstain_threshold=0.4),
         input=dataclasses.replace(record.input, height=24, interpolation="lanczos", mean=(0.1, 0.2, 0.3)),
-        metrics=dataclasses.replace(record.metrics, per_class={"red": 0.1 + 0.2, "green": None, "blue": 0.0}),
+        metrics=dataclasses.replace(
+            record.metrics,
+            per_class={"red": 0.1 + 0.2, "green": None, "blue": 0.0},
+            reliability_bins=(ScoreBin(lower=0.6, upper=0.7, n=3, score=0.65, accuracy=2 / 3),),
+            coverage=(Coverage(coverage=0.5, n=1, accuracy=1.0, score=0.9),),
+        ),
     )
     assert from_text(_text(full))[0] == full
 

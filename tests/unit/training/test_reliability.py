@@ -1,10 +1,21 @@
-"""Four numbers about scores, and the temperature, against counting by hand and against another library."""
+"""Numbers and curves about scores, and the temperature, against counting by hand and against another library."""
 
 import pytest
 import torch
 from torch import Tensor
 
-from training.reliability import CALIBRATION_BINS, at_temperature, fit_temperature, measure_reliability
+from training.reliability import (
+    CALIBRATION_BINS,
+    at_temperature,
+    coverage_at,
+    coverage_curve,
+    fit_temperature,
+    measure_reliability,
+    score_bins,
+)
+
+FIVE = torch.tensor([[0.9, 0.1], [0.8, 0.2], [0.42, 0.58], [0.3, 0.7], [0.55, 0.45]])
+FIVE_TARGETS = torch.tensor([0, 1, 1, 0, 0])  # right, wrong, right, wrong, right
 
 
 def _answers(*, sharpness: float, n: int = 4_000) -> tuple[Tensor, Tensor]:
@@ -86,3 +97,40 @@ def test_another_temperature_is_that_of_the_logits() -> None:
     logits, _ = _answers(sharpness=1.0, n=50)
     again = at_temperature(logits.softmax(1), 2.5)
     torch.testing.assert_close(again, (logits.double() / 2.5).softmax(1), atol=1e-6, rtol=1e-5)
+
+
+def test_bins_hold_score_and_accuracy() -> None:
+    """Each answer falls into one of 15 bins, with its score and whether it was right; empty bins are left out."""
+    bins = score_bins(FIVE, FIVE_TARGETS)
+    assert [each.n for each in bins] == [2, 1, 1, 1]
+    assert (bins[0].lower, bins[0].upper) == (8 / 15, 9 / 15)
+    assert bins[0].accuracy == 1.0
+    assert bins[0].score == pytest.approx((0.58 + 0.55) / 2)
+    assert [each.accuracy for each in bins[1:]] == [0.0, 0.0, 1.0]
+
+
+def test_a_sure_answer_falls_into_the_last_bin() -> None:
+    """A score of exactly 1 is counted, and a bound belongs to the bin below it."""
+    (last,) = score_bins(torch.tensor([[1.0, 0.0]]), torch.tensor([0]))
+    assert (last.n, last.upper) == (1, 1.0)
+
+
+def test_the_bins_give_the_calibration_error() -> None:
+    """The mean gap of the bins, weighted by their answers, is the expected calibration error."""
+    logits, targets = _answers(sharpness=2)
+    probabilities = logits.softmax(1)
+    gap = sum(each.n * abs(each.accuracy - each.score) for each in score_bins(probabilities, targets))
+    measured = measure_reliability(probabilities, targets).expected_calibration_error
+    assert gap / len(targets) == pytest.approx(measured, abs=1e-9)
+
+
+def test_coverage_counts_the_most_confident_first() -> None:
+    """Sorted by score the five answers are right, wrong, wrong, right, right."""
+    assert coverage_curve(FIVE, FIVE_TARGETS).tolist() == pytest.approx([1, 1 / 2, 1 / 3, 2 / 4, 3 / 5])
+    points = coverage_at((0.4, 0.8, 0.81, 1.0), FIVE, FIVE_TARGETS)
+    assert [(point.coverage, point.n, point.accuracy) for point in points] == [
+        (0.4, 2, 0.5),
+        (0.8, 4, 0.5),
+        (1, 5, 0.6),
+    ]
+    assert points[0].score == pytest.approx(0.8)

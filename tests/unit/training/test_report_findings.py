@@ -7,10 +7,7 @@ from training.report.findings import (
     Confusion,
     confident_mistakes,
     confusions,
-    coverage_curve,
-    coverage_points,
     interval,
-    reliability,
     unsure_hits,
 )
 
@@ -28,31 +25,6 @@ def test_the_interval_is_wilsons(hits: int, n: int, low: float, high: float) -> 
     assert found.share == hits / n
     assert found.low == pytest.approx(low, abs=1e-4)
     assert found.high == pytest.approx(high, abs=1e-4)
-
-
-def test_bins_hold_score_and_accuracy() -> None:
-    """15 bins that open below; each answer falls into one, with its score and whether it was right."""
-    bins = reliability(PROBABILITIES, TARGETS)
-    assert len(bins) == 15
-    assert sum(each.count for each in bins) == 5
-    ninth = next(each for each in bins if each.low < 0.57 <= each.high)
-    assert (ninth.count, ninth.accuracy) == (2, 1.0)
-    assert ninth.score == pytest.approx((0.58 + 0.55) / 2)
-    assert {each.accuracy for each in bins if not each.count} == {0.0}
-
-
-def test_a_sure_answer_falls_into_the_last_bin() -> None:
-    """A score of exactly 1 is counted."""
-    bins = reliability(torch.tensor([[1.0, 0.0]]), torch.tensor([0]))
-    assert [each.count for each in bins] == [0] * 14 + [1]
-
-
-def test_coverage_counts_the_most_confident_first() -> None:
-    """Sorted by score the answers are right, wrong, wrong, right, right."""
-    assert coverage_curve(PROBABILITIES, TARGETS).tolist() == pytest.approx([1, 1 / 2, 1 / 3, 2 / 4, 3 / 5])
-    points = coverage_points(PROBABILITIES, TARGETS)
-    assert [(point.count, point.right) for point in points] == [(5, 3), (4, 2), (2, 1)]
-    assert points[-1].threshold == pytest.approx(0.8)
 
 
 def test_extremes_are_the_worst_first() -> None:
