@@ -16,7 +16,7 @@ $(STAMP): pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Glimpse needs Python 3.11 or newer, this is " + sys.version)'
 	@echo "Installing into $(VENV): PyTorch alone is several GB, so the first time takes minutes."
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --disable-pip-version-check --quiet --editable '.[train,openvino,export,tensorboard,test]'
+	$(BIN)/pip install --disable-pip-version-check --quiet --editable '.[train,openvino,explain,export,tensorboard,test]'
 	touch $@
 
 serve: install ## serve the shipped checkpoint on http://127.0.0.1:8000

@@ -3,19 +3,19 @@
 What a framework does for each request (a scope, a stack of middleware, a router, a response object, two writes)
 cost more than the decoding of a small picture (docs/benchmarks.md). `app/protocol.py` brings here what came over a
 connection, and carries the reply back. The routes of FastAPI answer the same requests with the same functions
-(`app.routes.predict.reply_to`): for every other server, and for whatever is not plain.
+(`app.answers.reply_to`): for every other server, and for whatever is not plain.
 """
 
 import time
 from typing import NamedTuple
 
+from app.answers import ANSWERS, reply_to
 from app.callers import Caller
 from app.errors import ParameterError, UnavailableError
 from app.exchange import NO_TIME, SERVER_TIMING, Asked, Reply
 from app.headers import RawHeaders, header, request_id_of, timeout_ms
 from app.logs import log_request
 from app.problems import kind_of, to_reply
-from app.routes.predict import ANSWERS, reply_to
 from app.service import Service
 from app.settings import Settings
 
@@ -76,7 +76,8 @@ class Desk:
         self._service = service
         self._settings = settings
         self._held: _Held | None = None
-        self._limits_bytes = {"/predict": settings.max_body_bytes, "/predict/batch": settings.max_batch_bytes}
+        self._limits_bytes = dict.fromkeys(ANSWERS, settings.max_body_bytes)
+        self._limits_bytes["/predict/batch"] = settings.max_batch_bytes
 
     def admit(self, method: bytes, target: bytes, headers: RawHeaders) -> Admitted | bytes | None:
         """Look at the header of a request.

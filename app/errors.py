@@ -15,6 +15,7 @@ GlimpseError
 ├── DeadlineError                 the time that the caller gave is over
 ├── AdminKeyError                 the key for /model/reload is missing or wrong
 ├── ReloadError                   the new checkpoint was refused; the old one goes on
+├── ExplanationUnavailableError   what explains an answer is not installed
 └── EngineError                   the engine failed on pixels that were fine
     └── EngineLostError           and will fail on all others; only a new process helps
 """
@@ -83,6 +84,10 @@ class AdminKeyError(GlimpseError):
 
 class ReloadError(GlimpseError):
     """The new checkpoint was refused; the old one goes on."""
+
+
+class ExplanationUnavailableError(GlimpseError):
+    """What explains an answer is not installed."""
 
 
 class EngineError(GlimpseError):

@@ -67,7 +67,7 @@ class Reply(NamedTuple):
         status: of HTTP.
         media_type: of the body.
         headers: beside the type, the length and the request id.
-        body: JSON.
+        body: JSON, or whatever the type says.
     """
 
     status: int

@@ -9,7 +9,7 @@ from starlette.responses import RedirectResponse
 from app import logs, problems
 from app.lifespan import lifespan
 from app.middleware import Admit, BodyLimit, RequestContext
-from app.routes import health, metrics, model, predict
+from app.routes import explain, health, metrics, model, predict
 from app.service import Service
 from app.settings import Settings, read_settings
 
@@ -50,7 +50,7 @@ def create_app(settings: Settings, *, service: Service | None = None) -> FastAPI
     app.state.settings = settings
     problems.install(app)
     app.router.routes.extend(predict.router.routes)  # not included: a level less between a picture and its route
-    routers = [health.router, model.router, metrics.router]
+    routers = [explain.router, health.router, model.router, metrics.router]
     if settings.admin_key:
         routers.append(model.admin_router)
     for router in routers:

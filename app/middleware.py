@@ -8,13 +8,13 @@ from collections.abc import Mapping
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.answers import ANSWERS
 from app.errors import BodyTooLargeError
 from app.exchange import NO_TIME, SERVER_TIMING
 from app.headers import header, request_id_of, timeout_ms
 from app.lifespan import running_service
 from app.logs import log_request
 from app.problems import to_response
-from app.routes.predict import ANSWERS
 from app.service import Service
 from app.settings import Settings
 from models.errors import GlimpseError

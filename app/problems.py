@@ -19,6 +19,7 @@ from app.errors import (
     BodyTooLargeError,
     DeadlineError,
     EngineError,
+    ExplanationUnavailableError,
     MalformedFormError,
     MissingFileError,
     NotReadyError,
@@ -75,6 +76,7 @@ KINDS: Mapping[type[Exception], Kind] = {
     DeadlineError: Kind(504, "deadline_exceeded"),
     AdminKeyError: Kind(401, "admin_key_needed"),
     ReloadError: Kind(409, "reload_refused"),
+    ExplanationUnavailableError: Kind(501, "explanation_unavailable"),
     EngineError: Kind(500, "engine_failed"),
     Exception: Kind(500, "internal_error"),
 }

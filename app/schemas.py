@@ -60,6 +60,31 @@ class BatchBody(BaseModel):
     request_id: str
 
 
+class WindowBody(BaseModel):
+    """A part of the upright picture, as fractions of its width and height."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+
+class ExplanationBody(BaseModel):
+    """The answer to POST /explain."""
+
+    label: str
+    class_index: int
+    score: float = Field(description="probability of this class, 0…1")
+    method: str
+    layer: str = Field(description="of the network, whose map is shown")
+    heat: list[list[float]] = Field(
+        description="rows from the top, 0…1, 1 where the evidence is strongest; all 0 where nothing speaks for it"
+    )
+    window: WindowBody = Field(description="the part that the network sees, over which the heat map lies")
+    model: ModelReference
+    request_id: str
+
+
 class ReloadBody(BaseModel):
     """The answer to POST /model/reload."""
 

@@ -6,6 +6,7 @@ import logging
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import NamedTuple, Protocol
 
 from starlette.requests import ClientDisconnect
@@ -15,8 +16,16 @@ from app.batching import Result
 from app.callers import Caller
 from app.cores import share, usable_cores
 from app.engines import Engine
-from app.errors import EngineError, EngineLostError, NotReadyError, ReloadError, UnavailableError
+from app.errors import (
+    EngineError,
+    EngineLostError,
+    NotReadyError,
+    OverloadedError,
+    ReloadError,
+    UnavailableError,
+)
 from app.exchange import Timing
+from app.explanation import Explainer, Explanation
 from app.logs import SERVICE
 from app.metrics import Metrics
 from app.problems import kind_of
@@ -35,6 +44,8 @@ the way to a thread and back costs more than decoding a small one (docs/benchmar
 _ASK_AGAIN_S = 1.0
 _LAST_RUN_S = 1.0
 """What a run in progress gets when all requests are over; one that hangs must not keep the process."""
+_MOST_TO_EXPLAIN = 8
+"""Explanations that may wait for the one thread that makes them; each takes some hundredths of a second."""
 _BEAT_S = 0.05
 _TELL_EVERY_S = 1.0
 
@@ -50,6 +61,7 @@ class Answer(NamedTuple):
 
     Attributes:
         checkpoint: that answered.
+        image: uint8 (height, width, 3), the pixels that the network saw.
         probabilities: float32 (classes,).
         distance: of the picture from the classes; None where the checkpoint has none.
         picture_format: JPEG, PNG, …
@@ -58,6 +70,7 @@ class Answer(NamedTuple):
     """
 
     checkpoint: Checkpoint
+    image: Images
     probabilities: Probabilities
     distance: float | None
     picture_format: str
@@ -104,6 +117,9 @@ class Service:
         self._golden_timeout_s = settings.deadline_ms / 1000  # what is too late for callers is too late for these
         self._open_engine = open_engine
         self._decoders = ThreadPoolExecutor(self._threads.decode, "decode")
+        self._explainer = Explainer()
+        self._explaining = ThreadPoolExecutor(1, "explain")
+        self._to_explain = 0
         self._doubt = asyncio.Event()
         self._refused: Counter[str] = Counter()
         self._refusals_told_s = 0.0
@@ -136,7 +152,8 @@ class Service:
         self._judging.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await self._judging
-        await asyncio.to_thread(self._decoders.shutdown, cancel_futures=True)
+        for threads in (self._decoders, self._explaining):
+            await asyncio.to_thread(threads.shutdown, cancel_futures=True)
         await self.model.retire(timeout_s=_LAST_RUN_S)
         self.metrics.close()
 
@@ -208,7 +225,44 @@ class Service:
         classes = len(model.checkpoint.record.labels)
         row = result.probabilities
         distance = float(row[classes]) if len(row) > classes else None
-        return Answer(model.checkpoint, row[:classes], distance, *prepared[1:])
+        return Answer(model.checkpoint, prepared.image, row[:classes], distance, *prepared[1:])
+
+    async def pixels(self, data: bytes, caller: Caller, timing: Timing) -> Images:
+        """Decode one picture to what the network would see: uint8 (height, width, 3).
+
+        Raises:
+            PictureError, DeadlineError, ClientDisconnect: as `classify`.
+        """
+        with self.admission.picture():
+            return (await self._prepare(data, self.model.checkpoint.record.input, caller, timing)).image
+
+    async def explain(self, answer: Answer, class_index: int, caller: Caller) -> Explanation:
+        """Find out where the evidence for a class is in a picture that was classified.
+
+        Args:
+            answer: to be explained.
+            class_index: 0…classes − 1.
+            caller: who waits for it.
+
+        Raises:
+            ExplanationUnavailableError: captum is not installed.
+            OverloadedError: too many wait already.
+            DeadlineError: the caller's time is over.
+            ClientDisconnect: nobody waits any more.
+        """
+        if self._to_explain >= _MOST_TO_EXPLAIN:
+            raise OverloadedError(
+                f"{_MOST_TO_EXPLAIN} explanations are asked for already, and one is made at a time. Come back "
+                "after Retry-After seconds.",
+                retry_after_s=1,
+            )
+        assert self._loop is not None
+        work = partial(self._explainer.explain, answer.checkpoint, answer.image, class_index)
+        self._to_explain += 1
+        try:
+            return await caller.wait(self._loop.run_in_executor(self._explaining, work))
+        finally:
+            self._to_explain -= 1
 
     async def reload(self) -> tuple[Checkpoint, Checkpoint]:
         """Load the checkpoint again, beside the old one, and let it answer if its own answers are right.

@@ -100,15 +100,29 @@ def to_images(pictures: Sequence[Picture], spec: InputSpec) -> Images:
     return np.stack([np.asarray(_fit(picture.rgb, spec)) for picture in pictures])
 
 
+def seen_box(width: int, height: int, spec: InputSpec) -> tuple[float, float, float, float]:
+    """Find the part of a picture that the network sees: the largest centred rectangle of the input's shape.
+
+    Args:
+        width: of the upright picture, in pixels.
+        height: of the upright picture, in pixels.
+        spec: from the checkpoint.
+
+    Returns:
+        Left, top, right and bottom, in pixels of the picture.
+    """
+    scale = min(width / spec.width, height / spec.height)
+    # min: scale × side may exceed the picture by one rounding error, which Pillow refuses.
+    crop_width = min(scale * spec.width, width)
+    crop_height = min(scale * spec.height, height)
+    left, top = (width - crop_width) / 2, (height - crop_height) / 2
+    return left, top, left + crop_width, top + crop_height
+
+
 def _fit(rgb: Image.Image, spec: InputSpec) -> Image.Image:
     """Cut before resizing: a strip of 1 × 50,000 pixels would otherwise grow to 1.6 million columns."""
     size = (spec.width, spec.height)
     if rgb.size == size:
         return rgb
-    scale = min(rgb.width / spec.width, rgb.height / spec.height)
-    # min: scale × side may exceed the picture by one rounding error, which Pillow refuses.
-    crop_width = min(scale * spec.width, rgb.width)
-    crop_height = min(scale * spec.height, rgb.height)
-    left, top = (rgb.width - crop_width) / 2, (rgb.height - crop_height) / 2
-    box = (left, top, left + crop_width, top + crop_height)
+    box = seen_box(*rgb.size, spec)
     return rgb.resize(size, _INTERPOLATION[spec.interpolation], box=box, reducing_gap=2.0)

@@ -8,8 +8,10 @@ from fastapi.routing import APIRoute
 from starlette.routing import request_response
 
 from app.lifespan import running_service
+from app.multipart import FORM
 from app.schemas import ProblemBody
 from app.service import Service
+from app.uploads import RAW
 
 
 async def _service(request: Request) -> Service:
@@ -32,6 +34,26 @@ class LeanRoute(APIRoute):
         self.app = request_response(endpoint)
 
 
+def _accepts(content: dict[str, Any]) -> dict[str, Any]:
+    return {"required": True, "content": content}
+
+
+def _form(field: str, schema: dict[str, Any]) -> dict[str, Any]:
+    return {"schema": {"type": "object", "required": [field], "properties": {field: schema}}}
+
+
+_BINARY = {"type": "string", "format": "binary"}
+ONE_PICTURE = _accepts({FORM: _form("file", _BINARY), "image/*": {"schema": _BINARY}, RAW: {"schema": _BINARY}})
+MANY_PICTURES = _accepts({FORM: _form("files", {"type": "array", "items": _BINARY})})
+TIMEOUT = {
+    "name": "X-Request-Timeout-Ms",
+    "in": "header",
+    "schema": {"type": "integer", "minimum": 1},
+    "description": "time for the answer, once the body is there",
+}
+"""How pictures are sent, for the OpenAPI page."""
+
+
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Describe failures of a route for the OpenAPI page."""
     schema = ProblemBody.model_json_schema()
@@ -51,6 +73,7 @@ _DESCRIPTIONS = {
     415: "not a picture that is read here",
     422: "a broken picture or a bad parameter",
     500: "a fault of the service; the log has the cause",
+    501: "what this needs is not installed where the service runs",
     503: "not ready or overloaded; Retry-After says when to ask again",
     504: "the deadline passed",
 }

@@ -78,6 +78,11 @@ class ResidualNetwork(nn.Module):
         """Classify uint8 images (batch, height, width, 3) into logits (batch, classes)."""
         return self.logits(self.features(images))
 
+    @property
+    def stages(self) -> tuple[nn.Module, ...]:
+        """The modules that give maps (batch, channels, rows, columns), each coarser than the one before."""
+        return tuple(self.groups)
+
     def features(self, images: Tensor) -> Tensor:
         """Compute from uint8 images (batch, height, width, 3) what the head sees: (batch, features)."""
         x = F.gelu(self.stem(self.normalize(images)))  # (batch, 24, 31, 31)

@@ -33,6 +33,11 @@ class TutorialNetwork(nn.Module):
         """Classify uint8 images (batch, height, width, 3) into logits (batch, classes)."""
         return self.logits(self.features(images))
 
+    @property
+    def stages(self) -> tuple[nn.Module, ...]:
+        """The modules that give maps (batch, channels, rows, columns), each coarser than the one before."""
+        return self.conv1, self.conv2
+
     def features(self, images: Tensor) -> Tensor:
         """Compute from uint8 images (batch, height, width, 3) what the last layer sees: (batch, 84)."""
         x = self.normalize(images)  # (batch, 3, 32, 32)

@@ -44,6 +44,11 @@ REQUESTS: dict[str, tuple[str, bytes, str | None]] = {
     "half a form": ("/predict", form((b"file", PNG))[:-20], FORM),
     "many": ("/predict/batch?top_k=1", form((b"files", PNG), (b"files", b"hello"), (b"files", PNG)), FORM),
     "many of none": ("/predict/batch", form((b"file", PNG)), FORM),
+    "pixels": ("/pixels", PNG, "image/png"),
+    "pixels of nothing": ("/pixels", b"hello", "image/png"),
+    "why": ("/explain", form((b"file", PNG)), FORM),
+    "why not the last": ("/explain?class_index=2", PNG, None),
+    "why not another": ("/explain?class_index=3", PNG, None),
 }
 
 
@@ -91,7 +96,9 @@ def stages(timing: str) -> list[str]:
 
 
 def told(body: bytes) -> Any:
-    """The JSON of an answer, without what is drawn anew for each request."""
+    """A picture as it is, or the JSON of an answer without what is drawn anew for each request."""
+    if body.startswith(b"\x89PNG"):
+        return body
     found = json.loads(body)
     for place in [found, *(result.get("problem", {}) for result in found.get("results", []))]:
         place.pop("request_id", None)

@@ -1,0 +1,202 @@
+"""What is answered to requests that bring pictures, whoever carries them: the framework, or the desk.
+
+The routes of FastAPI (`app/routes/`) declare these paths for the OpenAPI page; what they do stands here.
+"""
+
+import asyncio
+import io
+import json
+from collections.abc import Awaitable, Callable, Mapping
+
+from fastapi import Request, Response
+from PIL import Image
+from starlette.datastructures import QueryParams
+
+from app.callers import Caller
+from app.errors import BodyTooLargeError, ParameterError
+from app.exchange import SERVER_TIMING, Asked, Reply
+from app.explanation import METHOD, require_captum
+from app.lifespan import running_service
+from app.multipart import Part
+from app.problems import log_fault, to_body, to_reply
+from app.service import Answer, Service
+from app.uploads import picture_of, pictures_of
+from models.checkpoint import Checkpoint
+from models.classifier import rank
+from models.errors import GlimpseError
+from models.preprocessing import seen_box
+
+DEFAULT_TOP_K = 5
+
+
+async def answer_one(service: Service, asked: Asked, caller: Caller) -> Reply:
+    """Answer a request with one picture.
+
+    Raises:
+        GlimpseError: what the caller, or the log, shall hear.
+    """
+    top_k = _top_k(asked.query)
+    data = picture_of(asked.body, asked.content_type)
+    asked.log_fields["picture_bytes"] = len(data)
+    service.admission.check(within_s=asked.timeout_s)  # others may have come while the body did
+    answer = await service.classify(data, caller, asked.timing)
+    return _reply(_labels(answer, top_k), answer.checkpoint, asked)
+
+
+async def answer_many(service: Service, asked: Asked, caller: Caller) -> Reply:
+    """Answer a request with many pictures: a result or a problem for each, in order.
+
+    Raises:
+        GlimpseError: the request as a whole cannot be answered.
+    """
+    top_k = _top_k(asked.query)
+    files = pictures_of(asked.body, asked.content_type, max_files=service.settings.max_batch_files)
+    asked.log_fields["pictures"] = len(files)
+    asked.log_fields["picture_bytes"] = sum(len(file.data) for file in files)
+    service.admission.check(within_s=asked.timeout_s, pictures=len(files))
+    outcomes = await asyncio.gather(*(_outcome(service, file, caller, asked) for file in files))
+    results = [
+        {"filename": file.filename}
+        | (
+            {"problem": to_body(outcome, asked.request_id)}
+            if isinstance(outcome, Exception)
+            else _labels(outcome, top_k)
+        )
+        for file, outcome in zip(files, outcomes, strict=True)
+    ]
+    checkpoints = (outcome.checkpoint for outcome in outcomes if isinstance(outcome, Answer))
+    return _reply({"results": results}, next(checkpoints, service.model.checkpoint), asked)
+
+
+async def answer_pixels(service: Service, asked: Asked, caller: Caller) -> Reply:
+    """Answer a request with what the network would see of its picture, as a PNG.
+
+    Raises:
+        GlimpseError: what the caller, or the log, shall hear.
+    """
+    data = picture_of(asked.body, asked.content_type)
+    image = await service.pixels(data, caller, asked.timing)
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "PNG")
+    return Reply(200, "image/png", {}, buffer.getvalue())
+
+
+async def answer_explanation(service: Service, asked: Asked, caller: Caller) -> Reply:
+    """Answer a request with where the evidence for a class is in its picture.
+
+    Raises:
+        GlimpseError: what the caller, or the log, shall hear.
+    """
+    require_captum()
+    wanted = _whole_number("class_index", asked.query, least=0)
+    data = picture_of(asked.body, asked.content_type)
+    answer = await service.classify(data, caller, asked.timing)
+    record = answer.checkpoint.record
+    class_index = int(answer.probabilities.argmax()) if wanted is None else wanted
+    if class_index >= len(record.labels):
+        raise ParameterError(
+            f"The query parameter class_index is {class_index}; the model has {len(record.labels)} classes, "
+            "from 0. GET /model lists them."
+        )
+    explanation = await service.explain(answer, class_index, caller)
+    left, top, right, bottom = seen_box(answer.width, answer.height, record.input)
+    body: dict[str, object] = {
+        "label": record.labels[class_index],
+        "class_index": class_index,
+        "score": float(answer.probabilities[class_index]),
+        "method": METHOD,
+        "layer": explanation.layer,
+        "heat": [[round(float(value), 3) for value in row] for row in explanation.heat],
+        "window": {
+            "left": left / answer.width,
+            "top": top / answer.height,
+            "right": right / answer.width,
+            "bottom": bottom / answer.height,
+        },
+    }
+    return _reply(body, answer.checkpoint, asked)
+
+
+ANSWERS: Mapping[str, Callable[[Service, Asked, Caller], Awaitable[Reply]]] = {
+    "/predict": answer_one,
+    "/predict/batch": answer_many,
+    "/pixels": answer_pixels,
+    "/explain": answer_explanation,
+}
+"""Every path that takes pictures, and what answers it."""
+
+
+async def reply_to(path: str, service: Service, asked: Asked, caller: Caller) -> Reply:
+    """Answer a request for pictures: with labels, or with the problem that it has; both say where the time went.
+
+    Raises:
+        ClientDisconnect: nobody waits any more.
+        Exception: what nobody foresaw.
+    """
+    try:
+        async with caller:
+            reply = await ANSWERS[path](service, asked, caller)
+    except GlimpseError as error:
+        log_fault(error, asked.request_id)
+        reply = to_reply(error, asked.request_id)
+    return reply._replace(headers={**reply.headers, SERVER_TIMING: asked.timing.to_header()})
+
+
+async def through_framework(request: Request, path: str) -> Response:
+    """Answer a request that came through FastAPI."""
+    state = request.state
+    query, content_type = request.scope["query_string"], request.headers.get("content-type")
+    asked = Asked(query, content_type, await request.body(), state.request_id, state.timeout_s)
+    state.log_fields = asked.log_fields
+    caller = Caller(request.receive, timeout_s=state.timeout_s)
+    status, media_type, headers, body = await reply_to(path, running_service(request.scope), asked, caller)
+    return Response(body, status, headers, media_type)
+
+
+def _reply(body: dict[str, object], checkpoint: Checkpoint, asked: Asked) -> Reply:
+    body["model"] = {"name": checkpoint.record.name, "digest": checkpoint.digest}
+    body["request_id"] = asked.request_id
+    return Reply(200, "application/json", {}, json.dumps(body).encode())
+
+
+async def _outcome(service: Service, file: Part, caller: Caller, asked: Asked) -> Answer | Exception:
+    """A file's answer, or what was wrong with it."""
+    limit_bytes = service.settings.max_body_bytes
+    if len(file.data) > limit_bytes:
+        return BodyTooLargeError(
+            f"The file is {len(file.data):,} bytes; the limit is {limit_bytes:,} bytes. Send a smaller picture, "
+            "or raise GLIMPSE_MAX_BODY_BYTES."
+        )
+    try:
+        return await service.classify(file.data, caller, asked.timing)
+    except (GlimpseError, MemoryError) as error:
+        log_fault(error, asked.request_id)
+        return error
+
+
+def _top_k(query: bytes) -> int:
+    asked = _whole_number("top_k", query, least=1)
+    return DEFAULT_TOP_K if asked is None else asked
+
+
+def _whole_number(name: str, query: bytes, *, least: int) -> int | None:
+    asked = QueryParams(query).get(name) if query else None
+    if asked is None:
+        return None
+    if not (asked.isascii() and asked.isdecimal() and len(asked) < 10 and int(asked) >= least):
+        raise ParameterError(
+            f"The query parameter {name} is {asked!r}; a whole number from {least} is understood."
+        )
+    return int(asked)
+
+
+def _labels(answer: Answer, top_k: int) -> dict[str, object]:
+    record = answer.checkpoint.record
+    predictions = rank(answer.probabilities, record.labels, top_k=top_k)
+    return {
+        "predictions": [
+            {"label": item.label, "class_index": item.class_index, "score": item.score} for item in predictions
+        ],
+        "abstain": record.calibration.abstains(predictions[0].score, answer.distance),
+        "image": {"format": answer.picture_format, "width": answer.width, "height": answer.height},
+    }

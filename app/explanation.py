@@ -1,0 +1,123 @@
+"""What a score rests on: a heat map over the pixels that the network saw.
+
+Grad-CAM: where the channels of a late layer, each weighted by how much it raises the class, are high. One pass
+forward and one back, by captum, which is an optional extra; everything else works without it.
+"""
+
+import copy
+import importlib.util
+import threading
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from app.errors import ExplanationUnavailableError
+from models.checkpoint import Checkpoint
+from models.preprocessing import Images
+
+METHOD = "Grad-CAM"
+_FEWEST_PLACES = 6
+"""Rows and columns of the layer that is looked at: the last of a small network has 3 × 3, and shows no place."""
+_MOST_PLACES = 64
+"""Rows and columns of a heat map; a browser smooths it over any picture."""
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Where in the pixels the evidence for one class is.
+
+    Attributes:
+        layer: of the network, by its name in it.
+        heat: float32 (rows, columns), 0…1 with 1 at the strongest place; all 0 where nothing speaks for the class.
+    """
+
+    layer: str
+    heat: npt.NDArray[np.float32]
+
+
+class Explainer:
+    """Explains one picture at a time, on a copy of the network: captum's hooks must not reach what answers."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._digest: str | None = None
+        self._network: nn.Module | None = None
+
+    def explain(self, checkpoint: Checkpoint, image: Images, class_index: int) -> Explanation:
+        """Draw the heat map of one class.
+
+        Args:
+            checkpoint: whose network saw the picture.
+            image: uint8 (height, width, 3), as `models.preprocessing.to_images` gives it.
+            class_index: 0…classes − 1.
+
+        Raises:
+            ExplanationUnavailableError: captum is not installed.
+        Source:
+            Selvaraju et al., arXiv 1610.02391.
+        """
+        require_captum()
+        from captum.attr import LayerGradCam  # noqa: PLC0415 - seconds of import that only this needs
+
+        with self._lock:
+            network = self._copy_of(checkpoint)
+            images = torch.from_numpy(image[None]).to(next(network.parameters()).device)
+            layer = explained_layer(network, images)
+            evidence = LayerGradCam(network, layer).attribute(images, target=class_index, relu_attributions=True)
+        name = next(name for name, module in network.named_modules() if module is layer)
+        return Explanation(name, _to_heat(evidence, height=image.shape[0], width=image.shape[1]))
+
+    def _copy_of(self, checkpoint: Checkpoint) -> nn.Module:
+        if self._network is None or self._digest != checkpoint.digest:
+            self._network = copy.deepcopy(checkpoint.network).requires_grad_(True).eval()
+            self._digest = checkpoint.digest
+        return self._network
+
+
+def require_captum() -> None:
+    """Do nothing where captum is installed.
+
+    Raises:
+        ExplanationUnavailableError: it is not.
+    """
+    if importlib.util.find_spec("captum") is None:
+        raise ExplanationUnavailableError(
+            "Explanations need the package captum, which is not installed where the service runs. The operator "
+            "adds it with: pip install 'glimpse[explain]'. Everything else works without it."
+        )
+
+
+@torch.no_grad()
+def explained_layer(network: nn.Module, images: Tensor) -> nn.Module:
+    """Choose the last of a network's stages whose map is fine enough to point at something, else its finest.
+
+    Args:
+        network: with `stages`.
+        images: uint8 (1, height, width, 3).
+    """
+    places: dict[nn.Module, int] = {}
+
+    def note(module: nn.Module, _: object, out: Tensor) -> None:
+        places[module] = min(out.shape[-2:])
+
+    stages: list[nn.Module] = list(network.stages)  # type: ignore[arg-type]  # every network here has them
+    handles = [stage.register_forward_hook(note) for stage in stages]
+    try:
+        network(images)
+    finally:
+        for handle in handles:
+            handle.remove()
+    fine = [stage for stage in stages if places[stage] >= _FEWEST_PLACES]
+    return fine[-1] if fine else max(stages, key=places.__getitem__)
+
+
+def _to_heat(evidence: Tensor, *, height: int, width: int) -> npt.NDArray[np.float32]:
+    """Bring evidence (1, 1, rows, columns), none of it below 0, to the size of the pixels and to 0…1."""
+    size = (min(height, _MOST_PLACES), min(width, _MOST_PLACES))
+    heat = F.interpolate(evidence.detach().float().cpu(), size, mode="bilinear", align_corners=False)[0, 0]
+    strongest = heat.max()
+    return (heat / strongest if strongest > 0 else torch.zeros_like(heat)).numpy()

@@ -1,0 +1,125 @@
+"""Heat maps, on a network whose evidence is known."""
+
+import dataclasses
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from app.errors import ExplanationUnavailableError
+from app.explanation import Explainer, explained_layer
+from models.checkpoint import Checkpoint, load
+from models.networks import ARCHITECTURES, Architecture, build
+from models.preprocessing import Images, InputSpec
+
+
+class Reddest(nn.Module):
+    """Class 0 is how red the reddest quarter of the picture is, class 1 the opposite, class 2 nothing at all."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stage = nn.Conv2d(3, 3, 4, stride=4, bias=False)
+        with torch.no_grad():
+            self.stage.weight.zero_()
+            self.stage.weight[0, 0] = 1 / 16
+
+    @property
+    def stages(self) -> tuple[nn.Module, ...]:
+        return (self.stage,)
+
+    def forward(self, images: Tensor) -> Tensor:
+        red = self.stage(images.movedim(-1, 1).float() / 255)[:, 0]  # (batch, 8, 8)
+        strongest = red.amax((1, 2))
+        return torch.stack([strongest, -strongest, 0 * strongest], dim=1)
+
+
+@pytest.fixture
+def checkpoint(checkpoint_path: Path) -> Checkpoint:
+    """A checkpoint of that network."""
+    return dataclasses.replace(load(checkpoint_path), network=Reddest())
+
+
+def _red_corner() -> Images:
+    image = np.zeros((32, 32, 3), np.uint8)
+    image[4:8, 24:28, 0] = 255
+    return image
+
+
+def test_the_heat_is_where_the_evidence_is(checkpoint: Checkpoint) -> None:
+    """One red square: the map is 1 there, and cold in the half without it."""
+    found = Explainer().explain(checkpoint, _red_corner(), 0)
+    assert found.layer == "stage"
+    assert found.heat.shape == (32, 32)
+    assert found.heat.dtype == np.float32
+    row, column = np.unravel_index(found.heat.argmax(), found.heat.shape)
+    assert 4 <= row < 8
+    assert 24 <= column < 28
+    assert found.heat.max() == pytest.approx(1)
+    assert not found.heat[:, :16].any()
+
+
+@pytest.mark.parametrize("class_index", [1, 2])
+def test_what_nothing_speaks_for_is_cold(checkpoint: Checkpoint, class_index: int) -> None:
+    """Evidence against a class, or none at all, is no heat; nothing is divided by nothing."""
+    assert not Explainer().explain(checkpoint, _red_corner(), class_index).heat.any()
+
+
+def test_the_network_that_answers_is_left_alone(checkpoint: Checkpoint) -> None:
+    """No hook, no gradient and no other mode reaches it."""
+    checkpoint.network.requires_grad_(False).eval()
+    Explainer().explain(checkpoint, _red_corner(), 0)
+    for module in checkpoint.network.modules():
+        assert not module._forward_hooks
+        assert not module._backward_hooks
+    assert all(weight.grad is None and not weight.requires_grad for weight in checkpoint.network.parameters())
+
+
+def test_another_checkpoint_is_explained_by_its_own_network(checkpoint: Checkpoint) -> None:
+    """After a reload the copy of the old network is not asked any more."""
+    explainer = Explainer()
+    explainer.explain(checkpoint, _red_corner(), 0)
+    blind = Reddest()
+    torch.nn.init.zeros_(blind.stage.weight)
+    other = dataclasses.replace(checkpoint, network=blind, digest="sha256:other")
+    assert not explainer.explain(other, _red_corner(), 0).heat.any()
+
+
+@pytest.mark.parametrize(
+    ("name", "side", "layer"),
+    [("tutorial", 32, "conv2"), ("fast", 32, "groups.1"), ("fast", 96, "groups.2"), ("residual", 32, "groups.1")],
+)
+def test_the_layer_is_the_last_that_can_point(name: str, side: int, layer: str) -> None:
+    """Of all stages the last whose map has six rows and columns; larger pictures allow a later one."""
+    network = build(Architecture(name), classes=3, spec=InputSpec(height=side, width=side)).eval()
+    chosen = explained_layer(network, torch.zeros((1, side, side, 3), dtype=torch.uint8))
+    assert chosen is network.get_submodule(layer)
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_every_network_can_be_explained(name: str, checkpoint: Checkpoint) -> None:
+    """Each architecture has stages, and gives a map even where all of them are coarse."""
+    torch.manual_seed(0)
+    side = 16
+    network = build(Architecture(name), classes=3, spec=InputSpec(height=side, width=side)).eval()
+    image = np.random.default_rng(0).integers(0, 256, (side, side, 3), dtype=np.uint8)
+    found = Explainer().explain(dataclasses.replace(checkpoint, network=network), image, 1)
+    assert found.heat.shape == (side, side)
+    assert np.isfinite(found.heat).all()
+
+
+def test_a_large_input_gets_a_map_of_bounded_size(checkpoint: Checkpoint) -> None:
+    """64 rows and columns are enough, whatever the network eats."""
+    found = Explainer().explain(checkpoint, np.zeros((224, 96, 3), np.uint8), 0)
+    assert found.heat.shape == (64, 64)
+
+
+def test_without_captum_the_sentence_says_what_to_install(
+    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is an optional extra."""
+    monkeypatch.setitem(sys.modules, "captum", None)
+    with pytest.raises(ExplanationUnavailableError, match=r"pip install 'glimpse\[explain\]'"):
+        Explainer().explain(checkpoint, _red_corner(), 0)
