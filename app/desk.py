@@ -11,13 +11,14 @@ from typing import NamedTuple
 
 from app.answers import ANSWERS, reply_to
 from app.callers import Caller
-from app.errors import ParameterError, UnavailableError
+from app.errors import ParameterError, UnavailableError, UploadTimeoutError
 from app.exchange import NO_TIME, SERVER_TIMING, Asked, Reply
 from app.headers import RawHeaders, header, request_id_of, timeout_ms
 from app.logs import log_request
 from app.problems import kind_of, to_reply
 from app.service import Service
 from app.settings import Settings
+from models.errors import GlimpseError
 
 _HELD_S = 0.002
 """A refusal is good for whoever asks the same within this time: the backlog changes by a few pictures."""
@@ -138,6 +139,20 @@ class Desk:
         self._service.admission.entered()
         self._service.admission.let_go(received_bytes)
 
+    def too_late(self, admitted: Admitted | None) -> bytes:
+        """Write the whole answer to a request that did not arrive in time; then the connection is to be closed.
+
+        Args:
+            admitted: its header, if that was all; None where not even that came, or where the framework has it.
+        """
+        path, request_id = (admitted.path, admitted.request_id) if admitted else ("other", request_id_of(()))
+        error = UploadTimeoutError(
+            f"The request did not arrive within {self._settings.upload_timeout_s:g} seconds. Send it again over a "
+            "faster line, send a smaller picture, or raise GLIMPSE_UPLOAD_TIMEOUT_S."
+        )
+        self._service.metrics.refuse(path, kind_of(error).status)
+        return _refusal(error, request_id, keep_alive=False)
+
     async def answer(self, admitted: Admitted, body: bytes, caller: Caller, *, client: str) -> Reply:
         """Answer a request whose body is there, count it and write its log line; this never fails.
 
@@ -186,7 +201,7 @@ class Desk:
         return _refusal(held.error, request_id)
 
 
-def _refusal(error: UnavailableError, request_id: str, *, keep_alive: bool = True) -> bytes:
+def _refusal(error: GlimpseError, request_id: str, *, keep_alive: bool = True) -> bytes:
     reply = to_reply(error, request_id)
     told = reply._replace(headers={**reply.headers, SERVER_TIMING: NO_TIME})
     return told.to_http(request_id, keep_alive=keep_alive)

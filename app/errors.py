@@ -3,6 +3,7 @@
 InputError
 └── RequestError                  the request itself cannot be used, whatever the picture
     ├── BodyTooLargeError         more bytes than the limit
+    ├── UploadTimeoutError        it did not arrive in time
     ├── UnsupportedMediaTypeError neither a form nor a picture
     ├── MalformedFormError        the multipart form cannot be read
     ├── MissingFileError          the form has no file where one is expected
@@ -29,6 +30,10 @@ class RequestError(InputError):
 
 class BodyTooLargeError(RequestError):
     """More bytes came than the limit allows."""
+
+
+class UploadTimeoutError(RequestError):
+    """Header and body did not arrive in time."""
 
 
 class UnsupportedMediaTypeError(RequestError):

@@ -30,6 +30,7 @@ from app.errors import (
     TooManyFilesError,
     UnavailableError,
     UnsupportedMediaTypeError,
+    UploadTimeoutError,
 )
 from app.exchange import Reply
 from app.logs import SERVICE
@@ -62,6 +63,7 @@ KINDS: Mapping[type[Exception], Kind] = {
     PictureError: Kind(422, "bad_picture"),
     EmptyBatchError: Kind(422, "empty_batch"),
     BodyTooLargeError: Kind(413, "body_too_large"),
+    UploadTimeoutError: Kind(408, "upload_timeout"),
     UnsupportedMediaTypeError: Kind(415, "unsupported_media_type"),
     MalformedFormError: Kind(422, "malformed_form"),
     MissingFileError: Kind(422, "missing_file"),

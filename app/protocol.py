@@ -6,6 +6,8 @@ half of what it cost behind the framework (docs/benchmarks.md). What is not plai
 ours, takes the way through `app.main`.
 """
 
+import asyncio
+from enum import Enum, auto
 from typing import Any, Protocol
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -45,7 +47,7 @@ class _Exchange:
     def __init__(self, admitted: Admitted | None, *, client: str = "") -> None:
         self.admitted = admitted
         self.client = client
-        self.response_complete = admitted is None
+        self.response_started = self.response_complete = admitted is None
         self.keep_alive = True
         self.disconnected = False
         self.body: list[bytes] = []
@@ -57,23 +59,60 @@ class _Exchange:
         return sum(map(len, self.body))
 
 
+class _Arrival(Enum):
+    """How much of a request has come."""
+
+    NOTHING = auto()
+    HEADER = auto()
+    BODY = auto()
+    WHOLE = auto()
+
+
 class DeskProtocol(HttpToolsProtocol):
     """One connection.
 
     Args:
         desk: asked with the header of each plain request.
         proxies: whose X-Forwarded-For is believed.
+        upload_timeout_s: that a request may take to arrive; a connection that sends nothing has as long.
         given: what uvicorn gives.
     """
 
-    def __init__(self, *, desk: Desk, proxies: Proxies, **given: Any) -> None:  # noqa: ANN401 - uvicorn's own
+    def __init__(
+        self,
+        *,
+        desk: Desk,
+        proxies: Proxies,
+        upload_timeout_s: float,
+        **given: Any,  # noqa: ANN401 - uvicorn's own
+    ) -> None:
         super().__init__(**given)
         self._desk = desk
         self._proxies = proxies
+        self._upload_timeout_s = upload_timeout_s
         self._exchange: _Exchange | None = None
+        self._arrival = _Arrival.NOTHING
+        self._too_late: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
+        """Wait for the first request, but not for ever."""
+        super().connection_made(transport)
+        self._watch()
+
+    def data_received(self, data: bytes) -> None:
+        """Read on; only who needs several pieces is watched, so that a small request costs no timer."""
+        super().data_received(data)
+        if self._too_late is None and self._arrival is not _Arrival.WHOLE:
+            self._watch()
+
+    def on_message_begin(self) -> None:
+        """A request begins."""
+        super().on_message_begin()
+        self._arrival = _Arrival.HEADER
 
     def on_headers_complete(self) -> None:
         """Let a request in, or answer its refusal at once; leave everything else to uvicorn."""
+        self._arrival = _Arrival.BODY
         admitted = None
         if self._is_plain():
             admitted = self._desk.admit(self.parser.get_method(), self.url, self.headers)
@@ -99,6 +138,8 @@ class DeskProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """Begin to answer, or, behind a refusal, wait for the next request."""
+        self._arrival = _Arrival.WHOLE
+        self._unwatch()
         cycle: object = self.cycle
         if not isinstance(cycle, _Exchange):
             super().on_message_complete()
@@ -112,6 +153,7 @@ class DeskProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Drop what nobody waits for any more."""
+        self._unwatch()
         if self._exchange is not None:
             self._exchange.disconnected = True
             if self._exchange.caller is not None:
@@ -119,6 +161,30 @@ class DeskProtocol(HttpToolsProtocol):
             else:
                 self._desk.drop(self._exchange.received_bytes)
         super().connection_lost(exc)
+
+    def _watch(self) -> None:
+        if not self.transport.is_closing():
+            self._too_late = self.loop.call_later(self._upload_timeout_s, self._on_too_late)
+
+    def _unwatch(self) -> None:
+        if self._too_late is not None:
+            self._too_late.cancel()
+            self._too_late = None
+
+    def _on_too_late(self) -> None:
+        """End a connection on which a request did not arrive: slow senders could take all of them."""
+        self._too_late = None
+        cycle: object = self.cycle
+        answers_another = self.cycle is not None and not self.cycle.response_complete
+        if self.flow.read_paused or (self._arrival is _Arrival.HEADER and answers_another):
+            self._watch()  # it is we who are slow
+        elif self._arrival is _Arrival.BODY and isinstance(cycle, _Exchange) and cycle.admitted:
+            self._break_off(cycle, self._desk.too_late(cycle.admitted))
+        else:
+            is_unanswered = self._arrival is _Arrival.BODY and not self.cycle.response_started
+            if self._arrival is _Arrival.HEADER or is_unanswered:
+                self.transport.write(self._desk.too_late(None))
+            self.transport.close()
 
     def _break_off(self, exchange: _Exchange, refusal: bytes) -> None:
         """Answer before the body has come to its end; the rest of it is nobody's."""

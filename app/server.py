@@ -59,7 +59,8 @@ def _serve(settings: Settings, listener: socket.socket) -> None:
     # uvicorn sends itself the signal again after a clean stop; without this the process would die of it.
     signal.signal(signal.SIGTERM, lambda *_: None)
     with contextlib.suppress(KeyboardInterrupt):
-        _Server(config, desk=Desk(service, settings)).run(sockets=[listener])
+        server = _Server(config, desk=Desk(service, settings), upload_timeout_s=settings.upload_timeout_s)
+        server.run(sockets=[listener])
 
 
 class _Server(uvicorn.Server):
@@ -69,9 +70,10 @@ class _Server(uvicorn.Server):
     ones, and were answered after their deadline (docs/benchmarks.md).
     """
 
-    def __init__(self, config: uvicorn.Config, *, desk: Desk) -> None:
+    def __init__(self, config: uvicorn.Config, *, desk: Desk, upload_timeout_s: float) -> None:
         super().__init__(config)
         self._desk = desk
+        self._upload_timeout_s = upload_timeout_s
         self._proxies = ProxyHeadersMiddleware(cast(Any, config.app), config.forwarded_allow_ips).trusted_hosts
         self._being_connected: set[asyncio.Task[object]] = set()
 
@@ -109,7 +111,8 @@ class _Server(uvicorn.Server):
 
     def _protocol(self) -> asyncio.Protocol:
         state = {"config": self.config, "server_state": self.server_state, "app_state": self.lifespan.state}
-        return DeskProtocol(desk=self._desk, proxies=self._proxies, **state)
+        timeout_s = self._upload_timeout_s
+        return DeskProtocol(desk=self._desk, proxies=self._proxies, upload_timeout_s=timeout_s, **state)
 
 
 def _serve_with_workers(settings: Settings, listener: socket.socket) -> None:

@@ -17,6 +17,7 @@ from app.headers import RawHeaders
 from app.protocol import DeskProtocol
 
 REFUSAL = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n"
+TOO_LATE = b"HTTP/1.1 408 Request Timeout\r\n\r\n"
 HEAD = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n"
 WHOLE = HEAD + b"\r\nabcde"
 
@@ -28,6 +29,7 @@ class Transport(asyncio.Transport):
         super().__init__()
         self.pieces: list[bytes] = []
         self.is_closed = False
+        self.closed = asyncio.Event()
 
     @property
     def written(self) -> bytes:
@@ -51,6 +53,7 @@ class Transport(asyncio.Transport):
     def close(self) -> None:
         """Nothing more is written."""
         self.is_closed = True
+        self.closed.set()
 
 
 class FakeDesk:
@@ -79,6 +82,10 @@ class FakeDesk:
         self.room_bytes -= size_bytes
         return REFUSAL if self.room_bytes < 0 else None
 
+    def too_late(self, admitted: Admitted | None) -> bytes:
+        """Say whose request it was."""
+        return TOO_LATE + (admitted.request_id.encode() if admitted else b"nobody")
+
     def drop(self, received_bytes: int) -> None:
         """Remember it."""
         self.dropped.append(received_bytes)
@@ -95,7 +102,9 @@ class FakeDesk:
 class Connection:
     """A protocol with a desk, and an application behind it."""
 
-    def __init__(self, *, refuses: bool = False, proxies: str = "127.0.0.1") -> None:
+    def __init__(
+        self, *, refuses: bool = False, proxies: str = "127.0.0.1", upload_timeout_s: float = 100
+    ) -> None:
         self.reached = 0
         config = uvicorn.Config(self._application, interface="asgi3", ws="none", log_config=None, access_log=False)
         config.load()
@@ -105,7 +114,9 @@ class Connection:
         state.default_headers = [(b"date", b"today")]
         trusted = ProxyHeadersMiddleware(self._application, proxies).trusted_hosts
         given = {"config": config, "server_state": state, "app_state": {}}
-        self.protocol = DeskProtocol(desk=cast(Desk, self.desk), proxies=trusted, **given)
+        self.protocol = DeskProtocol(
+            desk=cast(Desk, self.desk), proxies=trusted, upload_timeout_s=upload_timeout_s, **given
+        )
         self.protocol.connection_made(self.transport)
 
     def receive(self, data: bytes) -> None:
@@ -126,13 +137,19 @@ def has_timer(connection: Connection) -> bool:
     return connection.protocol.timeout_keep_alive_task is not None
 
 
+def is_watched(connection: Connection) -> bool:
+    """Whether something has to arrive in time."""
+    return connection.protocol._too_late is not None
+
+
 def with_loop(
-    test: Callable[[Connection], Awaitable[None]], *, refuses: bool = False, proxies: str = "127.0.0.1"
+    test: Callable[[Connection], Awaitable[None]],
+    **given: Any,
 ) -> None:
-    """Run a test's coroutine; timers that are left are cancelled with the loop."""
+    """Run a test's coroutine over a connection; timers that are left are cancelled with the loop."""
 
     async def run() -> None:
-        connection = Connection(refuses=refuses, proxies=proxies)
+        connection = Connection(**given)
         async with asyncio.timeout(10):
             await test(connection)
         if connection.protocol.timeout_keep_alive_task:
@@ -301,3 +318,67 @@ def test_who_does_not_read_is_not_written_to() -> None:
             await asyncio.sleep(0)
 
     with_loop(check)
+
+
+@pytest.mark.parametrize(
+    ("sent", "refuses", "written"),
+    [
+        (b"", False, b""),
+        (HEAD, False, TOO_LATE + b"nobody"),
+        (WHOLE[:-1], False, TOO_LATE + b"id-1"),
+        (WHOLE[:-1], True, REFUSAL),
+        (HEAD + b"Connection: close\r\n\r\nabc", False, TOO_LATE + b"nobody"),
+    ],
+    ids=["nothing", "half a header", "half a body", "half a refused body", "half a body for the framework"],
+)
+def test_what_does_not_arrive_is_not_waited_for(sent: bytes, refuses: bool, written: bytes) -> None:
+    """408 unless there is an answer already, or no request; then it is closed, and all room let go."""
+
+    async def check(connection: Connection) -> None:
+        if sent:
+            connection.receive(sent)
+        await connection.transport.closed.wait()
+        assert connection.transport.written == written
+        assert connection.desk.dropped == ([4] if written.endswith(b"id-1") else [])
+        connection.protocol.connection_lost(None)
+        await turns()
+        assert not connection.protocol.tasks
+
+    with_loop(check, refuses=refuses, upload_timeout_s=0.01)
+
+
+def test_what_has_arrived_is_not_watched() -> None:
+    """Neither while it is answered, nor between requests: those waits have limits of their own."""
+
+    async def check(connection: Connection) -> None:
+        assert is_watched(connection)
+        connection.receive(WHOLE[:-1])
+        connection.receive(WHOLE[-1:])
+        assert not is_watched(connection)
+        connection.desk.gate.set()
+        await turns()
+        connection.receive(WHOLE)
+        assert not is_watched(connection)
+        connection.receive(HEAD)
+        assert is_watched(connection)
+        connection.protocol.connection_lost(None)
+        assert not is_watched(connection)
+
+    with_loop(check)
+
+
+def test_a_sender_is_not_blamed_for_our_own_slowness() -> None:
+    """While reading is paused, or an earlier answer is due, the time starts anew."""
+
+    async def check(connection: Connection) -> None:
+        connection.receive(WHOLE + HEAD)
+        first = connection.protocol._too_late
+        while connection.protocol._too_late is first:
+            await asyncio.sleep(0)
+        assert not connection.transport.is_closed
+        connection.desk.gate.set()
+        await connection.transport.closed.wait()
+        assert connection.transport.pieces[0].endswith(b'"abcde"')
+        assert connection.transport.pieces[1] == TOO_LATE + b"nobody"
+
+    with_loop(check, upload_timeout_s=0.01)
