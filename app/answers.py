@@ -98,7 +98,7 @@ async def answer_explanation(service: Service, asked: Asked, caller: Caller) -> 
             f"The query parameter class_index is {class_index}; the model has {len(record.labels)} classes, "
             "from 0. GET /model lists them."
         )
-    explanation = await service.explain(answer, class_index, caller)
+    explanation = await service.explainer.explain(answer.checkpoint, answer.image, class_index, caller=caller)
     left, top, right, bottom = seen_box(answer.width, answer.height, record.input)
     body: dict[str, object] = {
         "label": record.labels[class_index],

@@ -4,10 +4,12 @@ Grad-CAM: where the channels of a late layer, each weighted by how much it raise
 forward and one back, by captum, which is an optional extra; everything else works without it.
 """
 
+import asyncio
 import copy
 import importlib.util
-import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -15,13 +17,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from app.errors import ExplanationUnavailableError
+from app.callers import Caller
+from app.errors import ExplanationUnavailableError, OverloadedError
 from models.checkpoint import Checkpoint
 from models.preprocessing import Images
 
 METHOD = "Grad-CAM"
 _FEWEST_PLACES = 6
 """Rows and columns of the layer that is looked at: the last of a small network has 3 × 3, and shows no place."""
+_MOST_WAITING = 8
+"""Explanations that may wait for the one thread; each takes some hundredths of a second."""
 _MOST_PLACES = 64
 """Rows and columns of a heat map; a browser smooths it over any picture."""
 
@@ -43,12 +48,47 @@ class Explainer:
     """Explains one picture at a time, on a copy of the network: captum's hooks must not reach what answers."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._thread = ThreadPoolExecutor(1, "explain")
+        self._waiting = 0
         self._digest: str | None = None
         self._network: nn.Module | None = None
 
-    def explain(self, checkpoint: Checkpoint, image: Images, class_index: int) -> Explanation:
-        """Draw the heat map of one class.
+    async def explain(
+        self, checkpoint: Checkpoint, image: Images, class_index: int, *, caller: Caller
+    ) -> Explanation:
+        """Draw a heat map when its turn comes.
+
+        Args:
+            checkpoint: as for `draw`.
+            image: as for `draw`.
+            class_index: as for `draw`.
+            caller: who waits for it.
+
+        Raises:
+            ExplanationUnavailableError: captum is not installed.
+            OverloadedError: too many wait already.
+            DeadlineError: the caller's time is over.
+            ClientDisconnect: nobody waits any more.
+        """
+        if self._waiting >= _MOST_WAITING:
+            raise OverloadedError(
+                f"{_MOST_WAITING} explanations are asked for already, and one is made at a time. Come back after "
+                "Retry-After seconds.",
+                retry_after_s=1,
+            )
+        work = partial(self.draw, checkpoint, image, class_index)
+        self._waiting += 1
+        try:
+            return await caller.wait(asyncio.get_running_loop().run_in_executor(self._thread, work))
+        finally:
+            self._waiting -= 1
+
+    async def close(self) -> None:
+        """End the thread; what waits for it is dropped."""
+        await asyncio.to_thread(self._thread.shutdown, cancel_futures=True)
+
+    def draw(self, checkpoint: Checkpoint, image: Images, class_index: int) -> Explanation:
+        """Draw the heat map of one class, on one thread at a time.
 
         Args:
             checkpoint: whose network saw the picture.
@@ -63,11 +103,10 @@ class Explainer:
         require_captum()
         from captum.attr import LayerGradCam  # noqa: PLC0415 - seconds of import that only this needs
 
-        with self._lock:
-            network = self._copy_of(checkpoint)
-            images = torch.from_numpy(image[None]).to(next(network.parameters()).device)
-            layer = explained_layer(network, images)
-            evidence = LayerGradCam(network, layer).attribute(images, target=class_index, relu_attributions=True)
+        network = self._copy_of(checkpoint)
+        images = torch.from_numpy(image[None]).to(next(network.parameters()).device)
+        layer = explained_layer(network, images)
+        evidence = LayerGradCam(network, layer).attribute(images, target=class_index, relu_attributions=True)
         name = next(name for name, module in network.named_modules() if module is layer)
         return Explanation(name, _to_heat(evidence, height=image.shape[0], width=image.shape[1]))
 

@@ -1,12 +1,8 @@
-"""The service: pictures in, answers out, and the judgement whether the answers are right."""
+"""The service: pictures in, answers out, and who is let in."""
 
 import asyncio
-import contextlib
-import logging
 import time
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from typing import NamedTuple, Protocol
 
 from starlette.requests import ClientDisconnect
@@ -15,37 +11,23 @@ from app.admission import Admission
 from app.batching import Result
 from app.callers import Caller
 from app.cores import share, usable_cores
+from app.decoding import DecodePool
 from app.engines import Engine
-from app.errors import (
-    EngineError,
-    EngineLostError,
-    NotReadyError,
-    OverloadedError,
-    ReloadError,
-    UnavailableError,
-)
+from app.errors import EngineError, EngineLostError, NotReadyError, ReloadError, UnavailableError
 from app.exchange import Timing
-from app.explanation import Explainer, Explanation
+from app.explanation import Explainer
+from app.judging import Judge, reason_of
 from app.logs import SERVICE
 from app.metrics import Metrics
 from app.problems import kind_of
 from app.served_model import ServedModel, open_checked
 from app.settings import Settings
 from models.checkpoint import Checkpoint
-from models.errors import GlimpseError, PictureError, TooManyPixelsError
-from models.pictures import Picture, decode
-from models.preprocessing import Images, InputSpec, Probabilities, to_images
+from models.errors import GlimpseError
+from models.preprocessing import Images, Probabilities
 
-_INLINE_BYTES = 16_384
-_INLINE_PIXELS = 16_384
-"""A picture of at most so many bytes and pixels is decoded on the event loop: that takes under a millisecond, and
-the way to a thread and back costs more than decoding a small one (docs/benchmarks.md)."""
-
-_ASK_AGAIN_S = 1.0
 _LAST_RUN_S = 1.0
 """What a run in progress gets when all requests are over; one that hangs must not keep the process."""
-_MOST_TO_EXPLAIN = 8
-"""Explanations that may wait for the one thread that makes them; each takes some hundredths of a second."""
 _BEAT_S = 0.05
 _TELL_EVERY_S = 1.0
 
@@ -78,15 +60,6 @@ class Answer(NamedTuple):
     height: int
 
 
-class _Prepared(NamedTuple):
-    """The network's pixels alone: a large picture must not wait for the engine in memory."""
-
-    image: Images
-    picture_format: str
-    width: int
-    height: int
-
-
 class Service:
     """Everything that lives as long as the process; used on the event loop.
 
@@ -98,7 +71,8 @@ class Service:
         model: what answers now.
         admission: who is let in.
         metrics: what is counted.
-        fault: what is wrong with the golden answers; None when they are right.
+        judge: whether the answers are right.
+        explainer: draws heat maps.
         is_draining: it has been told to stop, and answers what still comes.
         is_lost: only a new process helps.
     """
@@ -111,16 +85,23 @@ class Service:
         self.admission = Admission(
             max_waiting=settings.max_queue, decoders=self._threads.decode, max_bytes=settings.max_bodies_bytes
         )
-        self.fault: str | None = "it is starting"
         self.is_draining = False
         self.is_lost = False
-        self._golden_timeout_s = settings.deadline_ms / 1000  # what is too late for callers is too late for these
+        self.judge = Judge(
+            lambda: self.model,
+            interval_s=settings.golden_interval_s,
+            timeout_s=settings.deadline_ms / 1000,  # what is too late for callers is too late for these
+            metrics=self.metrics,
+            on_verdict=self._tell_verdict,
+        )
+        self.explainer = Explainer()
         self._open_engine = open_engine
-        self._decoders = ThreadPoolExecutor(self._threads.decode, "decode")
-        self._explainer = Explainer()
-        self._explaining = ThreadPoolExecutor(1, "explain")
-        self._to_explain = 0
-        self._doubt = asyncio.Event()
+        self._decoders = DecodePool(
+            threads=self._threads.decode,
+            max_pixels=settings.max_pixels,
+            admission=self.admission,
+            metrics=self.metrics,
+        )
         self._refused: Counter[str] = Counter()
         self._refusals_told_s = 0.0
         self._reloading = asyncio.Lock()
@@ -135,13 +116,13 @@ class Service:
         """
         self._loop = asyncio.get_running_loop()
         await self.model.start()
-        await self._judge()
-        if self.fault:
+        await self.judge.judge()
+        if fault := self.judge.fault:
             await self.model.retire(timeout_s=_LAST_RUN_S)
-            raise NotReadyError(f"The golden pictures were not answered rightly: {self.fault}.")
+            raise NotReadyError(f"The golden pictures were not answered rightly: {fault}.")
         self._announce(self.model)
         self._beat(time.monotonic())
-        self._judging = self._loop.create_task(self._keep_judging())
+        self.judge.start()
 
     async def stop(self) -> None:
         """Answer what waits, the engine last."""
@@ -149,11 +130,9 @@ class Service:
         self._heartbeat.cancel()
         if self._refused:
             self._tell_refusals(time.monotonic())
-        self._judging.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._judging
-        for threads in (self._decoders, self._explaining):
-            await asyncio.to_thread(threads.shutdown, cancel_futures=True)
+        await self.judge.stop()
+        await self._decoders.close()
+        await self.explainer.close()
         await self.model.retire(timeout_s=_LAST_RUN_S)
         self.metrics.close()
 
@@ -172,7 +151,7 @@ class Service:
             UnavailableError: it cannot; this is counted.
         """
         try:
-            self.require_right_answers()
+            self.judge.require_right_answers()
             left_s = timeout_s - self.admission.lag_s
             self.admission.check(within_s=left_s)
         except UnavailableError as error:
@@ -184,22 +163,13 @@ class Service:
         """Count a request that was turned away."""
         self._refused[kind_of(error).code] += 1
 
-    def require_right_answers(self) -> None:
-        """Do nothing while the golden answers are right.
-
-        Raises:
-            NotReadyError: they were wrong, late or missing when they were last asked.
-        """
-        if self.fault:
-            raise NotReadyError(f"The service is not ready: {self.fault}. Come back after Retry-After seconds.")
-
     def require_ready(self) -> None:
         """Do nothing while new callers are welcome.
 
         Raises:
             NotReadyError: the golden answers are not right, or the service is stopping.
         """
-        self.require_right_answers()
+        self.judge.require_right_answers()
         if self.is_draining:
             raise NotReadyError("The service is stopping. Send new requests elsewhere.")
 
@@ -220,7 +190,7 @@ class Service:
         """
         model = self.model
         with self.admission.picture(), model.in_use():
-            prepared = await self._prepare(data, model.checkpoint.record.input, caller, timing)
+            prepared = await self._decoders.prepare(data, model.checkpoint.record.input, caller, timing)
             result = await self._run(model, prepared.image, caller, timing)
         classes = len(model.checkpoint.record.labels)
         row = result.probabilities
@@ -234,35 +204,8 @@ class Service:
             PictureError, DeadlineError, ClientDisconnect: as `classify`.
         """
         with self.admission.picture():
-            return (await self._prepare(data, self.model.checkpoint.record.input, caller, timing)).image
-
-    async def explain(self, answer: Answer, class_index: int, caller: Caller) -> Explanation:
-        """Find out where the evidence for a class is in a picture that was classified.
-
-        Args:
-            answer: to be explained.
-            class_index: 0…classes − 1.
-            caller: who waits for it.
-
-        Raises:
-            ExplanationUnavailableError: captum is not installed.
-            OverloadedError: too many wait already.
-            DeadlineError: the caller's time is over.
-            ClientDisconnect: nobody waits any more.
-        """
-        if self._to_explain >= _MOST_TO_EXPLAIN:
-            raise OverloadedError(
-                f"{_MOST_TO_EXPLAIN} explanations are asked for already, and one is made at a time. Come back "
-                "after Retry-After seconds.",
-                retry_after_s=1,
-            )
-        assert self._loop is not None
-        work = partial(self._explainer.explain, answer.checkpoint, answer.image, class_index)
-        self._to_explain += 1
-        try:
-            return await caller.wait(self._loop.run_in_executor(self._explaining, work))
-        finally:
-            self._to_explain -= 1
+            spec = self.model.checkpoint.record.input
+            return (await self._decoders.prepare(data, spec, caller, timing)).image
 
     async def reload(self) -> tuple[Checkpoint, Checkpoint]:
         """Load the checkpoint again, beside the old one, and let it answer if its own answers are right.
@@ -282,7 +225,7 @@ class Service:
             new = await self._open_beside()
             self.model = new
             self._announce(new)
-            self._doubt.set()  # a fault of the old one is none of the new one's
+            self.judge.doubt()  # a fault of the old one is none of the new one's
             self._retiring = asyncio.create_task(old.retire(timeout_s=self.settings.max_deadline_ms / 1000))
             return old.checkpoint, new.checkpoint
 
@@ -297,7 +240,7 @@ class Service:
             raise _refused(error) from error
         try:
             await new.start()
-            await new.ask_golden(timeout_s=self._golden_timeout_s)
+            await new.ask_golden(timeout_s=self.judge.timeout_s)
         except Exception as error:  # for the same reason
             await new.retire(timeout_s=_LAST_RUN_S)
             raise _refused(error) from error
@@ -317,45 +260,6 @@ class Service:
         self.metrics.stages["infer"].observe(result.infer_ms / 1000)
         return result
 
-    async def _prepare(self, data: bytes, spec: InputSpec, caller: Caller, timing: Timing) -> _Prepared:
-        """Decode on the event loop what is small, the rest on a thread."""
-        started_s = time.monotonic()
-        max_pixels = self.settings.max_pixels
-        try:
-            if len(data) <= _INLINE_BYTES:
-                with contextlib.suppress(TooManyPixelsError):
-                    return _prepared(data, spec, max_pixels=min(_INLINE_PIXELS, max_pixels))
-            return await self._prepare_in_thread(data, spec, caller)
-        except PictureError as error:
-            self.metrics.decode_failures.labels(kind_of(error).code).inc()
-            raise
-        finally:
-            seconds = time.monotonic() - started_s
-            timing.decode_ms = max(timing.decode_ms, seconds * 1000)
-            self.metrics.stages["decode"].observe(seconds)
-
-    async def _prepare_in_thread(self, data: bytes, spec: InputSpec, caller: Caller) -> _Prepared:
-        def work() -> tuple[_Prepared, float]:
-            started_s = time.perf_counter()
-            prepared = _prepared(data, spec, max_pixels=self.settings.max_pixels)
-            return prepared, time.perf_counter() - started_s
-
-        assert self._loop is not None
-        with self.admission.decoding(len(data)):
-            prepared, seconds = await caller.wait(self._loop.run_in_executor(self._decoders, work))
-        self.admission.decoded(size_bytes=len(data), seconds=seconds)
-        return prepared
-
-    async def _keep_judging(self) -> None:
-        """Ask the golden pictures at every interval, at once after a failure, and often while they are wrong."""
-        usual_s = self.settings.golden_interval_s
-        while True:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(min(usual_s, _ASK_AGAIN_S) if self.fault else usual_s):
-                    await self._doubt.wait()
-            await self._judge()
-            self._doubt.clear()  # its own failures are no new doubt
-
     def _beat(self, due_s: float) -> None:
         """Measure how late the event loop is."""
         assert self._loop is not None
@@ -373,25 +277,9 @@ class Service:
         self._refused.clear()
         self._refusals_told_s = now_s
 
-    async def _judge(self) -> None:
-        before, judged = self.fault, self.model
-        try:
-            await judged.ask_golden(timeout_s=self._golden_timeout_s)
-        except Exception as error:  # noqa: BLE001 - whatever it is, not ready; and the judging must go on
-            if judged is not self.model:
-                return  # replaced meanwhile
-            self.fault = _reason(error)
-            self.metrics.golden_checks.labels("late" if isinstance(error, TimeoutError) else "wrong").inc()
-        else:
-            self.fault = None
-            self.metrics.golden_checks.labels("right").inc()
-        self.metrics.ready.set(not self.fault and not self.is_draining)
+    def _tell_verdict(self) -> None:
+        self.metrics.ready.set(not self.judge.fault and not self.is_draining)
         self.metrics.measure_memory()
-        if self.fault != before:
-            level, message = (
-                (logging.ERROR, "not ready") if self.fault else (logging.INFO, "golden answers are right")
-            )
-            SERVICE.log(level, message, extra={"fields": {"reason": self.fault} if self.fault else {}})
 
     def _announce(self, model: ServedModel) -> None:
         engine, checkpoint = model.engine, model.checkpoint
@@ -426,19 +314,8 @@ class Service:
         self.metrics.engine_failures.inc()
         self.is_lost = self.is_lost or isinstance(error, EngineLostError)
         if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._doubt.set)
-
-
-def _prepared(data: bytes, spec: InputSpec, *, max_pixels: int) -> _Prepared:
-    picture: Picture = decode(data, max_pixels=max_pixels, at_least=(spec.width, spec.height))
-    return _Prepared(to_images([picture], spec)[0], picture.format, picture.width, picture.height)
+            self._loop.call_soon_threadsafe(self.judge.doubt)
 
 
 def _refused(error: Exception) -> ReloadError:
-    return ReloadError(f"The checkpoint was refused, and the old one goes on: {_reason(error)}")
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, TimeoutError):
-        return "the golden answers came too late"
-    return str(error) if isinstance(error, GlimpseError) else f"{type(error).__name__}: {error}"
+    return ReloadError(f"The checkpoint was refused, and the old one goes on: {reason_of(error)}")

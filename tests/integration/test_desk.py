@@ -159,7 +159,7 @@ def test_a_refusal_says_when_to_come_back_under_the_callers_id(settings: Setting
     """Whether it is made anew or held from a moment ago, and whatever the length of the id."""
 
     async def check(service: Service, desk: Desk, client: httpx.AsyncClient) -> None:
-        service.fault = "a test says so"
+        service.judge.fault = "a test says so"
         for given in ("short", "a" * 32, "b" * 32, "c" * 128, ""):
             answer = desk.admit(b"POST", b"/predict", headers_of(PNG, None, x_request_id=given))
             assert isinstance(answer, bytes)
@@ -174,7 +174,7 @@ def test_a_refusal_says_when_to_come_back_under_the_callers_id(settings: Setting
             assert lines["x-request-id"] == given or (not given and len(lines["x-request-id"]) == 32)
         refused = service.metrics.exposition().decode()
         assert 'glimpse_requests_total{route="/predict",status="503"} 5.0' in refused
-        service.fault = None
+        service.judge.fault = None
 
     serve(settings, check)
 

@@ -394,6 +394,8 @@ def test_the_openapi_page_is_true(client: TestClient) -> None:
     assert set(page["paths"]) == {
         "/predict",
         "/predict/batch",
+        "/pixels",
+        "/explain",
         "/health",
         "/health/live",
         "/health/ready",

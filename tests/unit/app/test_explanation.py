@@ -50,7 +50,7 @@ def _red_corner() -> Images:
 
 def test_the_heat_is_where_the_evidence_is(checkpoint: Checkpoint) -> None:
     """One red square: the map is 1 there, and cold in the half without it."""
-    found = Explainer().explain(checkpoint, _red_corner(), 0)
+    found = Explainer().draw(checkpoint, _red_corner(), 0)
     assert found.layer == "stage"
     assert found.heat.shape == (32, 32)
     assert found.heat.dtype == np.float32
@@ -64,13 +64,13 @@ def test_the_heat_is_where_the_evidence_is(checkpoint: Checkpoint) -> None:
 @pytest.mark.parametrize("class_index", [1, 2])
 def test_what_nothing_speaks_for_is_cold(checkpoint: Checkpoint, class_index: int) -> None:
     """Evidence against a class, or none at all, is no heat; nothing is divided by nothing."""
-    assert not Explainer().explain(checkpoint, _red_corner(), class_index).heat.any()
+    assert not Explainer().draw(checkpoint, _red_corner(), class_index).heat.any()
 
 
 def test_the_network_that_answers_is_left_alone(checkpoint: Checkpoint) -> None:
     """No hook, no gradient and no other mode reaches it."""
     checkpoint.network.requires_grad_(False).eval()
-    Explainer().explain(checkpoint, _red_corner(), 0)
+    Explainer().draw(checkpoint, _red_corner(), 0)
     for module in checkpoint.network.modules():
         assert not module._forward_hooks
         assert not module._backward_hooks
@@ -80,11 +80,11 @@ def test_the_network_that_answers_is_left_alone(checkpoint: Checkpoint) -> None:
 def test_another_checkpoint_is_explained_by_its_own_network(checkpoint: Checkpoint) -> None:
     """After a reload the copy of the old network is not asked any more."""
     explainer = Explainer()
-    explainer.explain(checkpoint, _red_corner(), 0)
+    explainer.draw(checkpoint, _red_corner(), 0)
     blind = Reddest()
     torch.nn.init.zeros_(blind.stage.weight)
     other = dataclasses.replace(checkpoint, network=blind, digest="sha256:other")
-    assert not explainer.explain(other, _red_corner(), 0).heat.any()
+    assert not explainer.draw(other, _red_corner(), 0).heat.any()
 
 
 @pytest.mark.parametrize(
@@ -105,14 +105,14 @@ def test_every_network_can_be_explained(name: str, checkpoint: Checkpoint) -> No
     side = 16
     network = build(Architecture(name), classes=3, spec=InputSpec(height=side, width=side)).eval()
     image = np.random.default_rng(0).integers(0, 256, (side, side, 3), dtype=np.uint8)
-    found = Explainer().explain(dataclasses.replace(checkpoint, network=network), image, 1)
+    found = Explainer().draw(dataclasses.replace(checkpoint, network=network), image, 1)
     assert found.heat.shape == (side, side)
     assert np.isfinite(found.heat).all()
 
 
 def test_a_large_input_gets_a_map_of_bounded_size(checkpoint: Checkpoint) -> None:
     """64 rows and columns are enough, whatever the network eats."""
-    found = Explainer().explain(checkpoint, np.zeros((224, 96, 3), np.uint8), 0)
+    found = Explainer().draw(checkpoint, np.zeros((224, 96, 3), np.uint8), 0)
     assert found.heat.shape == (64, 64)
 
 
@@ -122,4 +122,4 @@ def test_without_captum_the_sentence_says_what_to_install(
     """It is an optional extra."""
     monkeypatch.setitem(sys.modules, "captum", None)
     with pytest.raises(ExplanationUnavailableError, match=r"pip install 'glimpse\[explain\]'"):
-        Explainer().explain(checkpoint, _red_corner(), 0)
+        Explainer().draw(checkpoint, _red_corner(), 0)

@@ -1,0 +1,103 @@
+"""From a picture file to the pixels of a network: small ones on the event loop, the rest in threads."""
+
+import asyncio
+import contextlib
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+from app.admission import Admission
+from app.callers import Caller
+from app.exchange import Timing
+from app.metrics import Metrics
+from app.problems import kind_of
+from models.errors import PictureError, TooManyPixelsError
+from models.pictures import Picture, decode
+from models.preprocessing import Images, InputSpec, to_images
+
+_INLINE_BYTES = 16_384
+_INLINE_PIXELS = 16_384
+"""A picture of at most so many bytes and pixels is decoded on the event loop: that takes under a millisecond, and
+the way to a thread and back costs more than decoding a small one (docs/benchmarks.md)."""
+
+
+class Prepared(NamedTuple):
+    """The network's pixels alone: a large picture must not wait for the engine in memory.
+
+    Attributes:
+        image: uint8 (height, width, 3).
+        picture_format: JPEG, PNG, …
+        width: of the upright picture, in pixels.
+        height: of the upright picture, in pixels.
+    """
+
+    image: Images
+    picture_format: str
+    width: int
+    height: int
+
+
+class DecodePool:
+    """Decodes one picture at a time in each of its threads.
+
+    Args:
+        threads: how many.
+        max_pixels: of a picture; more are refused before decoding.
+        admission: told what a byte costs.
+        metrics: told of times and failures.
+    """
+
+    def __init__(self, *, threads: int, max_pixels: int, admission: Admission, metrics: Metrics) -> None:
+        self._threads = ThreadPoolExecutor(threads, "decode")
+        self._max_pixels = max_pixels
+        self._admission = admission
+        self._metrics = metrics
+
+    async def prepare(self, data: bytes, spec: InputSpec, caller: Caller, timing: Timing) -> Prepared:
+        """Decode on the event loop what is small, the rest on a thread.
+
+        Args:
+            data: the bytes of a picture file.
+            spec: what the network eats.
+            caller: who waits for it.
+            timing: filled with the time that it took, whatever comes of it.
+
+        Raises:
+            PictureError: the bytes cannot become a picture.
+            DeadlineError: the caller's time is over.
+            ClientDisconnect: nobody waits any more.
+        """
+        started_s = time.monotonic()
+        try:
+            if len(data) <= _INLINE_BYTES:
+                with contextlib.suppress(TooManyPixelsError):
+                    return _prepared(data, spec, max_pixels=min(_INLINE_PIXELS, self._max_pixels))
+            return await self._prepare_in_thread(data, spec, caller)
+        except PictureError as error:
+            self._metrics.decode_failures.labels(kind_of(error).code).inc()
+            raise
+        finally:
+            seconds = time.monotonic() - started_s
+            timing.decode_ms = max(timing.decode_ms, seconds * 1000)
+            self._metrics.stages["decode"].observe(seconds)
+
+    async def close(self) -> None:
+        """End the threads; what waits for them is dropped."""
+        await asyncio.to_thread(self._threads.shutdown, cancel_futures=True)
+
+    async def _prepare_in_thread(self, data: bytes, spec: InputSpec, caller: Caller) -> Prepared:
+        def work() -> tuple[Prepared, float]:
+            started_s = time.perf_counter()
+            prepared = _prepared(data, spec, max_pixels=self._max_pixels)
+            return prepared, time.perf_counter() - started_s
+
+        with self._admission.decoding(len(data)):
+            running = asyncio.get_running_loop().run_in_executor(self._threads, work)
+            prepared, seconds = await caller.wait(running)
+        self._admission.decoded(size_bytes=len(data), seconds=seconds)
+        return prepared
+
+
+def _prepared(data: bytes, spec: InputSpec, *, max_pixels: int) -> Prepared:
+    picture: Picture = decode(data, max_pixels=max_pixels, at_least=(spec.width, spec.height))
+    return Prepared(to_images([picture], spec)[0], picture.format, picture.width, picture.height)

@@ -1,0 +1,109 @@
+"""Is what the service answers right? Pictures whose answers are known are asked again and again."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable
+
+from app.errors import NotReadyError
+from app.logs import SERVICE
+from app.metrics import Metrics
+from app.served_model import ServedModel
+from models.errors import GlimpseError
+
+_ASK_AGAIN_S = 1.0
+"""While the answers are wrong."""
+
+
+class Judge:
+    """Sends the golden pictures through the real queue, and remembers what was wrong with the answers.
+
+    Args:
+        current: gives the model that answers now.
+        interval_s: between two times.
+        timeout_s: later answers are as bad as wrong ones.
+        metrics: told of each time.
+        on_verdict: called after each time.
+
+    Attributes:
+        fault: what is wrong; None when all is right.
+        timeout_s: as given.
+    """
+
+    def __init__(
+        self,
+        current: Callable[[], ServedModel],
+        *,
+        interval_s: float,
+        timeout_s: float,
+        metrics: Metrics,
+        on_verdict: Callable[[], None],
+    ) -> None:
+        self.fault: str | None = "it is starting"
+        self.timeout_s = timeout_s
+        self._current = current
+        self._interval_s = interval_s
+        self._metrics = metrics
+        self._on_verdict = on_verdict
+        self._doubt = asyncio.Event()
+
+    def require_right_answers(self) -> None:
+        """Do nothing while the golden answers are right.
+
+        Raises:
+            NotReadyError: they were wrong, late or missing when they were last asked.
+        """
+        if self.fault:
+            raise NotReadyError(f"The service is not ready: {self.fault}. Come back after Retry-After seconds.")
+
+    def doubt(self) -> None:
+        """Ask at once; called on the event loop."""
+        self._doubt.set()
+
+    def start(self) -> None:
+        """Go on asking until `stop`."""
+        self._judging = asyncio.get_running_loop().create_task(self._keep_judging())
+
+    async def stop(self) -> None:
+        """Ask no more."""
+        self._judging.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._judging
+
+    async def judge(self) -> None:
+        """Ask the golden pictures once."""
+        before, judged = self.fault, self._current()
+        try:
+            await judged.ask_golden(timeout_s=self.timeout_s)
+        except Exception as error:  # noqa: BLE001 - whatever it is, not ready; and the judging must go on
+            if judged is not self._current():
+                return  # replaced meanwhile
+            self.fault = reason_of(error)
+            self._metrics.golden_checks.labels("late" if isinstance(error, TimeoutError) else "wrong").inc()
+        else:
+            self.fault = None
+            self._metrics.golden_checks.labels("right").inc()
+        self._on_verdict()
+        if self.fault != before:
+            level, message = (
+                (logging.ERROR, "not ready") if self.fault else (logging.INFO, "golden answers are right")
+            )
+            SERVICE.log(level, message, extra={"fields": {"reason": self.fault} if self.fault else {}})
+
+    async def _keep_judging(self) -> None:
+        """Ask at every interval, at once after a failure, and often while the answers are wrong."""
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(
+                    min(self._interval_s, _ASK_AGAIN_S) if self.fault else self._interval_s
+                ):
+                    await self._doubt.wait()
+            await self.judge()
+            self._doubt.clear()  # its own failures are no new doubt
+
+
+def reason_of(error: Exception) -> str:
+    """Say in words why golden answers, or a checkpoint, were refused."""
+    if isinstance(error, TimeoutError):
+        return "the golden answers came too late"
+    return str(error) if isinstance(error, GlimpseError) else f"{type(error).__name__}: {error}"
