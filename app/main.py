@@ -9,9 +9,10 @@ from starlette.responses import RedirectResponse
 from app import logs, problems
 from app.lifespan import lifespan
 from app.middleware import Admit, BodyLimit, RequestContext
-from app.routes import explain, health, metrics, model, predict
+from app.routes import explain, health, metrics, model, predict, tensors
 from app.service import Service
 from app.settings import Settings, read_settings
+from app.tensors.turns import Turns
 
 
 def from_environment() -> FastAPI:
@@ -48,9 +49,10 @@ def create_app(settings: Settings, *, service: Service | None = None) -> FastAPI
         ],
     )
     app.state.settings = settings
+    app.state.turns = Turns()
     problems.install(app)
     app.router.routes.extend(predict.router.routes)  # not included: a level less between a picture and its route
-    routers = [explain.router, health.router, model.router, metrics.router]
+    routers = [explain.router, health.router, model.router, metrics.router, tensors.router]
     if settings.admin_key:
         routers.append(model.admin_router)
     for router in routers:

@@ -169,10 +169,15 @@ async def _on_http_exception(request: Request, error: Exception) -> JSONResponse
     body = problem_body(
         error.status_code,
         HTTP_CODES.get(error.status_code, "http_error"),
-        details.get(error.status_code, str(error.detail)),
+        details.get(error.status_code, error.detail) if _is_the_routers(error) else error.detail,
         request_id=request.state.request_id,
     )
     return JSONResponse(body, error.status_code, dict(error.headers or {}), media_type=MEDIA_TYPE)
+
+
+def _is_the_routers(error: HTTPException) -> bool:
+    """Its detail is no more than the name of the status; a route that refuses says more."""
+    return error.detail == HTTPStatus(error.status_code).phrase
 
 
 async def _on_invalid_parameter(request: Request, error: Exception) -> Response:

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 
 class PredictionBody(BaseModel):
@@ -223,6 +223,102 @@ class ModelBody(BaseModel):
     metrics: MetricsBody
     training: TrainingBody
     created_at: str
+
+
+class DemoParameterBody(BaseModel):
+    """What can be changed in a demo, and how far."""
+
+    name: str
+    kind: Literal["integer", "number", "choice"]
+    default: int | float | str
+    minimum: int | float | None
+    maximum: int | float | None
+    choices: list[str] | None
+    help: str
+
+
+class DemoBody(BaseModel):
+    """A demo of the tensor lab."""
+
+    name: str
+    title: str
+    summary: str
+    parameters: list[DemoParameterBody]
+
+
+class DemosBody(BaseModel):
+    """The answer to GET /tensors."""
+
+    demos: list[DemoBody] = Field(description="in the order in which a learner meets them")
+    devices: list[str] = Field(description="where the demos can run: cpu, and cuda where there is one")
+    torch: str
+
+
+class TensorBody(BaseModel):
+    """A tensor or a NumPy array that the code of a step names, as it was after the step."""
+
+    name: str
+    kind: Literal["tensor", "array"]
+    shape: list[int]
+    dtype: str
+    device: str
+    strides: list[int] = Field(description="in elements")
+    values: object = Field(
+        description="nested lists of numbers and booleans, NaN and infinities as text; null where `note` says why"
+    )
+    note: str | None
+    memory: str = Field(description="equal for all that look at the same memory, in the whole answer")
+    shares_memory_with: list[str] = Field(description="other variables that look at it after this step")
+    requires_grad: bool
+
+
+class GraphNodeBody(BaseModel):
+    """A function that ran, or a leaf that gradients are collected in."""
+
+    id: str = Field(description="n0 is the function that made the result")
+    label: str
+    kind: Literal["function", "leaf"]
+
+
+class GraphEdgeBody(BaseModel):
+    """The way that the data took, from one node into the next."""
+
+    model_config = ConfigDict(validate_by_name=True, validate_by_alias=True)
+
+    source: str = Field(alias="from")
+    target: str = Field(alias="to")
+
+
+class GraphBody(BaseModel):
+    """The autograd graph behind a result."""
+
+    nodes: list[GraphNodeBody]
+    edges: list[GraphEdgeBody]
+
+
+class StepBody(BaseModel):
+    """One step of a demo."""
+
+    title: str
+    explanation: str
+    code: str
+    output: str = Field(description="as PyTorch prints it")
+    duration_ms: float
+    tensors: list[TensorBody]
+    graph: GraphBody | None
+
+
+class DemoRunBody(BaseModel):
+    """The answer to GET /tensors/{demo}."""
+
+    demo: str
+    title: str
+    summary: str
+    parameters: dict[str, int | float | str] = Field(description="all of them, as they were used")
+    torch: str
+    duration_ms: float
+    code: str = Field(description="the whole script, as it ran")
+    steps: list[StepBody]
 
 
 class ProblemBody(BaseModel):

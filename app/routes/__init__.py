@@ -68,6 +68,7 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 _DESCRIPTIONS = {
     401: "the key is missing or wrong",
+    404: "there is no such demo; the detail names those that there are",
     409: "the new checkpoint was refused; the old one goes on",
     413: "too many bytes, pixels or files",
     415: "not a picture that is read here",

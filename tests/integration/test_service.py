@@ -402,6 +402,9 @@ def test_the_openapi_page_is_true(client: TestClient) -> None:
         "/model",
         "/model/reload",
         "/metrics",
+        "/tensors",
+        "/tensors/report",
+        "/tensors/{demo}",
     }
     assert [parameter["name"] for parameter in page["paths"]["/predict"]["post"]["parameters"]] == [
         "top_k",

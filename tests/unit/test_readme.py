@@ -4,12 +4,15 @@ import json
 import re
 import shlex
 from pathlib import Path
+from urllib.parse import parse_qsl
 
 import pytest
 from fastapi.testclient import TestClient
 
 from app.main import create_app
 from app.settings import PREFIX, Settings
+from app.tensors.catalogue import DEMOS, devices, read_values
+from app.tensors.terminal import main as show
 from models.checkpoint import CHECKPOINTS
 from training.cli import run
 
@@ -36,14 +39,22 @@ def test_every_command_exists(command: str, capsys: pytest.CaptureFixture[str]) 
     if words[0] == "make":
         assert re.search(rf"^{words[1]}:.*## ", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
     elif words[0] == "curl":
+        path, _, query = words[-1].removeprefix("http://127.0.0.1:8000").partition("?")
         sent = [word for word in words if "=@" in word]
-        assert sent
+        assert bool(sent) == path.startswith("/predict")
         assert all((ROOT / word.partition("=@")[2]).is_file() for word in sent)
-        assert words[-1].startswith("http://127.0.0.1:8000/predict")
+        demo = path.removeprefix("/tensors/")
+        if demo in DEMOS:
+            read_values(demo, parse_qsl(query), devices())
+        else:
+            assert path in {"/predict", "/predict/batch", "/tensors", "/tensors/report"}
     elif words[:3] == [".venv/bin/python", "-m", "training"]:
         assert run([words[3], "--help"]) == 0
         known = capsys.readouterr().out
         assert not [word for word in words if word.startswith("--") and word not in known]
+    elif words[:4] == [".venv/bin/python", "-m", "app", "tensors"]:
+        assert show(words[4:]) == 0
+        assert capsys.readouterr().out
     elif words[:3] == [".venv/bin/python", "-m", "app"]:
         options = {f"--{name.replace('_', '-')}" for name in Settings.model_fields}
         assert not [word for word in words if word.startswith("--") and word not in options]

@@ -1,0 +1,121 @@
+"""The lab: what demos there are, and one of them run with values."""
+
+import copy
+import dataclasses
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+
+from app.tensors import scripts
+from app.tensors.catalogue import DEMOS, Parameter, Value, devices, parameters_of
+from app.tensors.runner import Step, run
+from models.checkpoint import Checkpoint
+
+ANATOMY = "anatomy"
+
+
+class Served(NamedTuple):
+    """The checkpoint that is looked at.
+
+    Attributes:
+        file: its name without the folder: where it lies is nobody's business.
+        checkpoint: as it was loaded from there.
+    """
+
+    file: str
+    checkpoint: Checkpoint
+
+
+@dataclass(frozen=True)
+class Demo:
+    """A demo and what can be changed in it.
+
+    Attributes:
+        parameters: with the devices that are there.
+        defaults: of each parameter, as they stand in the script.
+    """
+
+    name: str
+    title: str
+    summary: str
+    parameters: Mapping[str, Parameter]
+    defaults: Mapping[str, Value]
+
+
+@dataclass(frozen=True)
+class DemoRun:
+    """A demo that ran.
+
+    Attributes:
+        parameters: every one, with the value that it had.
+        torch: the version.
+        duration_ms: of all of it.
+        code: the whole script, as it ran.
+    """
+
+    demo: str
+    title: str
+    summary: str
+    parameters: Mapping[str, Value]
+    torch: str
+    duration_ms: float
+    code: str
+    steps: tuple[Step, ...]
+
+
+def demos() -> list[Demo]:
+    """Describe all demos, in order."""
+    return [_describe(name) for name in DEMOS]
+
+
+def run_demo(name: str, values: Mapping[str, Value], served: Served | None) -> DemoRun:
+    """Run a demo; takes a core, and for a large matrix product all of them, for some tenths of a second at most.
+
+    Args:
+        name: a key of the catalogue.
+        values: as the catalogue read them; others keep their default.
+        served: what the anatomy demo looks at, and no other; it gets a network of its own, since hooks on the one
+            that answers pictures would run for them, too.
+    """
+    started_s = time.perf_counter()
+    demo = _describe(name)
+    sources = {key: demo.parameters[key].to_source(value) for key, value in values.items()}
+    given: dict[str, object] = {}
+    if name == ANATOMY:
+        assert served is not None
+        sources["checkpoint"] = f"load(Path({_quoted(served.file)}))"
+        network = copy.deepcopy(served.checkpoint.network).cpu()
+        given["checkpoint"] = dataclasses.replace(served.checkpoint, network=network)
+    script = scripts.replaced(scripts.read(name), sources)
+    steps = run(script, given)
+    return DemoRun(
+        demo=name,
+        title=demo.title,
+        summary=demo.summary,
+        parameters={**demo.defaults, **values},
+        torch=str(torch.__version__),
+        duration_ms=round((time.perf_counter() - started_s) * 1000, 3),
+        code=script.text,
+        steps=steps,
+    )
+
+
+def _quoted(text: str) -> str:
+    """As a formatter would write it where that is simple."""
+    return json.dumps(text) if text.isascii() else repr(text)
+
+
+def _describe(name: str) -> Demo:
+    script = scripts.read(name)
+    written = scripts.assigned(script)
+    parameters = parameters_of(name, devices())
+    defaults = {}
+    for key, parameter in DEMOS[name].items():
+        default = parameter.from_source(written[key])
+        assert default is not None, f"{name}: the default of {key} is not allowed by its own bounds"
+        defaults[key] = default
+    return Demo(name, script.title, script.summary, parameters, defaults)

@@ -1,0 +1,64 @@
+"""`python -m app tensors [demo] [options]`: the lab in a terminal.
+
+Exit codes: 0 done, 2 an unknown demo or a wrong option, 3 the checkpoint cannot be loaded.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from app.errors import ParameterError
+from app.settings import SettingsError, read_settings
+from app.tensors.catalogue import DEMOS, devices, parameters_of, read_values
+from app.tensors.lab import ANATOMY, Served, demos, run_demo
+from app.tensors.report import list_for_terminal, to_terminal
+from models.checkpoint import load
+from models.errors import CheckpointError
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run one demo and print it; without a name, list what there is."""
+    name = next((word for word in arguments[:1] if not word.startswith("-")), None)
+    if name is not None and name not in DEMOS:
+        return _refuse(f"There is no demo {name!r}. There are: {', '.join(DEMOS)}.", 2)
+    sent = vars(_parser(name).parse_args(arguments[1:] if name else arguments))
+    if name is None:
+        sys.stdout.write(list_for_terminal(demos()))
+        return 0
+    file: str | None = sent.pop("checkpoint", None)
+    given = [(key, text) for key, text in sent.items() if text is not None]
+    try:
+        values = read_values(name, given, devices())
+        run = run_demo(name, values, _served(file) if name == ANATOMY else None)
+    except (ParameterError, SettingsError) as error:
+        return _refuse(str(error), 2)
+    except CheckpointError as error:
+        return _refuse(str(error), 3)
+    sys.stdout.write(to_terminal(run))
+    return 0
+
+
+def _served(file: str | None) -> Served:
+    path = Path(file) if file else read_settings([]).checkpoint
+    return Served(path.name, load(path))
+
+
+def _parser(name: str | None) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=f"python -m app tensors {name or '[demo]'}",
+        description=f"Run a demo of the tensor lab. There are: {', '.join(DEMOS)}.",
+        allow_abbrev=False,
+    )
+    for key, parameter in parameters_of(name, devices()).items() if name else ():
+        parser.add_argument(f"--{key.replace('_', '-')}", dest=key, help=f"{parameter.help}: {parameter.allowed}")
+    if name == ANATOMY:
+        parser.add_argument(
+            "--checkpoint", help="the .safetensors file; else GLIMPSE_CHECKPOINT, else the shipped one"
+        )
+    return parser
+
+
+def _refuse(sentence: str, exit_code: int) -> int:
+    sys.stderr.write(f"Error: {sentence}\n")
+    return exit_code
