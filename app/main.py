@@ -4,12 +4,11 @@ from importlib.metadata import version
 
 from fastapi import FastAPI
 from fastapi.middleware import Middleware
-from starlette.responses import RedirectResponse
 
 from app import logs, problems
 from app.lifespan import lifespan
 from app.middleware import Admit, BodyLimit, RequestContext
-from app.routes import explain, health, metrics, model, predict, tensors
+from app.routes import explain, health, metrics, model, predict, tensors, web
 from app.service import Service
 from app.settings import Settings, read_settings
 from app.tensors.turns import Turns
@@ -52,14 +51,9 @@ def create_app(settings: Settings, *, service: Service | None = None) -> FastAPI
     app.state.turns = Turns()
     problems.install(app)
     app.router.routes.extend(predict.router.routes)  # not included: a level less between a picture and its route
-    routers = [explain.router, health.router, model.router, metrics.router, tensors.router]
+    routers = [explain.router, health.router, model.router, metrics.router, tensors.router, web.pages()]
     if settings.admin_key:
         routers.append(model.admin_router)
     for router in routers:
         app.include_router(router)
-
-    @app.get("/", include_in_schema=False)
-    async def root() -> RedirectResponse:
-        return RedirectResponse("/docs")
-
     return app

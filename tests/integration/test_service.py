@@ -425,6 +425,8 @@ def test_the_openapi_page_is_true(client: TestClient) -> None:
     json.dumps(page)
 
 
-def test_the_front_door_leads_to_the_docs(client: TestClient) -> None:
+def test_the_front_door_is_the_playground(client: TestClient) -> None:
     """Whoever opens the address in a browser finds something."""
-    assert client.get("/", follow_redirects=False).headers["location"] == "/docs"
+    answer = client.get("/", follow_redirects=False)
+    assert answer.headers["content-type"].startswith("text/html")
+    assert 'id="drop"' in answer.text
