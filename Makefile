@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help install serve check test format bench-training bench-serving wrk docker clean
+.PHONY: help install serve check test format bench-training bench-serving wrk screenshots chromium docker clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -27,7 +27,7 @@ check: install ## ruff, its formatter, and the strict type checker
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-test: install ## the whole test suite
+test: install ## the whole test suite; with Chromium (make chromium) the pages, too
 	$(BIN)/pytest
 
 format: install ## put the code into its form
@@ -42,6 +42,12 @@ bench-serving: wrk install $(PEER_STAMPS) ## Glimpse beside LitServe, BentoML an
 
 wrk:
 	@command -v wrk > /dev/null || { echo "wrk is missing; it drives the servers. Install it with: apt-get install wrk" >&2; exit 1; }
+
+screenshots: chromium install ## take the pictures of the pages in docs/screenshots anew
+	$(BIN)/python -m docs.take_screenshots
+
+chromium:
+	@{ command -v chromium || command -v chromium-browser || command -v google-chrome; } > /dev/null || { echo "Chromium is missing; it opens the pages. Install it with: apt-get install chromium" >&2; exit 1; }
 
 # The versions that the settings in benchmarks/peers/ were tried with. PyTorch, several GB, is not installed again:
 # a .pth file puts the packages of .venv behind the peer's own on its path.

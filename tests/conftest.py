@@ -34,6 +34,11 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def record() -> Record:
     """A record of a tutorial network with three labels."""
+    return tiny_record()
+
+
+def tiny_record() -> Record:
+    """The same, for whoever needs it for longer than a test."""
     return Record(
         name="tiny",
         architecture=Architecture("tutorial"),
