@@ -1,7 +1,8 @@
 """What a score rests on: a heat map over the pixels that the network saw.
 
-Grad-CAM: where the channels of a late layer, each weighted by how much it raises the class, are high. One pass
-forward and one back, by captum, which is an optional extra; everything else works without it.
+Integrated gradients of a late layer: what each place adds to the class on the way from a picture of the mean
+colour to this one. By captum, which is an optional extra; everything else works without it. Grad-CAM, the usual
+choice, points no better than chance in this project's networks (docs/experiments.md).
 """
 
 import asyncio
@@ -22,7 +23,9 @@ from app.errors import ExplanationUnavailableError, OverloadedError
 from models.checkpoint import Checkpoint
 from models.preprocessing import Images
 
-METHOD = "Grad-CAM"
+METHOD = "integrated gradients"
+_STEPS = 8
+"""On that way; 16 and 32 name no better places (docs/experiments.md)."""
 _FEWEST_PLACES = 6
 """Rows and columns of the layer that is looked at: the last of a small network has 3 × 3, and shows no place."""
 _MOST_WAITING = 8
@@ -98,15 +101,18 @@ class Explainer:
         Raises:
             ExplanationUnavailableError: captum is not installed.
         Source:
-            Selvaraju et al., arXiv 1610.02391.
+            Sundararajan et al., arXiv 1703.01365.
         """
         require_captum()
-        from captum.attr import LayerGradCam  # noqa: PLC0415 - seconds of import that only this needs
+        from captum.attr import LayerIntegratedGradients  # noqa: PLC0415 - seconds of import that only this needs
 
         network = self._copy_of(checkpoint)
         images = torch.from_numpy(image[None]).to(next(network.parameters()).device)
         layer = explained_layer(network, images)
-        evidence = LayerGradCam(network, layer).attribute(images, target=class_index, relu_attributions=True)
+        mean = torch.tensor(checkpoint.record.input.mean, device=images.device).mul(255).round().to(torch.uint8)
+        evidence = LayerIntegratedGradients(network, layer).attribute(
+            images, baselines=mean.expand_as(images), target=class_index, n_steps=_STEPS
+        )
         name = next(name for name, module in network.named_modules() if module is layer)
         return Explanation(name, _to_heat(evidence, height=image.shape[0], width=image.shape[1]))
 
@@ -155,8 +161,9 @@ def explained_layer(network: nn.Module, images: Tensor) -> nn.Module:
 
 
 def _to_heat(evidence: Tensor, *, height: int, width: int) -> npt.NDArray[np.float32]:
-    """Bring evidence (1, 1, rows, columns), none of it below 0, to the size of the pixels and to 0…1."""
+    """Add up evidence (1, channels, rows, columns) at each place, and bring what speaks for the class to 0…1."""
+    evidence = evidence.detach().float().cpu().sum(1, keepdim=True).clamp_min(0)
     size = (min(height, _MOST_PLACES), min(width, _MOST_PLACES))
-    heat = F.interpolate(evidence.detach().float().cpu(), size, mode="bilinear", align_corners=False)[0, 0]
+    heat = F.interpolate(evidence, size, mode="bilinear", align_corners=False)[0, 0]
     strongest = heat.max()
     return (heat / strongest if strongest > 0 else torch.zeros_like(heat)).numpy()

@@ -37,7 +37,7 @@ async def pixels(request: Request) -> Response:
     openapi_extra={"parameters": [_CLASS_INDEX, TIMEOUT], "requestBody": ONE_PICTURE},
 )
 async def explain(request: Request) -> Response:
-    """Return a heat map of what a class's score rests on, by Grad-CAM.
+    """Return a heat map of what a class's score rests on, by integrated gradients.
 
     The picture is sent as to POST /predict. `heat` lies over `window`, the part of the picture that the network
     sees. It tells where the evidence is, not whether it is good evidence. Without the extra `explain` this is 501.

@@ -34,7 +34,7 @@ def test_the_best_class_is_explained(client: TestClient) -> None:
     best = client.post("/predict", files={"file": PNG}).json()["predictions"][0]
     body = client.post("/explain", files={"file": PNG}).json()
     assert {name: body[name] for name in ("label", "class_index", "score")} == best
-    assert (body["method"], body["layer"]) == ("Grad-CAM", "conv2")
+    assert (body["method"], body["layer"]) == ("integrated gradients", "conv2")
     heat = np.array(body["heat"])
     assert heat.shape == (32, 32)
     assert (heat.min() >= 0, heat.max()) == (True, pytest.approx(1))
