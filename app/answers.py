@@ -15,7 +15,7 @@ from starlette.datastructures import QueryParams
 from app.callers import Caller
 from app.errors import BodyTooLargeError, ParameterError
 from app.exchange import SERVER_TIMING, Asked, Reply
-from app.explanation import METHOD, require_captum
+from app.explanation import METHOD
 from app.lifespan import running_service
 from app.multipart import Part
 from app.problems import log_fault, to_body, to_reply
@@ -36,9 +36,7 @@ async def answer_one(service: Service, asked: Asked, caller: Caller) -> Reply:
         GlimpseError: what the caller, or the log, shall hear.
     """
     top_k = _top_k(asked.query)
-    data = picture_of(asked.body, asked.content_type)
-    asked.log_fields["picture_bytes"] = len(data)
-    service.admission.check(within_s=asked.timeout_s)  # others may have come while the body did
+    data = _picture(service, asked)
     answer = await service.classify(data, caller, asked.timing)
     return _reply(_labels(answer, top_k), answer.checkpoint, asked)
 
@@ -74,7 +72,7 @@ async def answer_pixels(service: Service, asked: Asked, caller: Caller) -> Reply
     Raises:
         GlimpseError: what the caller, or the log, shall hear.
     """
-    data = picture_of(asked.body, asked.content_type)
+    data = _picture(service, asked)
     image = await service.pixels(data, caller, asked.timing)
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, "PNG")
@@ -87,17 +85,14 @@ async def answer_explanation(service: Service, asked: Asked, caller: Caller) -> 
     Raises:
         GlimpseError: what the caller, or the log, shall hear.
     """
-    require_captum()
+    service.explainer.require_room()
     wanted = _whole_number("class_index", asked.query, least=0)
-    data = picture_of(asked.body, asked.content_type)
+    _require_class(wanted, service.model.checkpoint)
+    data = _picture(service, asked)
     answer = await service.classify(data, caller, asked.timing)
+    _require_class(wanted, answer.checkpoint)  # a reload may have come between
     record = answer.checkpoint.record
     class_index = int(answer.probabilities.argmax()) if wanted is None else wanted
-    if class_index >= len(record.labels):
-        raise ParameterError(
-            f"The query parameter class_index is {class_index}; the model has {len(record.labels)} classes, "
-            "from 0. GET /model lists them."
-        )
     explanation = await service.explainer.explain(answer.checkpoint, answer.image, class_index, caller=caller)
     left, top, right, bottom = seen_box(answer.width, answer.height, record.input)
     body: dict[str, object] = {
@@ -172,6 +167,23 @@ async def _outcome(service: Service, file: Part, caller: Caller, asked: Asked) -
     except (GlimpseError, MemoryError) as error:
         log_fault(error, asked.request_id)
         return error
+
+
+def _picture(service: Service, asked: Asked) -> bytes:
+    """The bytes of the one picture of a request that can still be answered in time."""
+    data = picture_of(asked.body, asked.content_type)
+    asked.log_fields["picture_bytes"] = len(data)
+    service.admission.check(within_s=asked.timeout_s)  # others may have come while the body did
+    return data
+
+
+def _require_class(class_index: int | None, checkpoint: Checkpoint) -> None:
+    labels = checkpoint.record.labels
+    if class_index is not None and class_index >= len(labels):
+        raise ParameterError(
+            f"The query parameter class_index is {class_index}; the model has {len(labels)} classes, from 0. "
+            "GET /model lists them."
+        )
 
 
 def _top_k(query: bytes) -> int:

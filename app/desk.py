@@ -139,18 +139,30 @@ class Desk:
         self._service.admission.entered()
         self._service.admission.let_go(received_bytes)
 
-    def too_late(self, admitted: Admitted | None) -> bytes:
+    def too_late(self, admitted: Admitted | None, *, client: str) -> bytes:
         """Write the whole answer to a request that did not arrive in time; then the connection is to be closed.
 
         Args:
             admitted: its header, if that was all; None where not even that came, or where the framework has it.
+            client: the address, for the log.
         """
         path, request_id = (admitted.path, admitted.request_id) if admitted else ("other", request_id_of(()))
         error = UploadTimeoutError(
             f"The request did not arrive within {self._settings.upload_timeout_s:g} seconds. Send it again over a "
             "faster line, send a smaller picture, or raise GLIMPSE_UPLOAD_TIMEOUT_S."
         )
-        self._service.metrics.refuse(path, kind_of(error).status)
+        status = kind_of(error).status
+        self._service.metrics.refuse(path, status)
+        log_request(
+            request_id=request_id,
+            method="POST" if admitted else "",
+            path=path,
+            status=status,
+            seconds=self._settings.upload_timeout_s,
+            client=client,
+            fault=None,
+            more={},
+        )
         return _refusal(error, request_id, keep_alive=False)
 
     async def answer(self, admitted: Admitted, body: bytes, caller: Caller, *, client: str) -> Reply:

@@ -6,11 +6,16 @@ choice, points no better than chance in this project's networks (docs/experiment
 """
 
 import asyncio
+import contextlib
 import copy
+import functools
+import gc
 import importlib.util
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from app.callers import Caller
-from app.errors import ExplanationUnavailableError, OverloadedError
+from app.errors import EngineError, ExplanationUnavailableError, OverloadedError
 from models.checkpoint import Checkpoint
 from models.preprocessing import Images
 
@@ -47,14 +52,49 @@ class Explanation:
     heat: npt.NDArray[np.float32]
 
 
+class _Explained(NamedTuple):
+    """What is made once for a checkpoint.
+
+    Attributes:
+        digest: of the checkpoint.
+        network: a copy of its network: captum's hooks must not reach what answers.
+        layer: of the copy, that is looked at.
+        name: of the layer.
+    """
+
+    digest: str
+    network: nn.Module
+    layer: nn.Module
+    name: str
+
+
 class Explainer:
-    """Explains one picture at a time, on a copy of the network: captum's hooks must not reach what answers."""
+    """Explains one picture at a time, on one core."""
 
     def __init__(self) -> None:
-        self._thread = ThreadPoolExecutor(1, "explain")
+        # torch keeps the number of its threads for each thread that calls it
+        self._thread = ThreadPoolExecutor(1, "explain", initializer=partial(torch.set_num_threads, 1))
         self._waiting = 0
-        self._digest: str | None = None
-        self._network: nn.Module | None = None
+        self._explained: _Explained | None = None
+
+    def require_room(self) -> None:
+        """Do nothing while another explanation can be asked for.
+
+        Raises:
+            ExplanationUnavailableError: captum is not installed.
+            OverloadedError: too many wait already.
+        """
+        if importlib.util.find_spec("captum") is None:
+            raise ExplanationUnavailableError(
+                "Explanations need the package captum, which is not installed where the service runs. The "
+                "operator adds it with: pip install 'glimpse[explain]'. Everything else works without it."
+            )
+        if self._waiting >= _MOST_WAITING:
+            raise OverloadedError(
+                f"{_MOST_WAITING} explanations are asked for already, and one is made at a time. Come back after "
+                "Retry-After seconds.",
+                retry_after_s=1,
+            )
 
     async def explain(
         self, checkpoint: Checkpoint, image: Images, class_index: int, *, caller: Caller
@@ -70,28 +110,41 @@ class Explainer:
         Raises:
             ExplanationUnavailableError: captum is not installed.
             OverloadedError: too many wait already.
+            EngineError: the evidence is no number.
             DeadlineError: the caller's time is over.
             ClientDisconnect: nobody waits any more.
         """
-        if self._waiting >= _MOST_WAITING:
-            raise OverloadedError(
-                f"{_MOST_WAITING} explanations are asked for already, and one is made at a time. Come back after "
-                "Retry-After seconds.",
-                retry_after_s=1,
-            )
-        work = partial(self.draw, checkpoint, image, class_index)
-        self._waiting += 1
-        try:
-            return await caller.wait(asyncio.get_running_loop().run_in_executor(self._thread, work))
-        finally:
+        self.require_room()
+        loop = asyncio.get_running_loop()
+
+        def done() -> None:
             self._waiting -= 1
+
+        def draw() -> Explanation:
+            try:
+                return self.draw(checkpoint, image, class_index)
+            finally:
+                with contextlib.suppress(RuntimeError):  # the loop is closed, and nobody counts any more
+                    loop.call_soon_threadsafe(done)
+
+        self._waiting += 1
+        drawing = self._thread.submit(draw)
+        try:
+            return await caller.wait(asyncio.wrap_future(drawing))
+        finally:
+            if drawing.cancelled():  # it had not begun, and `draw` will not say that it is over
+                done()
 
     async def close(self) -> None:
         """End the thread; what waits for it is dropped."""
         await asyncio.to_thread(self._thread.shutdown, cancel_futures=True)
 
+    def forget(self) -> None:
+        """Let go of the copy of a network that does not answer any more; called on the event loop."""
+        self._explained = None
+
     def draw(self, checkpoint: Checkpoint, image: Images, class_index: int) -> Explanation:
-        """Draw the heat map of one class, on one thread at a time.
+        """Draw the heat map of one class; one thread at a time.
 
         Args:
             checkpoint: whose network saw the picture.
@@ -99,41 +152,37 @@ class Explainer:
             class_index: 0…classes − 1.
 
         Raises:
-            ExplanationUnavailableError: captum is not installed.
+            EngineError: the evidence is no number.
         Source:
             Sundararajan et al., arXiv 1703.01365.
         """
-        require_captum()
-        from captum.attr import LayerIntegratedGradients  # noqa: PLC0415 - seconds of import that only this needs
-
-        network = self._copy_of(checkpoint)
-        images = torch.from_numpy(image[None]).to(next(network.parameters()).device)
-        layer = explained_layer(network, images)
+        attribution = _integrated_gradients()
+        images = torch.from_numpy(image[None]).to(next(checkpoint.network.parameters()).device)
+        explained = self._explained
+        if explained is None or explained.digest != checkpoint.digest:
+            self._explained = explained = _prepare(checkpoint, images)
         mean = torch.tensor(checkpoint.record.input.mean, device=images.device).mul(255).round().to(torch.uint8)
-        evidence = LayerIntegratedGradients(network, layer).attribute(
+        evidence = attribution(explained.network, explained.layer).attribute(
             images, baselines=mean.expand_as(images), target=class_index, n_steps=_STEPS
         )
-        name = next(name for name, module in network.named_modules() if module is layer)
-        return Explanation(name, _to_heat(evidence, height=image.shape[0], width=image.shape[1]))
-
-    def _copy_of(self, checkpoint: Checkpoint) -> nn.Module:
-        if self._network is None or self._digest != checkpoint.digest:
-            self._network = copy.deepcopy(checkpoint.network).requires_grad_(True).eval()
-            self._digest = checkpoint.digest
-        return self._network
+        return Explanation(explained.name, _to_heat(evidence, height=image.shape[0], width=image.shape[1]))
 
 
-def require_captum() -> None:
-    """Do nothing where captum is installed.
+def _prepare(checkpoint: Checkpoint, images: Tensor) -> _Explained:
+    network = copy.deepcopy(checkpoint.network).requires_grad_(True).eval()
+    layer = explained_layer(network, images)
+    name = next(name for name, module in network.named_modules() if module is layer)
+    return _Explained(checkpoint.digest, network, layer, name)
 
-    Raises:
-        ExplanationUnavailableError: it is not.
-    """
-    if importlib.util.find_spec("captum") is None:
-        raise ExplanationUnavailableError(
-            "Explanations need the package captum, which is not installed where the service runs. The operator "
-            "adds it with: pip install 'glimpse[explain]'. Everything else works without it."
-        )
+
+@functools.cache
+def _integrated_gradients() -> Callable[[nn.Module, nn.Module], Any]:
+    """Import what only explanations need: half a second, and matplotlib with it."""
+    from captum.attr import LayerIntegratedGradients  # noqa: PLC0415
+
+    gc.freeze()  # as after the start: looking through all that came with it would stop requests
+    found: Callable[[nn.Module, nn.Module], Any] = LayerIntegratedGradients
+    return found
 
 
 @torch.no_grad()
@@ -166,4 +215,6 @@ def _to_heat(evidence: Tensor, *, height: int, width: int) -> npt.NDArray[np.flo
     size = (min(height, _MOST_PLACES), min(width, _MOST_PLACES))
     heat = F.interpolate(evidence, size, mode="bilinear", align_corners=False)[0, 0]
     strongest = heat.max()
+    if not torch.isfinite(strongest):
+        raise EngineError("The evidence for a class is not a number.")
     return (heat / strongest if strongest > 0 else torch.zeros_like(heat)).numpy()

@@ -102,7 +102,8 @@ class DeskProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Read on; only who needs several pieces is watched, so that a small request costs no timer."""
         super().data_received(data)
-        if self._too_late is None and self._arrival is not _Arrival.WHOLE:
+        waits_by_itself = self._arrival is _Arrival.WHOLE or self.timeout_keep_alive_task is not None
+        if self._too_late is None and not waits_by_itself:
             self._watch()
 
     def on_message_begin(self) -> None:
@@ -151,6 +152,12 @@ class DeskProtocol(HttpToolsProtocol):
             self.tasks.add(task)
             task.add_done_callback(self.tasks.discard)
 
+    def on_response_complete(self) -> None:
+        """Wait for the next request; a blank line ends uvicorn's own wait, and is none."""
+        super().on_response_complete()
+        if self._arrival is _Arrival.WHOLE:
+            self._arrival = _Arrival.NOTHING
+
     def connection_lost(self, exc: Exception | None) -> None:
         """Drop what nobody waits for any more."""
         self._unwatch()
@@ -179,11 +186,12 @@ class DeskProtocol(HttpToolsProtocol):
         if self.flow.read_paused or (self._arrival is _Arrival.HEADER and answers_another):
             self._watch()  # it is we who are slow
         elif self._arrival is _Arrival.BODY and isinstance(cycle, _Exchange) and cycle.admitted:
-            self._break_off(cycle, self._desk.too_late(cycle.admitted))
+            self._break_off(cycle, self._desk.too_late(cycle.admitted, client=cycle.client))
         else:
             is_unanswered = self._arrival is _Arrival.BODY and not self.cycle.response_started
             if self._arrival is _Arrival.HEADER or is_unanswered:
-                self.transport.write(self._desk.too_late(None))
+                peer = self.client[0] if self.client else "unknown"
+                self.transport.write(self._desk.too_late(None, client=peer))
             self.transport.close()
 
     def _break_off(self, exchange: _Exchange, refusal: bytes) -> None:

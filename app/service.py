@@ -225,6 +225,7 @@ class Service:
             new = await self._open_beside()
             self.model = new
             self._announce(new)
+            self.explainer.forget()
             self.judge.doubt()  # a fault of the old one is none of the new one's
             self._retiring = asyncio.create_task(old.retire(timeout_s=self.settings.max_deadline_ms / 1000))
             return old.checkpoint, new.checkpoint

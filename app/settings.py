@@ -58,7 +58,9 @@ class Settings(BaseSettings):
         500_000_000, ge=1, description="most bytes of all bodies together that are in work; more get 503"
     )
     upload_timeout_s: float = Field(
-        120, gt=0, description="time for a request to arrive, header and body; slower ones get 408"
+        120,
+        gt=0,
+        description="time for a request to arrive; slower ones get 408 (not with workers)",
     )
     max_pixels: int = Field(
         DEFAULT_MAX_PIXELS, ge=1, description="most pixels of a picture, read before decoding; more gets 413"

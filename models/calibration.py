@@ -44,6 +44,17 @@ class ScoreBin:
     score: float
     accuracy: float
 
+    def __post_init__(self) -> None:
+        """Refuse what no measurement gives.
+
+        Raises:
+            ValueError: no answer, bounds the wrong way round, or a number that is no fraction.
+        """
+        _refuse_no_fraction(self, "lower", "upper", "score", "accuracy")
+        _refuse_none(self.n)
+        if self.lower >= self.upper:
+            raise ValueError(f"a bin of scores reaches from {self.lower} to {self.upper}; up is needed")
+
 
 @dataclass(frozen=True)
 class Coverage:
@@ -60,6 +71,15 @@ class Coverage:
     n: int
     accuracy: float
     score: float
+
+    def __post_init__(self) -> None:
+        """Refuse what no measurement gives.
+
+        Raises:
+            ValueError: no answer, or a number that is no fraction.
+        """
+        _refuse_no_fraction(self, "coverage", "accuracy", "score")
+        _refuse_none(self.n)
 
 
 @dataclass(frozen=True)
@@ -107,3 +127,15 @@ class HeldOut:
             for view, both in fields["reliability"].items()
         }
         return cls(**{**fields, "reliability": reliability})
+
+
+def _refuse_no_fraction(of: object, *names: str) -> None:
+    for name in names:
+        value = getattr(of, name)
+        if type(value) not in (int, float) or not 0 <= value <= 1:
+            raise ValueError(f"{name} is {value!r}; a number within 0…1 is needed")
+
+
+def _refuse_none(n: object) -> None:
+    if type(n) is not int or n < 1:
+        raise ValueError(f"n is {n!r}; a whole number from 1 is needed")

@@ -1,16 +1,20 @@
 """Heat maps, on a network whose evidence is known."""
 
+import asyncio
 import dataclasses
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from starlette.requests import ClientDisconnect
 from torch import Tensor, nn
 
-from app.errors import ExplanationUnavailableError
-from app.explanation import Explainer, explained_layer
+from app.callers import Caller
+from app.errors import EngineError, ExplanationUnavailableError, OverloadedError
+from app.explanation import Explainer, Explanation, explained_layer
 from models.checkpoint import Checkpoint, load
 from models.networks import ARCHITECTURES, Architecture, build
 from models.preprocessing import Images, InputSpec
@@ -116,10 +120,76 @@ def test_a_large_input_gets_a_map_of_bounded_size(checkpoint: Checkpoint) -> Non
     assert found.heat.shape == (64, 64)
 
 
-def test_without_captum_the_sentence_says_what_to_install(
-    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_captum_the_sentence_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is an optional extra."""
     monkeypatch.setitem(sys.modules, "captum", None)
     with pytest.raises(ExplanationUnavailableError, match=r"pip install 'glimpse\[explain\]'"):
+        Explainer().require_room()
+
+
+def test_evidence_that_is_no_number_is_an_error(checkpoint: Checkpoint) -> None:
+    """It is not told as no evidence."""
+    assert isinstance(checkpoint.network, Reddest)
+    torch.nn.init.constant_(checkpoint.network.stage.weight, float("nan"))
+    with pytest.raises(EngineError, match="not a number"):
         Explainer().draw(checkpoint, _red_corner(), 0)
+
+
+class SlowExplainer(Explainer):
+    """Draws nothing until it may."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.may_go = threading.Event()
+        self.drawn = 0
+
+    def draw(self, checkpoint: Checkpoint, image: Images, class_index: int) -> Explanation:
+        """Count."""
+        assert self.may_go.wait(timeout=20)
+        self.drawn += 1
+        return super().draw(checkpoint, image, class_index)
+
+
+def test_only_so_many_wait_and_who_left_is_not_drawn_for(checkpoint: Checkpoint) -> None:
+    """The ninth is refused; callers who hang up make room, unless their picture is being drawn already."""
+
+    async def run() -> None:
+        explainer, image = SlowExplainer(), _red_corner()
+        callers = [Caller(None, timeout_s=60) for _ in range(8)]
+        asked = [asyncio.create_task(explainer.explain(checkpoint, image, 0, caller=caller)) for caller in callers]
+        await asyncio.sleep(0)
+        with pytest.raises(OverloadedError, match="one is made at a time") as refused:
+            explainer.require_room()
+        assert refused.value.retry_after_s == 1
+        for caller in callers[:4]:
+            caller.hang_up()
+        outcomes = await asyncio.gather(*asked[:4], return_exceptions=True)
+        assert all(isinstance(outcome, ClientDisconnect) for outcome in outcomes)
+        assert explainer._waiting == 5  # the thread is still busy with the first
+        explainer.may_go.set()
+        await asyncio.gather(*asked[4:])
+        while explainer._waiting:
+            await asyncio.sleep(0)
+        assert explainer.drawn == 5
+        await explainer.close()
+
+    asyncio.run(run())
+
+
+def test_what_waits_at_the_end_is_dropped(checkpoint: Checkpoint) -> None:
+    """A stop waits for the map in work alone."""
+
+    async def run() -> None:
+        explainer, image = SlowExplainer(), _red_corner()
+        callers = [Caller(None, timeout_s=60) for _ in range(3)]
+        asked = [asyncio.create_task(explainer.explain(checkpoint, image, 0, caller=caller)) for caller in callers]
+        await asyncio.sleep(0)
+        closing = asyncio.create_task(explainer.close())
+        await asyncio.sleep(0)
+        explainer.may_go.set()
+        await closing
+        outcomes = await asyncio.gather(*asked, return_exceptions=True)
+        assert explainer.drawn == 1
+        assert [isinstance(outcome, Explanation) for outcome in outcomes] == [True, False, False]
+
+    asyncio.run(run())

@@ -82,8 +82,9 @@ class FakeDesk:
         self.room_bytes -= size_bytes
         return REFUSAL if self.room_bytes < 0 else None
 
-    def too_late(self, admitted: Admitted | None) -> bytes:
+    def too_late(self, admitted: Admitted | None, *, client: str) -> bytes:
         """Say whose request it was."""
+        assert client
         return TOO_LATE + (admitted.request_id.encode() if admitted else b"nobody")
 
     def drop(self, received_bytes: int) -> None:
@@ -380,5 +381,38 @@ def test_a_sender_is_not_blamed_for_our_own_slowness() -> None:
         await connection.transport.closed.wait()
         assert connection.transport.pieces[0].endswith(b'"abcde"')
         assert connection.transport.pieces[1] == TOO_LATE + b"nobody"
+
+    with_loop(check, upload_timeout_s=0.01)
+
+
+def test_a_blank_line_is_no_request() -> None:
+    """Between requests it ends the wait of uvicorn; ours begins, and the connection is closed without a word."""
+
+    async def check(connection: Connection) -> None:
+        connection.desk.gate.set()
+        connection.receive(WHOLE)
+        await turns()
+        assert has_timer(connection)
+        assert not is_watched(connection)
+        answered = connection.transport.written
+        connection.receive(b"\r\n")
+        assert is_watched(connection)
+        await connection.transport.closed.wait()
+        assert connection.transport.written == answered
+
+    with_loop(check, upload_timeout_s=0.01)
+
+
+def test_a_blank_line_behind_an_answer_through_the_framework_is_none_either() -> None:
+    """The same where uvicorn has the request."""
+
+    async def check(connection: Connection) -> None:
+        connection.protocol.pause_writing()
+        connection.receive(WHOLE)
+        connection.protocol.resume_writing()
+        while not has_timer(connection):
+            await asyncio.sleep(0)
+        connection.receive(b"\r\n")
+        await connection.transport.closed.wait()
 
     with_loop(check, upload_timeout_s=0.01)

@@ -28,6 +28,10 @@ FIELDS = (
 )
 
 
+BIN = {"lower": 0.6, "upper": 0.7, "n": 3, "score": 0.65, "accuracy": 0.5}
+POINT = {"coverage": 0.5, "n": 1, "accuracy": 1.0, "score": 0.9}
+
+
 def _text(record: Record) -> str:
     return to_text(record, tensors_sha256=DIGEST)
 
@@ -188,6 +192,16 @@ def test_labels_that_name_nothing_are_refused(record: Record, labels: object, se
         ("input", "mean", [0.5], "three finite numbers"),
         ("input", "mean", None, "not iterable"),
         ("metrics", "confusion_matrix", 3, "not iterable"),
+        ("metrics", "reliability_bins", [{**BIN, "score": "x"}], "score is 'x'; a number within 0…1"),
+        ("metrics", "reliability_bins", [{**BIN, "accuracy": 7}], "accuracy is 7; a number within 0…1"),
+        ("metrics", "reliability_bins", [{**BIN, "upper": True}], "upper is True; a number within 0…1"),
+        ("metrics", "reliability_bins", [{**BIN, "n": -3}], "n is -3; a whole number from 1"),
+        ("metrics", "reliability_bins", [{**BIN, "upper": 0.6}], "from 0.6 to 0.6; up is needed"),
+        ("metrics", "reliability_bins", [{}], "missing"),
+        ("metrics", "reliability_bins", 3, "not iterable"),
+        ("metrics", "coverage", [{**POINT, "coverage": 1.2}], "coverage is 1.2; a number within 0…1"),
+        ("metrics", "coverage", [{**POINT, "n": 1.0}], "n is 1.0; a whole number from 1"),
+        ("metrics", "coverage", [None], "must be a mapping"),
     ],
 )
 def test_a_value_that_makes_no_sense_is_refused(
