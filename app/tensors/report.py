@@ -3,6 +3,7 @@
 import textwrap
 from collections.abc import Iterable
 
+from app.tensors.graphs import Graph
 from app.tensors.lab import Demo, DemoRun
 from app.tensors.runner import Step
 from app.tensors.snapshots import describe
@@ -22,27 +23,29 @@ def to_markdown(runs: Iterable[DemoRun]) -> str:
 
 
 def _step_in_markdown(step: Step) -> list[str]:
-    parts = [f"### {step.title}", step.explanation, f"```python\n{step.code}\n```"]
+    parts = [f"### {step.title}", step.explanation, f"```python\n{step.code}\n```", _time(step)]
     if step.output:
         parts.append(f"```text\n{step.output.rstrip()}\n```")
     if step.tensors:
         parts.append("\n".join(f"- {describe(tensor)}" for tensor in step.tensors))
     if step.graph:
-        labels = {node.id: node.label for node in step.graph.nodes}
-        parts.append("\n".join(f"- {labels[edge.source]} → {labels[edge.target]}" for edge in step.graph.edges))
+        parts.append("\n".join(f"- {edge}" for edge in _edges(step.graph)))
     return parts
 
 
 def to_terminal(run: DemoRun) -> str:
-    """Write a run for a terminal: title, explanation, code, output of each step."""
+    """Write a run for a terminal: title, explanation, code, time, output, tensors and graph of each step."""
     lines = [run.title, "=" * len(run.title), *_wrapped(run.summary)]
     for step in run.steps:
         lines += ["", step.title, "-" * len(step.title), *_wrapped(step.explanation), ""]
         lines += [f"    {line}".rstrip() for line in step.code.splitlines()]
+        lines += ["", f"  {_time(step)}"]
         if step.output:
             lines += ["", *(f"  | {line}" for line in step.output.splitlines())]
         if step.tensors:
             lines += ["", *(f"  {describe(tensor)}" for tensor in step.tensors)]
+        if step.graph:
+            lines += ["", *(f"  {edge}" for edge in _edges(step.graph))]
     return "\n".join(lines) + "\n"
 
 
@@ -56,6 +59,15 @@ def list_for_terminal(demos: Iterable[Demo]) -> str:
             lines.append(f"    {option:<14}{parameter.help}: {parameter.allowed} ({demo.defaults[name]})")
         lines.append("")
     return "\n".join(lines)
+
+
+def _time(step: Step) -> str:
+    return f"Took {step.duration_ms:.3f} ms."
+
+
+def _edges(graph: Graph) -> list[str]:
+    labels = {node.id: node.label for node in graph.nodes}
+    return [f"{labels[edge.source]} → {labels[edge.target]}" for edge in graph.edges]
 
 
 def _wrapped(text: str) -> list[str]:

@@ -26,14 +26,18 @@ def test_markdown_has_code_output_and_tensors(bridge: DemoRun) -> None:
     assert text.count("```") % 2 == 0
 
 
-def test_markdown_lists_the_edges_of_a_graph() -> None:
-    """From what was computed first to the result."""
-    text = to_markdown([run_demo("dynamic-graph", {}, None)])
-    assert "- weight → MulBackward0" in text
+def test_times_and_edges_are_seen_in_both() -> None:
+    """How long each step took, and each edge from what was computed first to the result."""
+    run = run_demo("dynamic-graph", {}, None)
+    edges = sum(len(step.graph.edges) for step in run.steps if step.graph)
+    for text, bullet in ((to_markdown([run]), "- "), (to_terminal(run), "  ")):
+        assert re.findall(r"Took (\d+\.\d{3}) ms\.", text) == [f"{step.duration_ms:.3f}" for step in run.steps]
+        assert f"\n{bullet}weight → MulBackward0\n" in text
+        assert text.count(" → ") == edges
 
 
 def test_a_terminal_shows_all_of_a_step(bridge: DemoRun) -> None:
-    """Title, explanation, code, output."""
+    """Title, explanation, code, output; prose is wrapped, and no line ends with blanks."""
     text = to_terminal(bridge)
     for part in (
         "From tensor to array\n---",
@@ -42,7 +46,7 @@ def test_a_terminal_shows_all_of_a_step(bridge: DemoRun) -> None:
         "`numpy` makes an array",
     ):
         assert part in text
-    assert max(len(line) for line in bridge.summary.splitlines()) > 0
+    assert max(len(line) for line in text.splitlines() if not line.startswith(" ")) <= 88
     assert not [line for line in text.splitlines() if line != line.rstrip() and not line.startswith("  |")]
 
 
@@ -53,7 +57,7 @@ def test_a_list_names_every_parameter() -> None:
     assert "--most-steps  turns of the loop at most: a whole number from 0 to 12 (6)" in text
 
 
-def test_times_are_seen_in_both() -> None:
+def test_times_of_devices_are_seen_in_both() -> None:
     """The devices demo prints none, so that its text can be repeated: they are in its tensors."""
     run = run_demo("devices", {"largest": 32, "repeats": 1}, None)
     for text in (to_markdown([run]), to_terminal(run)):
