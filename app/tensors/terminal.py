@@ -4,6 +4,7 @@ Exit codes: 0 done, 2 an unknown demo or a wrong option, 3 the checkpoint cannot
 """
 
 import argparse
+import io
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +20,8 @@ from models.errors import CheckpointError
 
 def main(arguments: Sequence[str]) -> int:
     """Run one demo and print it; without a name, list what there is."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # the texts have → and ×, which not every terminal's encoding has
     name = next((word for word in arguments[:1] if not word.startswith("-")), None)
     if name is not None and name not in DEMOS:
         return _refuse(f"There is no demo {name!r}. There are: {', '.join(DEMOS)}.", 2)

@@ -1,5 +1,6 @@
 """`python -m app tensors` prints what GET /tensors answers."""
 
+import io
 import sys
 from pathlib import Path
 
@@ -23,6 +24,15 @@ def test_a_demo_is_printed_with_its_options(capsys: pytest.CaptureFixture[str]) 
     out = capsys.readouterr().out
     assert "    rows = 4\n" in out
     assert "  | tensor([1., 1., 1., 1.])\n" in out
+
+
+def test_a_terminal_without_utf_8_gets_a_question_mark(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For what its encoding does not have; the rest is printed."""
+    screen = io.TextIOWrapper(io.BytesIO(), encoding="ascii", newline="\n")
+    monkeypatch.setattr(sys, "stdout", screen)
+    assert main(["dynamic-graph"]) == 0
+    screen.seek(0)
+    assert "\n  weight ? MulBackward0\n" in screen.read()
 
 
 def test_anatomy_shows_the_file_that_is_named(checkpoint_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
