@@ -8,7 +8,9 @@ parameters and operations.
 # The checkpoint is the one that this server answers with: network, labels and input size in one file. It carries
 # golden pictures, drawn and not photographed, by which the server checks itself; `picture` says which of them goes
 # through. The network is in evaluation mode: layers such as batch normalisation use what they learnt in training,
-# and not the one picture that is there.
+# and not the one picture that is there. The lab shows the file's name without its folder: to run the code as it is
+# shown, start Python in the folder of the checkpoint, with this project on the path, since `models` is a part of
+# it.
 from pathlib import Path
 
 import torch
@@ -33,9 +35,9 @@ print(images.shape, images.dtype)
 
 # %% A hook on every layer
 # A forward hook is a function that PyTorch calls whenever a module has run, with what went in and what came out.
-# So one can watch a network without changing it. Only modules without children get one: the others hold layers and
-# do no work of their own. What is called as a plain function, such as an activation or an addition, has no hook
-# and no row.
+# So one can watch a network without changing it. Only modules without children get one: the others combine them.
+# What they call as a plain function on the way, such as an activation, a pooling or an addition, has no hook and
+# no row.
 class Layer:
     """One row of the table: a module, and what went through it."""
 

@@ -65,8 +65,9 @@ print(row.shape, "and", column.shape, "give", grid.shape)
 print(grid)
 
 # %% Broadcasting copies nothing
-# `expand` is what broadcasting does inside. The expanded tensor shares its memory with the row, and its first
-# stride is 0: going to the next row moves by no element at all, so every row is the same row.
+# `expand` is what broadcasting does inside. The expanded tensor shares its memory with the row. Where there is
+# more than one row, its first stride is 0: going to the next row moves by no element at all, so every row is the
+# same row.
 expanded = row.expand(rows, columns)
 print(expanded.stride())
 
@@ -91,8 +92,7 @@ except RuntimeError as error:
 
 # %% Shapes that cannot be multiplied
 # In a matrix product the columns of the left must be as many as the rows of the right, since they are multiplied
-# in pairs. The message prints both shapes, and the two inner numbers are the ones to look at. Often the right
-# matrix only has to be transposed.
+# in pairs. The message prints both shapes, and the two inner numbers are the ones to look at.
 tall = torch.ones(columns + 2, 1, device=device)
 try:
     print(left @ tall)

@@ -210,6 +210,21 @@ def test_another_input_leaves_another_graph() -> None:
         assert [node.label for node in graph.nodes if node.kind == "leaf"] == ["weight"]
 
 
+@pytest.mark.parametrize(("size", "seed"), [(8, 179), (8, 334), (8, 339), (4, 816)])
+def test_rounding_does_not_swamp_a_small_slope(size: int, seed: int) -> None:
+    """A large loss leaves more rounding in a difference than a slope near zero is allowed to be wrong by."""
+    run = _run("dynamic-graph", size=size, target=1000.0, most_steps=12, seed=seed)
+    assert _output(run, "Checked by hand").endswith("\nTrue\n")
+    assert _output(run, "Checked by PyTorch") == "True\n"
+
+
+@pytest.mark.parametrize("rows", [1, 2])
+def test_only_more_than_one_row_is_repeated(rows: int) -> None:
+    """With one row there is nothing to repeat, and no stride of 0."""
+    strides = _shots(_run("arithmetic", rows=rows), "Broadcasting copies nothing")["expanded"].strides
+    assert (strides[0] == 0) == (rows > 1)
+
+
 @pytest.mark.parametrize("seed", [0, 1, 2, 3, 9_999])
 @pytest.mark.parametrize(
     "values", [{}, {"size": 1, "target": 0.1, "most_steps": 0}, {"size": 8, "target": 1000.0, "most_steps": 12}]
