@@ -167,10 +167,17 @@ def test_anatomy_counts_what_pytorch_counts(settings: Settings, record: Record, 
 
 
 def test_looking_at_the_network_leaves_it_alone(client: TestClient) -> None:
-    """No hook stays, and pictures are answered as before."""
+    """It is a copy that runs; no hook stays, and pictures are answered as before."""
     app: Any = client.app
-    network = app.state.service.model.checkpoint.network
+    served = app.state.service.model.checkpoint
+    network, ran = served.network, []
+    hook = network.register_forward_hook(lambda module, *_: ran.append(module))  # a copy has it, too
     _get(client, "/tensors/anatomy")
+    assert network not in ran
+    with torch.inference_mode():
+        network(torch.from_numpy(served.golden_images[:1]))
+    assert network in ran
+    hook.remove()
     assert not any(module._forward_hooks for module in network.modules())
     assert client.get("/health/ready").status_code == 200
 

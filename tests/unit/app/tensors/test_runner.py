@@ -105,7 +105,6 @@ def test_nothing_is_held_after_a_run() -> None:
 
 def test_stdout_is_never_redirected() -> None:
     """It belongs to the whole process: other threads print, too."""
-    script = scripts.parse(HEAD + "# %% One\n# Why.\nimport sys\n\nseen = sys.stdout\nprint(seen is not None)\n")
-    before = sys.stdout
-    run(script, {})
-    assert sys.stdout is before
+    script = scripts.parse(HEAD + "# %% One\n# Why.\nimport sys\n\nprint(id(sys.stdout))\n")
+    _, one = run(script, {})
+    assert one.output == f"{id(sys.stdout)}\n"
