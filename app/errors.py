@@ -8,7 +8,8 @@ InputError
     ├── MalformedFormError        the multipart form cannot be read
     ├── MissingFileError          the form has no file where one is expected
     ├── TooManyFilesError         more files in one request than the limit
-    └── ParameterError            a query parameter or header out of its range
+    ├── ParameterError            a query parameter or header out of its range
+    └── UnknownDemoError          the tensor lab has no demo of this name
 GlimpseError
 ├── UnavailableError              not now; come back later
 │   ├── NotReadyError             starting, stopping, or giving wrong answers
@@ -54,6 +55,10 @@ class TooManyFilesError(RequestError):
 
 class ParameterError(RequestError):
     """A query parameter or a header is out of its range."""
+
+
+class UnknownDemoError(RequestError):
+    """The tensor lab has no demo of this name."""
 
 
 class UnavailableError(GlimpseError):

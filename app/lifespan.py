@@ -16,6 +16,9 @@ from app.errors import NotReadyError
 from app.logs import SERVICE
 from app.service import Service
 from app.settings import Settings
+from app.tensors.catalogue import devices_of
+from app.tensors.lab import Lab
+from app.tensors.turns import Turns
 
 
 def lifespan(settings: Settings, opened: Service | None) -> Lifespan[FastAPI]:
@@ -33,12 +36,14 @@ def lifespan(settings: Settings, opened: Service | None) -> Lifespan[FastAPI]:
         gc.freeze()  # 220,000 objects of the start stay; looking through them again stops requests for 0.1 s
         await service.start()
         app.state.service = service
+        app.state.lab = lab = Lab(devices_of(settings), Turns())
         try:
             with _drained_on_sigterm(service, settings.drain_delay_s):
                 yield
         finally:
             gc.unfreeze()
             app.state.service = None
+            await lab.turns.close()
             await service.stop()
             SERVICE.info("stopped")
 

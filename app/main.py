@@ -11,7 +11,6 @@ from app.middleware import Admit, BodyLimit, RequestContext
 from app.routes import explain, health, metrics, model, predict, tensors, web
 from app.service import Service
 from app.settings import Settings, read_settings
-from app.tensors.turns import Turns
 
 
 def from_environment() -> FastAPI:
@@ -48,7 +47,6 @@ def create_app(settings: Settings, *, service: Service | None = None) -> FastAPI
         ],
     )
     app.state.settings = settings
-    app.state.turns = Turns()
     problems.install(app)
     app.router.routes.extend(predict.router.routes)  # not included: a level less between a picture and its route
     routers = [explain.router, health.router, model.router, metrics.router, tensors.router, web.pages()]

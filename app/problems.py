@@ -29,6 +29,7 @@ from app.errors import (
     RequestError,
     TooManyFilesError,
     UnavailableError,
+    UnknownDemoError,
     UnsupportedMediaTypeError,
     UploadTimeoutError,
 )
@@ -69,6 +70,7 @@ KINDS: Mapping[type[Exception], Kind] = {
     MissingFileError: Kind(422, "missing_file"),
     TooManyFilesError: Kind(413, "too_many_files"),
     ParameterError: Kind(422, "invalid_parameter"),
+    UnknownDemoError: Kind(404, "unknown_demo"),
     InputError: Kind(422, "bad_input"),
     RequestError: Kind(422, "bad_request"),
     ClientDisconnect: Kind(499, "client_disconnected"),
@@ -169,15 +171,10 @@ async def _on_http_exception(request: Request, error: Exception) -> JSONResponse
     body = problem_body(
         error.status_code,
         HTTP_CODES.get(error.status_code, "http_error"),
-        details.get(error.status_code, error.detail) if _is_the_routers(error) else error.detail,
+        details.get(error.status_code, str(error.detail)),
         request_id=request.state.request_id,
     )
     return JSONResponse(body, error.status_code, dict(error.headers or {}), media_type=MEDIA_TYPE)
-
-
-def _is_the_routers(error: HTTPException) -> bool:
-    """Its detail is no more than the name of the status; a route that refuses says more."""
-    return error.detail == HTTPStatus(error.status_code).phrase
 
 
 async def _on_invalid_parameter(request: Request, error: Exception) -> Response:

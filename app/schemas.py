@@ -233,6 +233,7 @@ class DemoParameterBody(BaseModel):
     default: int | float | str
     minimum: int | float | None
     maximum: int | float | None
+    step: int | None = Field(description="between two whole numbers that are allowed, from the minimum")
     choices: list[str] | None
     help: str
 

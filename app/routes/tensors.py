@@ -1,23 +1,30 @@
 """GET /tensors and below: the tensor lab, run live."""
 
-from collections.abc import Mapping
 from dataclasses import asdict
-from functools import partial
-from typing import Any
+from typing import Annotated, Any
 
 import torch
-from fastapi import APIRouter, Request, Response
-from starlette.exceptions import HTTPException
+from fastapi import APIRouter, Depends, Request, Response
 
+from app.errors import ParameterError, UnknownDemoError
+from app.lifespan import running_service
 from app.routes import RunningService, problems
 from app.schemas import DemoBody, DemoParameterBody, DemoRunBody, DemosBody
 from app.service import Service
-from app.tensors.catalogue import DEMOS, Value, devices, read_values
-from app.tensors.lab import ANATOMY, Demo, DemoRun, Served, demos, run_demo
+from app.tensors.catalogue import DEMOS, read_values, shortened
+from app.tensors.lab import Demo, Lab, Served, demos, run_demo
 from app.tensors.report import to_markdown
-from app.tensors.turns import Turns
 
 router = APIRouter(prefix="/tensors", tags=["tensors"])
+
+
+async def _lab(request: Request) -> Lab:
+    running_service(request.scope)
+    lab: Lab = request.app.state.lab
+    return lab
+
+
+OpenLab = Annotated[Lab, Depends(_lab)]
 
 
 class Markdown(Response):
@@ -38,22 +45,33 @@ def _query_parameters() -> list[dict[str, Any]]:
     ]
 
 
-@router.get("")
-async def list_demos() -> DemosBody:
+@router.get("", responses=problems(422, 503))
+async def list_demos(request: Request, lab: OpenLab) -> DemosBody:
     """List the demos of the tensor lab, with what can be changed in each and how far."""
-    described = [_body(demo) for demo in demos()]
-    return DemosBody(demos=described, devices=list(devices()), torch=str(torch.__version__))
+    _refuse_parameters(request)
+    described = [_body(demo) for demo in demos(lab.devices)]
+    return DemosBody(demos=described, devices=list(lab.devices.available), torch=str(torch.__version__))
 
 
-@router.get("/report", response_class=Markdown, responses=problems(503))
-async def report(request: Request, service: RunningService) -> Response:
+@router.get("/report", response_class=Markdown, responses=problems(422, 503))
+async def report(request: Request, service: RunningService, lab: OpenLab) -> Response:
     """Run all demos with their defaults, and return them as one Markdown document."""
-    runs = [await _run(request, service, demo, {}) for demo in DEMOS]
-    return Markdown(to_markdown(runs))
+    _refuse_parameters(request)
+    served = _served(service)
+
+    def work() -> str:
+        return to_markdown(run_demo(demo, {}, served, lab.devices) for demo in DEMOS)
+
+    return Markdown(await lab.turns.run(work))
 
 
-@router.get("/{demo}", responses=problems(404, 422, 503), openapi_extra={"parameters": _query_parameters()})
-async def run(demo: str, request: Request, service: RunningService) -> DemoRunBody:
+@router.get(
+    "/{demo}",
+    response_model=DemoRunBody,
+    responses=problems(404, 422, 503),
+    openapi_extra={"parameters": _query_parameters()},
+)
+async def run(demo: str, request: Request, service: RunningService, lab: OpenLab) -> Response:
     """Run a demo, and return it step by step: the code that ran, what it printed, and every tensor that it names.
 
     GET /tensors lists the demos, and the query parameters of each with their bounds; what is left out has its
@@ -62,15 +80,24 @@ async def run(demo: str, request: Request, service: RunningService) -> DemoRunBo
     elements, are null, with a note. One demo runs at a time; who would wait long gets 503 with Retry-After.
     """
     if demo not in DEMOS:
-        raise HTTPException(404, f"There is no demo {demo[:40]!r}. There are: {', '.join(DEMOS)}.")
-    values = read_values(demo, request.query_params.multi_items(), devices())
-    return DemoRunBody.model_validate(asdict(await _run(request, service, demo, values)))
+        raise UnknownDemoError(f"There is no demo {shortened(demo)}. There are: {', '.join(DEMOS)}.")
+    values = read_values(demo, request.query_params.multi_items(), lab.devices.available)
+    served = _served(service)
+
+    def work() -> str:
+        ran = asdict(run_demo(demo, values, served, lab.devices))
+        return DemoRunBody.model_validate(ran).model_dump_json(by_alias=True)
+
+    return Response(await lab.turns.run(work), media_type="application/json")
 
 
-async def _run(request: Request, service: Service, demo: str, values: Mapping[str, Value]) -> DemoRun:
-    turns: Turns = request.app.state.turns
-    served = Served(service.settings.checkpoint.name, service.model.checkpoint) if demo == ANATOMY else None
-    return await turns.run(partial(run_demo, demo, values, served))
+def _served(service: Service) -> Served:
+    return Served(service.settings.checkpoint.name, service.model.checkpoint)
+
+
+def _refuse_parameters(request: Request) -> None:
+    for name in request.query_params:
+        raise ParameterError(f"{request.url.path} has no parameters, and {shortened(name)} came. Leave it out.")
 
 
 def _body(demo: Demo) -> DemoBody:
@@ -81,6 +108,7 @@ def _body(demo: Demo) -> DemoBody:
             default=demo.defaults[name],
             minimum=parameter.minimum,
             maximum=parameter.maximum,
+            step=parameter.step,
             choices=None if parameter.choices is None else list(parameter.choices),
             help=parameter.help,
         )

@@ -1,17 +1,17 @@
 """The demos and what can be changed in them: the one table, and the judgement of what a caller sends."""
 
 import ast
-import functools
 import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, NamedTuple
 
 import torch
 
 from app.errors import ParameterError
+from app.settings import Settings
 
 Value = int | float | str
 _WHOLE = re.compile(r"-?[0-9]{1,9}")
@@ -22,21 +22,25 @@ _SHOWN_CHARACTERS = 40
 
 @dataclass(frozen=True)
 class Integer:
-    """A whole number, both bounds included."""
+    """A whole number, both bounds included, in steps from the lower one."""
 
     help: str
     minimum: int
     maximum: int
+    step: int = 1
     kind: ClassVar[Literal["integer"]] = "integer"
     choices: ClassVar[None] = None
 
     @property
     def allowed(self) -> str:
-        return f"a whole number from {self.minimum} to {self.maximum}"
+        steps = f" in steps of {self.step}" if self.step > 1 else ""
+        return f"a whole number from {self.minimum} to {self.maximum}{steps}"
 
     def read(self, text: str) -> int | None:
         """Understand what was sent; None where it is not allowed."""
-        return int(text) if _WHOLE.fullmatch(text) and self.minimum <= int(text) <= self.maximum else None
+        if not _WHOLE.fullmatch(text) or not self.minimum <= int(text) <= self.maximum:
+            return None
+        return int(text) if (int(text) - self.minimum) % self.step == 0 else None
 
     def to_source(self, value: Value) -> str:
         """Write a value that `read` gave as it stands in a script."""
@@ -54,6 +58,7 @@ class Number:
     help: str
     minimum: float
     maximum: float
+    step: ClassVar[None] = None
     kind: ClassVar[Literal["number"]] = "number"
     choices: ClassVar[None] = None
 
@@ -89,6 +94,7 @@ class Choice:
     form: str = "{}"
     kind: ClassVar[Literal["choice"]] = "choice"
     minimum: ClassVar[None] = None
+    step: ClassVar[None] = None
     maximum: ClassVar[None] = None
 
     @property
@@ -135,7 +141,7 @@ DEMOS: Mapping[str, Mapping[str, Parameter]] = MappingProxyType(
             "device": _DEVICE,
         },
         "reshaping": {
-            "rows": Choice("rows of x; even, so that they can be paired", ("2", "4", "6", "8", "16")),
+            "rows": Integer("rows of x; even, so that they can be paired", 2, 16, step=2),
             "columns": Integer("columns of x", 2, 16),
             "dtype": Choice("how each element is stored", ("int64", "int32", "uint8", "float32"), "torch.{}"),
             "device": _DEVICE,
@@ -170,10 +176,26 @@ DEMOS: Mapping[str, Mapping[str, Parameter]] = MappingProxyType(
 The defaults stand in the scripts, and nowhere else."""
 
 
-@functools.cache
-def devices() -> tuple[str, ...]:
-    """Look once which devices there are; not at import, because looking loads the driver."""
-    return ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",)
+class Devices(NamedTuple):
+    """Where demos may run.
+
+    Attributes:
+        own: the device of the service, where they run unless told otherwise.
+        available: all that may be asked for.
+    """
+
+    own: str
+    available: tuple[str, ...]
+
+
+CPU = Devices("cpu", ("cpu",))
+
+
+def devices_of(settings: Settings) -> Devices:
+    """Look which devices there are, unless the operator has chosen the CPU: looking loads the driver."""
+    if settings.device == "cpu" or not torch.cuda.is_available():
+        return CPU
+    return Devices("cpu" if settings.engine == "openvino" else "cuda", ("cpu", "cuda"))
 
 
 def parameters_of(demo: str, available: tuple[str, ...]) -> dict[str, Parameter]:
@@ -181,7 +203,7 @@ def parameters_of(demo: str, available: tuple[str, ...]) -> dict[str, Parameter]
 
     Args:
         demo: a key of `DEMOS`.
-        available: as `devices` tells.
+        available: of `Devices`.
     """
     return {
         name: replace(parameter, choices=available)
@@ -208,19 +230,24 @@ def read_values(demo: str, sent: Iterable[tuple[str, str]], available: tuple[str
         parameter = parameters.get(name)
         if parameter is None:
             raise ParameterError(
-                f"The demo {demo} has no parameter {_shortened(name)}; it has {', '.join(parameters)}."
+                f"The demo {demo} has no parameter {shortened(name)}; it has {', '.join(parameters)}."
             )
         if name in values:
             raise ParameterError(f"The parameter {name} came more than once. Send it once.")
         value = parameter.read(text)
         if value is None:
-            missing = " This machine has no CUDA device." if name == "device" and text == "cuda" else ""
+            missing = (
+                " There is no CUDA device here, or the operator has chosen the CPU."
+                if name == "device" and text == "cuda"
+                else ""
+            )
             raise ParameterError(
-                f"The parameter {name} is {_shortened(text)}; allowed is {parameter.allowed}.{missing}"
+                f"The parameter {name} is {shortened(text)}; allowed is {parameter.allowed}.{missing}"
             )
         values[name] = value
     return values
 
 
-def _shortened(text: str) -> str:
+def shortened(text: str) -> str:
+    """Quote what a caller sent, and of a long text its beginning."""
     return repr(text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}…")

@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import functools
 import json
 import time
 from collections.abc import Mapping
@@ -11,11 +12,12 @@ from typing import NamedTuple
 import torch
 
 from app.tensors import scripts
-from app.tensors.catalogue import DEMOS, Parameter, Value, devices, parameters_of
+from app.tensors.catalogue import CPU, DEMOS, Devices, Parameter, Value, parameters_of
 from app.tensors.runner import Step, run
+from app.tensors.turns import Turns
 from models.checkpoint import Checkpoint
 
-ANATOMY = "anatomy"
+ANATOMY, DEVICES = "anatomy", "devices"
 
 
 class Served(NamedTuple):
@@ -28,6 +30,18 @@ class Served(NamedTuple):
 
     file: str
     checkpoint: Checkpoint
+
+
+class Lab(NamedTuple):
+    """What the lab has as long as the service runs.
+
+    Attributes:
+        devices: that may be used.
+        turns: in its thread.
+    """
+
+    devices: Devices
+    turns: Turns
 
 
 @dataclass(frozen=True)
@@ -67,23 +81,27 @@ class DemoRun:
     steps: tuple[Step, ...]
 
 
-def demos() -> list[Demo]:
+def demos(devices: Devices) -> list[Demo]:
     """Describe all demos, in order."""
-    return [_describe(name) for name in DEMOS]
+    return [_describe(name, devices) for name in DEMOS]
 
 
-def run_demo(name: str, values: Mapping[str, Value], served: Served | None) -> DemoRun:
-    """Run a demo; takes a core, and for a large matrix product all of them, for some tenths of a second at most.
+def run_demo(name: str, values: Mapping[str, Value], served: Served | None, devices: Devices = CPU) -> DemoRun:
+    """Run a demo; for a large matrix product it takes some tenths of a second at most.
 
     Args:
         name: a key of the catalogue.
         values: as the catalogue read them; others keep their default.
         served: what the anatomy demo looks at, and no other; it gets a network of its own, since hooks on the one
             that answers pictures would run for them, too.
+        devices: that may be used.
     """
     started_s = time.perf_counter()
-    demo = _describe(name)
-    sources = {key: demo.parameters[key].to_source(value) for key, value in values.items()}
+    demo = _describe(name, devices)
+    parameters = {**demo.defaults, **values}
+    sources = {key: demo.parameters[key].to_source(value) for key, value in parameters.items()}
+    if name == DEVICES and "cuda" not in devices.available:
+        sources["has_cuda"] = "False"  # there may be one that the operator wants to be left alone
     given: dict[str, object] = {}
     if name == ANATOMY:
         assert served is not None
@@ -96,7 +114,7 @@ def run_demo(name: str, values: Mapping[str, Value], served: Served | None) -> D
         demo=name,
         title=demo.title,
         summary=demo.summary,
-        parameters={**demo.defaults, **values},
+        parameters=parameters,
         torch=str(torch.__version__),
         duration_ms=round((time.perf_counter() - started_s) * 1000, 3),
         code=script.text,
@@ -109,13 +127,14 @@ def _quoted(text: str) -> str:
     return json.dumps(text) if text.isascii() else repr(text)
 
 
-def _describe(name: str) -> Demo:
+@functools.cache
+def _describe(name: str, devices: Devices) -> Demo:
     script = scripts.read(name)
     written = scripts.assigned(script)
-    parameters = parameters_of(name, devices())
+    parameters = parameters_of(name, devices.available)
     defaults = {}
     for key, parameter in DEMOS[name].items():
-        default = parameter.from_source(written[key])
+        default = devices.own if key == "device" else parameter.from_source(written[key])
         assert default is not None, f"{name}: the default of {key} is not allowed by its own bounds"
         defaults[key] = default
     return Demo(name, script.title, script.summary, parameters, defaults)

@@ -63,6 +63,25 @@ class Region(NamedTuple):
         return self.device == other.device and self.start < other.end and other.start < self.end
 
 
+@dataclass
+class _Memory:
+    """Regions that overlap, directly or by way of others.
+
+    Attributes:
+        name: m1, m2, …
+        regions: of all that was seen in it.
+        is_withheld: its values are shown to nobody.
+    """
+
+    name: str
+    regions: set[Region]
+    is_withheld: bool = False
+
+    def overlaps(self, region: Region) -> bool:
+        """Say whether a byte of the region belongs to it."""
+        return any(known.overlaps(region) for known in self.regions)
+
+
 class Album:
     """The snapshots of one run.
 
@@ -72,9 +91,8 @@ class Album:
 
     def __init__(self) -> None:
         self._held: dict[int, Tensor | Array] = {}
-        self._known: list[tuple[Region, str]] = []
+        self._memories: list[_Memory] = []
         self._count = 0
-        self._withheld: set[str] = set()
 
     def take(
         self, namespace: Mapping[str, object], names: Iterable[str], *, withheld: Collection[str]
@@ -87,27 +105,36 @@ class Album:
             withheld: names of those whose memory is shown to nobody, from now on and under no name.
         """
         values = {name: value for name, value in namespace.items() if isinstance(value, Tensor | np.ndarray)}
+        for value in values.values():
+            self._see(value)
         memories = {name: self._memory(value) for name, value in values.items()}
-        self._withheld |= {memories[name] for name in withheld}
+        for name in withheld:
+            memories[name].is_withheld = True
         return [self._snapshot(name, values[name], memories) for name in dict.fromkeys(names) if name in values]
 
-    def _memory(self, value: Tensor | Array) -> str:
-        """The id of the memory that a value looks at."""
+    def _see(self, value: Tensor | Array) -> None:
+        """Note the memory of a value; what it joins is one memory from now on."""
         self._held[id(value)] = value
         region = region_of(value)
-        identifier = next((known_id for known, known_id in self._known if known.overlaps(region)), None)
-        if identifier is None:
+        joined = [memory for memory in self._memories if memory.overlaps(region)]
+        if joined:
+            first, *others = joined
+            first.regions |= {region}.union(*(memory.regions for memory in others))
+            first.is_withheld |= any(memory.is_withheld for memory in others)
+            self._memories = [memory for memory in self._memories if memory not in others]
+        else:
             self._count += 1
-            identifier = f"m{self._count}"
-        if (region, identifier) not in self._known:
-            self._known.append((region, identifier))
-        return identifier
+            self._memories.append(_Memory(f"m{self._count}", {region}))
 
-    def _snapshot(self, name: str, value: Tensor | Array, memories: Mapping[str, str]) -> Snapshot:
+    def _memory(self, value: Tensor | Array) -> _Memory:
+        region = region_of(value)
+        return next(memory for memory in self._memories if memory.overlaps(region))
+
+    def _snapshot(self, name: str, value: Tensor | Array, memories: Mapping[str, _Memory]) -> Snapshot:
         memory = memories[name]
         count = value.numel() if isinstance(value, Tensor) else value.size
         note = None
-        if memory in self._withheld:
+        if memory.is_withheld:
             note = WITHHELD
         elif count > MAX_ELEMENTS:
             note = f"The values are left out: there are {count:,}, and at most {MAX_ELEMENTS} are shown."
@@ -125,9 +152,9 @@ class Album:
             strides=strides,
             values=None if note else _plain(value.tolist()),
             note=note,
-            memory=memory,
+            memory=memory.name,
             shares_memory_with=tuple(
-                other for other, its_memory in memories.items() if its_memory == memory and other != name
+                other for other, its_memory in memories.items() if its_memory is memory and other != name
             ),
             requires_grad=isinstance(value, Tensor) and value.requires_grad,
         )

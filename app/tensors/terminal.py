@@ -11,7 +11,7 @@ from pathlib import Path
 
 from app.errors import ParameterError
 from app.settings import SettingsError, read_settings
-from app.tensors.catalogue import DEMOS, devices, parameters_of, read_values
+from app.tensors.catalogue import DEMOS, Devices, devices_of, parameters_of, read_values
 from app.tensors.lab import ANATOMY, Served, demos, run_demo
 from app.tensors.report import list_for_terminal, to_terminal
 from models.checkpoint import load
@@ -25,15 +25,18 @@ def main(arguments: Sequence[str]) -> int:
     name = next((word for word in arguments[:1] if not word.startswith("-")), None)
     if name is not None and name not in DEMOS:
         return _refuse(f"There is no demo {name!r}. There are: {', '.join(DEMOS)}.", 2)
-    sent = vars(_parser(name).parse_args(arguments[1:] if name else arguments))
-    if name is None:
-        sys.stdout.write(list_for_terminal(demos()))
-        return 0
-    file: str | None = sent.pop("checkpoint", None)
-    given = [(key, text) for key, text in sent.items() if text is not None]
     try:
-        values = read_values(name, given, devices())
-        run = run_demo(name, values, _served(file) if name == ANATOMY else None)
+        settings = read_settings([])
+        devices = devices_of(settings)
+        sent = vars(_parser(name, devices).parse_args(arguments[1:] if name else arguments))
+        if name is None:
+            sys.stdout.write(list_for_terminal(demos(devices)))
+            return 0
+        path = Path(sent.pop("checkpoint", None) or settings.checkpoint)
+        given = [(key, text) for key, text in sent.items() if text is not None]
+        values = read_values(name, given, devices.available)
+        served = Served(path.name, load(path)) if name == ANATOMY else None
+        run = run_demo(name, values, served, devices)
     except (ParameterError, SettingsError) as error:
         return _refuse(str(error), 2)
     except CheckpointError as error:
@@ -42,18 +45,13 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _served(file: str | None) -> Served:
-    path = Path(file) if file else read_settings([]).checkpoint
-    return Served(path.name, load(path))
-
-
-def _parser(name: str | None) -> argparse.ArgumentParser:
+def _parser(name: str | None, devices: Devices) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=f"python -m app tensors {name or '[demo]'}",
         description=f"Run a demo of the tensor lab. There are: {', '.join(DEMOS)}.",
         allow_abbrev=False,
     )
-    for key, parameter in parameters_of(name, devices()).items() if name else ():
+    for key, parameter in parameters_of(name, devices.available).items() if name else ():
         parser.add_argument(f"--{key.replace('_', '-')}", dest=key, help=f"{parameter.help}: {parameter.allowed}")
     if name == ANATOMY:
         parser.add_argument(

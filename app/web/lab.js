@@ -45,13 +45,13 @@ function open() {
   run(demo);
 }
 
-function control({ name, kind, default: usual, minimum, maximum, choices, help }, given) {
+function control({ name, kind, default: usual, minimum, maximum, step, choices, help }, given) {
   const id = `parameter-${name}`;
   const value = given ?? String(usual);
   const described = { id, name, "aria-describedby": `${id}-help` };
   const field = kind === "choice"
     ? element("select", described, choices.map((choice) => element("option", { value: choice, selected: String(choice) === value }, String(choice))))
-    : element("input", { ...described, type: "number", value, min: minimum, max: maximum, step: kind === "integer" ? 1 : "any" });
+    : element("input", { ...described, type: "number", value, min: minimum, max: maximum, step: step ?? "any" });
   const bounds = minimum === null || maximum === null ? "" : ` ${minimum} to ${maximum}.`;
   return element("div", {}, element("label", { class: "name", for: id }, name.replaceAll("_", " ")), field,
     element("small", { id: `${id}-help` }, `${sentence(help)}${bounds}`));

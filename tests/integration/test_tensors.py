@@ -2,7 +2,6 @@
 
 import ast
 import dataclasses
-import json
 import os
 import subprocess
 import sys
@@ -18,17 +17,19 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from app.main import create_app
 from app.settings import Settings
-from app.tensors.catalogue import DEMOS, devices
+from app.tensors.catalogue import DEMOS, Devices
+from app.tensors.lab import run_demo
 from app.tensors.turns import Turns
 from models import checkpoint
 from models.networks import ARCHITECTURES, Architecture, build
 from models.record import Record
+from tests.integration.conftest import ADMIN_KEY
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES: Mapping[str, tuple[Mapping[str, Any], ...]] = {
     "creation": ({}, {"rows": 16, "columns": 1, "dtype": "bfloat16", "seed": 7}),
     "arithmetic": ({}, {"rows": 1, "columns": 16, "dtype": "float16", "seed": 9999}),
-    "reshaping": ({}, {"rows": "16", "columns": 16, "dtype": "uint8"}),
+    "reshaping": ({}, {"rows": 16, "columns": 16, "dtype": "uint8"}),
     "numpy-bridge": ({}, {"rows": 1, "dtype": "int64"}),
     "dynamic-graph": ({}, {"size": 8, "target": 1000, "most_steps": 12, "seed": 3}),
     "devices": ({}, {"largest": 100, "repeats": 1, "dtype": "float64", "seed": 1}),
@@ -75,13 +76,14 @@ def test_the_list_is_what_the_table_says(client: TestClient) -> None:
     """Names in order, with everything that a page needs to draw a form."""
     body = _get(client, "/tensors")
     assert [demo["name"] for demo in body["demos"]] == list(DEMOS)
-    assert (body["devices"], body["torch"]) == (list(devices()), torch.__version__)
+    assert (body["devices"], body["torch"]) == (["cpu"], torch.__version__)
     assert body["demos"][0]["parameters"][0] == {
         "name": "rows",
         "kind": "integer",
         "default": 5,
         "minimum": 1,
         "maximum": 16,
+        "step": 1,
         "choices": None,
         "help": "rows of each tensor",
     }
@@ -92,6 +94,7 @@ def test_the_list_is_what_the_table_says(client: TestClient) -> None:
         "default": 4.0,
         "minimum": 0.1,
         "maximum": 1000.0,
+        "step": None,
         "choices": None,
         "help": "the length until which the loop goes on",
     }
@@ -190,6 +193,7 @@ def test_looking_at_the_network_leaves_it_alone(client: TestClient) -> None:
         ("shape=4", "The demo creation has no parameter 'shape'; it has rows, columns, dtype, seed, device."),
         ("dtype=torch.float32", "The parameter dtype is 'torch.float32'; allowed is one of float32, "),
         ("rows=", "The parameter rows is ''; allowed is a whole number from 1 to 16."),
+        ("device=cuda", "The parameter device is 'cuda'; allowed is one of cpu. There is no CUDA device here, or"),
         ("device=cpu%22);print(1", "The parameter device is 'cpu\");print(1'; allowed is one of cpu"),
     ],
 )
@@ -200,20 +204,56 @@ def test_a_bad_parameter_is_a_sentence(client: TestClient, query: str, sentence:
     assert response.json()["detail"].startswith(sentence)
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA device")
-def test_cuda_is_refused_where_there_is_none(client: TestClient) -> None:
-    """And the list does not offer it."""
-    response = client.get("/tensors/creation?device=cuda")
-    assert response.status_code == 422
-    assert response.json()["detail"].endswith("This machine has no CUDA device.")
-    assert "cuda" not in json.dumps([demo["parameters"] for demo in _get(client, "/tensors")["demos"]])
+@pytest.mark.parametrize("path", ["/tensors", "/tensors/report"])
+def test_what_has_no_parameters_refuses_them(client: TestClient, path: str) -> None:
+    """As a demo does: a mistyped address is told, not ignored."""
+    response = client.get(f"{path}?rows=4")
+    assert (response.status_code, response.json()["code"]) == (422, "invalid_parameter")
+    assert response.json()["detail"] == f"{path} has no parameters, and 'rows' came. Leave it out."
+
+
+def test_the_service_on_the_cpu_leaves_a_gpu_alone(client: TestClient) -> None:
+    """The operator's choice of a device is the lab's, too, and the code says what ran."""
+    answer = _get(client, "/tensors/devices", largest=32)
+    assert "has_cuda = False" in answer["code"]
+    assert _get(client, "/tensors/creation")["parameters"]["device"] == "cpu"
+
+
+def test_a_reload_during_a_run_changes_nothing_for_it(client: TestClient) -> None:
+    """It ends with the checkpoint that it began with."""
+    app: Any = client.app
+    began, may_end = threading.Event(), threading.Event()
+
+    def busy() -> None:
+        began.set()
+        assert may_end.wait(timeout=20)
+
+    assert client.portal is not None
+    running = client.portal.start_task_soon(app.state.lab.turns.run, busy)
+    assert began.wait(timeout=20)
+    key = {"Authorization": f"Bearer {ADMIN_KEY.get_secret_value()}"}
+    assert client.post("/model/reload", headers=key).status_code == 200
+    may_end.set()
+    running.result(timeout=20)
+    assert _get(client, "/tensors/anatomy")["steps"]
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("demo", [demo for demo, parameters in DEMOS.items() if "device" in parameters])
+def test_on_cuda_too_the_code_shown_prints_the_output_shown(demo: str) -> None:
+    """With the device of the service as the default."""
+    ran = run_demo(demo, {}, None, Devices("cuda", ("cpu", "cuda")))
+    assert 'device = "cuda"' in ran.code
+    fresh = subprocess.run([sys.executable, "-c", ran.code], capture_output=True, encoding="utf-8", check=True)
+    assert "".join(step.output for step in ran.steps) == fresh.stdout
 
 
 @pytest.mark.parametrize("demo", ["numpy_bridge", "Creation", "..%2Fdemos", "x" * 300])
 def test_an_unknown_demo_is_told_what_there_is(client: TestClient, demo: str) -> None:
     """404 in the one shape, with all names, and no more of a long name than is needed."""
     response = client.get(f"/tensors/{demo}")
-    assert (response.status_code, response.json()["code"]) == (404, "not_found")
+    assert (response.status_code, response.json()["code"]) in {(404, "unknown_demo"), (404, "not_found")}
     detail = response.json()["detail"]
     assert len(detail) < 250
     if "%2F" not in demo:
@@ -231,7 +271,8 @@ def test_the_report_has_every_demo(client: TestClient) -> None:
 def test_a_busy_lab_sends_away(client: TestClient) -> None:
     """503 with Retry-After; pictures and the list are answered meanwhile."""
     app: Any = client.app
-    turns = app.state.turns = Turns(max_wait_s=0.02)
+    turns = Turns(max_wait_s=0.02)
+    app.state.lab = app.state.lab._replace(turns=turns)
     began, may_end = threading.Event(), threading.Event()
 
     def busy() -> None:

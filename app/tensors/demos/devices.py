@@ -15,6 +15,7 @@ largest = 512
 repeats = 3
 dtype = torch.float32
 seed = 0
+has_cuda = torch.cuda.is_available()
 sizes = torch.tensor([size for size in (32, 64, 128, 256, 512, 1024) if size <= largest])
 print(sizes)
 
@@ -46,7 +47,8 @@ def milliseconds(device: str, size: int) -> float:
 
 
 # %% On the CPU
-# One time for each size, in milliseconds. Small products cost mostly the way through Python and PyTorch; from some
+# One time for each size, in milliseconds. In the service the lab has one core, since the others answer pictures;
+# a Python of your own takes all of them. Small products cost mostly the way through Python and PyTorch; from some
 # size on the arithmetic counts, and each doubling takes about eight times as long.
 cpu_ms = torch.tensor([milliseconds("cpu", size) for size in sizes.tolist()])
 print(cpu_ms.shape)
@@ -54,7 +56,7 @@ print(cpu_ms.shape)
 # %% On CUDA
 # The same function with another device; only the string differs. Where there is no CUDA device nothing is timed
 # and nothing is made up: all times are NaN, "not a number".
-if torch.cuda.is_available():
+if has_cuda:
     cuda_ms = torch.tensor([milliseconds("cuda", size) for size in sizes.tolist()])
     print("There is a CUDA device, and it was timed.")
 else:
@@ -76,6 +78,6 @@ print(faster_on_cuda.shape, "one answer for each size")
 generator = torch.Generator().manual_seed(seed)
 matrix = torch.rand(64, 64, generator=generator, dtype=dtype)
 here = matrix @ matrix
-elsewhere = matrix.to("cuda" if torch.cuda.is_available() else "cpu")
+elsewhere = matrix.to("cuda" if has_cuda else "cpu")
 there = (elsewhere @ elsewhere).cpu()
 print(torch.allclose(here, there, rtol=1e-3))

@@ -1,12 +1,25 @@
 """Only what the table allows gets in, and a refusal says what came and what is allowed."""
 
+from typing import Literal
+
 import pytest
 
 from app.errors import ParameterError
+from app.settings import Settings
 from app.tensors import scripts
-from app.tensors.catalogue import DEMOS, Choice, Integer, Number, Parameter, parameters_of, read_values
+from app.tensors.catalogue import (
+    CPU,
+    DEMOS,
+    Choice,
+    Integer,
+    Number,
+    Parameter,
+    devices_of,
+    parameters_of,
+    read_values,
+)
 
-CPU = ("cpu",)
+CPU_ALONE = ("cpu",)
 CUDA = ("cpu", "cuda")
 ROWS = [(demo, name) for demo, parameters in DEMOS.items() for name in parameters]
 
@@ -86,7 +99,7 @@ def test_a_word_is_the_tables_own() -> None:
             [("dtype", "int8")],
             r"The parameter dtype is 'int8'; allowed is one of float32, float64, float16, bfloat16",
         ),
-        ([("device", "cuda")], r"is 'cuda'; allowed is one of cpu\. This machine has no CUDA device\.$"),
+        ([("device", "cuda")], r"is 'cuda'; allowed is one of cpu\. There is no CUDA device here, or"),
         ([("device", "tpu")], r"is 'tpu'; allowed is one of cpu\.$"),
         ([("rows", "9" * 5_000)], r"The parameter rows is '9{40}…'; allowed"),
         ([("x" * 5_000, "1")], r"has no parameter 'x{40}…'; it has"),
@@ -95,20 +108,33 @@ def test_a_word_is_the_tables_own() -> None:
 def test_a_refusal_says_what_came_and_what_is_allowed(sent: list[tuple[str, str]], sentence: str) -> None:
     """One sentence, with no more of the caller's text than a reader needs."""
     with pytest.raises(ParameterError, match=sentence):
-        read_values("creation", sent, CPU)
+        read_values("creation", sent, CPU_ALONE)
 
 
 def test_what_is_allowed_comes_out_as_values() -> None:
     """Numbers as numbers, words as words."""
     sent = [("rows", "4"), ("dtype", "float64"), ("device", "cuda")]
     assert read_values("creation", sent, CUDA) == {"rows": 4, "dtype": "float64", "device": "cuda"}
-    assert read_values("dynamic-graph", [("target", "2.5")], CPU) == {"target": 2.5}
-    assert read_values("anatomy", [], CPU) == {}
+    assert read_values("dynamic-graph", [("target", "2.5")], CPU_ALONE) == {"target": 2.5}
+    assert read_values("anatomy", [], CPU_ALONE) == {}
 
 
-@pytest.mark.parametrize("available", [CPU, CUDA])
+@pytest.mark.parametrize("available", [CPU_ALONE, CUDA])
 def test_only_devices_that_are_there_are_offered(available: tuple[str, ...]) -> None:
     """A page that shows the choices offers nothing that would be refused."""
     offered: dict[str, Parameter] = parameters_of("creation", available)
     assert offered["device"].choices == available
     assert offered["dtype"] == DEMOS["creation"]["dtype"]
+
+
+def test_a_step_leaves_numbers_between_out() -> None:
+    """From the lower bound on, and the sentence says so."""
+    assert read_values("reshaping", [("rows", "6")], ("cpu",)) == {"rows": 6}
+    with pytest.raises(ParameterError, match=r"'5'; allowed is a whole number from 2 to 16 in steps of 2\."):
+        read_values("reshaping", [("rows", "5")], ("cpu",))
+
+
+@pytest.mark.parametrize("engine", ["auto", "openvino"])
+def test_whoever_chose_the_cpu_has_no_other_device(engine: Literal["auto", "openvino"]) -> None:
+    """No driver is even asked."""
+    assert devices_of(Settings(device="cpu", engine=engine)) is CPU

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from app.tensors import scripts
-from app.tensors.catalogue import DEMOS
+from app.tensors.catalogue import CPU, DEMOS
 from app.tensors.lab import DemoRun, Served, demos, run_demo
 from app.tensors.runner import Step
 from app.tensors.runner import run as run_script
@@ -45,7 +45,7 @@ def _told(steps: Sequence[Step]) -> str:
 
 def test_demos_are_described() -> None:
     """Each with title, summary, and a default for every parameter."""
-    described = demos()
+    described = demos(CPU)
     assert [demo.name for demo in described] == list(DEMOS)
     for demo in described:
         assert demo.title
@@ -163,10 +163,10 @@ def test_views_share_and_reshape_may_copy() -> None:
     assert _output(run, "Where reshape copies") == "0 99\nTrue\nFalse\n"
 
 
-@pytest.mark.parametrize("rows", ["2", "16"])
+@pytest.mark.parametrize("rows", [2, 16])
 @pytest.mark.parametrize("columns", [2, 3, 16])
 @pytest.mark.parametrize("dtype", ["uint8", "float32"])
-def test_reshaping_holds_for_other_shapes(rows: str, columns: int, dtype: str) -> None:
+def test_reshaping_holds_for_other_shapes(rows: int, columns: int, dtype: str) -> None:
     """The case that fails fails in all of them."""
     run = _run("reshaping", rows=rows, columns=columns, dtype=dtype)
     assert "view size is not compatible" in _output(run, "Where view fails")

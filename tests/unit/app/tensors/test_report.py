@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from app.tensors.catalogue import CPU
 from app.tensors.lab import DemoRun, demos, run_demo
 from app.tensors.report import list_for_terminal, to_markdown, to_terminal
 
@@ -52,7 +53,7 @@ def test_a_terminal_shows_all_of_a_step(bridge: DemoRun) -> None:
 
 def test_a_list_names_every_parameter() -> None:
     """As an option, with what is allowed and the default."""
-    text = list_for_terminal(demos())
+    text = list_for_terminal(demos(CPU))
     assert "numpy-bridge: The NumPy bridge\n" in text
     assert "--most-steps  turns of the loop at most: a whole number from 0 to 12 (6)" in text
 

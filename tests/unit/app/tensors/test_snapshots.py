@@ -72,6 +72,29 @@ def test_arrays_share_with_tensors_made_from_them() -> None:
     assert shots["copied"].shares_memory_with == ()
 
 
+def test_the_whole_joins_parts_that_were_seen_before() -> None:
+    """Two parts of an array have nothing in common until the array is seen; then all three share."""
+    a = np.ones(8)
+    head, tail = torch.from_numpy(a[:2]), torch.from_numpy(a[6:])
+    album = Album()
+    apart = album.take({"head": head, "tail": tail}, ["head", "tail"], withheld=())
+    assert [shot.memory for shot in apart] == ["m1", "m2"]
+    again = album.take({"tail": tail, "a": a, "head": head}, ["tail", "a"], withheld=())
+    shots = {shot.name: shot for shot in again}
+    assert shots["tail"].shares_memory_with == ("a", "head")
+    assert {shot.memory for shot in shots.values()} == {"m1"}
+
+
+def test_the_whole_of_a_withheld_part_is_withheld() -> None:
+    """Whichever of its parts it was, and in whatever order they were seen."""
+    a = np.full(8, 77.0)
+    head, tail = torch.from_numpy(a[:2]), torch.from_numpy(a[6:])
+    album = Album()
+    album.take({"head": head, "tail": tail}, ["head"], withheld=("tail",))
+    for shot in album.take({"head": head, "a": a}, ["head", "a"], withheld=()):
+        assert (shot.values, shot.note) == (None, WITHHELD)
+
+
 def test_memory_that_is_used_again_is_not_shared() -> None:
     """What a name held before is kept, or the next tensor would get its pointer, and its id."""
     album = Album()

@@ -4,8 +4,9 @@ import asyncio
 import threading
 
 import pytest
+import torch
 
-from app.errors import OverloadedError
+from app.errors import NotReadyError, OverloadedError
 from app.tensors.turns import Turns
 
 
@@ -82,5 +83,52 @@ def test_a_failure_frees_the_turn() -> None:
         with pytest.raises(ZeroDivisionError, match="division"):
             await turns.run(lambda: 1 // 0)
         assert await turns.run(lambda: 1) == 1
+
+    asyncio.run(scenario())
+
+
+def test_only_so_many_wait() -> None:
+    """The ninth is sent away at once; the eight get their turns."""
+
+    async def scenario() -> None:
+        turns, gate = Turns(max_wait_s=20), Gate()
+        first = await _begun(turns, gate)
+        waiting = [asyncio.create_task(turns.run(lambda: "done")) for _ in range(8)]
+        await asyncio.sleep(0)
+        with pytest.raises(OverloadedError, match="8 others wait for their turn"):
+            await turns.run(lambda: "never")
+        gate.may_end.set()
+        assert await asyncio.gather(first, *waiting) == ["done"] * 9
+        await turns.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_run_has_one_core_and_a_thread_of_its_own() -> None:
+    """PyTorch would take all cores of the machine, whatever share of them is ours."""
+
+    async def scenario() -> None:
+        before, turns = torch.get_num_threads(), Turns()
+        found = await turns.run(lambda: (torch.get_num_threads(), threading.current_thread().name))
+        assert found == (1, "lab_0")
+        assert torch.get_num_threads() == before
+        await turns.close()
+
+    asyncio.run(scenario())
+
+
+def test_the_end_waits_for_the_run_in_progress() -> None:
+    """It gets its answer; who comes later is told that the service stops."""
+
+    async def scenario() -> None:
+        turns, gate = Turns(), Gate()
+        running = await _begun(turns, gate)
+        closing = asyncio.create_task(turns.close())
+        await asyncio.sleep(0)
+        gate.may_end.set()
+        await closing
+        assert await running == "done"
+        with pytest.raises(NotReadyError, match="stopping"):
+            await turns.run(lambda: "never")
 
     asyncio.run(scenario())
