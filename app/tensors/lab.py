@@ -101,7 +101,7 @@ def run_demo(name: str, values: Mapping[str, Value], served: Served | None, devi
     parameters = {**demo.defaults, **values}
     sources = {key: demo.parameters[key].to_source(value) for key, value in parameters.items()}
     if name == DEVICES and "cuda" not in devices.available:
-        sources["has_cuda"] = "False"  # there may be one that the operator wants to be left alone
+        sources["use_cuda"] = "False"  # there may be one that the operator wants to be left alone
     given: dict[str, object] = {}
     if name == ANATOMY:
         assert served is not None

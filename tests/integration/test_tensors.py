@@ -215,7 +215,7 @@ def test_what_has_no_parameters_refuses_them(client: TestClient, path: str) -> N
 def test_the_service_on_the_cpu_leaves_a_gpu_alone(client: TestClient) -> None:
     """The operator's choice of a device is the lab's, too, and the code says what ran."""
     answer = _get(client, "/tensors/devices", largest=32)
-    assert "has_cuda = False" in answer["code"]
+    assert "use_cuda = False" in answer["code"]
     assert _get(client, "/tensors/creation")["parameters"]["device"] == "cpu"
 
 

@@ -6,7 +6,8 @@ The same matrix product on the CPU and, where there is one, on a CUDA device: wh
 # %% Setup
 # These are the values that you can change. Each size is twice the one before, so each product is eight times the
 # work. The times of this run are in the tensors and not in the printed text, because they are other ones every
-# time.
+# time. `use_cuda` is found out: where the operator of a service has chosen the CPU it is False, even if there is a
+# GPU.
 import time
 
 import torch
@@ -15,7 +16,7 @@ largest = 512
 repeats = 3
 dtype = torch.float32
 seed = 0
-has_cuda = torch.cuda.is_available()
+use_cuda = torch.cuda.is_available()
 sizes = torch.tensor([size for size in (32, 64, 128, 256, 512, 1024) if size <= largest])
 print(sizes)
 
@@ -54,19 +55,19 @@ cpu_ms = torch.tensor([milliseconds("cpu", size) for size in sizes.tolist()])
 print(cpu_ms.shape)
 
 # %% On CUDA
-# The same function with another device; only the string differs. Where there is no CUDA device nothing is timed
+# The same function with another device; only the string differs. Where no CUDA device is used nothing is timed
 # and nothing is made up: all times are NaN, "not a number".
-if has_cuda:
+if use_cuda:
     cuda_ms = torch.tensor([milliseconds("cuda", size) for size in sizes.tolist()])
-    print("There is a CUDA device, and it was timed.")
+    print("A CUDA device was timed.")
 else:
     cuda_ms = torch.full_like(cpu_ms, float("nan"))
-    print("There is no CUDA device here, so there is nothing to compare with.")
+    print("No CUDA device is used here, so there is nothing to compare with.")
 
 # %% The crossover
 # A GPU has thousands of small cores, but each call has to reach it first. Below some size that way costs more than
 # the arithmetic, and the CPU wins; above it the cores win. `crossover` holds the first size at which CUDA was
-# faster; it is empty where that never happened, and without a GPU it always is, because a comparison with NaN is
+# faster; it is empty where that never happened, and without CUDA it always is, because a comparison with NaN is
 # false.
 faster_on_cuda = cuda_ms < cpu_ms
 crossover = sizes[faster_on_cuda][:1]
@@ -74,10 +75,10 @@ print(faster_on_cuda.shape, "one answer for each size")
 
 # %% Equal, but not to the bit
 # Floating point sums depend on their order, and each device has an order of its own. So results of two devices are
-# compared with a tolerance, never with `==`. On a machine without CUDA the CPU is compared with itself.
+# compared with a tolerance, never with `==`. Without CUDA the CPU is compared with itself.
 generator = torch.Generator().manual_seed(seed)
 matrix = torch.rand(64, 64, generator=generator, dtype=dtype)
 here = matrix @ matrix
-elsewhere = matrix.to("cuda" if has_cuda else "cpu")
+elsewhere = matrix.to("cuda" if use_cuda else "cpu")
 there = (elsewhere @ elsewhere).cpu()
 print(torch.allclose(here, there, rtol=1e-3))

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from app.tensors import scripts
-from app.tensors.catalogue import CPU, DEMOS
+from app.tensors.catalogue import CPU, DEMOS, Devices
 from app.tensors.lab import DemoRun, Served, demos, run_demo
 from app.tensors.runner import Step
 from app.tensors.runner import run as run_script
@@ -236,9 +236,8 @@ def test_gradients_agree_with_differences(seed: int, values: dict[str, Any]) -> 
     assert _output(run, "Checked by PyTorch") == "True\n"
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA device")
-def test_devices_is_honest_without_a_gpu() -> None:
-    """CPU times are there, CUDA times are NaN, there is no crossover, and the text says why."""
+def test_devices_is_honest_without_cuda() -> None:
+    """CPU times are there, CUDA times are NaN, there is no crossover; no text denies a GPU that is left alone."""
     run = _run("devices", largest=64, repeats=1)
     assert _shots(run, "Setup")["sizes"].values == [32, 64]
     times = _shots(run, "On the CPU")["cpu_ms"].values
@@ -246,7 +245,9 @@ def test_devices_is_honest_without_a_gpu() -> None:
     assert all(0 < time < 1_000 for time in times)
     assert _shots(run, "On CUDA")["cuda_ms"].values == ["nan", "nan"]
     assert _shots(run, "The crossover")["crossover"].values == []
-    assert "There is no CUDA device here" in _output(run, "On CUDA")
+    assert _output(run, "On CUDA") == "No CUDA device is used here, so there is nothing to compare with.\n"
+    assert "use_cuda = False" in run.code
+    assert "here is no CUDA device" not in run.code
     assert _output(run, "Equal, but not to the bit") == "True\n"
 
 
@@ -255,7 +256,7 @@ def test_devices_is_honest_without_a_gpu() -> None:
 @pytest.mark.parametrize("name", [name for name in DEMOS if "device" in DEMOS[name]])
 def test_on_cuda_every_demo_runs(name: str) -> None:
     """Its tensors are there, and the bridge says why one must come home first."""
-    run = _run(name, device="cuda")
+    run = run_demo(name, {"device": "cuda"}, None, Devices("cuda", ("cpu", "cuda")))
     assert any(shot.device.startswith("cuda") for step in run.steps for shot in step.tensors)
     if name == "numpy-bridge":
         assert "can't convert cuda" in _output(run, "A CUDA tensor must come home first")
@@ -265,7 +266,7 @@ def test_on_cuda_every_demo_runs(name: str) -> None:
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_on_cuda_devices_times_both() -> None:
     """One time for each size and device, and equal results."""
-    run = _run("devices", largest=128)
+    run = run_demo("devices", {"largest": 128}, None, Devices("cuda", ("cpu", "cuda")))
     times = _shots(run, "On CUDA")["cuda_ms"].values
     assert isinstance(times, list)
     assert all(0 < time < 1_000 for time in times)
