@@ -1,6 +1,7 @@
 """The tensor lab over HTTP: what is shown is what runs, and what is wrong is told."""
 
 import ast
+import asyncio
 import dataclasses
 import os
 import subprocess
@@ -15,10 +16,11 @@ import torch
 from fastapi.testclient import TestClient
 from torch.utils.flop_counter import FlopCounterMode
 
+from app.lifespan import lifespan
 from app.main import create_app
 from app.settings import Settings
 from app.tensors.catalogue import DEMOS, Devices
-from app.tensors.lab import run_demo
+from app.tensors.lab import DemoRun, Served, run_demo
 from app.tensors.turns import Turns
 from models import checkpoint
 from models.networks import ARCHITECTURES, Architecture, build
@@ -219,23 +221,53 @@ def test_the_service_on_the_cpu_leaves_a_gpu_alone(client: TestClient) -> None:
     assert _get(client, "/tensors/creation")["parameters"]["device"] == "cpu"
 
 
-def test_a_reload_during_a_run_changes_nothing_for_it(client: TestClient) -> None:
-    """It ends with the checkpoint that it began with."""
+def test_a_reload_during_a_run_changes_nothing_for_it(
+    client: TestClient, checkpoint_path: Path, network: torch.nn.Module, record: Record
+) -> None:
+    """It ends with the checkpoint that it began with, and the next one has the new checkpoint."""
     app: Any = client.app
     began, may_end = threading.Event(), threading.Event()
+    served = Served(checkpoint_path.name, app.state.service.model.checkpoint)
 
-    def busy() -> None:
+    def work() -> DemoRun:
         began.set()
         assert may_end.wait(timeout=20)
+        return run_demo("anatomy", {}, served)
 
     assert client.portal is not None
-    running = client.portal.start_task_soon(app.state.lab.turns.run, busy)
-    assert began.wait(timeout=20)
-    key = {"Authorization": f"Bearer {ADMIN_KEY.get_secret_value()}"}
-    assert client.post("/model/reload", headers=key).status_code == 200
-    may_end.set()
-    running.result(timeout=20)
-    assert _get(client, "/tensors/anatomy")["steps"]
+    running = client.portal.start_task_soon(app.state.lab.turns.run, work)
+    try:
+        assert began.wait(timeout=20)
+        checkpoint.save(checkpoint_path, network, dataclasses.replace(record, name="other"))
+        key = {"Authorization": f"Bearer {ADMIN_KEY.get_secret_value()}"}
+        assert client.post("/model/reload", headers=key).status_code == 200
+    finally:
+        may_end.set()
+    assert running.result(timeout=20).steps[0].output.startswith("tiny · ")
+    assert _get(client, "/tensors/anatomy")["steps"][0]["output"].startswith("other · ")
+
+
+def test_a_shutdown_waits_for_the_run_in_progress(settings: Settings) -> None:
+    """The run gets its answer, and its thread ends with the application."""
+
+    async def scenario() -> None:
+        began, may_end = threading.Event(), threading.Event()
+
+        def work() -> threading.Thread:
+            began.set()
+            assert may_end.wait(timeout=20)
+            return threading.current_thread()
+
+        app = create_app(settings)
+        async with lifespan(settings, None)(app):
+            running = asyncio.create_task(app.state.lab.turns.run(work))
+            assert await asyncio.to_thread(began.wait, 20)
+            asyncio.get_running_loop().call_soon(may_end.set)  # the loop gets there once the shutdown has begun
+        assert running.done()
+        thread = await running
+        assert not thread.is_alive()
+
+    asyncio.run(scenario())
 
 
 @pytest.mark.gpu

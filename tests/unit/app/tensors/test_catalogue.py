@@ -3,6 +3,7 @@
 from typing import Literal
 
 import pytest
+import torch
 
 from app.errors import ParameterError
 from app.settings import Settings
@@ -138,3 +139,11 @@ def test_a_step_leaves_numbers_between_out() -> None:
 def test_whoever_chose_the_cpu_has_no_other_device(engine: Literal["auto", "openvino"]) -> None:
     """No driver is even asked."""
     assert devices_of(Settings(device="cpu", engine=engine)) is CPU
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize(("engine", "own"), [("auto", "cuda"), ("torch", "cuda"), ("openvino", "cpu")])
+def test_the_default_is_the_device_of_the_service(engine: Literal["auto", "torch", "openvino"], own: str) -> None:
+    """OpenVINO runs on the CPU, and leaves the GPU to whoever asks for it."""
+    assert devices_of(Settings(device="auto", engine=engine)) == (own, ("cpu", "cuda"))
