@@ -214,7 +214,7 @@ def _view(
     n, side = len(pictures), THUMBNAIL_SIDE
     down = np.matmul(rows, pictures.reshape(n, side, side * 3))  # (n, 16, 32 · 3)
     across = np.matmul(down.reshape(n, _WINDOW_SIDE, side, 3).transpose(0, 1, 3, 2), columns.T)  # (n, 16, 3, 16)
-    views: npt.NDArray[np.float32] = across.reshape(n, -1)
+    views: npt.NDArray[np.float32] = across.reshape(n, _WINDOW_SIDE * 3 * _WINDOW_SIDE)  # n may be 0
     return views
 
 
