@@ -93,8 +93,9 @@ class Admission:
         if excess_s > 0:
             raise OverloadedError(
                 f"{self._pictures:,} pictures are being answered and this request brings {pictures:,}, about "
-                f"{wait_s:.2f} s of work: more than its {within_s:g} s allow. Come back after Retry-After "
-                "seconds, or give it more time with X-Request-Timeout-Ms.",
+                f"{wait_s * 1000:,.0f} ms of work; {max(0.0, within_s) * 1000:,.0f} ms are left of its time, and "
+                "that is too little. Come back after Retry-After seconds, or give it more with "
+                "X-Request-Timeout-Ms.",
                 retry_after_s=max(1, math.ceil(excess_s)),
             )
         if self._pictures + self._entering + pictures > self._max_waiting:

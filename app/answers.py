@@ -13,7 +13,7 @@ from PIL import Image
 from starlette.datastructures import QueryParams
 
 from app.callers import Caller
-from app.errors import BodyTooLargeError, ParameterError
+from app.errors import BodyTooLargeError, ParameterError, shortened
 from app.exchange import SERVER_TIMING, Asked, Reply
 from app.explanation import METHOD
 from app.lifespan import running_service
@@ -27,6 +27,7 @@ from models.errors import GlimpseError
 from models.preprocessing import seen_box
 
 DEFAULT_TOP_K = 5
+_MORE_THAN_ANY = 10**9
 
 
 async def answer_one(service: Service, asked: Asked, caller: Caller) -> Reply:
@@ -195,11 +196,14 @@ def _whole_number(name: str, query: bytes, *, least: int) -> int | None:
     asked = QueryParams(query).get(name) if query else None
     if asked is None:
         return None
-    if not (asked.isascii() and asked.isdecimal() and len(asked) < 10 and int(asked) >= least):
+    is_number = asked.isascii() and asked.isdecimal()
+    # a number of a thousand digits is as good as this one, and Python would take its time to read it
+    value = int(asked) if is_number and len(asked) < 10 else _MORE_THAN_ANY
+    if not is_number or value < least:
         raise ParameterError(
-            f"The query parameter {name} is {asked!r}; a whole number from {least} is understood."
+            f"The query parameter {name} is {shortened(asked)}; a whole number from {least} is understood."
         )
-    return int(asked)
+    return value
 
 
 def _labels(answer: Answer, top_k: int) -> dict[str, object]:

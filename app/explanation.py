@@ -87,7 +87,7 @@ class Explainer:
         if importlib.util.find_spec("captum") is None:
             raise ExplanationUnavailableError(
                 "Explanations need the package captum, which is not installed where the service runs. The "
-                "operator adds it with: pip install 'glimpse[explain]'. Everything else works without it."
+                "operator adds it with: pip install captum. Everything else works without it."
             )
         if self._waiting >= _MOST_WAITING:
             raise OverloadedError(

@@ -100,11 +100,14 @@ def read_settings(arguments: Sequence[str]) -> Settings:
         arguments: of the command line, without the program's name.
 
     Raises:
-        SettingsError: an unknown GLIMPSE_* variable, or a value out of its range; one line for each.
-        SystemExit: the command line has an unknown option (2), or asks for --help (0).
+        SettingsError: an unknown option or GLIMPSE_* variable, or a value out of its range; one line for each.
+        SystemExit: an option lacks its value (2), or --help is asked for (0).
     """
     _refuse_unknown_variables(os.environ)
-    given = {name: value for name, value in vars(_parser().parse_args(arguments)).items() if value is not None}
+    read, unknown = _parser().parse_known_args(arguments)
+    if unknown:
+        raise SettingsError(_unknown_option(unknown[0]))
+    given = {name: value for name, value in vars(read).items() if value is not None}
     try:
         return Settings(**given)
     except ValidationError as error:
@@ -124,6 +127,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m app",
         description="Serve a checkpoint over HTTP. Every option is also GLIMPSE_* in the environment.",
+        epilog="python -m app tensors [demo] runs the tensor lab in the terminal.",
         allow_abbrev=False,
     )
     for name, field in Settings.model_fields.items():
@@ -131,6 +135,13 @@ def _parser() -> argparse.ArgumentParser:
             f"--{name.replace('_', '-')}", dest=name, help=f"{field.description} ({field.default})"
         )
     return parser
+
+
+def _unknown_option(word: str) -> str:
+    known = [f"--{name.replace('_', '-')}" for name in Settings.model_fields]
+    close = difflib.get_close_matches(word.partition("=")[0], known, n=1)
+    hint = f"did you mean {close[0]}?" if close else "--help lists all; `python -m app tensors` is the lab."
+    return f"{word} is not an option; {hint}"
 
 
 def _refuse_unknown_variables(environment: Mapping[str, str]) -> None:

@@ -11,9 +11,7 @@ def main() -> int:
     """Run the command line; the exit code is 0 done, 1 refused, 2 usage, 130 stopped by Ctrl-C."""
     missing = [name for name in _EXTRA if find_spec(name) is None]
     if missing:
-        sys.stderr.write(
-            f"Training needs {', '.join(missing)}, which is not installed: pip install 'glimpse[train]'\n"
-        )
+        sys.stderr.write(f"Training needs what is not installed: pip install {' '.join(missing)}\n")
         return 1
     try:
         from training.cli import run  # noqa: PLC0415 - the lines above come first

@@ -47,7 +47,7 @@ def export_onnx(checkpoint: Checkpoint, path: Path) -> None:
     """
     missing = [name for name in _PACKAGES if find_spec(name) is None]
     if missing:
-        raise ExportError(f"Exporting needs {', '.join(missing)}, not installed: pip install 'glimpse[export]'")
+        raise ExportError(f"Exporting needs what is not installed: pip install {' '.join(missing)}")
     model = _convert(checkpoint)
     _forget_the_source(model)
     for key, value in _metadata(checkpoint).items():

@@ -28,7 +28,7 @@ class TensorboardLog:
     def __init__(self, run: Path) -> None:
         if find_spec("tensorboard") is None:
             raise TrainingError(
-                "--tensorboard needs TensorBoard, which is not installed: pip install 'glimpse[tensorboard]'. "
+                "--tensorboard needs TensorBoard, which is not installed: pip install tensorboard. "
                 "Without it, the same numbers are in the run's metrics.jsonl."
             )
         from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415 - an extra, and 1 s of import

@@ -77,7 +77,7 @@ def open_engine(
             "The engine openvino runs on the CPU. Use GLIMPSE_DEVICE=cpu, or the engine torch."
         )
     if engine == "openvino" and not has_openvino:
-        raise MissingEngineError("The engine openvino is not installed: pip install 'glimpse[openvino]'")
+        raise MissingEngineError("The engine openvino is not installed: pip install openvino")
     if on_cuda:
         return CudaEngine(checkpoint, max_batch_size=max_batch_size or CudaEngine.BEST_BATCH_SIZE)
     if engine == "torch" or not has_openvino:

@@ -6,12 +6,12 @@ from typing import Annotated, Any
 import torch
 from fastapi import APIRouter, Depends, Request, Response
 
-from app.errors import ParameterError, UnknownDemoError
+from app.errors import ParameterError, UnknownDemoError, shortened
 from app.lifespan import running_service
 from app.routes import RunningService, problems
 from app.schemas import DemoBody, DemoParameterBody, DemoRunBody, DemosBody
 from app.service import Service
-from app.tensors.catalogue import DEMOS, read_values, shortened
+from app.tensors.catalogue import DEMOS, read_values
 from app.tensors.lab import Demo, Lab, Served, demos, run_demo
 from app.tensors.report import to_markdown
 

@@ -10,14 +10,12 @@ from typing import ClassVar, Literal, NamedTuple
 
 import torch
 
-from app.errors import ParameterError
+from app.errors import ParameterError, shortened
 from app.settings import Settings
 
 Value = int | float | str
 _WHOLE = re.compile(r"-?[0-9]{1,9}")
 _DECIMAL = re.compile(r"-?[0-9]{1,9}(\.[0-9]{1,9})?")
-_SHOWN_CHARACTERS = 40
-"""Of a wrong value, in the sentence that refuses it."""
 
 
 @dataclass(frozen=True)
@@ -246,8 +244,3 @@ def read_values(demo: str, sent: Iterable[tuple[str, str]], available: tuple[str
             )
         values[name] = value
     return values
-
-
-def shortened(text: str) -> str:
-    """Quote what a caller sent, and of a long text its beginning."""
-    return repr(text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}…")

@@ -58,7 +58,7 @@ function reliable({ metrics, calibration }) {
   const error = `On average a score is ${(100 * metrics.expected_calibration_error).toFixed(1)} points away from the truth (expected calibration error).`;
   const drawn = metrics.reliability_bins?.length
     ? [quiet("Of the pictures with a score of 80 %, 80 % should be right: then the dots lie on the diagonal."), reliability(metrics.reliability_bins)]
-    : [quiet("This checkpoint was measured before the diagram was part of it. Run `python -m training calibrate` or train again to have it.")];
+    : [quiet("This checkpoint was measured before the diagram was part of it. Train it again to have it.")];
   return section("Can its scores be trusted?", quiet(error), drawn.flat(), calibrationTerms(calibration));
 }
 

@@ -18,9 +18,7 @@ from models.preprocessing import Images, Probabilities
 from tests.integration.test_shipped_checkpoints import CIFAR10, ROOT, needs_cifar10
 from training.data import read_test
 
-pytestmark = pytest.mark.skipif(
-    find_spec("openvino") is None, reason="OpenVINO is not here; pip install 'glimpse[openvino]'"
-)
+pytestmark = pytest.mark.skipif(find_spec("openvino") is None, reason="OpenVINO is not here; pip install openvino")
 SHIPPED = CHECKPOINTS / "cifar10.safetensors"
 LARGEST = 8
 

@@ -74,14 +74,14 @@ def test_the_answer_is_the_classifiers_own(client: TestClient, checkpoint_path: 
             assert item["score"] == float(expected[item["class_index"]])
 
 
-@pytest.mark.parametrize(("top_k", "count"), [(1, 1), (2, 2), (3, 3), (1000, 3)])
+@pytest.mark.parametrize(("top_k", "count"), [(1, 1), (2, 2), (3, 3), (1000, 3), (10**30, 3)])
 def test_top_k_says_how_many(client: TestClient, top_k: int, count: int) -> None:
     """More than there are classes returns all of them."""
     body = client.post(f"/predict?top_k={top_k}", files={"file": PNG}).json()
     assert len(body["predictions"]) == count
 
 
-@pytest.mark.parametrize("top_k", ["0", "-1", "many", "1.5", ""])
+@pytest.mark.parametrize("top_k", ["0", "-1", "many", "1.5", "²", ""])
 def test_a_wrong_top_k_is_named(client: TestClient, top_k: str) -> None:
     """The sentence has the parameter, what came, and what is allowed."""
     detail = _problem(client.post(f"/predict?top_k={top_k}", files={"file": PNG}), 422, "invalid_parameter")

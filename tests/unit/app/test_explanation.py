@@ -123,7 +123,7 @@ def test_a_large_input_gets_a_map_of_bounded_size(checkpoint: Checkpoint) -> Non
 def test_without_captum_the_sentence_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is an optional extra."""
     monkeypatch.setitem(sys.modules, "captum", None)
-    with pytest.raises(ExplanationUnavailableError, match=r"pip install 'glimpse\[explain\]'"):
+    with pytest.raises(ExplanationUnavailableError, match=r"pip install captum"):
         Explainer().require_room()
 
 

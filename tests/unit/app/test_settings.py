@@ -69,11 +69,19 @@ def test_a_wrong_value_names_where_it_came_from(monkeypatch: pytest.MonkeyPatch)
     assert lines[1].startswith("GLIMPSE_MAX_PIXELS is '0': Input should be greater than or equal to 1")
 
 
-def test_an_unknown_option_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
-    """Argparse ends with 2; abbreviations are not guessed."""
-    with pytest.raises(SystemExit, match="2"):
-        read_settings(["--por", "1"])
-    assert "unrecognized arguments: --por 1" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--por", "1"], "--por is not an option; did you mean --port?"),
+        (["--max-pixel=5"], "--max-pixel=5 is not an option; did you mean --max-pixels?"),
+        (["tensor"], "tensor is not an option; --help lists all; `python -m app tensors` is the lab."),
+    ],
+)
+def test_an_unknown_option_is_told_with_what_was_meant(arguments: list[str], sentence: str) -> None:
+    """As an unknown variable is; abbreviations are not guessed."""
+    with pytest.raises(SettingsError) as caught:
+        read_settings(arguments)
+    assert str(caught.value) == sentence
 
 
 def test_the_default_checkpoint_lies_beside_the_models() -> None:
