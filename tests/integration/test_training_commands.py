@@ -63,6 +63,8 @@ def test_from_a_folder_to_an_answer(
         "expected_calibration_error",
         "accepted",
         "accuracy_of_accepted",
+        "reliability_bins",
+        "coverage",
         "reliability",
     ]
     assert measured["n"] == checkpoint.record.metrics.n == 4
