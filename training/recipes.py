@@ -160,7 +160,7 @@ _LR_96 = 9.0 / (1024 * (1 + 1 / (1 - 0.85)))
 
 @dataclass(frozen=True, kw_only=True)
 class AccurateRecipe(LargeBatchRecipe):
-    """96 % on CIFAR-10, in an hour or more on two CPU cores.
+    """95.75 % on CIFAR-10 (seed 0, six views), in two hours on two CPU cores; its goal is 96 %.
 
     Source: airbench96, the version without data filtering (repository: 96.03 %, n=400, 37 epochs at
     32 pixels), but for the epochs, resolutions and fewest steps, and for the stem's bias, which is
