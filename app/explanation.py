@@ -178,7 +178,7 @@ def _prepare(checkpoint: Checkpoint, images: Tensor) -> _Explained:
 @functools.cache
 def _integrated_gradients() -> Callable[[nn.Module, nn.Module], Any]:
     """Import what only explanations need: half a second, and matplotlib with it."""
-    from captum.attr import LayerIntegratedGradients  # noqa: PLC0415
+    from captum.attr import LayerIntegratedGradients  # noqa: PLC0415 - an extra, and not for the start
 
     gc.freeze()  # as after the start: looking through all that came with it would stop requests
     found: Callable[[nn.Module, nn.Module], Any] = LayerIntegratedGradients
