@@ -34,6 +34,7 @@ from training.report.making import make_report
 from training.resume import open_run
 from training.robustness import PICTURES
 from training.run import CHECKPOINT, Run
+from training.run_lock import alone_in
 from training.teacher import Teacher, load_teacher, open_answers
 from training.tensorboard import TensorboardLog
 
@@ -94,11 +95,13 @@ def carry_out(
         None in all processes but the first.
     """
     keep_freed_memory()
-    with join_ranks(choose_device(request.device)) as (ranks, device):
+    with join_ranks(choose_device(request.device)) as (ranks, device), ExitStack() as stack:
         console.quiet = not ranks.is_first
         computing = Computing(device, choose_dtype(request.dtype, device), request.is_compiled)
         tell = _teller(console)
         with ranks.first_alone():
+            if folder is not None and ranks.is_first:
+                stack.enter_context(alone_in(folder))
             plan = _prepare(request, computing, tell=tell)
             run = None
             if folder is not None:
@@ -115,21 +118,20 @@ def carry_out(
                     findings.write(plan.dataset.findings, folder)
         if ranks.world > 1 and not isinstance(plan.recipe, LargeBatchRecipe):
             raise TrainingError("The tutorial trains in one process, as it does in the book: leave torchrun out.")
-        with ExitStack() as stack:
-            if run is not None and tensorboard and ranks.is_first:
-                run.also_log(stack.enter_context(TensorboardLog(run.folder)).log)
-            trained = train(
-                plan.recipe,
-                plan.dataset.train,
-                classes=len(plan.dataset.labels),
-                spec=plan.spec,
-                seed=request.seed,
-                computing=computing,
-                console=console,
-                run=run,
-                wanted=plan.wanted,
-                ranks=ranks,
-            )
+        if run is not None and tensorboard and ranks.is_first:
+            run.also_log(stack.enter_context(TensorboardLog(run.folder)).log)
+        trained = train(
+            plan.recipe,
+            plan.dataset.train,
+            classes=len(plan.dataset.labels),
+            spec=plan.spec,
+            seed=request.seed,
+            computing=computing,
+            console=console,
+            run=run,
+            wanted=plan.wanted,
+            ranks=ranks,
+        )
         return _finish(request, plan, trained, run, targets, ranks=ranks, device=device, console=console)
 
 

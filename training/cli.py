@@ -10,20 +10,14 @@ import typer
 from models.checkpoint import load, save
 from training.calibration import calibrate as calibrate_network
 from training.calibration import reliability_by_view
-from training.carry_out import carry_out
-from training.configuration import Request
 from training.data import read_test
 from training.devices import choose_device
 from training.errors import TrainingError
 from training.evaluate import measure, run_views
 from training.export import export_onnx
 from training.grids import draw_predictions
-from training.label_mistakes import to_lines as label_mistake_lines
 from training.looking import inspect, mistakes, samples
 from training.options import (
-    DATA_HELP,
-    DEVICE_HELP,
-    SEED_HELP,
     CacheOption,
     CheckpointArgument,
     CorruptionPicturesOption,
@@ -31,10 +25,7 @@ from training.options import (
     DataOption,
     Device,
     DeviceOption,
-    Dtype,
     ExportFormat,
-    InputSizeOption,
-    RecipeName,
     ReportPicturesOption,
     SeedOption,
 )
@@ -44,10 +35,9 @@ from training.rejection import measure_rejection, rejection_lines
 from training.reliability import reliability_lines
 from training.report.history import read_history
 from training.report.making import make_report
-from training.resume import ask_longer, asked_before, check_new, keep_to, with_moved
 from training.robustness import PICTURES, measure_robustness, table
-from training.run import CHECKPOINT
 from training.terminal import check_png, check_target, print_metrics, tell, teller, told_in_a_sentence
+from training.train_command import train
 
 app = typer.Typer(
     name="training",
@@ -58,7 +48,7 @@ app = typer.Typer(
 )
 
 
-for _command in (inspect, mistakes, samples):
+for _command in (train, inspect, mistakes, samples):
     app.command()(_command)
 
 
@@ -76,118 +66,6 @@ def run(arguments: list[str] | None = None) -> int:
     except SystemExit as done:
         return done.code if isinstance(done.code, int) else 1
     return 0
-
-
-@app.command()
-def train(
-    recipe: Annotated[RecipeName | None, typer.Option(help="Which training configuration.")] = None,
-    data: Annotated[str | None, typer.Option(help=DATA_HELP)] = None,
-    out: Annotated[Path | None, typer.Option(help="The checkpoint to write, a .safetensors file.")] = None,
-    run_folder: Annotated[
-        Path | None,
-        typer.Option("--run", "--run-folder", help="Folder to keep states, metrics and the checkpoint in."),
-    ] = None,
-    resume: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Go on with the run in this folder, exactly.")
-    ] = None,
-    extend: Annotated[
-        int | None, typer.Option(min=1, metavar="EPOCHS", help="With --resume: a finished run, but longer.")
-    ] = None,
-    teacher: Annotated[Path | None, typer.Option(help="The checkpoint that compact learns from.")] = None,
-    photographs: Annotated[
-        float | None,
-        typer.Option(min=0, max=1, metavar="SHARE", help="Of the pictures, to treat as phone photos are."),
-    ] = None,
-    seed: Annotated[int | None, typer.Option(min=0, max=2**63 - 1, help=f"{SEED_HELP} [default: 0]")] = None,
-    epochs: Annotated[int | None, typer.Option(min=1, help="Instead of the recipe's own.")] = None,
-    held_out: Annotated[
-        int | None, typer.Option(min=0, help="Training pictures not to learn from; 0 learns from all.")
-    ] = None,
-    save_every: Annotated[
-        int | None, typer.Option(min=1, help="Steps between two saved states [default: a minute's].")
-    ] = None,
-    device: Annotated[Device | None, typer.Option(help=f"{DEVICE_HELP} [default: auto]")] = None,
-    dtype: Annotated[
-        Dtype | None, typer.Option(help="Of forward passes; auto takes what is fast [default: auto].")
-    ] = None,
-    compile_network: Annotated[
-        bool | None,
-        typer.Option("--compile/--no-compile", help="Let torch.compile make kernels first: for runs on CUDA."),
-    ] = None,
-    tensorboard: Annotated[
-        bool, typer.Option("--tensorboard", help="With a run's folder: write its metrics for TensorBoard too.")
-    ] = False,
-    cache: CacheOption = Path("data"),
-    input_size: InputSizeOption = None,
-) -> None:
-    """Train a network, measure it on the test part, and write one checkpoint."""
-    folder = _folder_of(run_folder, resume, extend=extend, tensorboard=tensorboard)
-    with told_in_a_sentence(folder) as console:
-        if resume is not None:
-            typed = {
-                "recipe": recipe and recipe.value,
-                "seed": seed,
-                "held_out": held_out,
-                "epochs": epochs,
-                "photographs": photographs,
-                "input_size": input_size,
-                "dtype": dtype and dtype.value,
-            }
-            asked = asked_before(resume) if extend is None else ask_longer(resume, epochs=extend)
-            kept = keep_to(asked, typed, folder=resume)
-            request = with_moved(
-                kept,
-                data=data,
-                out=out,
-                device=device and device.value,
-                teacher=teacher,
-                is_compiled=compile_network,
-            )
-        else:
-            if recipe is None or data is None:
-                raise typer.BadParameter("--recipe and --data are needed, or --resume DIR.")
-            if out is None and run_folder is None:
-                raise typer.BadParameter("name a file with --out, a folder with --run, or both.")
-            request = Request(
-                recipe=recipe.value,
-                data=data,
-                seed=seed or 0,
-                held_out=held_out,
-                epochs=epochs,
-                device=(device or Device.auto).value,
-                cache=str(cache),
-                out=None if out is None else str(out),
-                dtype=(dtype or Dtype.auto).value,
-                is_compiled=bool(compile_network),
-                teacher=None if teacher is None else str(teacher),
-                photographs=photographs,
-                input_size=input_size,
-            )
-        targets = [Path(request.out)] if request.out else []
-        if folder is not None:
-            if resume is None or extend is not None:
-                check_new(folder)
-            targets.append(folder / CHECKPOINT)
-        for target in targets:
-            check_target(target)
-        result = carry_out(
-            request,
-            folder=folder,
-            targets=targets,
-            save_every=save_every,
-            extends=resume if extend is not None else None,
-            tensorboard=tensorboard,
-            console=console,
-        )
-        if result is not None:
-            print_metrics(result.metrics)
-            if result.label_mistakes is not None:
-                typer.echo("Among the pictures that were measured on, ", nl=False)
-                typer.echo("\n".join(label_mistake_lines(result.label_mistakes)))
-            for target, digest in zip(targets, result.digests, strict=True):
-                typer.echo(f"Trained in {result.seconds:.0f} s; wrote {target} ({digest})")
-            if result.report is not None:
-                typer.echo(f"wrote {result.report}")
 
 
 @app.command()
@@ -355,18 +233,3 @@ def export(
             raise TrainingError(f"--out {out} must end in .{file_format.value}.")
         export_onnx(load(checkpoint), out)
         typer.echo(f"wrote {out}; onnxruntime gives the golden answers")
-
-
-def _folder_of(
-    run_folder: Path | None, resume: Path | None, *, extend: int | None, tensorboard: bool
-) -> Path | None:
-    """Find the folder that a training keeps its run in; None keeps nothing."""
-    if extend is not None and resume is None:
-        raise typer.BadParameter("--extend needs --resume DIR, the folder of a finished run.")
-    if extend is None and resume is not None and run_folder is not None:
-        raise typer.BadParameter("--resume names the run's folder already; leave --run out.")
-    if tensorboard and resume is None and run_folder is None:
-        raise typer.BadParameter("--tensorboard needs the folder of a run: --run DIR.")
-    if extend is not None and resume is not None:
-        return run_folder or resume.with_name(f"{resume.name}-plus-{extend}")
-    return run_folder or resume

@@ -76,18 +76,18 @@ def with_moved(
     asked: Request,
     *,
     data: str | None,
-    out: Path | None,
+    out: str | None,
     device: str | None,
-    teacher: Path | None,
+    teacher: str | None,
     is_compiled: bool | None,
 ) -> Request:
     """Take another place of the same data, teacher or result, or another way to compute; None keeps what was."""
     return replace(
         asked,
         data=data or asked.data,
-        out=str(out) if out else asked.out,
+        out=out or asked.out,
         device=device or asked.device,
-        teacher=str(teacher) if teacher else asked.teacher,
+        teacher=teacher or asked.teacher,
         is_compiled=asked.is_compiled if is_compiled is None else is_compiled,
     )
 

@@ -13,6 +13,7 @@ from models.errors import GlimpseError
 from models.record import Metrics
 from training.errors import TrainingError
 from training.interrupts import Terminated
+from training.intervals import interval
 from training.run import CONFIGURATION
 
 
@@ -45,6 +46,8 @@ def print_metrics(metrics: Metrics) -> None:
     typer.echo(f"{metrics.split}: {metrics.n:,} pictures")
     typer.echo(f"Accuracy of the network: {_percent(metrics.accuracy['single_view'])} (single view)")
     typer.echo(f"Accuracy of the network: {_percent(metrics.accuracy['six_views'])} (six views)")
+    seen = interval(round(metrics.accuracy["single_view"] * metrics.n), metrics.n)
+    typer.echo(f"95 % interval of the single view: {100 * seen.low:.2f} to {_percent(seen.high)}")
     typer.echo(f"Expected calibration error: {_percent(metrics.expected_calibration_error)}")
     if metrics.accepted is not None:
         kept = (

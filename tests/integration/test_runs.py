@@ -13,6 +13,7 @@ from models.checkpoint import load
 from tests.drawing import write_archive
 from training.cli import run
 from training.evaluate import run_views
+from training.run_lock import alone_in
 
 Change = Callable[[Path], None]
 
@@ -170,6 +171,22 @@ def test_a_run_without_a_place_for_its_result_is_wrong_usage(
     ):
         assert _train(*options) == 2
         assert word in capsys.readouterr().err
+
+
+def test_a_run_that_is_at_work_is_left_alone(
+    stopped: Path, tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Neither gone on with nor, before its configuration is there, begun a second time; nothing changes."""
+    before = {path.name: path.read_bytes() for path in stopped.iterdir()}
+    new = tmp_path / "new"
+    new.mkdir()
+    with alone_in(stopped), alone_in(new):
+        assert _train("--resume", stopped) == 1
+        assert f"Another training is at work in {stopped}" in capsys.readouterr().err
+        assert _train("--recipe", "fast", "--data", data, "--run", new) == 1
+        assert f"Another training is at work in {new}" in capsys.readouterr().err
+    assert {path.name: path.read_bytes() for path in stopped.iterdir()} == before
+    assert list(new.iterdir()) == []
 
 
 def test_an_extension_is_a_longer_run_beside_the_old_one(finished: Path, data: Path) -> None:

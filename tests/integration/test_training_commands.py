@@ -108,7 +108,8 @@ def test_evaluate_prints_a_line_for_each_class(
     assert lines[0] == "pictures, the part held out in training: 4 pictures"
     assert lines[1].endswith("(single view)")
     assert lines[2].endswith("(six views)")
-    assert [line.split(":")[0].split() for line in lines[5:]] == [
+    assert lines[3].startswith("95 % interval of the single view: ")
+    assert [line.split(":")[0].split() for line in lines[6:]] == [
         ["Accuracy", "of", "dark"],
         ["Accuracy", "of", "light"],
         ["Calibration,", "at", "temperature", "1", "→", "as", "it", "is"],

@@ -1,23 +1,10 @@
 """The numbers of a report, computed from a network's probabilities and the truth."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-
-_NORMAL_95 = 1.959964
-"""Deviations that hold 95 % of a normal distribution."""
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A share that was counted, and where the true one lies with 95 % confidence; all in 0…1."""
-
-    share: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True)
@@ -44,21 +31,6 @@ class Confusion:
     truth: int
     guess: int
     count: int
-
-
-def interval(hits: int, n: int) -> Interval:
-    """Give a share with Wilson's interval, which stays right near 0 and 1 and for few pictures.
-
-    Args:
-        hits: 0…n.
-        n: at least 1.
-    Source:
-        Wilson, 1927; Brown, Cai & DasGupta, 2001, recommend it for small n.
-    """
-    share, square = hits / n, _NORMAL_95**2
-    middle = (share + square / (2 * n)) / (1 + square / n)
-    reach = _NORMAL_95 / (1 + square / n) * math.sqrt(share * (1 - share) / n + square / (4 * n * n))
-    return Interval(share, max(0.0, middle - reach), min(1.0, middle + reach))
 
 
 def confident_mistakes(probabilities: Tensor, targets: Tensor, *, most: int) -> list[Case]:

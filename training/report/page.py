@@ -10,7 +10,8 @@ import PIL
 import torch
 
 from models.tensor_file import write_atomically
-from training.report import figures, findings, html, sections
+from training.intervals import interval
+from training.report import figures, html, sections
 from training.report.content import Content
 
 FILE = "report.html"
@@ -59,8 +60,8 @@ def page(content: Content) -> str:
 
 def _head(content: Content) -> str:
     metrics, record = content.metrics, content.checkpoint.record
-    single = findings.interval(round(metrics.accuracy["single_view"] * metrics.n), metrics.n)
-    six = findings.interval(round(metrics.accuracy["six_views"] * metrics.n), metrics.n)
+    single = interval(round(metrics.accuracy["single_view"] * metrics.n), metrics.n)
+    six = interval(round(metrics.accuracy["six_views"] * metrics.n), metrics.n)
     numbers = [
         (html.percent(single.share), f"right, single view; 95 % interval {sections.span(single)}"),
         (html.percent(six.share), f"right, six views; 95 % interval {sections.span(six)}"),

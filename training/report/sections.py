@@ -3,6 +3,7 @@
 import math
 
 from training.corruptions import LEVELS, SEVERITIES
+from training.intervals import Interval, interval
 from training.reliability import coverage_at, coverage_curve, score_bins
 from training.report import figures, findings, html
 from training.report.content import Content
@@ -36,7 +37,7 @@ def classes(content: Content) -> str:
         if not n:
             rows.append((label, html.cell("no pictures"), html.cell("–"), html.cell("0"), html.bar(0, 0, 0)))
             continue
-        found = findings.interval(right, n)
+        found = interval(right, n)
         cells = (html.percent(found.share), span(found), f"{right:,} of {n:,}")
         rows.append((label, *map(html.cell, cells), html.bar(found.share, found.low, found.high)))
     return html.section(
@@ -112,7 +113,7 @@ def coverage(content: Content) -> str:
     points = coverage_at(_COVERAGES, content.probabilities, content.split.targets)
     rows = []
     for point in points:
-        found = findings.interval(round(point.accuracy * point.n), point.n)
+        found = interval(round(point.accuracy * point.n), point.n)
         cells = (f"{point.score:.3f}", f"{point.n:,}", html.percent(found.share), span(found))
         rows.append((html.percent(point.coverage, 0), *map(html.cell, cells)))
     threshold = content.checkpoint.record.calibration.abstain_threshold
@@ -227,7 +228,7 @@ def _gallery(content: Content, cases: list[Case], *, style: str) -> str:
     return html.pictures((content.split.images[case.place] for case in cases), captions, shape=width / height)
 
 
-def span(found: findings.Interval) -> str:
+def span(found: Interval) -> str:
     """Write the bounds of an interval in percent."""
     return _range(f"{100 * found.low:.2f}", f"{100 * found.high:.2f}")
 

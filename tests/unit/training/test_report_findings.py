@@ -7,24 +7,11 @@ from training.report.findings import (
     Confusion,
     confident_mistakes,
     confusions,
-    interval,
     unsure_hits,
 )
 
 PROBABILITIES = torch.tensor([[0.9, 0.1], [0.8, 0.2], [0.42, 0.58], [0.3, 0.7], [0.55, 0.45]])
 TARGETS = torch.tensor([0, 1, 1, 0, 0])  # right, wrong, right, wrong, right
-
-
-@pytest.mark.parametrize(
-    ("hits", "n", "low", "high"),
-    [(81, 263, 0.2553, 0.3662), (10, 10, 0.7225, 1.0), (0, 10, 0.0, 0.2775), (9334, 10_000, 0.9283, 0.9381)],
-)
-def test_the_interval_is_wilsons(hits: int, n: int, low: float, high: float) -> None:
-    """Published examples (Newcombe, 1998: 81 of 263), and the two ends, where it stays within 0…1."""
-    found = interval(hits, n)
-    assert found.share == hits / n
-    assert found.low == pytest.approx(low, abs=1e-4)
-    assert found.high == pytest.approx(high, abs=1e-4)
 
 
 def test_extremes_are_the_worst_first() -> None:

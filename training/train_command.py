@@ -1,0 +1,162 @@
+"""The command `train`: from what was typed to one request, and from its result to what is printed."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from training.carry_out import Result, carry_out
+from training.configuration import Request
+from training.label_mistakes import to_lines as label_mistake_lines
+from training.options import (
+    DATA_HELP,
+    DEVICE_HELP,
+    SEED_HELP,
+    CacheOption,
+    Device,
+    Dtype,
+    InputSizeOption,
+    RecipeName,
+)
+from training.resume import ask_longer, asked_before, check_new, keep_to, with_moved
+from training.run import CHECKPOINT
+from training.terminal import check_target, print_metrics, told_in_a_sentence
+
+
+def train(
+    recipe: Annotated[RecipeName | None, typer.Option(help="Which training configuration.")] = None,
+    data: Annotated[str | None, typer.Option(help=DATA_HELP)] = None,
+    out: Annotated[Path | None, typer.Option(help="The checkpoint to write, a .safetensors file.")] = None,
+    run_folder: Annotated[
+        Path | None,
+        typer.Option("--run", "--run-folder", help="Folder to keep states, metrics and the checkpoint in."),
+    ] = None,
+    resume: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Go on with the run in this folder, exactly.")
+    ] = None,
+    extend: Annotated[
+        int | None, typer.Option(min=1, metavar="EPOCHS", help="With --resume: a finished run, but longer.")
+    ] = None,
+    teacher: Annotated[Path | None, typer.Option(help="The checkpoint that compact learns from.")] = None,
+    photographs: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, metavar="SHARE", help="Of the pictures, to treat as phone photos are."),
+    ] = None,
+    seed: Annotated[int | None, typer.Option(min=0, max=2**63 - 1, help=f"{SEED_HELP} [default: 0]")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Instead of the recipe's own.")] = None,
+    held_out: Annotated[
+        int | None, typer.Option(min=0, help="Training pictures not to learn from; 0 learns from all.")
+    ] = None,
+    save_every: Annotated[
+        int | None, typer.Option(min=1, help="Steps between two saved states [default: a minute's].")
+    ] = None,
+    device: Annotated[Device | None, typer.Option(help=f"{DEVICE_HELP} [default: auto]")] = None,
+    dtype: Annotated[
+        Dtype | None, typer.Option(help="Of forward passes; auto takes what is fast [default: auto].")
+    ] = None,
+    compile_network: Annotated[
+        bool | None,
+        typer.Option("--compile/--no-compile", help="Let torch.compile make kernels first: for runs on CUDA."),
+    ] = None,
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="With a run's folder: write its metrics for TensorBoard too.")
+    ] = False,
+    cache: CacheOption = Path("data"),
+    input_size: InputSizeOption = None,
+) -> None:
+    """Train a network, measure it on the test part, and write one checkpoint."""
+    folder = _folder_of(run_folder, resume, extend=extend, tensorboard=tensorboard)
+    typed = {
+        "recipe": recipe and recipe.value,
+        "data": data,
+        "seed": seed,
+        "held_out": held_out,
+        "epochs": epochs,
+        "device": device and device.value,
+        "out": out and str(out),
+        "dtype": dtype and dtype.value,
+        "is_compiled": compile_network,
+        "teacher": teacher and str(teacher),
+        "photographs": photographs,
+        "input_size": input_size,
+    }
+    with told_in_a_sentence(folder) as console:
+        if resume is None:
+            request = _new(typed, folder=folder, cache=cache)
+        else:
+            request = _go_on(typed, folder=resume, extend=extend)
+        if folder is not None and (resume is None or extend is not None):
+            check_new(folder)
+        targets = [Path(request.out)] if request.out else []
+        if folder is not None:
+            targets.append(folder / CHECKPOINT)
+        for target in targets:
+            check_target(target)
+        result = carry_out(
+            request,
+            folder=folder,
+            targets=targets,
+            save_every=save_every,
+            extends=resume if extend is not None else None,
+            tensorboard=tensorboard,
+            console=console,
+        )
+        if result is not None:
+            _print(result, targets)
+
+
+def _folder_of(
+    run_folder: Path | None, resume: Path | None, *, extend: int | None, tensorboard: bool
+) -> Path | None:
+    """Find the folder that a training keeps its run in; None keeps nothing."""
+    if extend is not None and resume is None:
+        raise typer.BadParameter("--extend needs --resume DIR, the folder of a finished run.")
+    if extend is None and resume is not None and run_folder is not None:
+        raise typer.BadParameter("--resume names the run's folder already; leave --run out.")
+    if tensorboard and resume is None and run_folder is None:
+        raise typer.BadParameter("--tensorboard needs the folder of a run: --run DIR.")
+    if extend is not None and resume is not None:
+        return run_folder or resume.with_name(f"{resume.name}-plus-{extend}")
+    return run_folder or resume
+
+
+_DEFAULTS: dict[str, Any] = {
+    "seed": 0,
+    "held_out": None,
+    "epochs": None,
+    "device": Device.auto.value,
+    "out": None,
+    "dtype": Dtype.auto.value,
+}
+
+
+def _new(typed: dict[str, Any], *, folder: Path | None, cache: Path) -> Request:
+    """Ask for a new training, with defaults for what was not typed."""
+    if typed["recipe"] is None or typed["data"] is None:
+        raise typer.BadParameter("--recipe and --data are needed, or --resume DIR.")
+    if typed["out"] is None and folder is None:
+        raise typer.BadParameter("name a file with --out, a folder with --run, or both.")
+    given = {name: value for name, value in typed.items() if value is not None}
+    return Request(**{**_DEFAULTS, **given}, cache=str(cache))
+
+
+_DECIDE_WEIGHTS = ("recipe", "seed", "held_out", "epochs", "photographs", "input_size", "dtype")
+_MAY_MOVE = ("data", "out", "device", "teacher", "is_compiled")
+
+
+def _go_on(typed: dict[str, Any], *, folder: Path, extend: int | None) -> Request:
+    """Ask for what a run was asked for; of what was typed only places and ways to compute may differ."""
+    asked = asked_before(folder) if extend is None else ask_longer(folder, epochs=extend)
+    kept = keep_to(asked, {name: typed[name] for name in _DECIDE_WEIGHTS}, folder=folder)
+    return with_moved(kept, **{name: typed[name] for name in _MAY_MOVE})
+
+
+def _print(result: Result, targets: list[Path]) -> None:
+    print_metrics(result.metrics)
+    if result.label_mistakes is not None:
+        typer.echo("Among the pictures that were measured on, ", nl=False)
+        typer.echo("\n".join(label_mistake_lines(result.label_mistakes)))
+    for target, digest in zip(targets, result.digests, strict=True):
+        typer.echo(f"Trained in {result.seconds:.0f} s; wrote {target} ({digest})")
+    if result.report is not None:
+        typer.echo(f"wrote {result.report}")
