@@ -8,7 +8,6 @@ import io
 import json
 from collections.abc import Awaitable, Callable, Mapping
 
-from fastapi import Request, Response
 from PIL import Image
 from starlette.datastructures import QueryParams
 
@@ -16,7 +15,6 @@ from app.callers import Caller
 from app.errors import BodyTooLargeError, ParameterError, shortened
 from app.exchange import SERVER_TIMING, Asked, Reply
 from app.explanation import METHOD
-from app.lifespan import running_service
 from app.multipart import Part
 from app.problems import log_fault, to_body, to_reply
 from app.service import Answer, Service
@@ -136,17 +134,6 @@ async def reply_to(path: str, service: Service, asked: Asked, caller: Caller) ->
         log_fault(error, asked.request_id)
         reply = to_reply(error, asked.request_id)
     return reply._replace(headers={**reply.headers, SERVER_TIMING: asked.timing.to_header()})
-
-
-async def through_framework(request: Request, path: str) -> Response:
-    """Answer a request that came through FastAPI."""
-    state = request.state
-    query, content_type = request.scope["query_string"], request.headers.get("content-type")
-    asked = Asked(query, content_type, await request.body(), state.request_id, state.timeout_s)
-    state.log_fields = asked.log_fields
-    caller = Caller(request.receive, timeout_s=state.timeout_s)
-    status, media_type, headers, body = await reply_to(path, running_service(request.scope), asked, caller)
-    return Response(body, status, headers, media_type)
 
 
 def _reply(body: dict[str, object], checkpoint: Checkpoint, asked: Asked) -> Reply:

@@ -71,11 +71,15 @@ class Desk:
     Args:
         service: that knows the answers.
         settings: with deadlines and limits.
+
+    Attributes:
+        upload_timeout_s: that a request may take to arrive; a connection that sends nothing has as long.
     """
 
     def __init__(self, service: Service, settings: Settings) -> None:
         self._service = service
         self._settings = settings
+        self.upload_timeout_s = settings.upload_timeout_s
         self._held: _Held | None = None
         self._limits_bytes = dict.fromkeys(ANSWERS, settings.max_body_bytes)
         self._limits_bytes["/predict/batch"] = settings.max_batch_bytes
@@ -148,7 +152,7 @@ class Desk:
         """
         path, request_id = (admitted.path, admitted.request_id) if admitted else ("other", request_id_of(()))
         error = UploadTimeoutError(
-            f"The request did not arrive within {self._settings.upload_timeout_s:g} seconds. Send it again over a "
+            f"The request did not arrive within {self.upload_timeout_s:g} seconds. Send it again over a "
             "faster line, send a smaller picture, or raise GLIMPSE_UPLOAD_TIMEOUT_S."
         )
         status = kind_of(error).status
@@ -158,7 +162,7 @@ class Desk:
             method="POST" if admitted else "",
             path=path,
             status=status,
-            seconds=self._settings.upload_timeout_s,
+            seconds=self.upload_timeout_s,
             client=client,
             fault=None,
             more={},

@@ -1,4 +1,7 @@
-"""From the start of an application to its end: the service is opened, told to drain, and stopped."""
+"""From the start of an application to its end: the service is opened, told to drain, and stopped.
+
+The server is handed the desk in the lifespan's state, so every process of a server has its own.
+"""
 
 import asyncio
 import contextlib
@@ -12,6 +15,7 @@ from types import FrameType
 from fastapi import FastAPI
 from starlette.types import Lifespan, Scope
 
+from app.desk import Desk
 from app.errors import NotReadyError
 from app.logs import SERVICE
 from app.service import Service
@@ -30,7 +34,7 @@ def lifespan(settings: Settings, opened: Service | None) -> Lifespan[FastAPI]:
     """
 
     @asynccontextmanager
-    async def run(app: FastAPI) -> AsyncIterator[None]:
+    async def run(app: FastAPI) -> AsyncIterator[dict[str, Desk]]:
         service = opened or Service(settings)
         gc.collect()
         gc.freeze()  # 220,000 objects of the start stay; looking through them again stops requests for 0.1 s
@@ -39,7 +43,7 @@ def lifespan(settings: Settings, opened: Service | None) -> Lifespan[FastAPI]:
         app.state.lab = lab = Lab(devices_of(settings), Turns())
         try:
             with _drained_on_sigterm(service, settings.drain_delay_s):
-                yield
+                yield {"desk": Desk(service, settings)}
         finally:
             gc.unfreeze()
             app.state.service = None

@@ -8,22 +8,13 @@ ours, takes the way through `app.main`.
 
 import asyncio
 from enum import Enum, auto
-from typing import Any, Protocol
+from typing import Any
 
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from app.callers import Caller
 from app.desk import Admitted, Desk
-
-
-class Proxies(Protocol):
-    """As uvicorn's ProxyHeadersMiddleware keeps them."""
-
-    def __contains__(self, host: str | None) -> bool: ...
-
-    def get_trusted_client_address(self, x_forwarded_for: str) -> tuple[str, int]:
-        """Return the last address that no trusted proxy has."""
-        ...
 
 
 class _NobodyWaits:
@@ -72,24 +63,13 @@ class DeskProtocol(HttpToolsProtocol):
     """One connection.
 
     Args:
-        desk: asked with the header of each plain request.
-        proxies: whose X-Forwarded-For is believed.
-        upload_timeout_s: that a request may take to arrive; a connection that sends nothing has as long.
-        given: what uvicorn gives.
+        given: what uvicorn gives. In its `app_state` the lifespan of the application has put the `desk`, which is
+            asked with the header of each plain request.
     """
 
-    def __init__(
-        self,
-        *,
-        desk: Desk,
-        proxies: Proxies,
-        upload_timeout_s: float,
-        **given: Any,  # noqa: ANN401 - uvicorn's own
-    ) -> None:
+    def __init__(self, **given: Any) -> None:  # noqa: ANN401 - uvicorn's own
         super().__init__(**given)
-        self._desk = desk
-        self._proxies = proxies
-        self._upload_timeout_s = upload_timeout_s
+        self._desk: Desk = self.app_state["desk"]
         self._exchange: _Exchange | None = None
         self._arrival = _Arrival.NOTHING
         self._too_late: asyncio.TimerHandle | None = None
@@ -171,7 +151,7 @@ class DeskProtocol(HttpToolsProtocol):
 
     def _watch(self) -> None:
         if not self.transport.is_closing():
-            self._too_late = self.loop.call_later(self._upload_timeout_s, self._on_too_late)
+            self._too_late = self.loop.call_later(self._desk.upload_timeout_s, self._on_too_late)
 
     def _unwatch(self) -> None:
         if self._too_late is not None:
@@ -223,9 +203,9 @@ class DeskProtocol(HttpToolsProtocol):
         """Find who asks: a proxy that is trusted says it of somebody else."""
         peer = self.client[0] if self.client else "unknown"
         forwarded = [value for name, value in self.headers if name == b"x-forwarded-for"]
-        if not forwarded or peer not in self._proxies:
+        if not forwarded or not isinstance(self.app, ProxyHeadersMiddleware) or peer not in self.app.trusted_hosts:
             return peer
-        host, _ = self._proxies.get_trusted_client_address(b", ".join(forwarded).decode("latin-1"))
+        host, _ = self.app.trusted_hosts.get_trusted_client_address(b", ".join(forwarded).decode("latin-1"))
         return host or peer
 
     def _is_plain(self) -> bool:

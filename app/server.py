@@ -11,16 +11,13 @@ import socket
 import sys
 import tempfile
 from collections.abc import Sequence
-from typing import Any, cast
 
 import uvicorn
 from fastapi import FastAPI
-from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from uvicorn.supervisors import Multiprocess
 
 from app import logs
 from app.cores import usable_cores
-from app.desk import Desk
 from app.main import create_app
 from app.metrics import FOLDER_VARIABLE
 from app.protocol import DeskProtocol
@@ -59,8 +56,7 @@ def _serve(settings: Settings, listener: socket.socket) -> None:
     # uvicorn sends itself the signal again after a clean stop; without this the process would die of it.
     signal.signal(signal.SIGTERM, lambda *_: None)
     with contextlib.suppress(KeyboardInterrupt):
-        server = _Server(config, desk=Desk(service, settings), upload_timeout_s=settings.upload_timeout_s)
-        server.run(sockets=[listener])
+        _Server(config).run(sockets=[listener])
 
 
 class _Server(uvicorn.Server):
@@ -70,11 +66,8 @@ class _Server(uvicorn.Server):
     ones, and were answered after their deadline (docs/benchmarks.md).
     """
 
-    def __init__(self, config: uvicorn.Config, *, desk: Desk, upload_timeout_s: float) -> None:
+    def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
-        self._desk = desk
-        self._upload_timeout_s = upload_timeout_s
-        self._proxies = ProxyHeadersMiddleware(cast(Any, config.app), config.forwarded_allow_ips).trusted_hosts
         self._being_connected: set[asyncio.Task[object]] = set()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -110,9 +103,7 @@ class _Server(uvicorn.Server):
             asyncio.get_running_loop().add_reader(listener, self._accept, listener)
 
     def _protocol(self) -> asyncio.Protocol:
-        state = {"config": self.config, "server_state": self.server_state, "app_state": self.lifespan.state}
-        timeout_s = self._upload_timeout_s
-        return DeskProtocol(desk=self._desk, proxies=self._proxies, upload_timeout_s=timeout_s, **state)
+        return DeskProtocol(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
 
 
 def _serve_with_workers(settings: Settings, listener: socket.socket) -> None:
@@ -132,6 +123,7 @@ def _configure(settings: Settings, app: FastAPI | str) -> uvicorn.Config:
         app,
         factory=isinstance(app, str),
         workers=settings.workers,
+        http=DeskProtocol,
         log_config=None,
         access_log=False,
         ws="none",

@@ -7,6 +7,9 @@ from fastapi import Depends, Request, Response
 from fastapi.routing import APIRoute
 from starlette.routing import request_response
 
+from app.answers import reply_to
+from app.callers import Caller
+from app.exchange import Asked
 from app.lifespan import running_service
 from app.multipart import FORM
 from app.schemas import ProblemBody
@@ -32,6 +35,17 @@ class LeanRoute(APIRoute):
     def __init__(self, path: str, endpoint: Callable[[Request], Awaitable[Response]], **given: Any) -> None:  # noqa: ANN401 - FastAPI's own arguments
         super().__init__(path, endpoint, **given)
         self.app = request_response(endpoint)
+
+
+async def through_framework(request: Request, path: str) -> Response:
+    """Answer a request that came through FastAPI."""
+    state = request.state
+    query, content_type = request.scope["query_string"], request.headers.get("content-type")
+    asked = Asked(query, content_type, await request.body(), state.request_id, state.timeout_s)
+    state.log_fields = asked.log_fields
+    caller = Caller(request.receive, timeout_s=state.timeout_s)
+    status, media_type, headers, body = await reply_to(path, running_service(request.scope), asked, caller)
+    return Response(body, status, headers, media_type)
 
 
 def _accepts(content: dict[str, Any]) -> dict[str, Any]:

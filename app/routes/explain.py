@@ -2,8 +2,7 @@
 
 from fastapi import APIRouter, Request, Response
 
-from app.answers import through_framework
-from app.routes import ONE_PICTURE, TIMEOUT, LeanRoute, problems
+from app.routes import ONE_PICTURE, TIMEOUT, LeanRoute, problems, through_framework
 from app.schemas import ExplanationBody
 
 router = APIRouter(tags=["explain"], route_class=LeanRoute)

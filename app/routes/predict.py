@@ -2,8 +2,8 @@
 
 from fastapi import APIRouter, Request, Response
 
-from app.answers import DEFAULT_TOP_K, through_framework
-from app.routes import MANY_PICTURES, ONE_PICTURE, TIMEOUT, LeanRoute, problems
+from app.answers import DEFAULT_TOP_K
+from app.routes import MANY_PICTURES, ONE_PICTURE, TIMEOUT, LeanRoute, problems, through_framework
 from app.schemas import BatchBody, PredictBody
 
 router = APIRouter(tags=["predict"], route_class=LeanRoute)

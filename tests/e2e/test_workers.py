@@ -2,9 +2,11 @@
 
 import re
 import signal
+import socket
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -46,6 +48,20 @@ def test_the_numbers_of_all_workers_add_up(start_server: Callable[..., Server]) 
     assert not [line for line in server.lines if "Traceback" in line]
     pids = {line for line in server.lines if '"ready"' in line}
     assert len(pids) == 2
+
+
+def test_workers_too_end_a_request_that_does_not_arrive(start_server: Callable[..., Server]) -> None:
+    """408, and the connection is closed; a plain request is answered as one process answers it."""
+    server = start_server("--workers", "2", "--upload-timeout-s", "1")
+    plain = httpx.post(f"{server.url}/predict", files={"file": PNG})
+    assert (plain.status_code, "server-timing" in plain.headers) == (200, True)
+    address = urlsplit(server.url)
+    with socket.create_connection((address.hostname, address.port), timeout=30) as slow:
+        slow.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n" + PNG[:100])
+        answer = b"".join(iter(lambda: slow.recv(65_536), b""))
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert b"upload_timeout" in answer
+    assert server.stop(signal.SIGTERM) == 0
 
 
 def test_a_broken_checkpoint_is_told_before_any_worker_starts(checkpoint_path: Path) -> None:

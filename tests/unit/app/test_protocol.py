@@ -3,15 +3,14 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
-from typing import Any, cast
+from typing import Any
 
 import pytest
 import uvicorn
-from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from uvicorn.server import ServerState
 
 from app.callers import Caller
-from app.desk import Admitted, Desk
+from app.desk import Admitted
 from app.exchange import Reply
 from app.headers import RawHeaders
 from app.protocol import DeskProtocol
@@ -59,8 +58,9 @@ class Transport(asyncio.Transport):
 class FakeDesk:
     """Lets everything in, or refuses everything, and answers with the body when it is told to."""
 
-    def __init__(self, *, refuses: bool) -> None:
+    def __init__(self, *, refuses: bool, upload_timeout_s: float) -> None:
         self.refuses = refuses
+        self.upload_timeout_s = upload_timeout_s
         self.asked = 0
         self.gate = asyncio.Event()
         self.is_closing = False
@@ -107,17 +107,20 @@ class Connection:
         self, *, refuses: bool = False, proxies: str = "127.0.0.1", upload_timeout_s: float = 100
     ) -> None:
         self.reached = 0
-        config = uvicorn.Config(self._application, interface="asgi3", ws="none", log_config=None, access_log=False)
+        config = uvicorn.Config(
+            self._application,
+            interface="asgi3",
+            ws="none",
+            log_config=None,
+            access_log=False,
+            forwarded_allow_ips=proxies,
+        )
         config.load()
         self.transport = Transport()
-        self.desk = FakeDesk(refuses=refuses)
+        self.desk = FakeDesk(refuses=refuses, upload_timeout_s=upload_timeout_s)
         state = ServerState()
         state.default_headers = [(b"date", b"today")]
-        trusted = ProxyHeadersMiddleware(self._application, proxies).trusted_hosts
-        given = {"config": config, "server_state": state, "app_state": {}}
-        self.protocol = DeskProtocol(
-            desk=cast(Desk, self.desk), proxies=trusted, upload_timeout_s=upload_timeout_s, **given
-        )
+        self.protocol = DeskProtocol(config=config, server_state=state, app_state={"desk": self.desk})
         self.protocol.connection_made(self.transport)
 
     def receive(self, data: bytes) -> None:
