@@ -191,7 +191,7 @@ class AccurateRecipe(LargeBatchRecipe):
 
 @dataclass(frozen=True, kw_only=True)
 class CompactRecipe(FastRecipe):
-    """The `fast` network, taught by a larger one: as good as it gets at 236 MFLOP a picture.
+    """The `fast` network, taught by a larger one: as good as it gets at 211 MFLOP a picture.
 
     Muon stays for the many passes too: for this network it was ahead of SGD at 30 and at 80 epochs
     (94.97 and 95.09 % against 94.76 and 94.95 %, six views, n=8, no teacher). Source: airbench's notes on

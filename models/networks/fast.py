@@ -16,6 +16,7 @@ from models.networks.layers import (
     STEM_CHANNELS,
     ShiftBatchNorm,
     WhiteningStem,
+    convolve_and_pool,
     identity_convolution,
 )
 from models.networks.normalization import Normalization
@@ -35,7 +36,7 @@ class _Group(nn.Module):
         self.norm2 = ShiftBatchNorm(channels_out, rate=_BATCH_NORM_RATE)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = F.gelu(self.norm1(F.max_pool2d(self.conv1(x), 2)))
+        x = F.gelu(self.norm1(convolve_and_pool(self.conv1, x)))
         return F.gelu(self.norm2(self.conv2(x)))
 
 

@@ -7,11 +7,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from models import golden
 from models.errors import ArchitectureError
 from models.networks import ARCHITECTURES, Architecture, build
 from models.networks.fast import FastNetwork
+from models.networks.layers import convolve_and_pool, identity_convolution
 from models.networks.normalization import Normalization
 from models.preprocessing import InputSpec
 
@@ -259,3 +261,25 @@ def test_arguments_that_do_not_fit_are_refused(name: str, arguments: dict[str, A
         ArchitectureError, match=rf"'{name}' cannot be built for 10 classes.*{next(iter(arguments))}"
     ):
         build(Architecture(name, arguments), classes=10, spec=SPEC)
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(7, 7), (6, 6), (7, 6), (4, 9)])
+def test_what_pooling_drops_is_not_computed(rows: int, columns: int) -> None:
+    """The same maxima and gradients as of a whole convolution, for less arithmetic where a side is odd."""
+    torch.manual_seed(0)
+    convolution = identity_convolution(3, 5).double()
+    wholes, parts = (torch.randn(2, 3, rows, columns, dtype=torch.float64, requires_grad=True) for _ in range(2))
+    with torch.no_grad():
+        parts.copy_(wholes)
+    with FlopCounterMode(display=False) as flops_of_whole:
+        whole = F.max_pool2d(convolution(wholes), 2)
+    whole.square().sum().backward()  # type: ignore[no-untyped-call]
+    gradient, convolution.weight.grad = convolution.weight.grad, None
+    with FlopCounterMode(display=False) as flops_of_part:
+        part = convolve_and_pool(convolution, parts)
+    part.square().sum().backward()  # type: ignore[no-untyped-call]
+    torch.testing.assert_close(part, whole)
+    torch.testing.assert_close(parts.grad, wholes.grad)
+    torch.testing.assert_close(convolution.weight.grad, gradient)
+    computed = (rows - rows % 2) * (columns - columns % 2)
+    assert flops_of_part.get_total_flops() * rows * columns == flops_of_whole.get_total_flops() * computed
