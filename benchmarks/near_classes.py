@@ -20,7 +20,8 @@ import torch
 from benchmarks.conditions import describe
 from models.checkpoint import load
 from training.cli import run
-from training.data import Dataset, Split, read_dataset
+from training.data import read_dataset
+from training.dataset import Dataset, Split
 from training.errors import DataError
 from training.outliers import draw_outliers
 from training.rejection import measure_rejection, rejection_lines

@@ -14,7 +14,7 @@ from models.calibration import BeforeAndAfter, HeldOut
 from models.distance import ClassDistance
 from models.record import Calibration
 from training.augment import six_views
-from training.data import Split
+from training.dataset import Split
 from training.distance import MOST_PICTURES, fit_distance
 from training.progress import RunProgress
 from training.reliability import at_temperature, fit_temperature, measure_reliability

@@ -16,7 +16,8 @@ from models.record import Calibration, Metrics, Record, TrainingRun
 from training import findings
 from training.calibration import calibrate
 from training.configuration import Request, configure
-from training.data import Dataset, fingerprint, read_dataset
+from training.data import read_dataset
+from training.dataset import Dataset, fingerprint
 from training.devices import Computing, choose_device, choose_dtype, describe_hardware, keep_freed_memory
 from training.errors import TrainingError
 from training.evaluate import measure, run_views

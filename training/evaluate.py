@@ -11,7 +11,7 @@ from models.distance import ClassDistance, Graph
 from models.record import Calibration, Metrics
 from training.augment import six_views
 from training.calibration import accepted
-from training.data import Split
+from training.dataset import Split
 from training.progress import RunProgress
 from training.reliability import CALIBRATION_BINS, coverage_at, score_bins
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from training.data import Split
+from training.dataset import Split
 
 _COLUMNS, _ROWS = 8, 4
 _INCHES = 1.4  # of one picture with its words

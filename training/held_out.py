@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import torch
 
-from training.data import Dataset, Split
+from training.dataset import Dataset, Split
 from training.errors import TrainingError
 
 MOST_HELD_OUT = 2_000

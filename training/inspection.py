@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from training.data import Dataset
+from training.dataset import Dataset
 from training.duplicates import THUMBNAIL_SIDE, Thumbnails, find_copies
 from training.findings import Findings, collect
 from training.picture_cache import to_thumbnail

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from models.preprocessing import InputSpec
 from models.tensor_file import write_atomically
-from training.data import Dataset, Split
+from training.dataset import Dataset, Split
 from training.devices import Computing
 from training.errors import TrainingError
 from training.fitting import fit_to_data

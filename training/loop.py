@@ -15,7 +15,7 @@ from models.networks.fast import FastNetwork
 from models.networks.residual import ResidualNetwork
 from models.preprocessing import InputSpec
 from training.augment import Order, batches, cover, crop, draw_order, resize
-from training.data import Split
+from training.dataset import Split
 from training.devices import Computing
 from training.errors import check_finite
 from training.extension import snapshot_epoch

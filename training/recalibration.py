@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from models.record import Record
-from training.data import Dataset, fingerprint, read_dataset
+from training.data import read_dataset
+from training.dataset import Dataset, fingerprint
 from training.errors import DataError, TrainingError
 from training.held_out import set_aside
 from training.picture_cache import Report

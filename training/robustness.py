@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from models.classifier import run
 from training.corruptions import KINDS, SEVERITIES, corrupt
-from training.data import Split
+from training.dataset import Split
 from training.progress import RunProgress
 
 PICTURES = 1_000

@@ -12,7 +12,7 @@ from rich.console import Console
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from training.data import Split
+from training.dataset import Split
 from training.errors import check_finite
 from training.interrupts import Interrupts, interrupts_between_steps
 from training.progress import RunProgress

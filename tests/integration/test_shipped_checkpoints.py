@@ -12,7 +12,8 @@ from app.settings import Settings
 from models.checkpoint import CHECKPOINTS, load
 from models.classifier import rank
 from tests.drawing import encode
-from training.data import CIFAR10_LABELS, read_test
+from training import cifar10
+from training.data import read_test
 
 ROOT = Path(__file__).parents[2]
 NAMES = ("cifar10", "tutorial")
@@ -32,9 +33,9 @@ def test_a_shipped_checkpoint_loads(name: str) -> None:
     """It passes every check, knows its ten labels, and carries metrics of the whole test set."""
     record = load(CHECKPOINTS / f"{name}.safetensors").record
     assert record.name == name
-    assert record.labels == CIFAR10_LABELS
+    assert record.labels == cifar10.LABELS
     assert record.metrics.n == 10_000
-    assert set(record.metrics.per_class) == set(CIFAR10_LABELS)
+    assert set(record.metrics.per_class) == set(cifar10.LABELS)
     matrix = np.array(record.metrics.confusion_matrix)
     assert np.trace(matrix) / matrix.sum() == pytest.approx(record.metrics.accuracy["single_view"])
     assert record.training.commit != "unknown"

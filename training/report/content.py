@@ -6,7 +6,7 @@ from torch import Tensor
 
 from models.checkpoint import Checkpoint
 from models.record import Metrics
-from training.data import Split
+from training.dataset import Split
 from training.label_mistakes import LabelMistake
 from training.report.history import History
 from training.robustness import Robustness

@@ -6,7 +6,7 @@ from rich.console import Console
 
 from models.checkpoint import Checkpoint
 from models.record import Metrics
-from training.data import Split
+from training.dataset import Split
 from training.evaluate import ViewProbabilities
 from training.label_mistakes import find_label_mistakes
 from training.provenance import now_utc

@@ -13,7 +13,7 @@ from models.networks import Architecture, build
 from models.preprocessing import InputSpec
 from models.record import Calibration
 from training.calibration import ACCEPTED_SHARE, FEWEST_HELD_OUT, accepted, calibrate, choose_thresholds
-from training.data import Split
+from training.dataset import Split
 from training.evaluate import measure, run_views
 from training.rejection import measure_rejection
 

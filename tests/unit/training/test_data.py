@@ -8,7 +8,9 @@ import torch
 
 from models.record import Record
 from tests.drawing import encode, gradient, solid, write_archive
-from training.data import CIFAR10_LABELS, Split, fingerprint, read_dataset, read_test
+from training import cifar10
+from training.data import read_dataset, read_test
+from training.dataset import Split, fingerprint
 from training.errors import DataError
 
 
@@ -115,7 +117,7 @@ def test_the_official_download_has_the_tutorials_names(tmp_path: Path, monkeypat
 
     monkeypatch.setattr(datasets, "CIFAR10", TwoPictures)
     dataset = read_dataset("cifar10", seed=0, cache=tmp_path, report=_ignore)
-    assert dataset.labels == CIFAR10_LABELS
+    assert dataset.labels == cifar10.LABELS
     assert dataset.train.images.flatten().tolist()[:1] == [7]
     assert dataset.test.images.flatten().tolist()[:1] == [9]
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from training.data import Dataset, Split
+from training.dataset import Dataset, Split
 from training.errors import TrainingError
 from training.held_out import default_count, hold_out, set_aside
 

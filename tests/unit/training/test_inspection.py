@@ -8,7 +8,8 @@ import torch
 
 from tests.drawing import encode, solid
 from tests.photographs import draw_photograph
-from training.data import Dataset, Split, read_dataset
+from training.data import read_dataset
+from training.dataset import Dataset, Split
 from training.inspection import inspect_dataset
 
 

@@ -10,7 +10,7 @@ from rich.console import Console
 from torch import Tensor, nn
 
 from models.networks import Architecture
-from training.data import Dataset, Split
+from training.dataset import Dataset, Split
 from training.devices import Computing
 from training.label_mistakes import (
     MOST_LISTED,

@@ -9,7 +9,7 @@ from rich.console import Console
 from models.networks import Architecture
 from models.networks.fast import FastNetwork
 from models.preprocessing import InputSpec
-from training.data import Split
+from training.dataset import Split
 from training.devices import Computing, choose_dtype
 from training.errors import TrainingError
 from training.fitting import fit_to_data

@@ -12,7 +12,7 @@ from torch import nn
 from models.checkpoint import Checkpoint, load, save
 from models.record import Record
 from training.corruptions import KINDS
-from training.data import Split
+from training.dataset import Split
 from training.evaluate import ViewProbabilities, measure
 from training.label_mistakes import LabelMistake
 from training.report.content import Content

@@ -8,7 +8,7 @@ from rich.console import Console
 from torch import Tensor, nn
 
 from training.corruptions import KINDS, SEVERITIES
-from training.data import Split
+from training.dataset import Split
 from training.robustness import Robustness, measure_robustness, table
 
 

@@ -1,0 +1,75 @@
+"""What a training starts from, wherever it was read."""
+
+import hashlib
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from training.errors import DataError
+from training.findings import Findings
+
+
+@dataclass(frozen=True)
+class Split:
+    """Pictures of the network's size and their classes.
+
+    Attributes:
+        images: uint8 (n, height, width, 3).
+        targets: int64 (n,), places in the labels.
+        files: n paths below the folder that was named, where there is one; else empty.
+    """
+
+    images: Tensor
+    targets: Tensor
+    files: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        """Return the number of pictures."""
+        return len(self.targets)
+
+    def names(self, part: str) -> tuple[str, ...]:
+        """Return the files, or `part[0]`, `part[1]`, … where there are none."""
+        return self.files or tuple(f"{part}[{place}]" for place in range(len(self)))
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """What a training starts from.
+
+    Attributes:
+        name: for the record, in words.
+        labels: in the order of the targets.
+        train: to learn from.
+        test: to measure on.
+        held_out: taken from the training pictures by `training.held_out`, to choose and to calibrate on;
+            None where everything is learnt from.
+        findings: what reading a folder found; None for what is no folder.
+    """
+
+    name: str
+    labels: tuple[str, ...]
+    train: Split
+    test: Split
+    held_out: Split | None = None
+    findings: Findings | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse names that could not be written into a checkpoint, before anything is trained.
+
+        Raises:
+            DataError: a label is empty, stands twice, or is no Unicode text.
+        """
+        for label in self.labels:
+            if not label or label != label.encode("utf-8", "replace").decode():
+                raise DataError(f"{self.name}: the class name {label!r} is no Unicode text. Rename it.")
+        if len(set(self.labels)) != len(self.labels):
+            raise DataError(f"{self.name}: a class name stands twice in {', '.join(self.labels)}. Rename one.")
+
+
+def fingerprint(labels: tuple[str, ...], train: Split) -> str:
+    """SHA-256 over labels, training pictures and their classes: what a checkpoint remembers of its data."""
+    digest = hashlib.sha256("\n".join(labels).encode())
+    digest.update(train.images.numpy().tobytes())
+    digest.update(train.targets.to(torch.int32).numpy().tobytes())
+    return digest.hexdigest()
