@@ -25,12 +25,17 @@ _MOST_SIGNS, _ROUGH_LIKENESS, _UNCROPPED_LIKENESS = 13, 0.85, 0.7
 """Sooner and cheaper filters: differing signs of 35 wave numbers, their cosine, thumbnails without a crop."""
 _FLAT = 4.0
 """Grey levels of deviation, below which a thumbnail shows nothing that could be recognised."""
+_FEWEST_OF_SCENE = 10
+"""Pictures of a class that look alike, before they are taken for a scene. Source: choice; nobody saves one picture
+ten times, and then little else of its class."""
 _WINDOW_SIDE = 16
 _CROPS = (1.0, 0.95, 0.9)
 """Share of each side that a crop is supposed to have left."""
 
 Thumbnails = npt.NDArray[np.uint8]
 """uint8 (n, 32, 32, 3)."""
+Places = npt.NDArray[np.int64]
+"""int64 (n,)."""
 Pairs = npt.NDArray[np.int64]
 """int64 (m, 2), places of pictures."""
 
@@ -43,19 +48,25 @@ class Copies:
         exact: places of equal pictures, two or more a group.
         near: places of pictures that look alike, two or more a group, at least two of them not equal.
         group: int64 (n,), a number that all copies of one picture share, of either kind.
+        scenes: places of pictures that look alike and are too many to be copies: what a camera sees that stands
+            still. Each counts as a picture of its own.
     """
 
     exact: tuple[tuple[int, ...], ...]
     near: tuple[tuple[int, ...], ...]
     group: npt.NDArray[np.int64]
+    scenes: tuple[tuple[int, ...], ...] = ()
 
 
-def find_copies(thumbnails: Thumbnails, digests: Sequence[Sequence[Hashable]]) -> Copies:
+def find_copies(
+    thumbnails: Thumbnails, digests: Sequence[Sequence[Hashable]], targets: npt.NDArray[np.int64]
+) -> Copies:
     """Find all groups of copies.
 
     Args:
         thumbnails: of n pictures.
         digests: some per picture, of its bytes and of its pixels; one in common makes two pictures equal.
+        targets: int64 (n,), their classes: who looks like most of a class is no copy of it.
     """
     places = np.arange(len(thumbnails))
     equal = _join(places, _equal_pairs(digests))
@@ -63,7 +74,18 @@ def find_copies(thumbnails: Thumbnails, digests: Sequence[Sequence[Hashable]]) -
     near = first[_near_pairs(thumbnails[first])]
     group = _join(equal, near)
     alike = [members for members in _groups(group) if len({int(equal[place]) for place in members}) > 1]
-    return Copies(exact=tuple(_groups(equal)), near=tuple(alike), group=group)
+    distinct = np.bincount(targets[first])
+    scenes = [members for members in alike if _is_scene(np.intersect1d(members, first), targets, distinct)]
+    for members in scenes:
+        group[list(members)] = equal[list(members)]
+    near_groups = tuple(members for members in alike if members not in scenes)
+    return Copies(exact=tuple(_groups(equal)), near=near_groups, group=group, scenes=tuple(scenes))
+
+
+def _is_scene(alike: Places, targets: Places, distinct: Places) -> bool:
+    """Whether pictures that look alike are ten or more of a class, and more than half of its different ones."""
+    found = np.bincount(targets[alike], minlength=len(distinct))
+    return bool(np.any((found >= _FEWEST_OF_SCENE) & (2 * found > distinct)))
 
 
 def _equal_pairs(digests: Sequence[Sequence[Hashable]]) -> Pairs:

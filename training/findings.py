@@ -55,12 +55,14 @@ class Findings:
         counts: label → pictures to learn from and to measure on, as `train` and `test`.
         unreadable: files that are left out.
         copies: groups of pictures that are equal or look alike; a picture may be in one group of each kind.
+        scenes: files that look alike and are too many to be copies (`training.duplicates.Copies`).
     """
 
     name: str
     counts: Mapping[str, Mapping[str, int]]
     unreadable: tuple[Unreadable, ...]
     copies: tuple[Group, ...]
+    scenes: tuple[tuple[str, ...], ...] = ()
 
     @property
     def few(self) -> dict[str, int]:
@@ -115,6 +117,7 @@ def collect(
             *(group("equal", places) for places in copies.exact),
             *(group("near", places) for places in copies.near),
         ),
+        scenes=tuple(tuple(files[place] for place in places) for places in copies.scenes),
     )
 
 
@@ -137,6 +140,11 @@ def to_lines(findings: Findings) -> Iterator[str]:
         if of_kind:
             yield f"{_count(len(of_kind), 'group')} {words}"
             yield from _named([_in_a_line(group) for group in of_kind])
+    for files in findings.scenes:
+        yield (
+            f"warning: {_count(len(files), 'picture')} look alike, {files[0]} and {files[1]} for instance; they "
+            "are taken for pictures of one scene. If they are copies, what is measured on was also learnt"
+        )
     leaks = [group for group in findings.copies if group.is_leak]
     if leaks:
         yield f"warning: {_count(len(leaks), 'group')} in both parts: what is measured on was also learnt"

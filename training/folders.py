@@ -98,6 +98,7 @@ def read_tree(root: Path, *, spec: InputSpec, cache: Path, report: Report, fewes
     Raises:
         DataError: too few classes, or a class without a readable picture.
     """
+    _refuse_as_cache(cache, root)
     labels = _class_names(root, fewest=fewest_classes)
     files = [path.relative_to(root).as_posix() for label in labels for path in _files_below(root / label)]
     pictures = read_pictures(root, files, spec=spec, cache=cache, report=report)
@@ -106,6 +107,16 @@ def read_tree(root: Path, *, spec: InputSpec, cache: Path, report: Report, fewes
     for place in np.flatnonzero(np.bincount(targets, minlength=len(labels)) == 0):
         _refuse_empty(root / labels[place], pictures, report)
     return Tree(labels, pictures, targets)
+
+
+def _refuse_as_cache(cache: Path, root: Path) -> None:
+    decoded, pictures = (cache / "pictures").resolve(), root.resolve()
+    if decoded.is_relative_to(pictures) and not any(
+        part.startswith(".") for part in decoded.relative_to(pictures).parts
+    ):
+        raise DataError(
+            f"The cache {cache} lies in {root}, and would be read as a class. Name another folder with --cache."
+        )
 
 
 def report_unreadable(pictures: Pictures, report: Report) -> None:
@@ -121,7 +132,8 @@ def report_unreadable(pictures: Pictures, report: Report) -> None:
 def copies_in(trees: Sequence[Tree]) -> Copies:
     """Find the pictures of some trees, counted through, that are copies of one another."""
     digests = [(read.bytes_digest, read.pixels_digest) for tree in trees for read in tree.pictures.read]
-    return find_copies(np.concatenate([tree.pictures.thumbnails for tree in trees]), digests)
+    thumbnails = np.concatenate([tree.pictures.thumbnails for tree in trees])
+    return find_copies(thumbnails, digests, np.concatenate([tree.targets for tree in trees]))
 
 
 def split_tree(tree: Tree, copies: Copies, *, seed: int) -> tuple[Places, Places]:

@@ -21,13 +21,14 @@ def inspect_dataset(dataset: Dataset) -> Findings:
     digests = [
         [hashlib.sha256(image.numpy().tobytes()).digest()] for part in parts.values() for image in part.images
     ]
+    targets = np.concatenate([part.targets.numpy() for part in parts.values()])
     return collect(
         dataset.name,
         dataset.labels,
         files=[name for part, split in parts.items() for name in split.names(part)],
-        targets=np.concatenate([part.targets.numpy() for part in parts.values()]),
+        targets=targets,
         is_test=np.arange(len(thumbnails)) >= len(dataset.train),
-        copies=find_copies(thumbnails, digests),
+        copies=find_copies(thumbnails, digests, targets),
     )
 
 

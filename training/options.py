@@ -44,7 +44,8 @@ DEVICE_HELP = "Where to compute; auto takes CUDA where there is one."
 DataOption = Annotated[str, typer.Option("--data", help=DATA_HELP)]
 SeedOption = Annotated[int, typer.Option(min=0, max=2**63 - 1, help=SEED_HELP)]
 DeviceOption = Annotated[Device, typer.Option(help=DEVICE_HELP)]
-CacheOption = Annotated[Path, typer.Option(help="Folder for downloaded data sets and decoded pictures.")]
+CACHE_HELP = "Folder for downloaded data sets and decoded pictures."
+CacheOption = Annotated[Path, typer.Option(help=CACHE_HELP)]
 InputSizeOption = Annotated[
     int | None,
     typer.Option(min=9, max=512, help="Side of the network's pictures in pixels, instead of one that fits yours."),

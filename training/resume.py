@@ -19,7 +19,7 @@ from training.configuration import (
 from training.devices import Computing
 from training.errors import TrainingError
 from training.extension import PLAN
-from training.run import CHECKPOINT, CONFIGURATION, METRICS, SNAPSHOT, Run
+from training.run import CHECKPOINT, CONFIGURATION, METRICS, SNAPSHOT, STATE, Run
 from training.state import read_state
 
 
@@ -27,12 +27,17 @@ def check_new(folder: Path) -> None:
     """Refuse to start a run where one is.
 
     Raises:
-        TrainingError: the folder holds a run.
+        TrainingError: the folder holds a run, or what another training wrote.
     """
     if (folder / CONFIGURATION).exists():
         raise TrainingError(
             f"{folder} holds a run already. Go on with it: train --resume {folder}; or name another folder."
         )
+    for name in (CHECKPOINT, STATE, SNAPSHOT):
+        if (folder / name).exists():
+            raise TrainingError(
+                f"{folder} holds {name} of another training. Move it away, or name another folder."
+            )
 
 
 def asked_before(folder: Path) -> Request:
@@ -80,14 +85,16 @@ def with_moved(
     device: str | None,
     teacher: str | None,
     is_compiled: bool | None,
+    cache: str | None,
 ) -> Request:
-    """Take another place of the same data, teacher or result, or another way to compute; None keeps what was."""
+    """Take another place of the same data, teacher, cache or result, or way to compute; None keeps what was."""
     return replace(
         asked,
         data=data or asked.data,
         out=out or asked.out,
         device=device or asked.device,
         teacher=teacher or asked.teacher,
+        cache=cache or asked.cache,
         is_compiled=asked.is_compiled if is_compiled is None else is_compiled,
     )
 

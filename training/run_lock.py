@@ -8,6 +8,18 @@ from pathlib import Path
 
 from training.errors import TrainingError
 
+_HELD: set[int] = set()
+"""Descriptors of the folders that this process has locked."""
+
+
+def _let_go() -> None:
+    """In a child that was forked, to load data say: a lock lasts as long as anybody holds its descriptor."""
+    while _HELD:
+        os.close(_HELD.pop())
+
+
+os.register_at_fork(after_in_child=_let_go)
+
 
 @contextlib.contextmanager
 def alone_in(folder: Path) -> Iterator[None]:
@@ -27,6 +39,8 @@ def alone_in(folder: Path) -> Iterator[None]:
             raise TrainingError(
                 f"Another training is at work in {folder}. Wait until it ends, or name another folder with --run."
             ) from error
+        _HELD.add(descriptor)
         yield
     finally:
+        _HELD.discard(descriptor)
         os.close(descriptor)

@@ -68,7 +68,7 @@ class Teacher:
             float32 (batch, classes), rounded to half precision, on the pictures' device.
         """
         places = self._places(order, index)
-        missing = index[torch.from_numpy(np.isnan(self._answers[places][:, 0])).to(index.device)]
+        missing = index[torch.from_numpy(np.isnan(self._answers[places]).any(axis=1)).to(index.device)]
         for start in range(0, len(missing), _AT_ONCE):  # torch.split would make one empty chunk of nothing
             chunk = missing[start : start + _AT_ONCE]
             self._answers[self._places(order, chunk)] = self._ask(crop(self._images, order, chunk))
@@ -112,7 +112,7 @@ def load_teacher(path: Path, *, labels: tuple[str, ...], spec: InputSpec) -> Che
 def open_answers(
     folder: Path, *, pictures: int, classes: int, shift: int, key: dict[str, Any]
 ) -> npt.NDArray[np.float16]:
-    """Map the file of a teacher's answers into memory; a new one holds NaN alone.
+    """Map the file of a teacher's answers into memory; a new one, and one that was damaged, holds NaN alone.
 
     Args:
         folder: for such files; runs with the same teacher, pictures and views share one.
@@ -125,10 +125,19 @@ def open_answers(
     shape = (pictures, 2, side, side, classes)
     digest = hashlib.sha256(json.dumps({**key, "shape": shape}, sort_keys=True).encode()).hexdigest()
     path = folder / f"teacher-{digest[:16]}.npy"
-    if not path.exists():
+    if not _is_whole(path, shape):
         _make_empty(path, shape)
     answers: npt.NDArray[np.float16] = np.load(path, mmap_mode="r+")
     return answers
+
+
+def _is_whole(path: Path, shape: tuple[int, ...]) -> bool:
+    """Whether a file of answers is there, undamaged: one that was cut short would be filled up with zeros."""
+    try:
+        stored = np.load(path, mmap_mode="r")
+    except (OSError, ValueError, EOFError):
+        return False
+    return bool(stored.shape == shape and stored.dtype == np.float16)
 
 
 def _make_empty(path: Path, shape: tuple[int, ...]) -> None:
@@ -137,6 +146,8 @@ def _make_empty(path: Path, shape: tuple[int, ...]) -> None:
     try:
         with os.fdopen(handle, "wb") as file:
             np.save(file, np.full(shape, np.nan, np.float16))
+            file.flush()
+            os.fsync(file.fileno())
         os.replace(temporary, path)
     except BaseException:  # Ctrl-C too must leave no temporary file
         Path(temporary).unlink(missing_ok=True)

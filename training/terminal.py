@@ -14,7 +14,7 @@ from models.record import Metrics
 from training.errors import TrainingError
 from training.interrupts import Terminated
 from training.intervals import interval
-from training.run import CONFIGURATION
+from training.run import CHECKPOINT, CONFIGURATION
 
 
 @contextmanager
@@ -29,8 +29,11 @@ def told_in_a_sentence(run_folder: Path | None = None) -> Iterator[Console]:
         yield console
     except KeyboardInterrupt as stop:
         by, code = ("SIGTERM", 143) if isinstance(stop, Terminated) else ("Ctrl-C", 130)
-        went_on = run_folder is not None and (run_folder / CONFIGURATION).exists()
-        then = f"go on with: python -m training train --resume {run_folder}" if went_on else "nothing was written."
+        then = "nothing was written."
+        if run_folder is not None and (run_folder / CHECKPOINT).exists():
+            then = f"{run_folder / CHECKPOINT} is written; its page is made with: python -m training report"
+        elif run_folder is not None and (run_folder / CONFIGURATION).exists():
+            then = f"go on with: python -m training train --resume {run_folder}"
         tell(console, f"Stopped by {by}; {then}")
         raise typer.Exit(code) from None
     except (GlimpseError, OSError) as error:

@@ -9,10 +9,10 @@ from training.carry_out import Result, carry_out
 from training.configuration import Request
 from training.label_mistakes import to_lines as label_mistake_lines
 from training.options import (
+    CACHE_HELP,
     DATA_HELP,
     DEVICE_HELP,
     SEED_HELP,
-    CacheOption,
     Device,
     Dtype,
     InputSizeOption,
@@ -61,7 +61,7 @@ def train(
     tensorboard: Annotated[
         bool, typer.Option("--tensorboard", help="With a run's folder: write its metrics for TensorBoard too.")
     ] = False,
-    cache: CacheOption = Path("data"),
+    cache: Annotated[Path | None, typer.Option(help=f"{CACHE_HELP} [default: data]")] = None,
     input_size: InputSizeOption = None,
 ) -> None:
     """Train a network, measure it on the test part, and write one checkpoint."""
@@ -79,12 +79,10 @@ def train(
         "teacher": teacher and str(teacher),
         "photographs": photographs,
         "input_size": input_size,
+        "cache": cache and str(cache),
     }
     with told_in_a_sentence(folder) as console:
-        if resume is None:
-            request = _new(typed, folder=folder, cache=cache)
-        else:
-            request = _go_on(typed, folder=resume, extend=extend)
+        request = _new(typed, folder=folder) if resume is None else _go_on(typed, folder=resume, extend=extend)
         if folder is not None and (resume is None or extend is not None):
             check_new(folder)
         targets = [Path(request.out)] if request.out else []
@@ -116,7 +114,8 @@ def _folder_of(
     if tensorboard and resume is None and run_folder is None:
         raise typer.BadParameter("--tensorboard needs the folder of a run: --run DIR.")
     if extend is not None and resume is not None:
-        return run_folder or resume.with_name(f"{resume.name}-plus-{extend}")
+        whole = resume.resolve()  # "." has no name
+        return run_folder or whole.with_name(f"{whole.name}-plus-{extend}")
     return run_folder or resume
 
 
@@ -127,21 +126,22 @@ _DEFAULTS: dict[str, Any] = {
     "device": Device.auto.value,
     "out": None,
     "dtype": Dtype.auto.value,
+    "cache": "data",
 }
 
 
-def _new(typed: dict[str, Any], *, folder: Path | None, cache: Path) -> Request:
+def _new(typed: dict[str, Any], *, folder: Path | None) -> Request:
     """Ask for a new training, with defaults for what was not typed."""
     if typed["recipe"] is None or typed["data"] is None:
         raise typer.BadParameter("--recipe and --data are needed, or --resume DIR.")
     if typed["out"] is None and folder is None:
         raise typer.BadParameter("name a file with --out, a folder with --run, or both.")
     given = {name: value for name, value in typed.items() if value is not None}
-    return Request(**{**_DEFAULTS, **given}, cache=str(cache))
+    return Request(**_DEFAULTS | given)
 
 
 _DECIDE_WEIGHTS = ("recipe", "seed", "held_out", "epochs", "photographs", "input_size", "dtype")
-_MAY_MOVE = ("data", "out", "device", "teacher", "is_compiled")
+_MAY_MOVE = ("data", "out", "device", "teacher", "is_compiled", "cache")
 
 
 def _go_on(typed: dict[str, Any], *, folder: Path, extend: int | None) -> Request:

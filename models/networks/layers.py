@@ -60,27 +60,30 @@ class WhiteningStem(nn.Conv2d):
         self.weight.copy_(torch.cat([filters, -filters]))
 
 
-def identity_convolution(channels_in: int, channels_out: int) -> nn.Conv2d:
-    """3×3, same size, no bias; its first filters pass their channel through, the rest start at random."""
-    convolution = nn.Conv2d(channels_in, channels_out, 3, padding=1, bias=False)
+def identity_convolution(channels_in: int, channels_out: int, *, is_halved: bool = False) -> nn.Conv2d:
+    """3×3, same size, no bias; its first filters pass their channel through, the rest start at random.
+
+    Args:
+        channels_in: of the maps that come.
+        channels_out: of those that go.
+        is_halved: whether a pooling of 2×2 follows.
+    """
+    kind = HalvedConvolution if is_halved else nn.Conv2d
+    convolution = kind(channels_in, channels_out, 3, padding=1, bias=False)
     with torch.no_grad():
         nn.init.dirac_(convolution.weight[:channels_in])
     return convolution
 
 
-def convolve_and_pool(convolution: nn.Conv2d, x: Tensor) -> Tensor:
-    """Convolve 3×3, same size, and halve by the largest of 2×2; what pooling would drop is not computed.
+class HalvedConvolution(nn.Conv2d):
+    """3×3, same size, in front of a pooling of 2×2: what the pooling would drop is not computed.
 
     Of an odd side the last row or column is in no square. A convolution that stops before it saves 11 % of the
     `fast` network's arithmetic at 32 pixels, where all three sides are odd (docs/experiments.md, 2026-11-25).
-
-    Args:
-        convolution: with a border of 1 and no bias.
-        x: (batch, channels, rows, columns).
-
-    Returns:
-        (batch, convolution.out_channels, rows // 2, columns // 2).
     """
-    rows, columns = x.shape[-2:]
-    padded = F.pad(x, (1, 1 - columns % 2, 1, 1 - rows % 2))
-    return F.max_pool2d(F.conv2d(padded, convolution.weight), 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Convolve (batch, channels, rows, columns) into as many rows and columns, or one less: even numbers."""
+        rows, columns = x.shape[-2:]
+        padded = F.pad(x, (1, 1 - columns % 2, 1, 1 - rows % 2))
+        return F.conv2d(padded, self.weight)

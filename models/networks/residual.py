@@ -14,7 +14,6 @@ from models.networks.layers import (
     STEM_CHANNELS,
     ShiftBatchNorm,
     WhiteningStem,
-    convolve_and_pool,
     identity_convolution,
 )
 from models.networks.normalization import Normalization
@@ -29,7 +28,7 @@ class _ResidualGroup(nn.Module):
 
     def __init__(self, channels_in: int, channels_out: int) -> None:
         super().__init__()
-        self.conv1 = identity_convolution(channels_in, channels_out)
+        self.conv1 = identity_convolution(channels_in, channels_out, is_halved=True)
         self.norm1 = ShiftBatchNorm(channels_out, rate=_BATCH_NORM_RATE)
         self.conv2 = identity_convolution(channels_out, channels_out)
         self.norm2 = ShiftBatchNorm(channels_out, rate=_BATCH_NORM_RATE)
@@ -37,7 +36,7 @@ class _ResidualGroup(nn.Module):
         self.norm3 = ShiftBatchNorm(channels_out, rate=_BATCH_NORM_RATE)
 
     def forward(self, x: Tensor) -> Tensor:
-        entry = F.gelu(self.norm1(convolve_and_pool(self.conv1, x)))
+        entry = F.gelu(self.norm1(F.max_pool2d(self.conv1(x), 2)))
         x = F.gelu(self.norm2(self.conv2(entry)))
         return F.gelu(self.norm3(self.conv3(x)) + entry)
 

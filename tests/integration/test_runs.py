@@ -13,6 +13,7 @@ from models.checkpoint import load
 from tests.drawing import write_archive
 from training.cli import run
 from training.evaluate import run_views
+from training.resume import asked_before, with_moved
 from training.run_lock import alone_in
 
 Change = Callable[[Path], None]
@@ -159,6 +160,44 @@ def test_a_run_is_neither_overwritten_nor_finished_twice(
     assert f"train --resume {finished} --extend EPOCHS" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("name", ["checkpoint.safetensors", "state.pt", "snapshot.pt"])
+def test_a_run_does_not_begin_where_another_training_wrote(
+    name: str, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It would take a strange checkpoint for its own end."""
+    (tmp_path / name).write_bytes(b"strange")
+    assert _train("--recipe", "fast", "--data", data, "--run", tmp_path) == 1
+    assert f"{tmp_path} holds {name} of another training" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_a_stop_while_the_page_is_made_says_that_the_checkpoint_is_there(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Such a run cannot be gone on with: it is finished, but for its page."""
+    import training.carry_out
+
+    def interrupt(*_args: object, **_options: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(training.carry_out, "make_report", interrupt)
+    assert _train("--recipe", "fast", "--data", data, "--run", tmp_path / "run", "--epochs", 1) == 130
+    error = capsys.readouterr().err
+    assert f"{tmp_path / 'run' / 'checkpoint.safetensors'} is written; its page is made with" in error
+    assert "--resume" not in error
+    load(tmp_path / "run" / "checkpoint.safetensors")
+
+
+def test_a_run_goes_on_with_another_cache(stopped: Path, data: Path, tmp_path: Path) -> None:
+    """The folder that it began with may be gone; then another one can be named."""
+    configuration = json.loads((stopped / "configuration.json").read_text())
+    configuration["request"] |= {"cache": "/proc/nowhere"}
+    (stopped / "configuration.json").write_text(json.dumps(configuration))
+    kept = dict.fromkeys(("data", "out", "device", "teacher", "is_compiled"))
+    assert with_moved(asked_before(stopped), **kept, cache=str(tmp_path)).cache == str(tmp_path)
+    assert with_moved(asked_before(stopped), **kept, cache=None).cache == "/proc/nowhere"
+
+
 def test_a_run_without_a_place_for_its_result_is_wrong_usage(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -207,6 +246,13 @@ def test_an_extension_is_a_longer_run_beside_the_old_one(finished: Path, data: P
     assert _train("--resume", longer) == 0
     again, then = _weights(longer), load(longer / "kept.safetensors").network.state_dict()
     assert all(torch.equal(again[name], then[name]) for name in then)
+
+
+def test_a_run_is_extended_from_within_its_folder(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The dot has no name of its own; the longer run lies beside the folder that it stands for."""
+    monkeypatch.chdir(finished)
+    assert _train("--resume", ".", "--extend", 1) == 0
+    assert (finished.with_name("short-plus-1") / "checkpoint.safetensors").exists()
 
 
 def test_an_unfinished_run_is_not_extended(stopped: Path, capsys: pytest.CaptureFixture[str]) -> None:

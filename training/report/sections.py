@@ -116,12 +116,7 @@ def coverage(content: Content) -> str:
         found = interval(round(point.accuracy * point.n), point.n)
         cells = (f"{point.score:.3f}", f"{point.n:,}", html.percent(found.share), span(found))
         rows.append((html.percent(point.coverage, 0), *map(html.cell, cells)))
-    threshold = content.checkpoint.record.calibration.abstain_threshold
-    rule = (
-        "This checkpoint has no abstain threshold: it always answers."
-        if threshold is None
-        else f"This checkpoint abstains below a score of {threshold:.3f}: it {_accepted(content, threshold)}."
-    )
+    rule = _rule(content)
     return html.section(
         "coverage",
         TITLES["coverage"],
@@ -133,14 +128,20 @@ def coverage(content: Content) -> str:
     )
 
 
-def _accepted(content: Content, threshold: float) -> str:
-    scores, guesses = content.probabilities.max(1)
-    kept = scores >= threshold
-    answered = f"answers {html.percent(kept.double().mean().item())} of these pictures by that rule"
-    if not kept.any():
-        return answered
-    right = (guesses == content.split.targets)[kept].double().mean().item()
-    return f"{answered}, and {html.percent(right)} of those answers are right"
+def _rule(content: Content) -> str:
+    """When the checkpoint abstains, and what that makes of these pictures."""
+    calibration, metrics = content.checkpoint.record.calibration, content.metrics
+    reasons = []
+    if calibration.abstain_threshold is not None:
+        reasons.append(f"below a score of {calibration.abstain_threshold:.3f}")
+    if calibration.distance_threshold is not None:
+        reasons.append(f"beyond a distance of {calibration.distance_threshold:.3f} from all classes")
+    if not reasons or metrics.accepted is None:
+        return "This checkpoint has no abstain threshold: it always answers."
+    answered = f"answers {html.percent(metrics.accepted)} of these pictures by that rule"
+    if metrics.accuracy_of_accepted is not None:
+        answered += f", and {html.percent(metrics.accuracy_of_accepted)} of those answers are right"
+    return f"This checkpoint abstains {' and '.join(reasons)}: it {answered}."
 
 
 def spoilt(content: Content) -> str:

@@ -13,7 +13,7 @@ from models import golden
 from models.errors import ArchitectureError
 from models.networks import ARCHITECTURES, Architecture, build
 from models.networks.fast import FastNetwork
-from models.networks.layers import convolve_and_pool, identity_convolution
+from models.networks.layers import identity_convolution
 from models.networks.normalization import Normalization
 from models.preprocessing import InputSpec
 
@@ -267,19 +267,18 @@ def test_arguments_that_do_not_fit_are_refused(name: str, arguments: dict[str, A
 def test_what_pooling_drops_is_not_computed(rows: int, columns: int) -> None:
     """The same maxima and gradients as of a whole convolution, for less arithmetic where a side is odd."""
     torch.manual_seed(0)
-    convolution = identity_convolution(3, 5).double()
-    wholes, parts = (torch.randn(2, 3, rows, columns, dtype=torch.float64, requires_grad=True) for _ in range(2))
-    with torch.no_grad():
-        parts.copy_(wholes)
+    plain, halved = (identity_convolution(3, 5, is_halved=is_halved).double() for is_halved in (False, True))
+    halved.load_state_dict(plain.state_dict())
+    images = torch.randn(2, 3, rows, columns, dtype=torch.float64)
+    wholes, parts = (images.clone().requires_grad_() for _ in range(2))
     with FlopCounterMode(display=False) as flops_of_whole:
-        whole = F.max_pool2d(convolution(wholes), 2)
-    whole.square().sum().backward()  # type: ignore[no-untyped-call]
-    gradient, convolution.weight.grad = convolution.weight.grad, None
+        whole = F.max_pool2d(plain(wholes), 2)
     with FlopCounterMode(display=False) as flops_of_part:
-        part = convolve_and_pool(convolution, parts)
+        part = F.max_pool2d(halved(parts), 2)
+    whole.square().sum().backward()  # type: ignore[no-untyped-call]
     part.square().sum().backward()  # type: ignore[no-untyped-call]
     torch.testing.assert_close(part, whole)
     torch.testing.assert_close(parts.grad, wholes.grad)
-    torch.testing.assert_close(convolution.weight.grad, gradient)
+    torch.testing.assert_close(halved.weight.grad, plain.weight.grad)
     computed = (rows - rows % 2) * (columns - columns % 2)
     assert flops_of_part.get_total_flops() * rows * columns == flops_of_whole.get_total_flops() * computed

@@ -105,6 +105,12 @@ def test_a_path_that_is_nothing_is_refused(tmp_path: Path) -> None:
         _read(tmp_path / "nothing")
 
 
+def test_a_cache_inside_the_data_is_refused(tmp_path: Path) -> None:
+    """Its folder would be a class the next time."""
+    with pytest.raises(DataError, match="would be read as a class"):
+        read_dataset(str(tmp_path), seed=0, cache=tmp_path / "data", report=_ignore)
+
+
 def test_the_official_download_has_the_tutorials_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """`cifar10` goes through torchvision and speaks of planes and cars."""
     from torchvision import datasets

@@ -42,11 +42,18 @@ CHANGES: dict[str, Callable[[Image.Image], Image.Image]] = {
 }
 
 
+def _classes(count: int) -> np.ndarray:
+    """All pictures are of one class."""
+    return np.zeros(count, np.int64)
+
+
 @pytest.mark.parametrize("change", list(CHANGES))
 def test_a_changed_copy_is_found_and_nothing_else(change: str) -> None:
     """Among twelve photographs and a changed copy of five of them, exactly five pairs are found."""
     pictures = _photographs(12)
-    copies = find_copies(_stack(pictures + [CHANGES[change](picture) for picture in pictures[:5]]), _digests(17))
+    copies = find_copies(
+        _stack(pictures + [CHANGES[change](picture) for picture in pictures[:5]]), _digests(17), _classes(17)
+    )
     assert copies.exact == ()
     assert copies.near == tuple((place, 12 + place) for place in range(5))
 
@@ -67,7 +74,7 @@ def _drawing(random: np.random.Generator) -> Image.Image:
 def test_candidates_that_are_no_copies_are_left_alone(seed: int) -> None:
     """Drawings are often a little alike; where no pair is alike enough to look closer, nothing fails."""
     random = np.random.default_rng(seed)
-    copies = find_copies(_stack([_drawing(random) for _ in range(24)]), _digests(24))
+    copies = find_copies(_stack([_drawing(random) for _ in range(24)]), _digests(24), _classes(24))
     assert copies.exact == ()
     assert len(copies.near) <= 2
 
@@ -76,7 +83,7 @@ def test_a_digest_in_common_makes_pictures_equal() -> None:
     """Equal bytes or equal pixels join pictures, also in a chain; the group has one number."""
     thumbnails = _stack(_photographs(4))
     digests = [["b0", "p0"], ["b1", "p0"], ["b1", "p2"], ["b3", "p3"]]
-    copies = find_copies(thumbnails, digests)
+    copies = find_copies(thumbnails, digests, _classes(4))
     assert copies.exact == ((0, 1, 2),)
     assert copies.near == ()
     assert copies.group.tolist() == [0, 0, 0, 3]
@@ -85,7 +92,7 @@ def test_a_digest_in_common_makes_pictures_equal() -> None:
 def test_equal_and_similar_pictures_form_one_group_of_a_split() -> None:
     """A picture, its double and a poor JPEG of it share a number, and are told as equal and as alike."""
     one, other = _photographs(2)
-    copies = find_copies(_stack([one, other, one, _saved_again(one)]), [["a"], ["b"], ["a"], ["c"]])
+    copies = find_copies(_stack([one, other, one, _saved_again(one)]), [["a"], ["b"], ["a"], ["c"]], _classes(4))
     assert copies.exact == ((0, 2),)
     assert copies.near == ((0, 2, 3),)
     assert copies.group.tolist() == [0, 1, 0, 0]
@@ -93,7 +100,8 @@ def test_equal_and_similar_pictures_form_one_group_of_a_split() -> None:
 
 def test_flat_pictures_are_no_copies_of_one_another() -> None:
     """Two plain walls look alike to everybody; only equal ones are told."""
-    copies = find_copies(_stack([solid("white"), solid("black"), solid("red"), solid("darkred")]), _digests(4))
+    walls = _stack([solid("white"), solid("black"), solid("red"), solid("darkred")])
+    copies = find_copies(walls, _digests(4), _classes(4))
     assert copies.exact == copies.near == ()
 
 
@@ -101,7 +109,7 @@ def test_flat_pictures_are_no_copies_of_one_another() -> None:
 def test_few_pictures_are_no_special_case(count: int) -> None:
     """None, one, two and three pictures are compared without a complaint."""
     thumbnails = np.zeros((0, 32, 32, 3), np.uint8) if not count else _stack(_photographs(count))
-    copies = find_copies(thumbnails, _digests(count))
+    copies = find_copies(thumbnails, _digests(count), _classes(count))
     assert copies.near == ()
     assert copies.group.tolist() == list(range(count))
 
@@ -117,3 +125,33 @@ def test_many_pictures_that_look_nearly_alike_are_bounded_work() -> None:
     pairs = duplicates._candidates(waves)
     assert len(pairs) <= 400 * duplicates._TABLES * 2**duplicates._PROBED_BITS * 2 * duplicates._NEIGHBOURS / 2
     assert len(pairs) < 400 * 399 / 2
+
+
+def _lamps(count: int) -> list[Image.Image]:
+    """One scene, seen again and again: half the time a lamp in it is red, else green."""
+    random = np.random.default_rng(0)
+    (scene,) = _photographs(1)
+    pictures = []
+    for place in range(count):
+        lit = ImageEnhance.Brightness(scene).enhance(random.uniform(0.9, 1.1))
+        ImageDraw.Draw(lit).ellipse((20, 20, 28, 28), fill="red" if place % 2 else "green")
+        pictures.append(lit)
+    return pictures
+
+
+def test_what_a_camera_sees_that_stands_still_is_a_scene() -> None:
+    """Pictures that look like most of their class are no copies: each is its own, but for equal ones."""
+    digests = _digests(27)
+    digests[3] = digests[1]
+    copies = find_copies(_stack([*_lamps(24), *_photographs(4)[1:]]), digests, np.arange(27) % 2)
+    assert copies.near == ()
+    assert [len(scene) for scene in copies.scenes] == [24]
+    assert copies.exact == ((1, 3),)
+    assert copies.group.tolist() == [1 if place == 3 else place for place in range(27)]
+
+
+def test_many_copies_of_one_picture_among_many_others_are_no_scene() -> None:
+    """Twelve of them in a class of thirty stay together."""
+    copies = find_copies(_stack([*_lamps(12), *_photographs(19)[1:]]), _digests(30), _classes(30))
+    assert [len(group) for group in copies.near] == [12]
+    assert copies.scenes == ()

@@ -1,6 +1,7 @@
 """What is told of a data set before training: every count, every group, every warning, in words and as JSON."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +53,16 @@ def test_unreadable_files_are_counted_and_named() -> None:
     start = lines.index("warning: 12 files left out, no readable picture")
     assert lines[start + 1] == "  cat/x.jpg: It is empty."
     assert lines[start + 11] == "  and 2 more"
+
+
+def test_a_scene_is_warned_of() -> None:
+    """Its pictures are counted, two are named, and what follows if they were copies is said; JSON names all."""
+    findings = replace(_findings(repeat=20), scenes=(("cat/1.jpg", "cat/2.jpg", "dog/1.jpg"),))
+    (line,) = (line for line in to_lines(findings) if "scene" in line)
+    assert line.startswith(
+        "warning: 3 pictures look alike, cat/1.jpg and cat/2.jpg for instance; they are taken for"
+    )
+    assert json.loads(to_json(findings))["scenes"] == [["cat/1.jpg", "cat/2.jpg", "dog/1.jpg"]]
 
 
 def test_copies_are_told_by_kind() -> None:

@@ -61,19 +61,22 @@ def hostile(tmp_path: Path, network: nn.Module, record: Record) -> Checkpoint:
     return load(path)
 
 
-def _content(checkpoint: Checkpoint, *, right: bool = False, threshold: float | None = None) -> Content:
+def _content(
+    checkpoint: Checkpoint, *, right: bool = False, threshold: float | None = None, farthest: float | None = None
+) -> Content:
     record = checkpoint.record
-    calibration = dataclasses.replace(record.calibration, abstain_threshold=threshold)
+    calibration = dataclasses.replace(record.calibration, abstain_threshold=threshold, distance_threshold=farthest)
     checkpoint = dataclasses.replace(checkpoint, record=dataclasses.replace(record, calibration=calibration))
     generator = torch.Generator().manual_seed(0)
     probabilities = (2 * torch.randn(60, 3, generator=generator)).softmax(1)
     guesses = probabilities.argmax(1)
     targets = guesses if right else torch.randint(0, 2, (60,), generator=generator)  # class 2 has no picture
     split = Split(torch.randint(0, 256, (60, 32, 32, 3), generator=generator, dtype=torch.uint8), targets)
-    views = ViewProbabilities(probabilities, probabilities)
+    distances = None if farthest is None else torch.arange(60.0)
+    views = ViewProbabilities(probabilities, probabilities, distances)
     return Content(
         checkpoint=checkpoint,
-        metrics=measure(views, split, labels=record.labels, name="made <test>"),
+        metrics=measure(views, split, labels=record.labels, name="made <test>", calibration=calibration),
         probabilities=probabilities,
         split=split,
         label_mistakes=[LabelMistake("<script>file</script>.jpg", record.labels[1], 0.01, record.labels[0], 0.97)],
@@ -180,11 +183,24 @@ def test_a_perfect_classifier_has_no_mistakes(hostile: Checkpoint) -> None:
     assert text.count("There is no mistake.") == 2
 
 
-@pytest.mark.parametrize(("threshold", "answered"), [(0.0, "100.00 %"), (1.0, "0.00 %")])
-def test_the_rule_to_abstain_is_told(hostile: Checkpoint, threshold: float, answered: str) -> None:
-    """What the threshold lets through is counted on these pictures, also where it is none."""
-    text = page(_content(hostile, threshold=threshold)).replace("\N{NO-BREAK SPACE}", " ")
-    assert f"it answers {answered} of these pictures" in text
+@pytest.mark.parametrize(
+    ("threshold", "farthest", "told"),
+    [
+        (0.0, None, "abstains below a score of 0.000: it answers 100.00 % of these pictures"),
+        (1.0, None, "abstains below a score of 1.000: it answers 0.00 % of these pictures"),
+        (
+            0.0,
+            14.0,
+            "0.000 and beyond a distance of 14.000 from all classes: it answers 25.00 % of these pictures",
+        ),
+    ],
+)
+def test_the_rule_to_abstain_is_told(
+    hostile: Checkpoint, threshold: float, farthest: float | None, told: str
+) -> None:
+    """What both thresholds let through is counted on these pictures, also where it is none."""
+    text = page(_content(hostile, threshold=threshold, farthest=farthest)).replace("\N{NO-BREAK SPACE}", " ")
+    assert told in text
 
 
 def test_many_classes_are_listed_instead_of_drawn(hostile: Checkpoint) -> None:

@@ -1,5 +1,6 @@
 """A run's folder belongs to one training at a time."""
 
+import multiprocessing
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,25 @@ def test_a_second_training_is_refused_while_the_first_is_at_work(tmp_path: Path)
             pass
     with alone_in(tmp_path):
         assert list(tmp_path.iterdir()) == []
+
+
+def test_a_forked_child_does_not_hold_the_folder(tmp_path: Path) -> None:
+    """Data-loading workers may outlive a killed parent for seconds: its folder is free at once."""
+    fork = multiprocessing.get_context("fork")
+    is_running, may_end = fork.Event(), fork.Event()
+
+    def live() -> None:
+        is_running.set()
+        may_end.wait()
+
+    with alone_in(tmp_path):
+        child = fork.Process(target=live)
+        child.start()
+        is_running.wait()
+    with alone_in(tmp_path):
+        assert child.is_alive()
+    may_end.set()
+    child.join()
 
 
 def test_a_failure_frees_the_folder(tmp_path: Path) -> None:

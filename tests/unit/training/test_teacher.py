@@ -99,6 +99,16 @@ def test_other_teachers_and_pictures_have_files_of_their_own(tmp_path: Path) -> 
     assert np.isnan(_open(tmp_path, teacher="a", pictures="x")).all()
 
 
+@pytest.mark.parametrize("kept", [0, 100, 300])
+def test_a_file_that_was_cut_short_is_made_anew(tmp_path: Path, kept: int) -> None:
+    """What is missing would be read as zeros, and zeros as answers."""
+    _open(tmp_path)[:] = 1
+    (path,) = tmp_path.iterdir()
+    assert (_open(tmp_path) == 1).all()
+    path.write_bytes(path.read_bytes()[:kept])
+    assert np.isnan(_open(tmp_path)).all()
+
+
 def test_a_student_that_agrees_has_no_loss() -> None:
     """The divergence is 0 for equal logits, grows with the distance, and is a sum over the batch."""
     logits = torch.randn(3, CLASSES, generator=torch.Generator().manual_seed(0))
