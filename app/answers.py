@@ -51,7 +51,8 @@ async def answer_many(service: Service, asked: Asked, caller: Caller) -> Reply:
     asked.log_fields["pictures"] = len(files)
     asked.log_fields["picture_bytes"] = sum(len(file.data) for file in files)
     service.admission.check(within_s=asked.timeout_s, pictures=len(files))
-    outcomes = await asyncio.gather(*(_outcome(service, file, caller, asked) for file in files))
+    turn = asyncio.Lock()
+    outcomes = await asyncio.gather(*(_outcome(service, file, caller, asked, turn) for file in files))
     results = [
         {"filename": file.filename}
         | (
@@ -142,14 +143,18 @@ def _reply(body: dict[str, object], checkpoint: Checkpoint, asked: Asked) -> Rep
     return Reply(200, "application/json", {}, json.dumps(body).encode())
 
 
-async def _outcome(service: Service, file: Part, caller: Caller, asked: Asked) -> Answer | Exception:
-    """A file's answer, or what was wrong with it."""
+async def _outcome(
+    service: Service, file: Part, caller: Caller, asked: Asked, turn: asyncio.Lock
+) -> Answer | Exception:
+    """A file's answer, or what was wrong with it; each begins in a turn of the event loop of its own."""
     limit_bytes = service.settings.max_body_bytes
     if len(file.data) > limit_bytes:
         return BodyTooLargeError(
             f"The file is {len(file.data):,} bytes; the limit is {limit_bytes:,} bytes. Send a smaller picture, "
             "or raise GLIMPSE_MAX_BODY_BYTES."
         )
+    async with turn:
+        await asyncio.sleep(0)
     try:
         return await service.classify(file.data, caller, asked.timing)
     except (GlimpseError, MemoryError) as error:

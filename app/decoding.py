@@ -21,6 +21,10 @@ _INLINE_PIXELS = 16_384
 the way to a thread and back costs more than decoding a small one (docs/benchmarks.md)."""
 
 
+_COMPRESSED = (b"zTXt", b"iTXt", b"iCCP")
+"""Chunks of a PNG that a few bytes may blow up to megabytes, which takes 50 ms."""
+
+
 class Prepared(NamedTuple):
     """The network's pixels alone: a large picture must not wait for the engine in memory.
 
@@ -69,7 +73,7 @@ class DecodePool:
         """
         started_s = time.monotonic()
         try:
-            if len(data) <= _INLINE_BYTES:
+            if len(data) <= _INLINE_BYTES and not any(name in data for name in _COMPRESSED):
                 with contextlib.suppress(TooManyPixelsError):
                     return _prepared(data, spec, max_pixels=min(_INLINE_PIXELS, self._max_pixels))
             return await self._prepare_in_thread(data, spec, caller)

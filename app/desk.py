@@ -93,7 +93,7 @@ class Desk:
         """
         raw_path, _, query = target.partition(b"?")
         path = _PATHS.get(raw_path)
-        if method != b"POST" or path is None or self._service.is_draining:
+        if method != b"POST" or path is None or b"#" in query or self._service.is_draining:
             return None
         length = header(headers, b"content-length") or ""
         if not (length.isascii() and length.isdecimal() and int(length) <= self._limits_bytes[path]):
@@ -109,7 +109,7 @@ class Desk:
         try:
             timeout_s = self._service.admit(asked_ms / 1000)
         except UnavailableError as error:
-            answer = _refusal(error, _ID)
+            answer = refusal(error, _ID)
             self._held = _Held(time.monotonic() + _HELD_S, path, asked_ms, error, answer)
             return self._give_again(self._held, headers)
         self._service.admission.enter()
@@ -131,7 +131,7 @@ class Desk:
         except UnavailableError as error:
             self._service.refused(error)
             self._service.metrics.refuse(admitted.path, kind_of(error).status)
-            return _refusal(error, admitted.request_id, keep_alive=False)
+            return refusal(error, admitted.request_id, keep_alive=False)
         return None
 
     def drop(self, received_bytes: int) -> None:
@@ -143,31 +143,35 @@ class Desk:
         self._service.admission.entered()
         self._service.admission.let_go(received_bytes)
 
-    def too_late(self, admitted: Admitted | None, *, client: str) -> bytes:
-        """Write the whole answer to a request that did not arrive in time; then the connection is to be closed.
+    def hang_up(self, admitted: Admitted, received_bytes: int, *, client: str) -> None:
+        """Forget a request whose caller went away before its body was there; count it, and write its log line.
 
         Args:
-            admitted: its header, if that was all; None where not even that came, or where the framework has it.
+            admitted: its header.
+            received_bytes: of the body, for which there was room.
             client: the address, for the log.
         """
-        path, request_id = (admitted.path, admitted.request_id) if admitted else ("other", request_id_of(()))
-        error = UploadTimeoutError(
-            f"The request did not arrive within {self.upload_timeout_s:g} seconds. Send it again over a "
-            "faster line, send a smaller picture, or raise GLIMPSE_UPLOAD_TIMEOUT_S."
+        self.drop(received_bytes)
+        self._tell(admitted, CLIENT_CLOSED, client=client)
+
+    def too_late(self) -> UploadTimeoutError:
+        """What is wrong with a request that did not arrive in time."""
+        return UploadTimeoutError(
+            f"The request did not arrive within {self.upload_timeout_s:g} seconds. Send it again over a faster "
+            "line, send a smaller picture, or raise GLIMPSE_UPLOAD_TIMEOUT_S."
         )
-        status = kind_of(error).status
-        self._service.metrics.refuse(path, status)
-        log_request(
-            request_id=request_id,
-            method="POST" if admitted else "",
-            path=path,
-            status=status,
-            seconds=self.upload_timeout_s,
-            client=client,
-            fault=None,
-            more={},
-        )
-        return _refusal(error, request_id, keep_alive=False)
+
+    def turn_away(self, error: GlimpseError, admitted: Admitted | None, *, client: str) -> bytes:
+        """Write the whole answer to a request that did not come to its end; then the connection is to be closed.
+
+        Args:
+            error: why not.
+            admitted: its header, if that was all; None where not even that came.
+            client: the address, for the log.
+        """
+        request_id = admitted.request_id if admitted else request_id_of(())
+        self._tell(admitted, kind_of(error).status, client=client, request_id=request_id)
+        return refusal(error, request_id, keep_alive=False)
 
     async def answer(self, admitted: Admitted, body: bytes, caller: Caller, *, client: str) -> Reply:
         """Answer a request whose body is there, count it and write its log line; this never fails.
@@ -209,15 +213,37 @@ class Desk:
         """Whether a connection ends with the answer that it is given now."""
         return self._service.is_draining
 
+    def _tell(self, admitted: Admitted | None, status: int, *, client: str, request_id: str = "") -> None:
+        """Count a request that did not come to its end, and write its log line."""
+        path = admitted.path if admitted else "other"
+        self._service.metrics.refuse(path, status)
+        log_request(
+            request_id=admitted.request_id if admitted else request_id,
+            method="POST" if admitted else "",
+            path=path,
+            status=status,
+            seconds=0.0,
+            client=client,
+            fault=None,
+            more={},
+        )
+
     def _give_again(self, held: _Held, headers: RawHeaders) -> bytes:
         self._service.metrics.refuse(held.path, kind_of(held.error).status)
         request_id = request_id_of(headers)
         if len(request_id) == len(_ID):
             return held.answer.replace(_ID.encode(), request_id.encode())
-        return _refusal(held.error, request_id)
+        return refusal(held.error, request_id)
 
 
-def _refusal(error: GlimpseError, request_id: str, *, keep_alive: bool = True) -> bytes:
+def refusal(error: GlimpseError, request_id: str, *, keep_alive: bool = True) -> bytes:
+    """Write an error as one whole answer.
+
+    Args:
+        error: of a request for which nothing was done.
+        request_id: of it.
+        keep_alive: whether the connection carries another request.
+    """
     reply = to_reply(error, request_id)
     told = reply._replace(headers={**reply.headers, SERVER_TIMING: NO_TIME})
     return told.to_http(request_id, keep_alive=keep_alive)

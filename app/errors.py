@@ -4,6 +4,8 @@ InputError
 └── RequestError                  the request itself cannot be used, whatever the picture
     ├── BodyTooLargeError         more bytes than the limit
     ├── UploadTimeoutError        it did not arrive in time
+    ├── HeaderTooLargeError       its header is longer than the limit
+    ├── MalformedRequestError     it is no HTTP, or asks for what only a proxy does
     ├── UnsupportedMediaTypeError neither a form nor a picture
     ├── MalformedFormError        the multipart form cannot be read
     ├── MissingFileError          the form has no file where one is expected
@@ -30,11 +32,27 @@ class RequestError(InputError):
 
 
 class BodyTooLargeError(RequestError):
-    """More bytes came than the limit allows."""
+    """More bytes came, or were announced, than the limit allows.
+
+    Attributes:
+        is_let_by: the rest of the body is read and forgotten, so that the connection can stay.
+    """
+
+    def __init__(self, message: str, *, is_let_by: bool = False) -> None:
+        super().__init__(message)
+        self.is_let_by = is_let_by
 
 
 class UploadTimeoutError(RequestError):
     """Header and body did not arrive in time."""
+
+
+class HeaderTooLargeError(RequestError):
+    """The header of the request is longer than the limit."""
+
+
+class MalformedRequestError(RequestError):
+    """What came is no HTTP, or asks for what only a proxy does."""
 
 
 class UnsupportedMediaTypeError(RequestError):

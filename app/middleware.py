@@ -3,13 +3,14 @@
 Pure ASGI: Starlette's BaseHTTPMiddleware hides that a client went away.
 """
 
+import asyncio
 import time
 from collections.abc import Mapping
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.answers import ANSWERS
-from app.errors import BodyTooLargeError
+from app.errors import BodyTooLargeError, NotReadyError
 from app.exchange import NO_TIME, SERVER_TIMING
 from app.headers import header, request_id_of, timeout_ms
 from app.lifespan import running_service
@@ -54,12 +55,18 @@ class RequestContext:
         fault: Exception | None = None
         try:
             await self._app(scope, receive, send_with_id)
+        except asyncio.CancelledError:
+            if status or not (service and service.is_draining):
+                raise
+            stopped = NotReadyError("The service stopped before the request had arrived. Send it elsewhere.")
+            await to_response(stopped, request_id)(scope, receive, send_with_id)
         except Exception as error:  # noqa: BLE001 - whatever it is, the caller gets an answer and the log the cause
             fault = error
             if not status:
                 await to_response(error, request_id)(scope, receive, send_with_id)
         finally:
             seconds = time.perf_counter() - started_s
+            status = scope["state"].get("answered_with", status)  # by the protocol, in our place
             if service:
                 service.metrics.answered(_route(scope), status, seconds)
             log_request(
@@ -74,6 +81,8 @@ class RequestContext:
             )
 
 
+_LET_BY = 4
+"""A body of at most so many times the limit is read and forgotten. Source: choice; a film instead of a photo."""
 PATHS = frozenset(ANSWERS)
 """What costs something; all other paths are open to everybody."""
 
@@ -123,16 +132,19 @@ class BodyLimit:
             return
         limit_bytes, setting = self._larger.get(_path(scope), self._usual)
 
-        def too_large(received: str) -> BodyTooLargeError:
+        def too_large(received: str, *, is_let_by: bool = False) -> BodyTooLargeError:
             return BodyTooLargeError(
                 f"The request body is {received}; the limit is {limit_bytes:,} bytes. "
-                f"Send less at a time, or raise {setting}."
+                f"Send less at a time, or raise {setting}.",
+                is_let_by=is_let_by,
             )
 
         announced = header(scope["headers"], b"content-length") or ""
         if announced.isdecimal() and int(announced) > limit_bytes:
-            refusal = to_response(too_large(f"{int(announced):,} bytes"), scope["state"]["request_id"])
-            await refusal(scope, receive, send)
+            # Most clients send all they have before they listen, and would find the connection reset.
+            is_let_by = int(announced) <= _LET_BY * limit_bytes and header(scope["headers"], b"expect") is None
+            error = too_large(f"{int(announced):,} bytes", is_let_by=is_let_by)
+            await to_response(error, scope["state"]["request_id"])(scope, receive, send)
             return
         received_bytes = held_bytes = 0
         service: Service | None = getattr(scope["app"].state, "service", None)

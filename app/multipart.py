@@ -6,8 +6,9 @@ largest cost of a small request (docs/benchmarks.md).
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
+from urllib.parse import unquote_to_bytes
 
 from app.errors import MalformedFormError, TooManyFilesError
 
@@ -17,8 +18,10 @@ _MAX_NEAR_MISSES = 1_000
 """Lines that only begin with the boundary, which RFC 2046 forbids; each costs a look."""
 _BOUNDARY = re.compile(r';\s*boundary=(?:"([^"]{1,70})"|([^\s;"]{1,70})(?=[\s;]|$))', re.IGNORECASE)
 """RFC 2046: 1 to 70 characters, quoted where they need it."""
+_FOLD = re.compile(rb"\r\n[ \t]+")
+"""A header line that goes on in the next one, as mail programs still write it."""
 _DISPOSITION = re.compile(rb"^content-disposition:[ \t]*form-data[ \t]*(;.*)$", re.IGNORECASE | re.MULTILINE)
-_PARAMETER = re.compile(rb';[ \t]*(name|filename)=(?:"((?:[^"\\]|\\.)*)"|([^\s;"]*))', re.IGNORECASE)
+_PARAMETER = re.compile(rb';[ \t]*(name|filename\*?)=(?:"((?:[^"\\]|\\.)*)"|([^\s;"]*))', re.IGNORECASE)
 _ESCAPED = re.compile(rb'\\(["\\])')
 """In a quoted text; any other backslash is one, as in a path of Windows."""
 _END_OF_DELIMITER = re.compile(rb"--|[ \t]*\r\n")
@@ -94,15 +97,27 @@ def _find_delimiter(body: bytes, delimiter: bytes, start: int) -> tuple[int, re.
 
 
 def _part(head: bytes, data: bytes) -> Part:
-    disposition = _DISPOSITION.search(head)
+    disposition = _DISPOSITION.search(_FOLD.sub(b" ", head))
     parameters = {
         name.lower(): _ESCAPED.sub(rb"\1", quoted) or bare
         for name, quoted, bare in _PARAMETER.findall(disposition[1] if disposition else b"")
     }
     if b"name" not in parameters:
         raise _malformed("a part has no Content-Disposition with a name")
-    filename = parameters.get(b"filename")
-    return Part(_text(parameters[b"name"]), None if filename is None else _text(filename), data)
+    return Part(_text(parameters[b"name"]), _filename(parameters), data)
+
+
+def _filename(parameters: Mapping[bytes, bytes]) -> str | None:
+    """The name of a file: plain, or as RFC 5987 writes other characters, which old clients still do."""
+    if b"filename" in parameters:
+        return _text(parameters[b"filename"])
+    extended = parameters.get(b"filename*")
+    if extended is None:
+        return None
+    charset, _, rest = extended.partition(b"'")
+    return unquote_to_bytes(rest.partition(b"'")[2]).decode(
+        "latin-1" if charset.lower() == b"iso-8859-1" else "utf-8", "replace"
+    )
 
 
 def _text(raw: bytes) -> str:

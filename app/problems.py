@@ -20,7 +20,9 @@ from app.errors import (
     DeadlineError,
     EngineError,
     ExplanationUnavailableError,
+    HeaderTooLargeError,
     MalformedFormError,
+    MalformedRequestError,
     MissingFileError,
     NotReadyError,
     OverloadedError,
@@ -65,6 +67,8 @@ KINDS: Mapping[type[Exception], Kind] = {
     EmptyBatchError: Kind(422, "empty_batch"),
     BodyTooLargeError: Kind(413, "body_too_large"),
     UploadTimeoutError: Kind(408, "upload_timeout"),
+    HeaderTooLargeError: Kind(431, "header_too_large"),
+    MalformedRequestError: Kind(400, "malformed_request"),
     UnsupportedMediaTypeError: Kind(415, "unsupported_media_type"),
     MalformedFormError: Kind(422, "malformed_form"),
     MissingFileError: Kind(422, "missing_file"),
@@ -119,7 +123,7 @@ def to_reply(error: Exception, request_id: str) -> Reply:
         headers["retry-after"] = str(error.retry_after_s)
     if isinstance(error, AdminKeyError):
         headers["www-authenticate"] = "Bearer"
-    if isinstance(error, BodyTooLargeError):
+    if isinstance(error, BodyTooLargeError) and not error.is_let_by:
         headers["connection"] = "close"  # the rest of the body is not read
     body = json.dumps(to_body(error, request_id)).encode()
     return Reply(kind_of(error).status, MEDIA_TYPE, headers, body)

@@ -10,11 +10,19 @@ import asyncio
 from enum import Enum, auto
 from typing import Any
 
+import httptools
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from app.callers import Caller
-from app.desk import Admitted, Desk
+from app.desk import Admitted, Desk, refusal
+from app.errors import HeaderTooLargeError, MalformedRequestError, NotReadyError
+from app.problems import kind_of
+from models.errors import GlimpseError
+
+_MOST_HEADER_BYTES = 65_536
+"""What other servers take is a quarter to all of it. Without a limit one header could fill the memory."""
+_OF_UPGRADES = frozenset({b"connection", b"upgrade", b"http2-settings"})
 
 
 class _NobodyWaits:
@@ -73,6 +81,8 @@ class DeskProtocol(HttpToolsProtocol):
         self._exchange: _Exchange | None = None
         self._arrival = _Arrival.NOTHING
         self._too_late: asyncio.TimerHandle | None = None
+        self._unread: asyncio.TimerHandle | None = None
+        self._header_bytes = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """Wait for the first request, but not for ever."""
@@ -81,10 +91,31 @@ class DeskProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Read on; only who needs several pieces is watched, so that a small request costs no timer."""
-        super().data_received(data)
+        self._unset_keepalive_if_required()
+        self._feed(data)
+        if self._arrival is _Arrival.HEADER:
+            self._header_bytes += len(data)
+            if self._header_bytes > _MOST_HEADER_BYTES:
+                self._turn_away(
+                    HeaderTooLargeError(
+                        f"The header has more than {_MOST_HEADER_BYTES:,} bytes. Send a shorter one."
+                    )
+                )
+        else:
+            self._header_bytes = 0
         waits_by_itself = self._arrival is _Arrival.WHOLE or self.timeout_keep_alive_task is not None
         if self._too_late is None and not waits_by_itself:
             self._watch()
+
+    def pause_writing(self) -> None:
+        """Wait for a caller who does not read, but not for ever: the answer lies in memory."""
+        super().pause_writing()
+        self._unread = self.loop.call_later(self._desk.upload_timeout_s, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """The caller has read on."""
+        super().resume_writing()
+        self._end_wait_for_reader()
 
     def on_message_begin(self) -> None:
         """A request begins."""
@@ -93,6 +124,8 @@ class DeskProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Let a request in, or answer its refusal at once; leave everything else to uvicorn."""
+        if self.parser.should_upgrade():
+            return  # it comes again, without
         self._arrival = _Arrival.BODY
         admitted = None
         if self._is_plain():
@@ -119,11 +152,18 @@ class DeskProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """Begin to answer, or, behind a refusal, wait for the next request."""
+        if self.parser.should_upgrade():
+            return
         self._arrival = _Arrival.WHOLE
         self._unwatch()
         cycle: object = self.cycle
         if not isinstance(cycle, _Exchange):
             super().on_message_complete()
+            if self.cycle.response_complete:  # answered before its body came, and what waits for more has ended
+                self._arrival = _Arrival.NOTHING
+                self.timeout_keep_alive_task = self.loop.call_later(
+                    self.timeout_keep_alive, self.timeout_keep_alive_handler
+                )
         elif cycle.admitted is None:
             self.on_response_complete()
         else:
@@ -141,13 +181,63 @@ class DeskProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Drop what nobody waits for any more."""
         self._unwatch()
-        if self._exchange is not None:
-            self._exchange.disconnected = True
-            if self._exchange.caller is not None:
-                self._exchange.caller.hang_up()
-            else:
-                self._desk.drop(self._exchange.received_bytes)
+        self._end_wait_for_reader()
+        exchange = self._exchange
+        if exchange is not None:
+            exchange.disconnected = True
+            if exchange.caller is not None:
+                exchange.caller.hang_up()
+            elif exchange.admitted is not None:
+                self._desk.hang_up(exchange.admitted, exchange.received_bytes, client=exchange.client)
         super().connection_lost(exc)
+
+    def give_up(self) -> None:
+        """Answer a request that has not arrived when the service stops."""
+        exchange = self._exchange
+        if exchange is not None and exchange.admitted is not None and exchange.caller is None:
+            stopped = NotReadyError("The service stopped before the request had arrived. Send it elsewhere.")
+            self._break_off(exchange, self._desk.turn_away(stopped, exchange.admitted, client=exchange.client))
+
+    def _feed(self, data: bytes) -> None:
+        """Parse what came. An upgrade, which is not made here, is left out of its request."""
+        while data:
+            try:
+                self.parser.feed_data(data)
+            except httptools.HttpParserUpgrade as upgrade:
+                if self.parser.get_method() == b"CONNECT":
+                    self._turn_away(MalformedRequestError("CONNECT is for proxies, and this is none."))
+                    return
+                data = self._header_without_upgrade() + data[upgrade.args[0] :]
+            except httptools.HttpParserError as error:
+                self._turn_away(
+                    MalformedRequestError(f"What came is no HTTP/1.1 request ({error}). Use an HTTP client.")
+                )
+                return
+            else:
+                return
+
+    def _header_without_upgrade(self) -> bytes:
+        """Write the header that has been parsed again, for a new parser: the old one would skip the body."""
+        kept = [(name, value) for name, value in self.headers if name not in _OF_UPGRADES]
+        if not self.parser.should_keep_alive():
+            kept.append((b"connection", b"close"))
+        version = self.parser.get_http_version().encode()
+        first = b"%b %b HTTP/%b\r\n" % (self.parser.get_method(), self.url, version)
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn does
+        return first + b"".join(b"%b: %b\r\n" % pair for pair in kept) + b"\r\n"
+
+    def _turn_away(self, error: GlimpseError) -> None:
+        """Answer what has no whole header, or no sense, unless another answer is due; close the connection."""
+        if self.cycle is None or self.cycle.response_complete:
+            peer = self.client[0] if self.client else "unknown"
+            self.transport.write(self._desk.turn_away(error, None, client=peer))
+        self.transport.close()
+
+    def _end_wait_for_reader(self) -> None:
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
 
     def _watch(self) -> None:
         if not self.transport.is_closing():
@@ -166,12 +256,15 @@ class DeskProtocol(HttpToolsProtocol):
         if self.flow.read_paused or (self._arrival is _Arrival.HEADER and answers_another):
             self._watch()  # it is we who are slow
         elif self._arrival is _Arrival.BODY and isinstance(cycle, _Exchange) and cycle.admitted:
-            self._break_off(cycle, self._desk.too_late(cycle.admitted, client=cycle.client))
+            answer = self._desk.turn_away(self._desk.too_late(), cycle.admitted, client=cycle.client)
+            self._break_off(cycle, answer)
+        elif self._arrival is _Arrival.HEADER:
+            self._turn_away(self._desk.too_late())
         else:
-            is_unanswered = self._arrival is _Arrival.BODY and not self.cycle.response_started
-            if self._arrival is _Arrival.HEADER or is_unanswered:
-                peer = self.client[0] if self.client else "unknown"
-                self.transport.write(self._desk.too_late(None, client=peer))
+            if self._arrival is _Arrival.BODY and not self.cycle.response_started:
+                error, told = self._desk.too_late(), self.cycle.scope["state"]
+                told["answered_with"] = kind_of(error).status  # the framework counts the request, and logs it
+                self.transport.write(refusal(error, told.get("request_id", ""), keep_alive=False))
             self.transport.close()
 
     def _break_off(self, exchange: _Exchange, refusal: bytes) -> None:
@@ -214,6 +307,6 @@ class DeskProtocol(HttpToolsProtocol):
             (self.cycle is None or self.cycle.response_complete)  # else another answer is due first
             and not self.flow.write_paused  # uvicorn stops reading from who does not read
             and not self.expect_100_continue
-            and not self.parser.should_upgrade()
             and self.parser.should_keep_alive()
+            and self.parser.get_http_version() == "1.1"  # 1.0 wants to be told that its connection stays
         )

@@ -27,6 +27,8 @@ from app.settings import Settings, SettingsError, read_settings, to_environment
 from models.errors import GlimpseError
 
 _LOOK_AWAY_S = 1.0
+_WORKER_PATIENCE_S = 60
+"""After which uvicorn kills a worker that does not answer it: importing torch alone takes seconds."""
 _MOST_A_TURN = 256
 """Connections that are taken in before the event loop does something else."""
 
@@ -81,6 +83,9 @@ class _Server(uvicorn.Server):
             asyncio.get_running_loop().remove_reader(listener)
         await asyncio.gather(*self._being_connected, return_exceptions=True)
         await super().shutdown(sockets)
+        for connection in list(self.server_state.connections):
+            if isinstance(connection, DeskProtocol):
+                connection.give_up()
 
     def _accept(self, listener: socket.socket) -> None:
         loop = asyncio.get_running_loop()
@@ -123,7 +128,8 @@ def _configure(settings: Settings, app: FastAPI | str) -> uvicorn.Config:
         app,
         factory=isinstance(app, str),
         workers=settings.workers,
-        http=DeskProtocol,
+        http="app.protocol:DeskProtocol",  # its name: workers unpickle this before they answer their first ping
+        timeout_worker_healthcheck=_WORKER_PATIENCE_S,
         log_config=None,
         access_log=False,
         ws="none",

@@ -308,6 +308,7 @@ class Service:
 
     def idle(self) -> None:
         """Nothing waits any more."""
+        self.metrics.queue_depth.set(0)
         self.admission.idle()
 
     def failed(self, error: EngineError) -> None:

@@ -8,12 +8,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from models.checkpoint import CHECKPOINTS
 from models.errors import GlimpseError
-from models.pictures import DEFAULT_MAX_PIXELS
+from models.pictures import DEFAULT_MAX_PIXELS, MOST_PIXELS
 
 PREFIX = "GLIMPSE_"
 _SERVICE_LINK = re.compile(r"GLIMPSE_(SERVICE_(HOST|PORT)|PORT_\d+_(TCP|UDP))")
@@ -60,10 +60,13 @@ class Settings(BaseSettings):
     upload_timeout_s: float = Field(
         120,
         gt=0,
-        description="time for a request to arrive; slower ones get 408 (not with workers)",
+        description="time for a request to arrive; slower ones get 408",
     )
     max_pixels: int = Field(
-        DEFAULT_MAX_PIXELS, ge=1, description="most pixels of a picture, read before decoding; more gets 413"
+        DEFAULT_MAX_PIXELS,
+        ge=1,
+        le=MOST_PIXELS,
+        description="most pixels of a picture, read before decoding; more gets 413",
     )
     admin_key: SecretStr | None = Field(
         None, min_length=16, description="key for POST /model/reload; without one there is no such route"
@@ -72,11 +75,19 @@ class Settings(BaseSettings):
         1, ge=0, description="time after SIGTERM in which it still answers all, not ready any more"
     )
     drain_timeout_s: int = Field(
-        8, ge=0, description="time after that for requests in flight; `docker stop` kills after 10 s in all"
+        7, ge=0, description="time after that for requests in flight; `docker stop` kills after 10 s in all"
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="least level that is logged"
     )
+
+    @field_validator("admin_key")
+    @classmethod
+    def _can_be_sent(cls, key: SecretStr | None) -> SecretStr | None:
+        """Refuse a key that a header cannot carry: clients encode other characters each in their own way."""
+        if key and not re.fullmatch(r"[!-~]([ -~]*[!-~])?", key.get_secret_value()):
+            raise ValueError("use letters, digits and signs of ASCII, and spaces only between them")
+        return key
 
     @model_validator(mode="after")
     def _agree(self) -> Self:

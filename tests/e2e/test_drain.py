@@ -3,11 +3,14 @@
 import http.client
 import json
 import signal
+import socket
 import threading
 import time
 from collections.abc import Callable
+from urllib.parse import urlsplit
 
 import httpx
+import pytest
 
 from tests.drawing import encode, gradient
 from tests.e2e.conftest import Server
@@ -87,3 +90,25 @@ def test_a_second_sigterm_does_not_wait(start_server: Callable[..., Server]) -> 
             pass
     assert server.stop(signal.SIGTERM) == 0
     assert json.loads(server.lines[-1])["message"] == "stopped"
+
+
+@pytest.mark.parametrize(
+    "framing", [b"Content-Length: 1000\r\n\r\nhalf", b"Transfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n"]
+)
+def test_an_upload_that_does_not_end_is_told_of_the_stop(
+    start_server: Callable[..., Server], framing: bytes
+) -> None:
+    """503 when the drain time is over, at the desk and behind the framework; no traceback, exit 0."""
+    server = start_server("--drain-timeout-s", "1")
+    address = urlsplit(server.url)
+    with socket.create_connection((address.hostname, address.port), timeout=30) as slow:
+        slow.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\n" + framing)
+        while httpx.get(f"{server.url}/health/live").status_code != 200:
+            pass
+        server.process.send_signal(signal.SIGTERM)
+        answer = b"".join(iter(lambda: slow.recv(65_536), b""))
+    assert answer.startswith(b"HTTP/1.1 503 ")
+    assert b"The service stopped before the request had arrived" in answer
+    assert server.process.wait(timeout=30) == 0
+    server.end()
+    assert not [line for line in server.lines if "Traceback" in line]

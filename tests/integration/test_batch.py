@@ -1,12 +1,15 @@
 """POST /predict/batch: one result or one problem for each file, in order."""
 
+import asyncio
 from typing import Any
 
+import httpx
 import pytest
 from fastapi.testclient import TestClient
 from httpx2 import Response
 
 from app.main import create_app
+from app.service import Service
 from app.settings import Settings
 from tests.drawing import bomb, encode, gradient
 
@@ -68,6 +71,42 @@ def test_top_k_holds_for_each_file(client: TestClient) -> None:
     answer = _post(client, PNG, JPEG, params={"top_k": 2})
     assert [len(result["predictions"]) for result in answer.json()["results"]] == [2, 2]
     assert _post(client, PNG, params={"top_k": 0}).status_code == 422
+
+
+def test_other_callers_are_heard_between_the_files_of_a_batch(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each file begins in a turn of its own: the event loop goes round at least once for each of 16 pictures."""
+
+    async def run() -> None:
+        service = Service(settings)
+        app = create_app(settings, service=service)
+        async with app.router.lifespan_context(app):
+            begun: list[int] = []
+            turns = 0
+
+            async def count_turns() -> None:
+                nonlocal turns
+                while True:
+                    turns += 1
+                    await asyncio.sleep(0)
+
+            classify = service.classify
+
+            async def noted(*given: Any) -> Any:
+                begun.append(turns)
+                return await classify(*given)
+
+            monkeypatch.setattr(service, "classify", noted)
+            others = asyncio.create_task(count_turns())
+            transport = httpx.ASGITransport(app)
+            async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+                answer = await client.post("/predict/batch", files=[("files", ("a.png", PNG))] * 16)
+            others.cancel()
+        assert answer.status_code == 200
+        assert len(set(begun)) == len(begun) == 16
+
+    asyncio.run(run())
 
 
 def test_only_bad_files_are_still_an_answer(client: TestClient) -> None:

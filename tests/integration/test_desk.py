@@ -277,26 +277,28 @@ def test_bodies_are_counted_as_they_come_until_their_requests_are_over(settings:
     serve(small, check)
 
 
-def test_a_request_that_did_not_arrive_is_a_408_with_a_count_and_a_log_line(
+def test_a_request_that_did_not_arrive_has_a_count_and_a_log_line(
     settings: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Under its own id where its header came, else under a new one; the connection ends with it."""
+    """408 under its own id where its header came, else under a new one; 499 where the caller hung up."""
 
     async def check(service: Service, desk: Desk, client: httpx.AsyncClient) -> None:
         admitted = desk.admit(b"POST", b"/predict", headers_of(PNG, None, x_request_id="mine"))
         assert isinstance(admitted, Admitted)
         for late in (admitted, None):
-            head, _, body = desk.too_late(late, client="10.0.0.1").partition(b"\r\n\r\n")
+            answer = desk.turn_away(desk.too_late(), late, client="10.0.0.1")
+            head, _, body = answer.partition(b"\r\n\r\n")
             assert head.startswith(b"HTTP/1.1 408 Request Timeout\r\n")
             assert b"\r\nconnection: close" in head
             problem = json.loads(body)
             assert problem["code"] == "upload_timeout"
             assert "within 120 seconds" in problem["detail"]
             assert (problem["request_id"] == "mine") == (late is admitted)
-        desk.drop(0)
+        desk.hang_up(admitted, 0, client="10.0.0.2")
         counted = service.metrics.exposition().decode()
         assert 'glimpse_requests_total{route="/predict",status="408"} 1.0' in counted
         assert 'glimpse_requests_total{route="other",status="408"} 1.0' in counted
+        assert 'glimpse_requests_total{route="/predict",status="499"} 1.0' in counted
 
     with caplog.at_level(logging.INFO, logger="glimpse.requests"):
         serve(settings, check)
@@ -304,4 +306,5 @@ def test_a_request_that_did_not_arrive_is_a_408_with_a_count_and_a_log_line(
     assert [(line["path"], line["status"], line["client"]) for line in lines] == [
         ("/predict", 408, "10.0.0.1"),
         ("other", 408, "10.0.0.1"),
+        ("/predict", 499, "10.0.0.2"),
     ]

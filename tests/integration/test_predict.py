@@ -1,8 +1,10 @@
 """POST /predict as people meet it: every way to send a picture, and every way to send none."""
 
 import io
+import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
@@ -10,7 +12,9 @@ from httpx2 import Response
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
+import app.decoding
 from models.checkpoint import load
 from models.pictures import FORMATS, decode
 from models.preprocessing import to_images
@@ -113,11 +117,36 @@ def test_a_bomb_is_refused_from_its_header(client: TestClient) -> None:
     assert "10000 × 10000 pixels; the limit is 1,000,000" in detail
 
 
+def test_a_small_picture_that_unpacks_megabytes_is_decoded_on_a_thread(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its few kilobytes of compressed text would stop the event loop for 50 ms; a plain one is decoded there."""
+    threads: list[str] = []
+
+    def noted(*given: Any, **named: Any) -> Any:
+        threads.append(threading.current_thread().name)
+        return decode(*given, **named)
+
+    monkeypatch.setattr(app.decoding, "decode", noted)
+    text = PngInfo()
+    text.add_text("comment", "x" * 1_000_000, zip=True)
+    plain, packed = encode(gradient(8, 8)), encode(gradient(8, 8), pnginfo=text)
+    assert len(packed) < 3_000
+    for data in (plain, packed):
+        assert client.post("/predict", content=data).status_code == 200
+    assert not threads[0].startswith("decode")
+    assert threads[1].startswith("decode")
+
+
 def test_too_many_bytes_are_refused_by_their_announcement(client: TestClient) -> None:
-    """Content-Length over the limit is enough, and the connection is closed."""
+    """Content-Length over the limit is enough; up to four times it the connection stays."""
     response = client.post("/predict", content=b"x" * 300_001, headers={"content-type": "image/png"})
     assert "300,001 bytes; the limit is 300,000" in _problem(response, 413, "body_too_large")
-    assert response.headers["connection"] == "close"
+    assert "connection" not in response.headers
+    for size, more in ((1_200_001, {}), (300_001, {"expect": "100-continue"})):
+        response = client.post("/predict", content=b"x" * size, headers={"content-type": "image/png", **more})
+        _problem(response, 413, "body_too_large")
+        assert response.headers["connection"] == "close"
 
 
 @pytest.mark.parametrize("content_type", ["image/png", "multipart/form-data; boundary=x"])

@@ -11,9 +11,11 @@ from uvicorn.server import ServerState
 
 from app.callers import Caller
 from app.desk import Admitted
+from app.errors import HeaderTooLargeError, MalformedRequestError, NotReadyError, UploadTimeoutError
 from app.exchange import Reply
 from app.headers import RawHeaders
 from app.protocol import DeskProtocol
+from models.errors import GlimpseError
 
 REFUSAL = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n"
 TOO_LATE = b"HTTP/1.1 408 Request Timeout\r\n\r\n"
@@ -49,6 +51,10 @@ class Transport(asyncio.Transport):
     def resume_reading(self) -> None:
         """Nothing."""
 
+    def abort(self) -> None:
+        """As `close`, without what still lies there."""
+        self.close()
+
     def close(self) -> None:
         """Nothing more is written."""
         self.is_closed = True
@@ -67,11 +73,14 @@ class FakeDesk:
         self.callers: list[Caller] = []
         self.clients: list[str] = []
         self.dropped: list[int] = []
+        self.turned_away: list[type[GlimpseError]] = []
         self.room_bytes = 1_000
 
-    def admit(self, method: bytes, target: bytes, headers: RawHeaders) -> Admitted | bytes:
-        """Count it."""
-        assert (method, target) == (b"POST", b"/predict")
+    def admit(self, method: bytes, target: bytes, headers: RawHeaders) -> Admitted | bytes | None:
+        """Count it; only one path is its own."""
+        if target != b"/predict":
+            return None
+        assert method == b"POST"
         assert headers
         self.asked += 1
         return REFUSAL if self.refuses else Admitted("/predict", b"", None, f"id-{self.asked}", 100.0)
@@ -82,10 +91,21 @@ class FakeDesk:
         self.room_bytes -= size_bytes
         return REFUSAL if self.room_bytes < 0 else None
 
-    def too_late(self, admitted: Admitted | None, *, client: str) -> bytes:
-        """Say whose request it was."""
+    def too_late(self) -> UploadTimeoutError:
+        """As the real one."""
+        return UploadTimeoutError("too late")
+
+    def turn_away(self, error: GlimpseError, admitted: Admitted | None, *, client: str) -> bytes:
+        """Say why, and whose request it was."""
         assert client
+        self.turned_away.append(type(error))
         return TOO_LATE + (admitted.request_id.encode() if admitted else b"nobody")
+
+    def hang_up(self, admitted: Admitted, received_bytes: int, *, client: str) -> None:
+        """Remember it as what was dropped."""
+        assert admitted
+        assert client
+        self.dropped.append(received_bytes)
 
     def drop(self, received_bytes: int) -> None:
         """Remember it."""
@@ -296,10 +316,10 @@ def test_a_refused_body_goes_by_and_the_next_request_is_heard() -> None:
 
 @pytest.mark.parametrize(
     "header",
-    [b"Connection: close\r\n", b"Expect: 100-continue\r\n", b"Connection: Upgrade\r\nUpgrade: websocket\r\n"],
+    [b"Connection: close\r\n", b"Expect: 100-continue\r\n", b"Connection: close\r\nUpgrade: h2c\r\n"],
 )
 def test_what_is_not_plain_is_left_to_uvicorn(header: bytes) -> None:
-    """A closing connection, a caller who asks before sending, an upgrade: the desk is not even asked."""
+    """A closing connection, a caller who asks before sending: the desk is not even asked."""
 
     async def check(connection: Connection) -> None:
         connection.receive(HEAD + header + b"\r\nabcde")
@@ -331,7 +351,7 @@ def test_who_does_not_read_is_not_written_to() -> None:
         (HEAD, False, TOO_LATE + b"nobody"),
         (WHOLE[:-1], False, TOO_LATE + b"id-1"),
         (WHOLE[:-1], True, REFUSAL),
-        (HEAD + b"Connection: close\r\n\r\nabc", False, TOO_LATE + b"nobody"),
+        (HEAD + b"Connection: close\r\n\r\nabc", False, b"HTTP/1.1 408 Request Timeout\r\n"),
     ],
     ids=["nothing", "half a header", "half a body", "half a refused body", "half a body for the framework"],
 )
@@ -342,7 +362,8 @@ def test_what_does_not_arrive_is_not_waited_for(sent: bytes, refuses: bool, writ
         if sent:
             connection.receive(sent)
         await connection.transport.closed.wait()
-        assert connection.transport.written == written
+        assert connection.transport.written.startswith(written)
+        assert bool(connection.transport.written) == bool(written)
         assert connection.desk.dropped == ([4] if written.endswith(b"id-1") else [])
         connection.protocol.connection_lost(None)
         await turns()
@@ -419,3 +440,144 @@ def test_a_blank_line_behind_an_answer_through_the_framework_is_none_either() ->
         await connection.transport.closed.wait()
 
     with_loop(check, upload_timeout_s=0.01)
+
+
+UPGRADE = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAEAAEAAAAIAAAAB\r\n"
+
+
+@pytest.mark.parametrize("split", [0, len(HEAD), len(HEAD + UPGRADE) + 2, len(HEAD + UPGRADE) + 4])
+def test_an_upgrade_is_passed_over(split: int) -> None:
+    """The request is answered as HTTP/1.1, its body is its body in whatever pieces, and the next one is heard."""
+
+    async def check(connection: Connection) -> None:
+        connection.desk.gate.set()
+        whole = HEAD + UPGRADE + b"\r\nabcde"
+        connection.receive(whole[:split] or whole)
+        if split:
+            connection.receive(whole[split:])
+        await turns()
+        assert connection.transport.written.endswith(b'"abcde"')
+        connection.receive(WHOLE)
+        await turns()
+        assert (connection.desk.asked, len(connection.transport.pieces), connection.reached) == (2, 2, 0)
+
+    with_loop(check)
+
+
+def test_requests_with_upgrades_may_follow_one_another() -> None:
+    """The second came with the first; both are answered, in order, the second by the framework."""
+
+    async def check(connection: Connection) -> None:
+        connection.desk.gate.set()
+        connection.receive((HEAD + UPGRADE + b"\r\nabcde") * 2)
+        await turns()
+        assert connection.transport.pieces[0].endswith(b'"abcde"')
+        assert (connection.desk.asked, connection.reached) == (1, 1)
+
+    with_loop(check)
+
+
+@pytest.mark.parametrize(
+    ("sent", "error"),
+    [
+        (b"CONNECT x:443 HTTP/1.1\r\nHost: x:443\r\n\r\n", MalformedRequestError),
+        (b"hello\r\n\r\n", MalformedRequestError),
+        (HEAD + b"X: " + b"a" * 65_536, HeaderTooLargeError),
+    ],
+)
+def test_what_cannot_be_answered_is_turned_away(sent: bytes, error: type[GlimpseError]) -> None:
+    """CONNECT, what is no HTTP, a header without end: one answer, and the connection is closed."""
+
+    async def check(connection: Connection) -> None:
+        for start in range(0, len(sent), 1_000):
+            connection.receive(sent[start : start + 1_000])
+        assert connection.desk.turned_away == [error]
+        assert (connection.transport.written, connection.transport.is_closed) == (TOO_LATE + b"nobody", True)
+        assert connection.desk.asked == connection.reached == 0
+
+    with_loop(check)
+
+
+def test_a_long_body_is_no_long_header() -> None:
+    """What is counted begins anew with each request."""
+
+    async def check(connection: Connection) -> None:
+        connection.desk.room_bytes = 10**6
+        head = HEAD.replace(b"Content-Length: 5", b"Content-Length: 200000")
+        for _ in range(2):
+            connection.receive(head + b"\r\n")
+            for _ in range(20):
+                connection.receive(b"a" * 10_000)
+            await turns()
+            connection.desk.gate.set()
+            await turns()
+        assert connection.desk.turned_away == []
+        assert len(connection.transport.pieces) == 2
+
+    with_loop(check)
+
+
+def test_a_body_that_comes_after_its_answer_does_not_keep_the_connection() -> None:
+    """The framework answered the header alone; then the wait for the next request begins."""
+
+    async def check(connection: Connection) -> None:
+        connection.protocol.app = answer_at_once
+        connection.receive(b"POST /nothing HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n")
+        while not has_timer(connection):
+            await asyncio.sleep(0)
+        connection.receive(b"a")
+        assert is_watched(connection)
+        connection.receive(b"b")
+        assert has_timer(connection)
+        assert not is_watched(connection)
+
+    with_loop(check)
+
+
+async def answer_at_once(_scope: Any, _receive: Any, send: Any) -> None:
+    """An application that does not read."""
+    await send({"type": "http.response.start", "status": 404, "headers": [(b"content-length", b"0")]})
+    await send({"type": "http.response.body", "body": b""})
+
+
+def test_http_1_0_is_left_to_uvicorn() -> None:
+    """It wants to be told that its connection stays, or sees it closed."""
+
+    async def check(connection: Connection) -> None:
+        connection.receive(WHOLE.replace(b"HTTP/1.1\r\n", b"HTTP/1.0\r\nConnection: keep-alive\r\n"))
+        while not connection.reached:
+            await asyncio.sleep(0)
+        assert connection.desk.asked == 0
+
+    with_loop(check)
+
+
+def test_who_never_reads_is_not_waited_for() -> None:
+    """The connection is cut when the time of an upload is over; who reads on in time keeps it."""
+
+    async def check(connection: Connection) -> None:
+        connection.desk.gate.set()
+        connection.receive(WHOLE)
+        await turns()
+        connection.protocol.pause_writing()
+        connection.protocol.resume_writing()
+        assert connection.protocol._unread is None
+        connection.protocol.pause_writing()
+        await connection.transport.closed.wait()
+
+    with_loop(check, upload_timeout_s=0.01)
+
+
+def test_a_stop_answers_what_has_not_arrived() -> None:
+    """503 for half a body; nothing where nothing was asked."""
+
+    async def check(connection: Connection) -> None:
+        connection.protocol.give_up()
+        assert connection.transport.written == b""
+        connection.receive(WHOLE[:-1])
+        connection.protocol.give_up()
+        assert connection.desk.turned_away == [NotReadyError]
+        assert connection.transport.is_closed
+        assert connection.desk.dropped == [4]
+
+    with_loop(check)

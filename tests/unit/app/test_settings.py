@@ -115,6 +115,13 @@ def test_settings_that_contradict_each_other_are_refused(arguments: list[str], r
     assert KEY not in str(caught.value)
 
 
+@pytest.mark.parametrize("key", ["schlüssel-der-wache", "a key of the watch\n", " a key of the watch"])
+def test_a_key_that_no_header_carries_is_refused(key: str) -> None:
+    """Clients encode other characters each in their own way, and strip spaces around it: it would never match."""
+    with pytest.raises(SettingsError, match="is a secret: Value error, use letters, digits and signs of ASCII"):
+        read_settings(["--admin-key", key])
+
+
 @pytest.mark.parametrize("source", ["option", "variable"])
 def test_a_secret_is_never_shown(monkeypatch: pytest.MonkeyPatch, source: str) -> None:
     """Not when it is refused, nor when the settings are printed."""

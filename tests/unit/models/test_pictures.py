@@ -423,6 +423,24 @@ def test_what_follows_a_whole_picture_does_not_matter(extra: bytes) -> None:
     np.testing.assert_array_equal(np.asarray(plain.rgb), np.asarray(followed.rgb))
 
 
+@pytest.mark.parametrize("place", ["behind the picture", "in its metadata"])
+def test_bytes_that_look_like_scans_are_none(place: str) -> None:
+    """Phones append films of megabytes, and what is no picture may hold any bytes."""
+    data, film = encode(gradient(), "JPEG"), b"\xff\xda film" * 5_000
+    if place == "behind the picture":
+        filled = data + film
+    else:
+        filled = data[:2] + b"\xff\xe5" + (len(film) + 2).to_bytes(2) + film + data[2:]
+    np.testing.assert_array_equal(np.asarray(decode(filled).rgb), np.asarray(decode(data).rgb))
+
+
+def test_a_jpeg_of_endless_segments_is_refused() -> None:
+    """Ten thousand comments in front of what would be too many scans are not followed any further."""
+    data = encode(gradient(), "JPEG")
+    with pytest.raises(BrokenPictureError, match="has more than 64 scans"):
+        decode(data[:2] + b"\xff\xfe\x00\x04\xff\xda" * 10_002 + data[2:])
+
+
 def test_a_jpeg_of_endless_scans_is_refused() -> None:
     """Thousands of 14-byte scans would each cost a pass over the picture; a real progressive JPEG passes."""
     data = encode(gradient(200, 200), "JPEG", progressive=True)
@@ -430,5 +448,5 @@ def test_a_jpeg_of_endless_scans_is_refused() -> None:
     assert 2 <= scans <= 20
     decode(data)
     last = data.rindex(b"\xff\xda")
-    with pytest.raises(BrokenPictureError, match=r"has \d,\d{3} scans; at most 64 are read"):
+    with pytest.raises(BrokenPictureError, match="has more than 64 scans"):
         decode(data[:-2] + data[last:-2] * 5000 + data[-2:])
