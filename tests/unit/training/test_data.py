@@ -1,5 +1,6 @@
 """What `--data` may name, and what is refused."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -61,6 +62,7 @@ def test_column_labels_are_accepted(tmp_path: Path) -> None:
         ({"x_train": None}, "lacks x_train"),
         ({"x_train": np.zeros((6, 8, 8, 3), np.float32)}, "x_train is float32"),
         ({"x_train": np.zeros((6, 3, 8, 8), np.uint8)}, r"uint8 \(n, height, width, 3\) is needed"),
+        ({"x_train": np.zeros((6, 0, 8, 3), np.uint8)}, "in x_train are 0 × 8 pixels; at least 1 × 1"),
         ({"x_test": np.zeros((6, 9, 9, 3), np.uint8)}, "differ in size"),
         ({"y_train": np.zeros(5, np.uint8)}, "6 pictures in x_train, 5 labels"),
         ({"y_train": np.zeros(6, np.float32)}, "integers"),
@@ -97,6 +99,49 @@ def test_an_array_that_is_no_archive_is_refused(tmp_path: Path) -> None:
         np.save(file, np.zeros(3))
     with pytest.raises(DataError, match="cannot be read"):
         _read(tmp_path / "one.npz")
+
+
+def _spoil_stream(data: bytearray) -> None:
+    start = data.index(b"x_train.npy") + 60
+    data[start : start + 40] = b"\xff" * 40
+
+
+def _encrypt(data: bytearray) -> None:
+    for entry, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        data[data.index(entry) + flags] |= 1
+
+
+def _pack_otherwise(data: bytearray) -> None:
+    for entry, method in ((b"PK\x03\x04", 8), (b"PK\x01\x02", 10)):
+        data[data.index(entry) + method] = 99
+
+
+@pytest.mark.parametrize(
+    ("damage", "sentence"),
+    [
+        (_spoil_stream, "cannot be read as an .npz archive.*decompressing"),
+        (_encrypt, "cannot be read as an .npz archive.*password"),
+        (_pack_otherwise, "cannot be read as an .npz archive.*compression"),
+    ],
+)
+def test_a_damaged_archive_is_refused(
+    tmp_path: Path, damage: Callable[[bytearray], None], sentence: str
+) -> None:
+    """Damaged streams, encrypted ones and ones that are packed in an unknown way are a sentence each."""
+    path = tmp_path / "bad.npz"
+    np.savez_compressed(path, **_arrays())
+    data = bytearray(path.read_bytes())
+    damage(data)
+    path.write_bytes(data)
+    with pytest.raises(DataError, match=sentence):
+        _read(path)
+
+
+def test_what_else_lies_in_an_archive_is_not_looked_at(tmp_path: Path) -> None:
+    """Notes that only pickle could read do not make good pictures unreadable."""
+    notes = np.array([{"by": "hand"}], dtype=object)
+    write_archive(tmp_path / "a.npz", {**_arrays(), "meta": notes})
+    assert len(read_dataset(str(tmp_path / "a.npz"), seed=0, cache=tmp_path, report=_ignore).train) == 6
 
 
 def test_a_path_that_is_nothing_is_refused(tmp_path: Path) -> None:
