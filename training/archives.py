@@ -49,8 +49,14 @@ def read_archive(path: Path) -> Dataset:
     if labels is None and cifar10.is_cifar10(train, test):
         labels = cifar10.LABELS
     labels = labels or tuple(str(place) for place in range(classes))
+    strangers = sorted(set(test.targets.tolist()) - set(train.targets.tolist()))
     if len(labels) < max(2, classes):
         raise DataError(f"{path}: labels {list(labels)} for classes 0 to {classes - 1}; one each, at least two.")
+    if strangers:
+        raise DataError(
+            f"{path}: y_test has the classes {', '.join(labels[place] for place in strangers)}, which y_train has not. "
+            "Add training pictures of them, or take them out of the test part."
+        )
     return Dataset(path.stem, labels, train, test)
 
 

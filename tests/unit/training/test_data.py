@@ -74,6 +74,7 @@ def test_column_labels_are_accepted(tmp_path: Path) -> None:
         ({"y_test": np.zeros(0, np.int64)}, "y_test is empty"),
         ({"y_train": np.zeros(6, np.uint8), "y_test": np.zeros(6, np.uint8)}, "at least two"),
         ({"labels": np.array(["a", "b"])}, "classes 0 to 2"),
+        ({"y_train": np.array([0, 2, 2, 0, 2, 2])}, "y_test has the classes 1, which y_train has not"),
         ({"labels": np.array(["a", "a", "b"])}, "stands twice"),
         ({"labels": np.array([{"a": 1}], dtype=object)}, "without pickles"),
     ],
