@@ -15,7 +15,7 @@ from models.tensor_file import write_atomically
 from training.devices import Computing, describe_hardware
 from training.errors import TrainingError
 from training.provenance import current_commit
-from training.recipes import Recipe
+from training.recipes import RECIPES, Recipe
 
 
 @dataclass(frozen=True)
@@ -145,11 +145,16 @@ def read_configuration(path: Path) -> tuple[Request, dict[str, Any]]:
     except ValueError as error:
         raise TrainingError(f"{path} is no JSON text ({error}). Restore it, or start a new run.") from error
     try:
-        return Request(**fields["request"]), dict(fields["configuration"])
+        request, configuration = Request(**fields["request"]), dict(fields["configuration"])
     except (KeyError, TypeError, ValueError) as error:
         raise TrainingError(
             f"{path} is not what Glimpse wrote ({error}). Restore it, or start a new run."
         ) from error
+    if request.recipe not in list(RECIPES):
+        raise TrainingError(
+            f"{path} names the recipe {request.recipe!r}; there are {', '.join(RECIPES)}. Restore it, or start a new run."
+        )
+    return request, configuration
 
 
 def _flatten(fields: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
