@@ -89,6 +89,24 @@ def configure(
     return plain
 
 
+def settled(configuration: Mapping[str, Any]) -> dict[str, object]:
+    """Tell what the options that decide the weights came to, by the names that `Request` gives them.
+
+    What the user leaves open is settled by recipe, data and device, and can be typed from then on.
+    """
+    flat = dict(_flatten(configuration))
+    height, width = flat.get("input.height"), flat.get("input.width")
+    return {
+        "recipe": flat.get("recipe.name"),
+        "seed": flat.get("seed"),
+        "held_out": flat.get("held_out"),
+        "epochs": flat.get("recipe.epochs"),
+        "photographs": flat.get("recipe.photograph_share"),
+        "input_size": height if height == width else f"{height} × {width}",
+        "dtype": flat.get("dtype"),
+    }
+
+
 def surroundings(computing: Computing) -> dict[str, Any]:
     """Gather what decides the last bits of the weights: software, hardware and threads."""
     return {

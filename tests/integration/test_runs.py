@@ -138,8 +138,9 @@ def test_other_data_are_refused(stopped: Path, tmp_path: Path, capsys: pytest.Ca
         (["--seed", "1"], "seed is 1 and was 0"),
         (["--epochs", "9"], "epochs is 9 and was 4"),
         (["--recipe", "accurate"], "recipe is 'accurate' and was 'fast'"),
-        (["--held-out", "5"], "held_out is 5 and was None"),
-        (["--input-size", "16"], "input_size is 16 and was None"),
+        (["--held-out", "5"], "held_out is 5 and was 0"),
+        (["--input-size", "16"], "input_size is 16 and was 12"),
+        (["--photographs", "0.5"], "photographs is 0.5 and was 0.0"),
     ],
 )
 def test_options_that_contradict_the_run_are_refused(
@@ -148,6 +149,15 @@ def test_options_that_contradict_the_run_are_refused(
     """Each by name, with both values."""
     assert _train("--resume", stopped, *options) == 1
     assert sentence in capsys.readouterr().err
+
+
+def test_options_that_say_what_the_run_has_are_taken(stopped: Path, finished: Path) -> None:
+    """Nothing was typed of these when it began; what recipe, data and device made of them may be typed now."""
+    has = json.loads((stopped / "configuration.json").read_text())["configuration"]
+    options = ("--epochs", 4, "--held-out", 0, "--input-size", 12, "--photographs", 0, "--dtype", has["dtype"])
+    assert _train("--resume", stopped, *options) == 0
+    now, then = _weights(stopped), _weights(finished)
+    assert all(torch.equal(now[name], then[name]) for name in then)
 
 
 def test_a_run_is_neither_overwritten_nor_finished_twice(
