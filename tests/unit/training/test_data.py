@@ -1,6 +1,7 @@
 """What `--data` may name, and what is refused."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -151,21 +152,36 @@ def test_a_path_that_is_nothing_is_refused(tmp_path: Path) -> None:
         _read(tmp_path / "nothing")
 
 
-def test_the_official_download_has_the_tutorials_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`cifar10` goes through torchvision and speaks of planes and cars."""
+def _download_two_pictures(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let torchvision find two pictures in each part."""
     from torchvision import datasets
 
     class TwoPictures:
         def __init__(self, root: str, *, train: bool, download: bool) -> None:
-            assert (root, download) == (str(tmp_path), True)
+            assert (root, download) == (str(folder), True)
             self.data = np.full((2, 32, 32, 3), 7 if train else 9, np.uint8)
             self.targets = [0, 9]
 
     monkeypatch.setattr(datasets, "CIFAR10", TwoPictures)
+
+
+def test_the_official_download_has_the_tutorials_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`cifar10` goes through torchvision and speaks of planes and cars."""
+    _download_two_pictures(tmp_path, monkeypatch)
     dataset = read_dataset("cifar10", seed=0, cache=tmp_path, report=_ignore)
     assert dataset.labels == cifar10.LABELS
     assert dataset.train.images.flatten().tolist()[:1] == [7]
     assert dataset.test.images.flatten().tolist()[:1] == [9]
+
+
+def test_cifar10_is_never_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, record: Record) -> None:
+    """Training and measuring mean the same by the name, whatever lies in the working folder."""
+    _download_two_pictures(tmp_path, monkeypatch)
+    monkeypatch.chdir(_folder(tmp_path / "cifar10", 2).parent)
+    known = replace(record, labels=cifar10.LABELS)
+    name, split = read_test("cifar10", known, cache=tmp_path, report=_ignore)
+    assert (name, len(split)) == ("CIFAR-10 test", 2)
+    assert read_dataset("cifar10", seed=0, cache=tmp_path, report=_ignore).name == "CIFAR-10"
 
 
 def test_a_failed_download_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
