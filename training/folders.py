@@ -57,9 +57,7 @@ def find_parts(root: Path) -> tuple[Path | None, Path | None]:
 
     A part holds folders. A folder of pictures that happens to be called `train` is a class.
     """
-    folders = [
-        entry for entry in sorted(root.iterdir()) if entry.is_dir() and any(map(Path.is_dir, entry.iterdir()))
-    ]
+    folders = [folder for folder in _folders_in(root) if _folders_in(folder)]
 
     def first(names: set[str]) -> Path | None:
         return next((folder for folder in folders if folder.name.lower() in names), None)
@@ -68,12 +66,13 @@ def find_parts(root: Path) -> tuple[Path | None, Path | None]:
 
 
 def choose_side(root: Path) -> int:
-    """Choose the input's size for the pictures below a folder, from the median of their shorter sides.
+    """Choose the input's size for the pictures in a folder's classes, from the median of their shorter sides.
 
     Returns:
         32, 48 or 64 pixels; 32 where no picture can be read.
     """
-    files = _files_below(root)
+    class_roots = sorted(part for part in find_parts(root) if part is not None) or [root]
+    files = [path for top in class_roots for folder in _folders_in(top) for path in _files_below(folder)]
     sides = []
     for path in files[:: max(1, len(files) // _LOOKED_AT)]:
         try:
@@ -181,8 +180,7 @@ def _choose_groups(groups: Places, free: set[int], *, wanted: int) -> list[int]:
 
 
 def _class_names(root: Path, *, fewest: int) -> tuple[str, ...]:
-    folders = (entry.name for entry in root.iterdir() if entry.is_dir())
-    names = tuple(sorted(name for name in folders if not name.startswith(".")))
+    names = tuple(folder.name for folder in _folders_in(root))
     if len(names) < fewest:
         raise DataError(
             f"{root} has {len(names)} class folders ({', '.join(names) or 'none'}); at least {fewest} are needed. "
@@ -191,8 +189,17 @@ def _class_names(root: Path, *, fewest: int) -> tuple[str, ...]:
     return names
 
 
+def _folders_in(root: Path) -> list[Path]:
+    return sorted(entry for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+
+
 def _files_below(folder: Path) -> Sequence[Path]:
-    return sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
+    return sorted(path for path in folder.rglob("*") if path.is_file() and not _is_hidden(path, below=folder))
+
+
+def _is_hidden(path: Path, *, below: Path) -> bool:
+    """Whether a file, or a folder on the way to it, is hidden: thumbnails, bins and notes of other programs."""
+    return any(part.startswith(".") for part in path.relative_to(below).parts)
 
 
 def _refuse_empty(folder: Path, pictures: Pictures, report: Report) -> None:
