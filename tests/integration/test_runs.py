@@ -18,13 +18,13 @@ from training.run_lock import alone_in
 Change = Callable[[Path], None]
 
 
-def _write_data(path: Path, *, seed: int = 0) -> Path:
-    """Three classes of brightness, 12 pixels wide: 96 to learn from, 30 to measure on."""
+def _write_data(path: Path, *, seed: int = 0, side: int = 12) -> Path:
+    """Three classes of brightness, 12 pixels wide or another size: 96 to learn from, 30 to measure on."""
     noise = np.random.default_rng(seed)
     arrays: dict[str, np.ndarray] = {}
     for part, n in (("train", 96), ("test", 30)):
         targets = np.arange(n) % 3
-        pixels = noise.integers(0, 90, (n, 12, 12, 3)) + 80 * targets[:, None, None, None]
+        pixels = noise.integers(0, 90, (n, side, side, 3)) + 80 * targets[:, None, None, None]
         arrays |= {f"x_{part}": pixels.astype(np.uint8), f"y_{part}": targets}
     write_archive(path, arrays)
     return path
@@ -269,6 +269,34 @@ def test_a_teacher_goes_with_the_recipe_that_has_one(
     named = () if teacher is None else ("--teacher", teacher)
     assert _train("--recipe", recipe, "--data", data, "--out", tmp_path / "m.safetensors", *named) == 1
     assert sentence in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("option", "sentence"),
+    [(("--dtype", "bfloat16"), "leave --dtype bfloat16 out"), (("--compile",), "leave --compile out")],
+)
+def test_the_tutorial_computes_in_no_other_way(
+    option: tuple[str, ...],
+    sentence: str,
+    data: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """What its loop would not do is refused."""
+    options = ("--recipe", "tutorial", "--data", data, "--out", tmp_path / "m.safetensors", *option)
+    assert _train(*options) == 1
+    assert sentence in capsys.readouterr().err
+
+
+def test_the_tutorials_record_says_float32(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also on a processor that multiplies faster in bfloat16."""
+    cpuinfo = tmp_path / "cpuinfo"
+    cpuinfo.write_text("flags : amx_bf16\n")
+    monkeypatch.setattr("training.devices._CPUINFO", cpuinfo)
+    larger = _write_data(tmp_path / "large.npz", side=32)
+    out = tmp_path / "m.safetensors"
+    assert _train("--recipe", "tutorial", "--data", larger, "--out", out, "--epochs", 1) == 0
+    assert load(out).record.training.configuration["dtype"] == "float32"
 
 
 @pytest.mark.gpu
