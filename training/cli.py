@@ -33,7 +33,7 @@ from training.outliers import draw_outliers
 from training.recalibration import read_as_trained
 from training.rejection import measure_rejection, rejection_lines
 from training.reliability import reliability_lines
-from training.report.history import read_history
+from training.report.history import check_origin, read_history
 from training.report.making import make_report
 from training.robustness import PICTURES, measure_robustness, table
 from training.terminal import check_png, check_target, print_metrics, tell, teller, told_in_a_sentence
@@ -200,6 +200,8 @@ def report(
     with told_in_a_sentence() as console:
         history = None if run_folder is None else read_history(run_folder)
         loaded = load(checkpoint)
+        if run_folder is not None:
+            check_origin(run_folder, loaded.record)
         network = loaded.network.to(choose_device(device.value))  # in place
         name, split = read_test(data, loaded.record, cache=cache, report=teller(console))
         calibration = loaded.record.calibration

@@ -1,6 +1,7 @@
 """The real commands on pictures that the tests draw: train, evaluate, samples, and every refusal."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -149,6 +150,7 @@ def test_report_writes_one_page(folder: Path, tmp_path: Path, capsys: pytest.Cap
     run_folder.mkdir()
     line = {"kind": "step", "step": 1, "epoch": 1, "loss": 0.7, "lr": 1.0, "pictures_per_s": 50.0}
     (run_folder / "metrics.jsonl").write_text(json.dumps(line))
+    shutil.copy(out, run_folder / "checkpoint.safetensors")
     assert run(command) == 0
     page = tmp_path / "page" / "report.html"
     assert capsys.readouterr().out == f"wrote {page}\n"
