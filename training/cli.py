@@ -36,7 +36,16 @@ from training.reliability import reliability_lines
 from training.report.history import check_origin, read_history
 from training.report.making import make_report
 from training.robustness import PICTURES, measure_robustness, table
-from training.terminal import check_png, check_target, print_metrics, tell, teller, told_in_a_sentence
+from training.terminal import (
+    check_file,
+    check_folder,
+    check_png,
+    check_target,
+    print_metrics,
+    tell,
+    teller,
+    told_in_a_sentence,
+)
 from training.train_command import train
 
 app = typer.Typer(
@@ -202,6 +211,7 @@ def report(
         loaded = load(checkpoint)
         if run_folder is not None:
             check_origin(run_folder, loaded.record)
+        check_folder(out)
         network = loaded.network.to(choose_device(device.value))  # in place
         name, split = read_test(data, loaded.record, cache=cache, report=teller(console))
         calibration = loaded.record.calibration
@@ -233,5 +243,6 @@ def export(
     with told_in_a_sentence():
         if out.suffix != f".{file_format.value}":
             raise TrainingError(f"--out {out} must end in .{file_format.value}.")
+        check_file(out)
         export_onnx(load(checkpoint), out)
         typer.echo(f"wrote {out}; onnxruntime gives the golden answers")
