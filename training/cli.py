@@ -1,7 +1,9 @@
 """`python -m training …`: what a person types, and what is printed."""
 
 import dataclasses
+import io
 import json
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -70,6 +72,9 @@ def run(arguments: list[str] | None = None) -> int:
     Returns:
         0 done, 1 a refused input, 2 usage, 130 stopped by Ctrl-C.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # file names are bytes, and need not be text
     try:
         app(arguments)
     except SystemExit as done:

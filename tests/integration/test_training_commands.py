@@ -1,7 +1,10 @@
 """The real commands on pictures that the tests draw: train, evaluate, samples, and every refusal."""
 
+import io
 import json
+import os
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -283,6 +286,19 @@ def test_a_folder_is_looked_at_before_it_is_trained_on(folder: Path, capsys: pyt
     captured = capsys.readouterr()
     assert "dark/03.png = light/double.png" in captured.err
     assert "Among the pictures that were measured on, " in captured.out
+
+
+def test_a_file_name_need_not_be_text(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bytes that are no UTF-8 are told with backslashes, also where stdout and stderr refuse them."""
+    (folder / "dark" / os.fsdecode(b"caf\xe9.png")).write_bytes(b"no picture")
+    streams = {name: io.TextIOWrapper(io.BytesIO(), encoding="utf-8") for name in ("stdout", "stderr")}
+    for name, stream in streams.items():
+        monkeypatch.setattr(sys, name, stream)
+    assert run(["inspect", "--data", str(folder)]) == 0
+    assert _train(folder, folder.parent / "m.safetensors", "tutorial", "--epochs", "1") == 0
+    for stream in streams.values():
+        stream.flush()
+        assert b"dark/caf\\udce9.png: The file is no picture" in stream.buffer.getvalue()
 
 
 def test_an_archive_is_looked_at_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
