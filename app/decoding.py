@@ -20,6 +20,8 @@ _INLINE_PIXELS = 16_384
 """A picture of at most so many bytes and pixels is decoded on the event loop: that takes under a millisecond, and
 the way to a thread and back costs more than decoding a small one (docs/benchmarks.md)."""
 
+_TOO_LARGE = "Resize it, or raise GLIMPSE_MAX_PIXELS."
+
 
 class Prepared(NamedTuple):
     """The network's pixels alone: a large picture must not wait for the engine in memory.
@@ -99,5 +101,5 @@ class DecodePool:
 
 
 def _prepared(data: bytes, spec: InputSpec, *, max_pixels: int) -> Prepared:
-    picture: Picture = decode(data, max_pixels=max_pixels, at_least=(spec.width, spec.height))
+    picture: Picture = decode(data, max_pixels=max_pixels, at_least=(spec.width, spec.height), advice=_TOO_LARGE)
     return Prepared(to_images([picture], spec)[0], picture.format, picture.width, picture.height)

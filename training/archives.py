@@ -54,8 +54,8 @@ def read_archive(path: Path) -> Dataset:
         raise DataError(f"{path}: labels {list(labels)} for classes 0 to {classes - 1}; one each, at least two.")
     if strangers:
         raise DataError(
-            f"{path}: y_test has the classes {', '.join(labels[place] for place in strangers)}, which y_train has not. "
-            "Add training pictures of them, or take them out of the test part."
+            f"{path}: y_test has the classes {', '.join(labels[place] for place in strangers)}, which y_train has "
+            "not. Add training pictures of them, or take them out of the test part."
         )
     return Dataset(path.stem, labels, train, test)
 
@@ -113,8 +113,8 @@ def _check_images(path: Path, arrays: dict[str, npt.NDArray[np.generic]], part: 
         )
     if 0 in images.shape[1:3]:
         raise DataError(
-            f"{path}: the pictures in x_{part} are {images.shape[1]} × {images.shape[2]} pixels; at least 1 × 1 is "
-            "needed. Write the archive again."
+            f"{path}: the pictures in x_{part} are {images.shape[1]} × {images.shape[2]} pixels; at least 1 × 1 "
+            "is needed. Write the archive again."
         )
     if len(images) != len(arrays[f"y_{part}"]):
         raise DataError(f"{path}: {len(images)} pictures in x_{part}, {len(arrays[f'y_{part}'])} labels.")

@@ -141,7 +141,9 @@ def _choose_computing(request: Request, device: torch.device) -> Computing:
     if not isinstance(RECIPES[request.recipe], TutorialRecipe):
         return Computing(device, choose_dtype(request.dtype, device), request.is_compiled)
     if request.dtype == "bfloat16":
-        raise TrainingError("The tutorial computes in float32, as it does in the book: leave --dtype bfloat16 out.")
+        raise TrainingError(
+            "The tutorial computes in float32, as it does in the book: leave --dtype bfloat16 out."
+        )
     if request.is_compiled:
         raise TrainingError("The tutorial runs as it is written, without torch.compile: leave --compile out.")
     return Computing(device, torch.float32)

@@ -170,7 +170,8 @@ def read_configuration(path: Path) -> tuple[Request, dict[str, Any]]:
         ) from error
     if request.recipe not in list(RECIPES):
         raise TrainingError(
-            f"{path} names the recipe {request.recipe!r}; there are {', '.join(RECIPES)}. Restore it, or start a new run."
+            f"{path} names the recipe {request.recipe!r}; there are {', '.join(RECIPES)}. Restore it, or start "
+            "a new run."
         )
     return request, configuration
 

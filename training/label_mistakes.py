@@ -99,8 +99,9 @@ def judge_all(
     fewest = len(whole) - int(torch.bincount(fold_of, minlength=folds).max())
     if fewest < 2:
         raise TrainingError(
-            f"{dataset.name} cannot be judged in {folds} folds: copies of one picture are in the same fold, and without "
-            f"the largest fold {fewest} of {len(whole)} pictures would be left to learn from. Add other pictures."
+            f"{dataset.name} cannot be judged in {folds} folds: copies of one picture are in the same fold, and "
+            f"without the largest fold {fewest} of {len(whole)} pictures would be left to learn from. Add other "
+            "pictures."
         )
     probabilities = torch.empty(len(whole), len(dataset.labels))
     for fold in range(folds):

@@ -107,7 +107,10 @@ def _edit(folder: Path, old: str, new: str) -> None:
     [
         (lambda run: _edit(run, '"label_smoothing": 0.2', '"label_smoothing": 0.1'), "recipe.label_smoothing is"),
         (lambda run: _edit(run, '"seed": 0', '"seed": 1'), "seed is 1 and was 0"),
-        (lambda run: _edit(run, '"recipe": "fast"', '"recipe": "fats"'), "names the recipe 'fats'; there are tutorial"),
+        (
+            lambda run: _edit(run, '"recipe": "fast"', '"recipe": "fats"'),
+            "names the recipe 'fats'; there are tutorial",
+        ),
         (lambda run: (run / "configuration.json").unlink(), "holds no run"),
         (lambda run: (run / "configuration.json").write_text("{"), "is no JSON text"),
         (lambda run: (run / "configuration.json").write_text("{}"), "is not what Glimpse wrote"),

@@ -207,12 +207,21 @@ def test_what_cannot_be_done_is_said(
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["evaluate", "tiny.safetensors", "--data", "nowhere", "--grid", "taken/grid.png"], "taken is a file; name a"),
-        (["evaluate", "tiny.safetensors", "--data", "nowhere", "--grid", "here.png"], "here.png is a folder; name a"),
+        (
+            ["evaluate", "tiny.safetensors", "--data", "nowhere", "--grid", "taken/grid.png"],
+            "taken is a file; name a",
+        ),
+        (
+            ["evaluate", "tiny.safetensors", "--data", "nowhere", "--grid", "here.png"],
+            "here.png is a folder; name a",
+        ),
         (["samples", "--data", "nowhere", "--out", "taken/grid.png"], "taken is a file; name a folder"),
         (["report", "tiny.safetensors", "--data", "nowhere", "--out", "taken"], "taken is a file; name a folder"),
         (["export", "tiny.safetensors", "--out", "here.onnx"], "here.onnx is a folder; name a file in it"),
-        (["calibrate", "tiny.safetensors", "--data", "nowhere", "--out", "taken/m.safetensors"], "taken is a file"),
+        (
+            ["calibrate", "tiny.safetensors", "--data", "nowhere", "--out", "taken/m.safetensors"],
+            "taken is a file",
+        ),
     ],
 )
 def test_a_place_that_cannot_be_written_is_refused_before_the_work(

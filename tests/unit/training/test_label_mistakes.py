@@ -122,7 +122,9 @@ def test_nothing_but_copies_of_one_picture_cannot_be_judged() -> None:
         is_test=np.arange(8) >= 6,
         copies=all_alike,
     )
-    with pytest.raises(TrainingError, match="without the largest fold 0 of 8 pictures would be left to learn from"):
+    with pytest.raises(
+        TrainingError, match="without the largest fold 0 of 8 pictures would be left to learn from"
+    ):
         judge_all(
             FastRecipe(),
             Dataset("made", LABELS, train, test, findings=findings),
