@@ -91,12 +91,16 @@ def evaluate(
         Path | None, typer.Option(help="Also draw a test batch with its labels into this PNG.")
     ] = None,
     corruptions: CorruptionsOption = False,
-    corruption_pictures: CorruptionPicturesOption = PICTURES,
+    corruption_pictures: CorruptionPicturesOption = None,
     seed: SeedOption = 0,
     device: DeviceOption = Device.auto,
     cache: CacheOption = Path("data"),
 ) -> None:
     """Measure a checkpoint: overall, per class, single view and six views."""
+    if corruption_pictures is not None and not corruptions:
+        raise typer.BadParameter(
+            "--corruption-pictures says how many --corruptions spoils; add that, or leave it out."
+        )
     with told_in_a_sentence() as console:
         if grid is not None:
             check_png(grid)
@@ -116,7 +120,7 @@ def evaluate(
         robustness = None
         if corruptions:
             robustness = measure_robustness(
-                network, split, pictures=corruption_pictures, seed=seed, console=console
+                network, split, pictures=corruption_pictures or PICTURES, seed=seed, console=console
             )
         if as_json:
             fields = dataclasses.asdict(metrics)

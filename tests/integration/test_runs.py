@@ -176,12 +176,13 @@ def test_a_run_is_neither_overwritten_nor_finished_twice(
 def test_a_run_without_a_place_for_its_result_is_wrong_usage(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Neither --out nor --run, both --run and --resume, --extend alone: usage, exit code 2."""
+    """Neither --out nor --run, both --run and --resume, --extend or --save-every alone: usage, exit code 2."""
     for options, word in (
         (("--recipe", "fast", "--data", data), "--out"),
         (("--resume", tmp_path, "--run", tmp_path), "--run"),
         (("--extend", "3"), "--resume"),
         (("--run", tmp_path), "--recipe"),
+        (("--recipe", "fast", "--data", data, "--out", "x.safetensors", "--save-every", 5), "--save-every"),
     ):
         assert _train(*options) == 2
         assert word in capsys.readouterr().err

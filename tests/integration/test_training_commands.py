@@ -184,6 +184,7 @@ def test_grids_are_drawn(folder: Path, tmp_path: Path) -> None:
         (["train", "--recipe", "fast", "--data", "x", "--out", "x.safetensors", "--epochs", "0"], 2, "epochs"),
         (["evaluate", "nothing.safetensors", "--data", "nowhere"], 1, "cannot be read"),
         (["evaluate", "--bogus"], 2, "bogus"),
+        (["evaluate", "x.safetensors", "--data", "x", "--corruption-pictures", "9"], 2, "--corruptions"),
         (["nonsense"], 2, "nonsense"),
     ],
 )
