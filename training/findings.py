@@ -184,7 +184,7 @@ def _in_a_line(group: Group) -> str:
 
 
 def _to_name(group: Group) -> list[int]:
-    """Choose the places of a few files: one of each class in each part first, since these are what is warned of."""
+    """Choose the places of a few files: one of each class in each part first, since these are warned of."""
     kinds = list(zip(group.labels, group.parts, strict=True))
     first = dict.fromkeys(kinds.index(kind) for kind in dict.fromkeys(kinds))
     rest = (place for place in range(len(kinds)) if place not in first)

@@ -22,6 +22,7 @@ TEST_SHARE = 0.2
 """Of each class, where the folder has no test part: 80 to 20 is the field's custom."""
 _TRAIN_NAMES, _TEST_NAMES = {"train", "training"}, {"test", "testing", "val", "valid", "validation"}
 _NAMED_AT_MOST = 10
+_UNUSED_NAMED = 5
 _LOOKED_AT = 200
 """Pictures whose sizes choose the input's size. Source: choice, a second of work."""
 _SIDES = ((64, 32), (128, 48))
@@ -115,6 +116,32 @@ def report_unreadable(pictures: Pictures, report: Report) -> None:
     if count:
         more = f" ({count - _NAMED_AT_MOST} more not named)" if count > _NAMED_AT_MOST else ""
         report(f"{count} of {count + len(pictures.read)} files are no readable pictures{more}")
+
+
+def report_unused(root: Path, class_roots: Sequence[Path], report: Report) -> None:
+    """Name in a line what lies in a folder and is not even tried: a few names, and how many more.
+
+    That is what lies beside the parts, or beside the class folders, and links to folders and to nothing within a
+    class. Hidden files and folders are nobody's pictures and are not mentioned.
+
+    Args:
+        root: the folder that was named.
+        class_roots: what holds class folders: `root` itself, or the parts in it.
+        report: told nothing where everything is used.
+    """
+    beside = [entry for entry in root.iterdir() if root not in class_roots and entry not in class_roots]
+    for top in class_roots:
+        beside += [entry for entry in top.iterdir() if not entry.is_dir()]
+        for folder in _folders_in(top):
+            beside += [path for path in folder.rglob("*") if path.is_symlink() and not path.is_file()]
+    names = sorted(
+        path.relative_to(root).as_posix() + "/" * path.is_dir()
+        for path in beside
+        if not _is_hidden(path, below=root)
+    )
+    if names:
+        more = len(names) - _UNUSED_NAMED
+        report(f"not used: {', '.join(names[:_UNUSED_NAMED])}" + (f" and {more:,} more" if more > 0 else ""))
 
 
 def copies_in(trees: Sequence[Tree]) -> Copies:

@@ -301,10 +301,13 @@ def test_a_folder_that_was_trained_on_is_measured_on_its_held_out_part(tmp_path:
 
 
 def test_a_folder_with_a_test_part_is_measured_on_it(tmp_path: Path, record: Record) -> None:
-    """Only test/ is read, even if it lacks a class or holds one picture of it."""
+    """Only test/ is read, even if it lacks a class or holds one picture of it; loose pictures in it are named."""
     path = tmp_path / "pets" / "test" / "blue" / "a.png"
     path.parent.mkdir(parents=True)
     path.write_bytes(encode(gradient()))
-    name, split = read_test(str(tmp_path / "pets"), record, cache=tmp_path / "cache", report=_ignore)
+    (path.parents[1] / "loose.png").write_bytes(encode(gradient()))
+    told: list[str] = []
+    name, split = read_test(str(tmp_path / "pets"), record, cache=tmp_path / "cache", report=told.append)
     assert name == "pets test"
     assert split.targets.tolist() == [2]
+    assert told[-1] == "not used: loose.png"

@@ -18,6 +18,7 @@ from training.folders import (
     find_parts,
     read_tree,
     report_unreadable,
+    report_unused,
     split_tree,
 )
 
@@ -225,6 +226,34 @@ def test_train_and_test_folders_are_taken_as_they_are(tmp_path: Path) -> None:
     assert dataset.labels == ("blue", "green", "red")
     assert len(dataset.train) == 6
     assert dataset.test.targets.tolist() == [2]
+
+
+def test_what_is_not_used_is_named(tmp_path: Path) -> None:
+    """Pictures beside the classes or the parts, and links that are not followed: five names, and how many more."""
+    elsewhere = tmp_path / "elsewhere"
+    red = encode(solid("red"))
+    _add(elsewhere, "red", ["1.png"], red)
+    root = tmp_path / "data"
+    for part in ("train", "test"):
+        for label in ("blue", "red"):
+            _add(root / part, label, ["1.png", ".hidden/2.png"], red)
+    told: list[str] = []
+    report_unused(root, [root / "train", root / "test"], told.append)
+    assert told == []
+    _add(root, "val/red", ["1.png"], red)
+    _add(root, "", ["loose.png", ".DS_Store"], red)
+    _add(root / "train", "", ["loose.png"], red)
+    (root / "train" / "red" / "album").symlink_to(elsewhere / "red")
+    (root / "train" / "red" / "gone.png").symlink_to(elsewhere / "nothing.png")
+    (root / "train" / "red" / "there.png").symlink_to(elsewhere / "red" / "1.png")
+    (root / "train" / "green").symlink_to(elsewhere / "red")
+    dataset = read_dataset(str(root), seed=0, cache=tmp_path / "cache", report=told.append)
+    line = "not used: loose.png, train/loose.png, train/red/album/, train/red/gone.png, val/"
+    assert line in told
+    assert len(dataset.train) == 4
+    _add(root, "", ["z1.png", "z2.png"], red)
+    report_unused(root, [root / "train", root / "test"], told.append)
+    assert told[-1] == f"{line} and 2 more"
 
 
 def test_a_test_class_without_training_pictures_is_refused(tmp_path: Path) -> None:
