@@ -20,6 +20,8 @@ _INLINE_PIXELS = 16_384
 """A picture of at most so many bytes and pixels is decoded on the event loop: that takes under a millisecond, and
 the way to a thread and back costs more than decoding a small one (docs/benchmarks.md)."""
 
+_TOO_LARGE = "Resize it, or raise GLIMPSE_MAX_PIXELS."
+
 
 _COMPRESSED = (b"zTXt", b"iTXt", b"iCCP")
 """Chunks of a PNG that a few bytes may blow up to megabytes, which takes 50 ms."""
@@ -103,5 +105,5 @@ class DecodePool:
 
 
 def _prepared(data: bytes, spec: InputSpec, *, max_pixels: int) -> Prepared:
-    picture: Picture = decode(data, max_pixels=max_pixels, at_least=(spec.width, spec.height))
+    picture: Picture = decode(data, max_pixels=max_pixels, at_least=(spec.width, spec.height), advice=_TOO_LARGE)
     return Prepared(to_images([picture], spec)[0], picture.format, picture.width, picture.height)

@@ -104,7 +104,11 @@ _OTHER_KINDS: tuple[tuple[Callable[[bytes], bool], str], ...] = (
 
 
 def decode(
-    data: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS, at_least: tuple[int, int] | None = None
+    data: bytes,
+    *,
+    max_pixels: int = DEFAULT_MAX_PIXELS,
+    at_least: tuple[int, int] | None = None,
+    advice: str = "Resize it.",
 ) -> Picture:
     """Turn the bytes of one picture file into an upright RGB picture.
 
@@ -117,6 +121,7 @@ def decode(
         max_pixels: limit on width × height, read from the header before anything is decoded.
         at_least: (width, height) that the caller needs. A JPEG is then decoded at the smallest of
             libjpeg's scales 1/8, 1/4, 1/2, 1 that is still twice the larger of the two in both directions.
+        advice: what to do about too many pixels; whoever has a limit to raise says so.
 
     Raises:
         EmptyPictureError: `data` is empty.
@@ -134,9 +139,9 @@ def decode(
     _, reader = _FORMATS[picture_format]
     try:
         if picture_format == "AVIF":
-            _check_pixels(largest_frame(data), max_pixels)
+            _check_pixels(largest_frame(data), max_pixels, advice=advice)
         stored = reader(io.BytesIO(data))
-        _check_pixels(stored.size, max_pixels)
+        _check_pixels(stored.size, max_pixels, advice=advice)
         width, height = stored.size
         if at_least is not None:
             stored.draft("RGB", (2 * max(at_least), 2 * max(at_least)))  # the stored picture may lie on its side
@@ -150,7 +155,7 @@ def decode(
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise TooManyPixelsError(
-            f"The picture, or a frame of it, has too many pixels: {error} The limit is {max_pixels:,}. Resize it."
+            f"The picture, or a frame of it, has too many pixels: {error} The limit is {max_pixels:,}. {advice}"
         ) from error
     except Exception as error:
         raise BrokenPictureError(
@@ -203,14 +208,13 @@ def _markers(data: bytes) -> Iterator[int]:
             place += int.from_bytes(data[place : place + 2])
 
 
-def _check_pixels(size: tuple[int, int], max_pixels: int) -> None:
+def _check_pixels(size: tuple[int, int], max_pixels: int, *, advice: str) -> None:
     width, height = size
     if width < 1 or height < 1:
         raise BrokenPictureError(f"The picture says that it is {width} × {height} pixels. Export it again.")
     if width * height > max_pixels:
         raise TooManyPixelsError(
-            f"The picture is {width} × {height} pixels; the limit is {max_pixels:,} pixels in all. "
-            "Resize it, or raise GLIMPSE_MAX_PIXELS."
+            f"The picture is {width} × {height} pixels; the limit is {max_pixels:,} pixels in all. {advice}"
         )
 
 

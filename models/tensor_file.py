@@ -121,7 +121,8 @@ def write_atomically(path: Path, data: bytes) -> None:
         OSError: the folder or the file cannot be written; no temporary file is left.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    # the target's name may be as long as the file system takes; with it inside, the temporary one would be longer
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".glimpse-", suffix=".tmp")
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)

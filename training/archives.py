@@ -1,6 +1,7 @@
 """Archives of NumPy's: x_train, y_train, x_test, y_test, and the labels' names if they are there."""
 
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,18 @@ from training.dataset import Dataset, Split
 from training.errors import DataError
 
 _MOST_CLASSES = 1_000_000  # more is a mistake in the file, and a table over them would fill the memory
+_DAMAGE = (
+    OSError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    EOFError,
+    zipfile.BadZipFile,
+    zlib.error,  # a damaged stream
+    RuntimeError,  # encrypted; NotImplementedError, a kind of it: packed in a way that zipfile does not know
+    MemoryError,  # a header that announces an array without end
+)
+"""What numpy's reader raises over files that are no archive of plain arrays."""
 
 
 def read_archive(path: Path) -> Dataset:
@@ -36,8 +49,14 @@ def read_archive(path: Path) -> Dataset:
     if labels is None and cifar10.is_cifar10(train, test):
         labels = cifar10.LABELS
     labels = labels or tuple(str(place) for place in range(classes))
+    strangers = sorted(set(test.targets.tolist()) - set(train.targets.tolist()))
     if len(labels) < max(2, classes):
         raise DataError(f"{path}: labels {list(labels)} for classes 0 to {classes - 1}; one each, at least two.")
+    if strangers:
+        raise DataError(
+            f"{path}: y_test has the classes {', '.join(labels[place] for place in strangers)}, which y_train has "
+            "not. Add training pictures of them, or take them out of the test part."
+        )
     return Dataset(path.stem, labels, train, test)
 
 
@@ -66,15 +85,18 @@ def read_test_archive(path: Path, record: Record) -> tuple[str, tuple[str, ...],
 
 
 def _load_arrays(path: Path, parts: tuple[str, ...]) -> dict[str, npt.NDArray[np.generic]]:
+    """Load what the parts need, and the labels; whatever else lies in the archive is not looked at."""
+    needed = [f"{kind}_{part}" for part in parts for kind in ("x", "y")]
     try:
         with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, TypeError, AttributeError, zipfile.BadZipFile, EOFError) as error:
+            held = list(archive.files)
+            arrays = {name: archive[name] for name in (*needed, "labels") if name in held}
+    except _DAMAGE as error:
         raise DataError(f"{path} cannot be read as an .npz archive without pickles: {error}.") from error
     arrays = {name: array for name, array in arrays.items() if isinstance(array, np.ndarray)}
-    missing = [name for part in parts for name in (f"x_{part}", f"y_{part}") if name not in arrays]
+    missing = [name for name in needed if name not in arrays]
     if missing:
-        raise DataError(f"{path} lacks {', '.join(missing)}; it holds {', '.join(arrays) or 'nothing'}.")
+        raise DataError(f"{path} lacks {', '.join(missing)}; it holds {', '.join(held) or 'nothing'}.")
     return arrays
 
 
@@ -88,6 +110,11 @@ def _check_images(path: Path, arrays: dict[str, npt.NDArray[np.generic]], part: 
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3:
         raise DataError(
             f"{path}: x_{part} is {images.dtype} {list(images.shape)}; uint8 (n, height, width, 3) is needed."
+        )
+    if 0 in images.shape[1:3]:
+        raise DataError(
+            f"{path}: the pictures in x_{part} are {images.shape[1]} × {images.shape[2]} pixels; at least 1 × 1 "
+            "is needed. Write the archive again."
         )
     if len(images) != len(arrays[f"y_{part}"]):
         raise DataError(f"{path}: {len(images)} pictures in x_{part}, {len(arrays[f'y_{part}'])} labels.")

@@ -98,7 +98,7 @@ def carry_out(
     keep_freed_memory()
     with join_ranks(choose_device(request.device)) as (ranks, device), ExitStack() as stack:
         console.quiet = not ranks.is_first
-        computing = Computing(device, choose_dtype(request.dtype, device), request.is_compiled)
+        computing = _choose_computing(request, device)
         tell = _teller(console)
         with ranks.first_alone():
             if folder is not None and ranks.is_first:
@@ -134,6 +134,19 @@ def carry_out(
             ranks=ranks,
         )
         return _finish(request, plan, trained, run, targets, ranks=ranks, device=device, console=console)
+
+
+def _choose_computing(request: Request, device: torch.device) -> Computing:
+    """Decide on what and how to compute; the tutorial, to the letter, does it in float32 and uncompiled."""
+    if not isinstance(RECIPES[request.recipe], TutorialRecipe):
+        return Computing(device, choose_dtype(request.dtype, device), request.is_compiled)
+    if request.dtype == "bfloat16":
+        raise TrainingError(
+            "The tutorial computes in float32, as it does in the book: leave --dtype bfloat16 out."
+        )
+    if request.is_compiled:
+        raise TrainingError("The tutorial runs as it is written, without torch.compile: leave --compile out.")
+    return Computing(device, torch.float32)
 
 
 def _prepare(request: Request, computing: Computing, *, tell: Callable[[str], None]) -> _Plan:

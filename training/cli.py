@@ -1,7 +1,9 @@
 """`python -m training …`: what a person types, and what is printed."""
 
 import dataclasses
+import io
 import json
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -33,10 +35,19 @@ from training.outliers import draw_outliers
 from training.recalibration import read_as_trained
 from training.rejection import measure_rejection, rejection_lines
 from training.reliability import reliability_lines
-from training.report.history import read_history
+from training.report.history import check_origin, read_history
 from training.report.making import make_report
 from training.robustness import PICTURES, measure_robustness, table
-from training.terminal import check_png, check_target, print_metrics, tell, teller, told_in_a_sentence
+from training.terminal import (
+    check_file,
+    check_folder,
+    check_png,
+    check_target,
+    print_metrics,
+    tell,
+    teller,
+    told_in_a_sentence,
+)
 from training.train_command import train
 
 app = typer.Typer(
@@ -61,6 +72,9 @@ def run(arguments: list[str] | None = None) -> int:
     Returns:
         0 done, 1 a refused input, 2 usage, 130 stopped by Ctrl-C.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # file names are bytes, and need not be text
     try:
         app(arguments)
     except SystemExit as done:
@@ -77,12 +91,16 @@ def evaluate(
         Path | None, typer.Option(help="Also draw a test batch with its labels into this PNG.")
     ] = None,
     corruptions: CorruptionsOption = False,
-    corruption_pictures: CorruptionPicturesOption = PICTURES,
+    corruption_pictures: CorruptionPicturesOption = None,
     seed: SeedOption = 0,
     device: DeviceOption = Device.auto,
     cache: CacheOption = Path("data"),
 ) -> None:
     """Measure a checkpoint: overall, per class, single view and six views."""
+    if corruption_pictures is not None and not corruptions:
+        raise typer.BadParameter(
+            "--corruption-pictures says how many --corruptions spoils; add that, or leave it out."
+        )
     with told_in_a_sentence() as console:
         if grid is not None:
             check_png(grid)
@@ -102,7 +120,7 @@ def evaluate(
         robustness = None
         if corruptions:
             robustness = measure_robustness(
-                network, split, pictures=corruption_pictures, seed=seed, console=console
+                network, split, pictures=corruption_pictures or PICTURES, seed=seed, console=console
             )
         if as_json:
             fields = dataclasses.asdict(metrics)
@@ -200,6 +218,9 @@ def report(
     with told_in_a_sentence() as console:
         history = None if run_folder is None else read_history(run_folder)
         loaded = load(checkpoint)
+        if run_folder is not None:
+            check_origin(run_folder, loaded.record)
+        check_folder(out)
         network = loaded.network.to(choose_device(device.value))  # in place
         name, split = read_test(data, loaded.record, cache=cache, report=teller(console))
         calibration = loaded.record.calibration
@@ -231,5 +252,6 @@ def export(
     with told_in_a_sentence():
         if out.suffix != f".{file_format.value}":
             raise TrainingError(f"--out {out} must end in .{file_format.value}.")
+        check_file(out)
         export_onnx(load(checkpoint), out)
         typer.echo(f"wrote {out}; onnxruntime gives the golden answers")

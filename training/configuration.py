@@ -15,7 +15,7 @@ from models.tensor_file import write_atomically
 from training.devices import Computing, describe_hardware
 from training.errors import TrainingError
 from training.provenance import current_commit
-from training.recipes import Recipe
+from training.recipes import RECIPES, Recipe
 
 
 @dataclass(frozen=True)
@@ -89,6 +89,24 @@ def configure(
     return plain
 
 
+def settled(configuration: Mapping[str, Any]) -> dict[str, object]:
+    """Tell what the options that decide the weights came to, by the names that `Request` gives them.
+
+    What the user leaves open is settled by recipe, data and device, and can be typed from then on.
+    """
+    flat = dict(_flatten(configuration))
+    height, width = flat.get("input.height"), flat.get("input.width")
+    return {
+        "recipe": flat.get("recipe.name"),
+        "seed": flat.get("seed"),
+        "held_out": flat.get("held_out"),
+        "epochs": flat.get("recipe.epochs"),
+        "photographs": flat.get("recipe.photograph_share"),
+        "input_size": height if height == width else f"{height} × {width}",
+        "dtype": flat.get("dtype"),
+    }
+
+
 def surroundings(computing: Computing) -> dict[str, Any]:
     """Gather what decides the last bits of the weights: software, hardware and threads."""
     return {
@@ -145,11 +163,17 @@ def read_configuration(path: Path) -> tuple[Request, dict[str, Any]]:
     except ValueError as error:
         raise TrainingError(f"{path} is no JSON text ({error}). Restore it, or start a new run.") from error
     try:
-        return Request(**fields["request"]), dict(fields["configuration"])
+        request, configuration = Request(**fields["request"]), dict(fields["configuration"])
     except (KeyError, TypeError, ValueError) as error:
         raise TrainingError(
             f"{path} is not what Glimpse wrote ({error}). Restore it, or start a new run."
         ) from error
+    if request.recipe not in list(RECIPES):
+        raise TrainingError(
+            f"{path} names the recipe {request.recipe!r}; there are {', '.join(RECIPES)}. Restore it, or start "
+            "a new run."
+        )
+    return request, configuration
 
 
 def _flatten(fields: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -1,6 +1,6 @@
 """The three things that `--data` may name, each read into the same small structure.
 
-`cifar10`   torchvision's data set, downloaded with its checksum
+`cifar10`   torchvision's data set, downloaded with its checksum; a folder of that name is `./cifar10`
 FILE.npz    x_train, y_train, x_test, y_test: uint8 (n, height, width, 3) and integer labels; `labels` optional
 FOLDER      one sub-folder per class, or train/ and test/ with one sub-folder per class each
 """
@@ -72,7 +72,7 @@ def read_test(source: str, record: Record, *, cache: Path, report: Report) -> tu
         DataError: it cannot be used, or has a class that the checkpoint does not know.
     """
     path = Path(source)
-    if path.is_dir():
+    if source != CIFAR10 and path.is_dir():
         name, labels, split = read_test_folder(path, record, cache=cache, report=report)
     elif path.suffix == ".npz" and path.is_file():
         name, labels, split = read_test_archive(path, record)

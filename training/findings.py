@@ -17,6 +17,7 @@ FILE_NAME = "data.json"
 FEW_PICTURES = 20
 """To learn a class from; fewer are warned of. Source: choice; 100 a class gave 97 to 100 % on drawn pictures."""
 _NAMED_AT_MOST = 10
+_FILES_IN_A_LINE = 6
 
 
 @dataclass(frozen=True)
@@ -184,5 +185,15 @@ def _named(lines: Sequence[str]) -> Iterator[str]:
 
 def _in_a_line(group: Group) -> str:
     sign = " = " if group.kind == "equal" else " ~ "
-    parts = [f"{file} ({part})" for file, part in zip(group.files, group.parts, strict=True)]
-    return sign.join(parts if group.is_leak else group.files)
+    chosen = _to_name(group)
+    files = [f"{group.files[at]} ({group.parts[at]})" if group.is_leak else group.files[at] for at in chosen]
+    more = len(group.files) - len(chosen)
+    return sign.join(files) + (f" and {more:,} more" if more else "")
+
+
+def _to_name(group: Group) -> list[int]:
+    """Choose the places of a few files: one of each class in each part first, since these are warned of."""
+    kinds = list(zip(group.labels, group.parts, strict=True))
+    first = dict.fromkeys(kinds.index(kind) for kind in dict.fromkeys(kinds))
+    rest = (place for place in range(len(kinds)) if place not in first)
+    return sorted([*first, *rest][:_FILES_IN_A_LINE])

@@ -3,6 +3,7 @@
 import math
 from dataclasses import replace
 
+from training.errors import TrainingError
 from training.recipes import LargeBatchRecipe, Recipe, TutorialRecipe
 
 _TABLE_SIDE = 32  # pixels, of the pictures that the tables were made for
@@ -19,10 +20,15 @@ def fit_to_data(recipe: Recipe, pictures: int, *, shorter_side: int, epochs: int
 
     Args:
         recipe: as in the table.
-        pictures: to learn from, at least one.
+        pictures: to learn from, at least two.
         shorter_side: of the pictures, in pixels.
         epochs: wanted by the user; None lets the data decide.
+
+    Raises:
+        TrainingError: there are fewer than two pictures: nothing to tell apart, and no spread to normalise by.
     """
+    if pictures < 2:
+        raise TrainingError(f"Pictures to learn from: {pictures}; at least two are needed. Add some.")
     if isinstance(recipe, TutorialRecipe):
         return replace(recipe, epochs=epochs or recipe.epochs)
     recipe = _fit_to_size(recipe, shorter_side)

@@ -22,6 +22,7 @@ TEST_SHARE = 0.2
 """Of each class, where the folder has no test part: 80 to 20 is the field's custom."""
 _TRAIN_NAMES, _TEST_NAMES = {"train", "training"}, {"test", "testing", "val", "valid", "validation"}
 _NAMED_AT_MOST = 10
+_UNUSED_NAMED = 5
 _LOOKED_AT = 200
 """Pictures whose sizes choose the input's size. Source: choice, a second of work."""
 _SIDES = ((64, 32), (128, 48))
@@ -57,9 +58,7 @@ def find_parts(root: Path) -> tuple[Path | None, Path | None]:
 
     A part holds folders. A folder of pictures that happens to be called `train` is a class.
     """
-    folders = [
-        entry for entry in sorted(root.iterdir()) if entry.is_dir() and any(map(Path.is_dir, entry.iterdir()))
-    ]
+    folders = [folder for folder in _folders_in(root) if _folders_in(folder)]
 
     def first(names: set[str]) -> Path | None:
         return next((folder for folder in folders if folder.name.lower() in names), None)
@@ -68,12 +67,13 @@ def find_parts(root: Path) -> tuple[Path | None, Path | None]:
 
 
 def choose_side(root: Path) -> int:
-    """Choose the input's size for the pictures below a folder, from the median of their shorter sides.
+    """Choose the input's size for the pictures in a folder's classes, from the median of their shorter sides.
 
     Returns:
         32, 48 or 64 pixels; 32 where no picture can be read.
     """
-    files = _files_below(root)
+    class_roots = sorted(part for part in find_parts(root) if part is not None) or [root]
+    files = [path for top in class_roots for folder in _folders_in(top) for path in _files_below(folder)]
     sides = []
     for path in files[:: max(1, len(files) // _LOOKED_AT)]:
         try:
@@ -127,6 +127,32 @@ def report_unreadable(pictures: Pictures, report: Report) -> None:
     if count:
         more = f" ({count - _NAMED_AT_MOST} more not named)" if count > _NAMED_AT_MOST else ""
         report(f"{count} of {count + len(pictures.read)} files are no readable pictures{more}")
+
+
+def report_unused(root: Path, class_roots: Sequence[Path], report: Report) -> None:
+    """Name in a line what lies in a folder and is not even tried: a few names, and how many more.
+
+    That is what lies beside the parts, or beside the class folders, and links to folders and to nothing within a
+    class. Hidden files and folders are nobody's pictures and are not mentioned.
+
+    Args:
+        root: the folder that was named.
+        class_roots: what holds class folders: `root` itself, or the parts in it.
+        report: told nothing where everything is used.
+    """
+    beside = [entry for entry in root.iterdir() if root not in class_roots and entry not in class_roots]
+    for top in class_roots:
+        beside += [entry for entry in top.iterdir() if not entry.is_dir()]
+        for folder in _folders_in(top):
+            beside += [path for path in folder.rglob("*") if path.is_symlink() and not path.is_file()]
+    names = sorted(
+        path.relative_to(root).as_posix() + "/" * path.is_dir()
+        for path in beside
+        if not _is_hidden(path, below=root)
+    )
+    if names:
+        more = len(names) - _UNUSED_NAMED
+        report(f"not used: {', '.join(names[:_UNUSED_NAMED])}" + (f" and {more:,} more" if more > 0 else ""))
 
 
 def copies_in(trees: Sequence[Tree]) -> Copies:
@@ -193,8 +219,7 @@ def _choose_groups(groups: Places, free: set[int], *, wanted: int) -> list[int]:
 
 
 def _class_names(root: Path, *, fewest: int) -> tuple[str, ...]:
-    folders = (entry.name for entry in root.iterdir() if entry.is_dir())
-    names = tuple(sorted(name for name in folders if not name.startswith(".")))
+    names = tuple(folder.name for folder in _folders_in(root))
     if len(names) < fewest:
         raise DataError(
             f"{root} has {len(names)} class folders ({', '.join(names) or 'none'}); at least {fewest} are needed. "
@@ -203,8 +228,17 @@ def _class_names(root: Path, *, fewest: int) -> tuple[str, ...]:
     return names
 
 
+def _folders_in(root: Path) -> list[Path]:
+    return sorted(entry for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+
+
 def _files_below(folder: Path) -> Sequence[Path]:
-    return sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
+    return sorted(path for path in folder.rglob("*") if path.is_file() and not _is_hidden(path, below=folder))
+
+
+def _is_hidden(path: Path, *, below: Path) -> bool:
+    """Whether a file, or a folder on the way to it, is hidden: thumbnails, bins and notes of other programs."""
+    return any(part.startswith(".") for part in path.relative_to(below).parts)
 
 
 def _refuse_empty(folder: Path, pictures: Pictures, report: Report) -> None:

@@ -65,6 +65,7 @@ def _draw(images: Tensor, captions: Sequence[str], *, wrong: Sequence[bool], pat
         axis.set_axis_off()
     for axis, image, caption, is_wrong in zip(axes.flat, images, captions, wrong, strict=False):
         axis.imshow(image.numpy(), interpolation="nearest")
-        axis.set_title(caption, fontsize=7, color="firebrick" if is_wrong else "black")
+        # class names are words, not formulas, whatever dollars stand in them
+        axis.set_title(caption, fontsize=7, color="firebrick" if is_wrong else "black", parse_math=False)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=150, format="png")

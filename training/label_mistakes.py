@@ -85,7 +85,8 @@ def judge_all(
         epochs: instead of the recipe's own.
 
     Raises:
-        TrainingError: the recipe needs a teacher, who has learnt the pictures already.
+        TrainingError: the recipe needs a teacher, who has learnt the pictures already; or the pictures are so few,
+            or copies of so few, that a network would have fewer than two to learn from.
 
     Source: out-of-sample probabilities, as in confident learning (Northcutt et al., arXiv 1911.00068).
     """
@@ -95,6 +96,13 @@ def judge_all(
     height, width = whole.images.shape[1:3]
     spec = InputSpec(height=height, width=width, mean=recipe.mean, std=recipe.std)
     fold_of = _folds(dataset, whole.names("picture"), folds=folds, seed=seed)
+    fewest = len(whole) - int(torch.bincount(fold_of, minlength=folds).max())
+    if fewest < 2:
+        raise TrainingError(
+            f"{dataset.name} cannot be judged in {folds} folds: copies of one picture are in the same fold, and "
+            f"without the largest fold {fewest} of {len(whole)} pictures would be left to learn from. Add other "
+            "pictures."
+        )
     probabilities = torch.empty(len(whole), len(dataset.labels))
     for fold in range(folds):
         judged, learnt = (torch.nonzero(some).flatten() for some in (fold_of == fold, fold_of != fold))

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from training.robustness import PICTURES
+
 
 class ExportFormat(StrEnum):
     """What a checkpoint can be exported as."""
@@ -54,7 +56,10 @@ CorruptionsOption = Annotated[
     bool,
     typer.Option("--corruptions", help="Also measure on spoilt copies: noise, blur, light and more."),
 ]
-CorruptionPicturesOption = Annotated[int, typer.Option(min=1, help="How many pictures to spoil in every way.")]
+CorruptionPicturesOption = Annotated[
+    int | None,
+    typer.Option(min=1, help=f"With --corruptions: pictures to spoil in every way [default: {PICTURES}]."),
+]
 ReportPicturesOption = Annotated[
     int, typer.Option("--corruption-pictures", min=0, help="How many pictures to spoil in every way; 0 for none.")
 ]

@@ -11,7 +11,16 @@ from models.record import Record
 from training.dataset import Dataset, Split, fingerprint
 from training.errors import DataError
 from training.findings import collect
-from training.folders import Places, Tree, copies_in, find_parts, read_tree, report_unreadable, split_tree
+from training.folders import (
+    Places,
+    Tree,
+    copies_in,
+    find_parts,
+    read_tree,
+    report_unreadable,
+    report_unused,
+    split_tree,
+)
 from training.picture_cache import Report
 
 
@@ -35,6 +44,7 @@ def read_folder(root: Path, spec: InputSpec, *, seed: int, cache: Path, report: 
             f"{root} has {(train_root or test_root or root).name}/ but no other part. Add train/ and test/ both, "
             "or name the folder that holds the class folders: it is then split by --seed."
         )
+    report_unused(root, [part for part in (train_root, test_root) if part is not None] or [root], report)
     if train_root is None or test_root is None:
         tree = read_tree(root, spec=spec, cache=cache, report=report)
         copies = copies_in([tree])
@@ -98,6 +108,7 @@ def read_test_folder(
     _, test_root = find_parts(root)
     tree = read_tree(test_root or root, spec=record.input, cache=cache, report=report, fewest_classes=1)
     report_unreadable(tree.pictures, report)
+    report_unused(test_root or root, [test_root or root], report)
     if test_root is None and tree.labels == record.labels:
         held_out = _held_out(tree, record)
         if held_out is not None:

@@ -66,7 +66,9 @@ class Lookahead:
 class Teaching:
     """How a teacher's answers are learnt instead of the labels.
 
-    The student sees the very views that the teacher answered, in many passes.
+    The student sees the very views that the teacher answered, in many passes. Of a view that is treated as a phone
+    photo (`photograph_share`) it sees the spoilt copy and learns the answer to the clean one: what the teacher
+    made of the picture before it was spoilt is nearer to the truth.
 
     Attributes:
         temperature: both networks' logits are divided by it.

@@ -13,6 +13,7 @@ from training.configuration import (
     Request,
     differences,
     read_configuration,
+    settled,
     surroundings,
     write_configuration,
 )
@@ -55,26 +56,30 @@ def asked_before(folder: Path) -> Request:
     return request
 
 
-def keep_to(asked: Request, typed: Mapping[str, object], *, folder: Path) -> Request:
-    """Refuse options that contradict what a run was asked to do.
+def keep_to(asked: Request, typed: Mapping[str, Any], *, folder: Path) -> Request:
+    """Refuse options that contradict what a run was asked to do, and what that came to.
 
     Args:
         asked: before.
         typed: options that decide the weights, by name; None where they were not typed.
         folder: of the run.
 
+    Returns:
+        What was asked before, with the dtype that is typed now: what `auto` takes depends on the machine.
+
     Raises:
         TrainingError: the sentence lists what differs.
     """
-    before = {name: getattr(asked, name) for name in typed}
-    now = {name: before[name] if value is None else value for name, value in typed.items()}
-    changed = differences(now, before)
+    _, configuration = read_configuration(folder / CONFIGURATION)
+    known = settled(configuration)
+    now = {name: value for name, value in typed.items() if value not in (None, getattr(asked, name), known[name])}
+    changed = differences(now, {name: known[name] for name in now})
     if changed:
         raise TrainingError(
             f"{folder} cannot go on with what was typed: {'; '.join(changed)}. Leave these options out, or start "
             "a new run with --run."
         )
-    return asked
+    return replace(asked, dtype=typed["dtype"] or asked.dtype)
 
 
 def with_moved(

@@ -154,8 +154,8 @@ class Run:
     def log_once(self, **fields: object) -> None:
         """Append a line about the finished run, unless an earlier end of it did."""
         path = self.folder / METRICS
-        lines = path.read_text("utf-8").splitlines() if path.exists() else []
-        if not any(json.loads(line)["kind"] == fields["kind"] for line in lines):
+        lines = path.read_text("utf-8", "replace").splitlines() if path.exists() else []
+        if not any(_read_line(line).get("kind") == fields["kind"] for line in lines):
             self.log(**fields)
 
     def _write(self, name: str, state: Mapping[str, Any]) -> None:
@@ -184,6 +184,21 @@ class Run:
         path = self.folder / METRICS
         if not path.exists():
             return
-        lines = path.read_text("utf-8").splitlines(keepends=True)
-        kept = [line for line in lines if line.endswith("\n") and json.loads(line).get("step", math.inf) <= after]
+        lines = path.read_text("utf-8", "replace").splitlines(keepends=True)
+        kept = [line for line in lines if line.endswith("\n") and _step_of(line) <= after]
         write_atomically(path, "".join(kept).encode())
+
+
+def _read_line(line: str) -> dict[str, Any]:
+    """Read a line of metrics; one that was damaged says nothing."""
+    try:
+        fields = json.loads(line)
+    except ValueError:
+        return {}
+    return fields if isinstance(fields, dict) else {}
+
+
+def _step_of(line: str) -> float:
+    """Step that a line was written after; infinite where it does not say."""
+    step = _read_line(line).get("step")
+    return step if isinstance(step, int) else math.inf

@@ -48,7 +48,8 @@ def train(
         int | None, typer.Option(min=0, help="Training pictures not to learn from; 0 learns from all.")
     ] = None,
     save_every: Annotated[
-        int | None, typer.Option(min=1, help="Steps between two saved states [default: a minute's].")
+        int | None,
+        typer.Option(min=1, help="With a run's folder: steps between two states [default: a minute's]."),
     ] = None,
     device: Annotated[Device | None, typer.Option(help=f"{DEVICE_HELP} [default: auto]")] = None,
     dtype: Annotated[
@@ -65,7 +66,10 @@ def train(
     input_size: InputSizeOption = None,
 ) -> None:
     """Train a network, measure it on the test part, and write one checkpoint."""
-    folder = _folder_of(run_folder, resume, extend=extend, tensorboard=tensorboard)
+    folder = _folder_of(run_folder, resume, extend=extend)
+    if folder is None and (tensorboard or save_every is not None):
+        option = "--tensorboard" if tensorboard else "--save-every"
+        raise typer.BadParameter(f"{option} needs the folder of a run: --run DIR.")
     typed = {
         "recipe": recipe and recipe.value,
         "data": data,
@@ -103,16 +107,12 @@ def train(
             _print(result, targets)
 
 
-def _folder_of(
-    run_folder: Path | None, resume: Path | None, *, extend: int | None, tensorboard: bool
-) -> Path | None:
+def _folder_of(run_folder: Path | None, resume: Path | None, *, extend: int | None) -> Path | None:
     """Find the folder that a training keeps its run in; None keeps nothing."""
     if extend is not None and resume is None:
         raise typer.BadParameter("--extend needs --resume DIR, the folder of a finished run.")
     if extend is None and resume is not None and run_folder is not None:
         raise typer.BadParameter("--resume names the run's folder already; leave --run out.")
-    if tensorboard and resume is None and run_folder is None:
-        raise typer.BadParameter("--tensorboard needs the folder of a run: --run DIR.")
     if extend is not None and resume is not None:
         whole = resume.resolve()  # "." has no name
         return run_folder or whole.with_name(f"{whole.name}-plus-{extend}")

@@ -115,6 +115,7 @@ def test_a_bomb_is_refused_from_its_header(client: TestClient) -> None:
     """100 megapixels in 290 kB of PNG: the sentence names both sizes."""
     detail = _problem(client.post("/predict", files={"file": bomb(10_000, 10_000)}), 413, "too_many_pixels")
     assert "10000 × 10000 pixels; the limit is 1,000,000" in detail
+    assert detail.endswith("Resize it, or raise GLIMPSE_MAX_PIXELS.")
 
 
 def test_a_small_picture_that_unpacks_megabytes_is_decoded_on_a_thread(

@@ -19,13 +19,13 @@ from training.run_lock import alone_in
 Change = Callable[[Path], None]
 
 
-def _write_data(path: Path, *, seed: int = 0) -> Path:
-    """Three classes of brightness, 12 pixels wide: 96 to learn from, 30 to measure on."""
+def _write_data(path: Path, *, seed: int = 0, side: int = 12) -> Path:
+    """Three classes of brightness, 12 pixels wide or another size: 96 to learn from, 30 to measure on."""
     noise = np.random.default_rng(seed)
     arrays: dict[str, np.ndarray] = {}
     for part, n in (("train", 96), ("test", 30)):
         targets = np.arange(n) % 3
-        pixels = noise.integers(0, 90, (n, 12, 12, 3)) + 80 * targets[:, None, None, None]
+        pixels = noise.integers(0, 90, (n, side, side, 3)) + 80 * targets[:, None, None, None]
         arrays |= {f"x_{part}": pixels.astype(np.uint8), f"y_{part}": targets}
     write_archive(path, arrays)
     return path
@@ -108,6 +108,10 @@ def _edit(folder: Path, old: str, new: str) -> None:
     [
         (lambda run: _edit(run, '"label_smoothing": 0.2', '"label_smoothing": 0.1'), "recipe.label_smoothing is"),
         (lambda run: _edit(run, '"seed": 0', '"seed": 1'), "seed is 1 and was 0"),
+        (
+            lambda run: _edit(run, '"recipe": "fast"', '"recipe": "fats"'),
+            "names the recipe 'fats'; there are tutorial",
+        ),
         (lambda run: (run / "configuration.json").unlink(), "holds no run"),
         (lambda run: (run / "configuration.json").write_text("{"), "is no JSON text"),
         (lambda run: (run / "configuration.json").write_text("{}"), "is not what Glimpse wrote"),
@@ -138,8 +142,9 @@ def test_other_data_are_refused(stopped: Path, tmp_path: Path, capsys: pytest.Ca
         (["--seed", "1"], "seed is 1 and was 0"),
         (["--epochs", "9"], "epochs is 9 and was 4"),
         (["--recipe", "accurate"], "recipe is 'accurate' and was 'fast'"),
-        (["--held-out", "5"], "held_out is 5 and was None"),
-        (["--input-size", "16"], "input_size is 16 and was None"),
+        (["--held-out", "5"], "held_out is 5 and was 0"),
+        (["--input-size", "16"], "input_size is 16 and was 12"),
+        (["--photographs", "0.5"], "photographs is 0.5 and was 0.0"),
     ],
 )
 def test_options_that_contradict_the_run_are_refused(
@@ -148,6 +153,15 @@ def test_options_that_contradict_the_run_are_refused(
     """Each by name, with both values."""
     assert _train("--resume", stopped, *options) == 1
     assert sentence in capsys.readouterr().err
+
+
+def test_options_that_say_what_the_run_has_are_taken(stopped: Path, finished: Path) -> None:
+    """Nothing was typed of these when it began; what recipe, data and device made of them may be typed now."""
+    has = json.loads((stopped / "configuration.json").read_text())["configuration"]
+    options = ("--epochs", 4, "--held-out", 0, "--input-size", 12, "--photographs", 0, "--dtype", has["dtype"])
+    assert _train("--resume", stopped, *options) == 0
+    now, then = _weights(stopped), _weights(finished)
+    assert all(torch.equal(now[name], then[name]) for name in then)
 
 
 def test_a_run_is_neither_overwritten_nor_finished_twice(
@@ -201,12 +215,13 @@ def test_a_run_goes_on_with_another_cache(stopped: Path, data: Path, tmp_path: P
 def test_a_run_without_a_place_for_its_result_is_wrong_usage(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Neither --out nor --run, both --run and --resume, --extend alone: usage, exit code 2."""
+    """Neither --out nor --run, both --run and --resume, --extend or --save-every alone: usage, exit code 2."""
     for options, word in (
         (("--recipe", "fast", "--data", data), "--out"),
         (("--resume", tmp_path, "--run", tmp_path), "--run"),
         (("--extend", "3"), "--resume"),
         (("--run", tmp_path), "--recipe"),
+        (("--recipe", "fast", "--data", data, "--out", "x.safetensors", "--save-every", 5), "--save-every"),
     ):
         assert _train(*options) == 2
         assert word in capsys.readouterr().err
@@ -304,6 +319,34 @@ def test_a_teacher_goes_with_the_recipe_that_has_one(
     named = () if teacher is None else ("--teacher", teacher)
     assert _train("--recipe", recipe, "--data", data, "--out", tmp_path / "m.safetensors", *named) == 1
     assert sentence in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("option", "sentence"),
+    [(("--dtype", "bfloat16"), "leave --dtype bfloat16 out"), (("--compile",), "leave --compile out")],
+)
+def test_the_tutorial_computes_in_no_other_way(
+    option: tuple[str, ...],
+    sentence: str,
+    data: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """What its loop would not do is refused."""
+    options = ("--recipe", "tutorial", "--data", data, "--out", tmp_path / "m.safetensors", *option)
+    assert _train(*options) == 1
+    assert sentence in capsys.readouterr().err
+
+
+def test_the_tutorials_record_says_float32(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also on a processor that multiplies faster in bfloat16."""
+    cpuinfo = tmp_path / "cpuinfo"
+    cpuinfo.write_text("flags : amx_bf16\n")
+    monkeypatch.setattr("training.devices._CPUINFO", cpuinfo)
+    larger = _write_data(tmp_path / "large.npz", side=32)
+    out = tmp_path / "m.safetensors"
+    assert _train("--recipe", "tutorial", "--data", larger, "--out", out, "--epochs", 1) == 0
+    assert load(out).record.training.configuration["dtype"] == "float32"
 
 
 @pytest.mark.gpu

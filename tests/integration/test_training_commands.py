@@ -1,6 +1,10 @@
 """The real commands on pictures that the tests draw: train, evaluate, samples, and every refusal."""
 
+import io
 import json
+import os
+import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -149,6 +153,7 @@ def test_report_writes_one_page(folder: Path, tmp_path: Path, capsys: pytest.Cap
     run_folder.mkdir()
     line = {"kind": "step", "step": 1, "epoch": 1, "loss": 0.7, "lr": 1.0, "pictures_per_s": 50.0}
     (run_folder / "metrics.jsonl").write_text(json.dumps(line))
+    shutil.copy(out, run_folder / "checkpoint.safetensors")
     assert run(command) == 0
     page = tmp_path / "page" / "report.html"
     assert capsys.readouterr().out == f"wrote {page}\n"
@@ -179,6 +184,7 @@ def test_grids_are_drawn(folder: Path, tmp_path: Path) -> None:
         (["train", "--recipe", "fast", "--data", "x", "--out", "x.safetensors", "--epochs", "0"], 2, "epochs"),
         (["evaluate", "nothing.safetensors", "--data", "nowhere"], 1, "cannot be read"),
         (["evaluate", "--bogus"], 2, "bogus"),
+        (["evaluate", "x.safetensors", "--data", "x", "--corruption-pictures", "9"], 2, "--corruptions"),
         (["nonsense"], 2, "nonsense"),
     ],
 )
@@ -197,6 +203,42 @@ def test_what_cannot_be_done_is_said(
     assert sentence in captured.err
     assert "Traceback" not in captured.err
     assert captured.out == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (
+            ["evaluate", "tiny.safetensors", "--data", "nowhere", "--grid", "taken/grid.png"],
+            "taken is a file; name a",
+        ),
+        (
+            ["evaluate", "tiny.safetensors", "--data", "nowhere", "--grid", "here.png"],
+            "here.png is a folder; name a",
+        ),
+        (["samples", "--data", "nowhere", "--out", "taken/grid.png"], "taken is a file; name a folder"),
+        (["report", "tiny.safetensors", "--data", "nowhere", "--out", "taken"], "taken is a file; name a folder"),
+        (["export", "tiny.safetensors", "--out", "here.onnx"], "here.onnx is a folder; name a file in it"),
+        (
+            ["calibrate", "tiny.safetensors", "--data", "nowhere", "--out", "taken/m.safetensors"],
+            "taken is a file",
+        ),
+    ],
+)
+def test_a_place_that_cannot_be_written_is_refused_before_the_work(
+    arguments: list[str],
+    sentence: str,
+    checkpoint_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Not after minutes of measuring: the data that are named do not even exist."""
+    monkeypatch.chdir(checkpoint_path.parent)
+    Path("taken").touch()
+    Path("here.png").mkdir()
+    Path("here.onnx").mkdir()
+    assert run(arguments) == 1
+    assert sentence in capsys.readouterr().err
 
 
 def test_a_broken_folder_is_refused_before_training(
@@ -254,6 +296,19 @@ def test_a_folder_is_looked_at_before_it_is_trained_on(folder: Path, capsys: pyt
     captured = capsys.readouterr()
     assert "dark/03.png = light/double.png" in captured.err
     assert "Among the pictures that were measured on, " in captured.out
+
+
+def test_a_file_name_need_not_be_text(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bytes that are no UTF-8 are told with backslashes, also where stdout and stderr refuse them."""
+    (folder / "dark" / os.fsdecode(b"caf\xe9.png")).write_bytes(b"no picture")
+    streams = {name: io.TextIOWrapper(io.BytesIO(), encoding="utf-8") for name in ("stdout", "stderr")}
+    for name, stream in streams.items():
+        monkeypatch.setattr(sys, name, stream)
+    assert run(["inspect", "--data", str(folder)]) == 0
+    assert _train(folder, folder.parent / "m.safetensors", "tutorial", "--epochs", "1") == 0
+    for stream in streams.values():
+        stream.flush()
+        assert b"dark/caf\\udce9.png: The file is no picture" in stream.buffer.getvalue()
 
 
 def test_an_archive_is_looked_at_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

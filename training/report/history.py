@@ -5,7 +5,10 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
+from models.checkpoint import load
+from models.record import Record
 from training.errors import TrainingError
+from training.run import CHECKPOINT
 
 METRICS = "metrics.jsonl"
 """In the folder of a run."""
@@ -50,6 +53,30 @@ def read_history(run: Path) -> History:
             f"{path} has no line about a step. Name the folder of a run that began, or leave --run out."
         )
     return History(*(list(column) for column in zip(*steps, strict=True)))
+
+
+def check_origin(run: Path, record: Record) -> None:
+    """Refuse a run that did not make a checkpoint: its curves would tell of another one.
+
+    The times and the training are compared, not the files: `calibrate` writes another file of the same weights.
+
+    Args:
+        run: the folder.
+        record: of the checkpoint.
+
+    Raises:
+        TrainingError: the run has no result, or another one.
+        CheckpointError: its result cannot be read.
+    """
+    path, advice = run / CHECKPOINT, "Name the folder of the run that made this checkpoint, or leave --run out."
+    if not path.is_file():
+        raise TrainingError(f"{run} holds no {CHECKPOINT}, so it has made no checkpoint yet. {advice}")
+    made = load(path).record
+    if (made.created_at, made.training) != (record.created_at, record.training):
+        raise TrainingError(
+            f"{run} made another checkpoint: {made.name} of {made.created_at}, and this one is {record.name} of "
+            f"{record.created_at}. {advice}"
+        )
 
 
 def _step(line: str) -> tuple[int, float, float, float] | None:

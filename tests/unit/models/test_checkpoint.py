@@ -101,6 +101,15 @@ def test_a_new_file_takes_the_place_of_the_old_one(path: Path, network: nn.Modul
     assert list(path.parent.iterdir()) == [path]
 
 
+def test_a_name_may_be_as_long_as_the_file_system_takes(
+    tmp_path: Path, network: nn.Module, record: Record
+) -> None:
+    """The file that is written first, beside it, has a short name of its own."""
+    path = tmp_path / f"{'x' * (255 - len('.safetensors'))}.safetensors"
+    checkpoint.save(path, network, record)
+    assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
+
+
 def test_a_network_that_does_not_fit_its_record_is_not_saved(
     path: Path, network: nn.Module, record: Record
 ) -> None:

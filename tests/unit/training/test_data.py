@@ -1,5 +1,7 @@
 """What `--data` may name, and what is refused."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -61,6 +63,7 @@ def test_column_labels_are_accepted(tmp_path: Path) -> None:
         ({"x_train": None}, "lacks x_train"),
         ({"x_train": np.zeros((6, 8, 8, 3), np.float32)}, "x_train is float32"),
         ({"x_train": np.zeros((6, 3, 8, 8), np.uint8)}, r"uint8 \(n, height, width, 3\) is needed"),
+        ({"x_train": np.zeros((6, 0, 8, 3), np.uint8)}, "in x_train are 0 × 8 pixels; at least 1 × 1"),
         ({"x_test": np.zeros((6, 9, 9, 3), np.uint8)}, "differ in size"),
         ({"y_train": np.zeros(5, np.uint8)}, "6 pictures in x_train, 5 labels"),
         ({"y_train": np.zeros(6, np.float32)}, "integers"),
@@ -72,6 +75,7 @@ def test_column_labels_are_accepted(tmp_path: Path) -> None:
         ({"y_test": np.zeros(0, np.int64)}, "y_test is empty"),
         ({"y_train": np.zeros(6, np.uint8), "y_test": np.zeros(6, np.uint8)}, "at least two"),
         ({"labels": np.array(["a", "b"])}, "classes 0 to 2"),
+        ({"y_train": np.array([0, 2, 2, 0, 2, 2])}, "y_test has the classes 1, which y_train has not"),
         ({"labels": np.array(["a", "a", "b"])}, "stands twice"),
         ({"labels": np.array([{"a": 1}], dtype=object)}, "without pickles"),
     ],
@@ -99,6 +103,47 @@ def test_an_array_that_is_no_archive_is_refused(tmp_path: Path) -> None:
         _read(tmp_path / "one.npz")
 
 
+def _spoil_stream(data: bytearray) -> None:
+    start = data.index(b"x_train.npy") + 60
+    data[start : start + 40] = b"\xff" * 40
+
+
+def _encrypt(data: bytearray) -> None:
+    for entry, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        data[data.index(entry) + flags] |= 1
+
+
+def _pack_otherwise(data: bytearray) -> None:
+    for entry, method in ((b"PK\x03\x04", 8), (b"PK\x01\x02", 10)):
+        data[data.index(entry) + method] = 99
+
+
+@pytest.mark.parametrize(
+    ("damage", "sentence"),
+    [
+        (_spoil_stream, "cannot be read as an .npz archive.*decompressing"),
+        (_encrypt, "cannot be read as an .npz archive.*password"),
+        (_pack_otherwise, "cannot be read as an .npz archive.*compression"),
+    ],
+)
+def test_a_damaged_archive_is_refused(tmp_path: Path, damage: Callable[[bytearray], None], sentence: str) -> None:
+    """Damaged streams, encrypted ones and ones that are packed in an unknown way are a sentence each."""
+    path = tmp_path / "bad.npz"
+    np.savez_compressed(path, **_arrays())  # type: ignore[arg-type]  # as in write_archive
+    data = bytearray(path.read_bytes())
+    damage(data)
+    path.write_bytes(data)
+    with pytest.raises(DataError, match=sentence):
+        _read(path)
+
+
+def test_what_else_lies_in_an_archive_is_not_looked_at(tmp_path: Path) -> None:
+    """Notes that only pickle could read do not make good pictures unreadable."""
+    notes = np.array([{"by": "hand"}], dtype=object)
+    write_archive(tmp_path / "a.npz", {**_arrays(), "meta": notes})
+    assert len(read_dataset(str(tmp_path / "a.npz"), seed=0, cache=tmp_path, report=_ignore).train) == 6
+
+
 def test_a_path_that_is_nothing_is_refused(tmp_path: Path) -> None:
     """A mistyped path gets the list of what may stand there."""
     with pytest.raises(DataError, match="neither 'cifar10', nor an existing"):
@@ -111,21 +156,36 @@ def test_a_cache_inside_the_data_is_refused(tmp_path: Path) -> None:
         read_dataset(str(tmp_path), seed=0, cache=tmp_path / "data", report=_ignore)
 
 
-def test_the_official_download_has_the_tutorials_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`cifar10` goes through torchvision and speaks of planes and cars."""
+def _download_two_pictures(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let torchvision find two pictures in each part."""
     from torchvision import datasets
 
     class TwoPictures:
         def __init__(self, root: str, *, train: bool, download: bool) -> None:
-            assert (root, download) == (str(tmp_path), True)
+            assert (root, download) == (str(folder), True)
             self.data = np.full((2, 32, 32, 3), 7 if train else 9, np.uint8)
             self.targets = [0, 9]
 
     monkeypatch.setattr(datasets, "CIFAR10", TwoPictures)
+
+
+def test_the_official_download_has_the_tutorials_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`cifar10` goes through torchvision and speaks of planes and cars."""
+    _download_two_pictures(tmp_path, monkeypatch)
     dataset = read_dataset("cifar10", seed=0, cache=tmp_path, report=_ignore)
     assert dataset.labels == cifar10.LABELS
     assert dataset.train.images.flatten().tolist()[:1] == [7]
     assert dataset.test.images.flatten().tolist()[:1] == [9]
+
+
+def test_cifar10_is_never_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, record: Record) -> None:
+    """Training and measuring mean the same by the name, whatever lies in the working folder."""
+    _download_two_pictures(tmp_path, monkeypatch)
+    monkeypatch.chdir(_folder(tmp_path / "cifar10", 2).parent)
+    known = replace(record, labels=cifar10.LABELS)
+    name, split = read_test("cifar10", known, cache=tmp_path, report=_ignore)
+    assert (name, len(split)) == ("CIFAR-10 test", 2)
+    assert read_dataset("cifar10", seed=0, cache=tmp_path, report=_ignore).name == "CIFAR-10"
 
 
 def test_a_failed_download_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -247,10 +307,13 @@ def test_a_folder_that_was_trained_on_is_measured_on_its_held_out_part(tmp_path:
 
 
 def test_a_folder_with_a_test_part_is_measured_on_it(tmp_path: Path, record: Record) -> None:
-    """Only test/ is read, even if it lacks a class or holds one picture of it."""
+    """Only test/ is read, even if it lacks a class or holds one picture of it; loose pictures in it are named."""
     path = tmp_path / "pets" / "test" / "blue" / "a.png"
     path.parent.mkdir(parents=True)
     path.write_bytes(encode(gradient()))
-    name, split = read_test(str(tmp_path / "pets"), record, cache=tmp_path / "cache", report=_ignore)
+    (path.parents[1] / "loose.png").write_bytes(encode(gradient()))
+    told: list[str] = []
+    name, split = read_test(str(tmp_path / "pets"), record, cache=tmp_path / "cache", report=told.append)
     assert name == "pets test"
     assert split.targets.tolist() == [2]
+    assert told[-1] == "not used: loose.png"

@@ -87,6 +87,19 @@ def test_a_picture_in_two_classes_is_a_contradiction() -> None:
     assert lines[start + 1] == "  cat/1.jpg ~ dog/1.jpg"
 
 
+def test_a_large_group_is_named_in_part() -> None:
+    """Six files stand in a line, the one in another class and the other part among them; the rest is counted."""
+    everything = _findings(exact=(tuple(range(3)) + tuple(range(6, 600)),), repeat=100, test=(5,))
+    lines = [line for line in to_lines(everything) if " = " in line]
+    assert len(lines) == 3
+    leak = lines[1]
+    assert leak.endswith(" and 591 more")
+    assert leak.count(" = ") == 5
+    assert {"cat/1.jpg (train)", "dog/1.jpg (train)", "dog/3.jpg (test)"} <= set(
+        leak.removesuffix(" and 591 more").strip().split(" = ")
+    )
+
+
 def test_json_names_everything(tmp_path: Path) -> None:
     """The file in a run's folder holds what the text cuts short, and the judgements."""
     unreadable = tuple(Unreadable(f"cat/{number}.txt", "no") for number in range(30))

@@ -2,8 +2,9 @@
 
 import pytest
 
+from training.errors import TrainingError
 from training.fitting import fit_to_data, resolution
-from training.recipes import AccurateRecipe, CompactRecipe, FastRecipe, LargeBatchRecipe, TutorialRecipe
+from training.recipes import AccurateRecipe, CompactRecipe, FastRecipe, LargeBatchRecipe, Recipe, TutorialRecipe
 
 
 def _fit(
@@ -27,6 +28,14 @@ def test_a_small_data_set_gets_enough_steps(recipe: LargeBatchRecipe, pictures: 
     fitted = _fit(recipe, pictures)
     assert 1 <= fitted.batch_size <= pictures
     assert fitted.epochs * (pictures // fitted.batch_size) >= fitted.fewest_steps
+
+
+@pytest.mark.parametrize("recipe", [TutorialRecipe(), FastRecipe()])
+@pytest.mark.parametrize("pictures", [0, 1])
+def test_fewer_than_two_pictures_are_refused(recipe: Recipe, pictures: int) -> None:
+    """Nothing can be told apart, and a batch norm of one small picture has nothing to take a mean of."""
+    with pytest.raises(TrainingError, match=f"Pictures to learn from: {pictures}; at least two"):
+        fit_to_data(recipe, pictures, shorter_side=12, epochs=None)
 
 
 def test_epochs_asked_for_are_the_epochs_made() -> None:

@@ -10,7 +10,17 @@ from tests.drawing import encode, gradient, solid
 from tests.photographs import draw_photograph
 from training.data import read_dataset
 from training.errors import DataError
-from training.folders import Places, Tree, choose_side, copies_in, read_tree, report_unreadable, split_tree
+from training.folders import (
+    Places,
+    Tree,
+    choose_side,
+    copies_in,
+    find_parts,
+    read_tree,
+    report_unreadable,
+    report_unused,
+    split_tree,
+)
 
 
 def _add(root: Path, label: str, names: list[str], data: bytes | None = None) -> None:
@@ -62,6 +72,15 @@ def test_a_file_that_is_no_picture_is_named_and_counted(tmp_path: Path) -> None:
     assert told[0].startswith("skipped red/cut.png: The PNG picture")
     assert told[1].startswith("skipped red/notes.txt: The file is no picture format")
     assert told[2] == "2 of 5 files are no readable pictures"
+
+
+def test_what_lies_in_hidden_folders_is_not_looked_at(tmp_path: Path) -> None:
+    """Thumbnails of a picture viewer are no pictures of the class, and make no part of a class named train."""
+    red, blue = encode(solid("red")), encode(solid("blue"))
+    _add(tmp_path, "train", ["1.png", ".thumbnails/small.png"], red)
+    _add(tmp_path, "car", ["1.png", "deep/.bin/2.png"], blue)
+    assert [read.file for read in _read(tmp_path).pictures.read] == ["car/1.png", "train/1.png"]
+    assert find_parts(tmp_path) == (None, None)
 
 
 def test_many_bad_files_are_not_all_named(tmp_path: Path) -> None:
@@ -174,6 +193,17 @@ def test_the_inputs_size_follows_the_pictures(tmp_path: Path, sides: list[int], 
     assert choose_side(tmp_path) == chosen
 
 
+def test_only_pictures_of_classes_choose_the_inputs_size(tmp_path: Path) -> None:
+    """Large ones that are loose, hidden or in no part have no say."""
+    for part in ("train", "test"):
+        _add(tmp_path / part, "red", ["1.png"], encode(gradient(40, 40)))
+    large = encode(gradient(300, 300))
+    _add(tmp_path / "val", "red", ["1.png", "2.png", "3.png"], large)
+    _add(tmp_path / "train" / "red", ".thumbnails", ["1.png", "2.png", "3.png"], large)
+    _add(tmp_path, "", ["1.png", "2.png", "3.png"], large)
+    assert choose_side(tmp_path) == 32
+
+
 def test_a_folder_without_pictures_gets_the_smallest_input(tmp_path: Path) -> None:
     """It will be refused in a moment, by those who know why."""
     assert choose_side(tmp_path) == 32
@@ -196,6 +226,34 @@ def test_train_and_test_folders_are_taken_as_they_are(tmp_path: Path) -> None:
     assert dataset.labels == ("blue", "green", "red")
     assert len(dataset.train) == 6
     assert dataset.test.targets.tolist() == [2]
+
+
+def test_what_is_not_used_is_named(tmp_path: Path) -> None:
+    """Pictures beside the classes or the parts, and links that are not followed: five names, and how many more."""
+    elsewhere = tmp_path / "elsewhere"
+    red = encode(solid("red"))
+    _add(elsewhere, "red", ["1.png"], red)
+    root = tmp_path / "data"
+    for part in ("train", "test"):
+        for label in ("blue", "red"):
+            _add(root / part, label, ["1.png", ".hidden/2.png"], red)
+    told: list[str] = []
+    report_unused(root, [root / "train", root / "test"], told.append)
+    assert told == []
+    _add(root, "val/red", ["1.png"], red)
+    _add(root, "", ["loose.png", ".DS_Store"], red)
+    _add(root / "train", "", ["loose.png"], red)
+    (root / "train" / "red" / "album").symlink_to(elsewhere / "red")
+    (root / "train" / "red" / "gone.png").symlink_to(elsewhere / "nothing.png")
+    (root / "train" / "red" / "there.png").symlink_to(elsewhere / "red" / "1.png")
+    (root / "train" / "green").symlink_to(elsewhere / "red")
+    dataset = read_dataset(str(root), seed=0, cache=tmp_path / "cache", report=told.append)
+    line = "not used: loose.png, train/loose.png, train/red/album/, train/red/gone.png, val/"
+    assert line in told
+    assert len(dataset.train) == 4
+    _add(root, "", ["z1.png", "z2.png"], red)
+    report_unused(root, [root / "train", root / "test"], told.append)
+    assert told[-1] == f"{line} and 2 more"
 
 
 def test_a_test_class_without_training_pictures_is_refused(tmp_path: Path) -> None:

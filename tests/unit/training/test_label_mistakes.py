@@ -4,6 +4,7 @@ import io
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from rich.console import Console
@@ -12,6 +13,9 @@ from torch import Tensor, nn
 from models.networks import Architecture
 from training.dataset import Dataset, Split
 from training.devices import Computing
+from training.duplicates import Copies
+from training.errors import TrainingError
+from training.findings import collect
 from training.label_mistakes import (
     MOST_LISTED,
     find_label_mistakes,
@@ -103,6 +107,32 @@ def test_every_picture_is_judged_by_a_network_that_has_not_learnt_it(tmp_path: P
     assert any(line.startswith("  test[3]: cat ") for line in lines)
     written = json.loads(write(found, tmp_path).read_text())
     assert [item["file"] for item in written] == [item.file for item in found]
+
+
+def test_nothing_but_copies_of_one_picture_cannot_be_judged() -> None:
+    """They are in one fold, and nothing is left to learn from; said before the first training."""
+    train, test = _colours(6), _colours(2)
+    files = train.names("train") + test.names("test")
+    all_alike = Copies((tuple(range(8)),), (), np.zeros(8, np.int64))
+    findings = collect(
+        "made",
+        LABELS,
+        files=files,
+        targets=torch.cat([train.targets, test.targets]).numpy(),
+        is_test=np.arange(8) >= 6,
+        copies=all_alike,
+    )
+    with pytest.raises(
+        TrainingError, match="without the largest fold 0 of 8 pictures would be left to learn from"
+    ):
+        judge_all(
+            FastRecipe(),
+            Dataset("made", LABELS, train, test, findings=findings),
+            folds=4,
+            seed=0,
+            computing=Computing(torch.device("cpu"), torch.float32),
+            console=Console(file=io.StringIO()),
+        )
 
 
 def test_after_a_training_the_test_part_is_judged() -> None:

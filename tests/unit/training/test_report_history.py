@@ -1,12 +1,16 @@
 """Reading how a run went from its metrics."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from torch import nn
 
+from models.checkpoint import save
+from models.record import Record
 from training.errors import TrainingError
-from training.report.history import read_history
+from training.report.history import check_origin, read_history
 
 
 def _line(step: int, loss: float = 2.0) -> str:
@@ -36,3 +40,18 @@ def test_a_folder_without_metrics_is_refused(tmp_path: Path) -> None:
     (tmp_path / "metrics.jsonl").write_text("[]\n3\n")
     with pytest.raises(TrainingError, match="no line about a step"):
         read_history(tmp_path)
+
+
+def test_a_run_that_made_another_checkpoint_is_refused(tmp_path: Path, network: nn.Module, record: Record) -> None:
+    """And one that has made none; one whose result was calibrated again is taken."""
+    with pytest.raises(TrainingError, match=r"holds no checkpoint\.safetensors.*leave --run out"):
+        check_origin(tmp_path, record)
+    save(tmp_path / "checkpoint.safetensors", network, record)
+    check_origin(tmp_path, record)
+    check_origin(tmp_path, replace(record, calibration=replace(record.calibration, abstain_threshold=0.5)))
+    for other in (
+        replace(record, created_at="2026-01-02T00:00:00+00:00"),
+        replace(record, training=replace(record.training, seed=1)),
+    ):
+        with pytest.raises(TrainingError, match=r"made another checkpoint: tiny of 2026-01-01.*leave --run out"):
+            check_origin(tmp_path, other)

@@ -121,6 +121,26 @@ def test_metrics_after_the_state_are_forgotten(tmp_path: Path) -> None:
     assert steps == [1, 3, 4, 6, 8, 9, 12, 12]
 
 
+def test_damaged_lines_of_metrics_are_dropped(tmp_path: Path) -> None:
+    """A crash of the disk in the middle of the file costs these lines, not the run."""
+    run = _open(tmp_path, save_every=5)
+    _make_steps(run, until=5, learning=_Learning())
+    path = tmp_path / "metrics.jsonl"
+    first, *others = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join([first, b"\0\xff\xfe\n", b"7\n", b'{"step": "two"}\n', *others]))
+    assert _saved(run) == 5
+    assert path.read_bytes().splitlines(keepends=True) == [first, *others]
+
+
+def test_a_line_about_the_end_is_written_once(tmp_path: Path) -> None:
+    """Whatever damaged lines stand before it."""
+    run = _open(tmp_path)
+    (tmp_path / "metrics.jsonl").write_bytes(b"\xff\n7\n")
+    for _ in range(2):
+        run.log_once(kind="held_out", n=3)
+    assert (tmp_path / "metrics.jsonl").read_bytes() == b'\xff\n7\n{"kind": "held_out", "n": 3}\n'
+
+
 def test_another_configuration_is_refused(tmp_path: Path) -> None:
     """The sentence lists each field that differs, with both values."""
     _open(tmp_path).save_state(_Learning(step=5))
