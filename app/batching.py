@@ -347,7 +347,7 @@ class Batcher:
             return self._halves(batch, run) if size > 1 else [(batch.items[0], self._failure(error))]
         infer_ms = (self._clock() - started_s) * 1000
         self._events.ran(size=size, infer_ms=infer_ms, waiting=self.waiting)
-        is_finite = np.all(np.isfinite(rows), axis=1)
+        is_finite = np.logical_and.reduce(np.isfinite(rows), axis=1)
         return [
             (
                 item,

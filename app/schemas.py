@@ -159,6 +159,8 @@ class CalibrationBody(BaseModel):
     abstain_threshold: float | None = Field(description="of the best score; lower abstains")
     distance_threshold: float | None = Field(description="of the distance from the classes; higher abstains")
     six_views_temperature: float
+    floor: float = Field(description="probability that is taken off behind the temperature; 0: none")
+    six_views_floor: float
     held_out: HeldOutBody | None
 
 

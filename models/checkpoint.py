@@ -64,7 +64,7 @@ class Checkpoint:
     @property
     def graph(self) -> Graph:
         """What an engine runs: the network, with the distance where there is one."""
-        return Graph(self.network, self.distance).eval()
+        return Graph(self.network, self.distance, floor=self.record.calibration.floor).eval()
 
     @property
     def answer_columns(self) -> int:
@@ -126,7 +126,8 @@ def save(path: Path, network: nn.Module, record: Record, *, distance: ClassDista
         rule = {_ABSTAIN + name: _plain(tensor) for name, tensor in distance.state_dict().items()}
         distance = _distance(rule, record)  # checked, and on the CPU, where the answers are computed
         tensors |= rule
-    answers = torch.from_numpy(answer(Graph(_rebuild(record, state), distance), images))
+    graph = Graph(_rebuild(record, state), distance, floor=record.calibration.floor)
+    answers = torch.from_numpy(answer(graph, images))
     classes = len(record.labels)
     tensors[_GOLDEN_PROBABILITIES] = answers[:, :classes].contiguous()
     if distance is not None:

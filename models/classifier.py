@@ -37,7 +37,7 @@ class Classifier:
         network: in evaluation mode, on its device.
         labels: in the order of the network's outputs.
         input: what a picture must become first.
-        calibration: how to read the logits; the temperature is already inside the network.
+        calibration: how to read the logits; the temperature is already inside the network, the floor is not.
     """
 
     name: str
@@ -55,7 +55,7 @@ class Classifier:
         Returns:
             float32 (batch, classes).
         """
-        return run(self.network, images)
+        return answer(Graph(self.network, None, floor=self.calibration.floor), images)
 
     def classify(self, pictures: Sequence[Picture]) -> list[Prediction]:
         """Name the most probable class of each picture, in order.

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.errors import NotFiniteError, TensorKeysError, TensorShapeError
+from models.floor import take_off
 
 _ADVICE = "Restore the original file, or calibrate the checkpoint again."
 
@@ -88,12 +89,14 @@ class Graph(nn.Module):
     Args:
         network: uint8 (batch, height, width, 3) → logits, by way of `features`.
         distance: None where there is none.
+        floor: taken off the probabilities (`models.floor`).
     """
 
-    def __init__(self, network: nn.Module, distance: ClassDistance | None) -> None:
+    def __init__(self, network: nn.Module, distance: ClassDistance | None, *, floor: float = 0.0) -> None:
         super().__init__()
         self.network = network
         self.distance = distance
+        self.floor = floor
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """Answer images: logits (batch, classes), and then the distance (batch, 1) if there is one.
@@ -102,6 +105,7 @@ class Graph(nn.Module):
             images: uint8 (batch, height, width, 3).
         """
         if self.distance is None:
-            return (self.network(images),)
+            return (take_off(self.network(images), self.floor),)
         features = self.network.features(images)  # type: ignore[operator]
-        return self.network.logits(features), self.distance(features)  # type: ignore[operator]
+        logits = take_off(self.network.logits(features), self.floor)  # type: ignore[operator]
+        return logits, self.distance(features)

@@ -24,6 +24,8 @@ class Calibration:
         abstain_threshold: a best score below it means "not sure"; None means never.
         distance_threshold: a distance above it (`models.distance`) means "none of the classes"; None means never.
         six_views_temperature: of the averaged logits of six views, instead of `temperature`.
+        floor: probability that is taken off behind the temperature (`models.floor`); 0 means none.
+        six_views_floor: behind the six views' temperature.
         held_out: what all of these were fitted on; None means that nothing was fitted.
     """
 
@@ -31,17 +33,23 @@ class Calibration:
     abstain_threshold: float | None = None
     distance_threshold: float | None = None
     six_views_temperature: float = 1.0
+    floor: float = 0.0
+    six_views_floor: float = 0.0
     held_out: HeldOut | None = None
 
     def __post_init__(self) -> None:
         """Refuse a temperature that would turn the ranking around.
 
         Raises:
-            ValueError: a temperature is not a finite number above 0, a threshold not finite or not within 0…1.
+            ValueError: a temperature is not a finite number above 0, a floor or threshold not finite or not
+                within 0…1.
         """
         for name, temperature in (("", self.temperature), ("six views' ", self.six_views_temperature)):
             if not (temperature > 0 and isfinite(temperature)):
                 raise ValueError(f"the {name}temperature is {temperature}; it must be finite and above 0")
+        for name, floor in (("", self.floor), ("six views' ", self.six_views_floor)):
+            if not 0 <= floor < 1:
+                raise ValueError(f"the {name}floor is {floor}; it must be within 0…1")
         if self.abstain_threshold is not None and not 0 <= self.abstain_threshold <= 1:
             raise ValueError(f"the abstain threshold is {self.abstain_threshold}; it must be within 0…1")
         if self.distance_threshold is not None and not isfinite(self.distance_threshold):

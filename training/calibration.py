@@ -4,7 +4,8 @@ All of it is fitted on pictures that were held out from the training. Scores of 
 too good: a temperature from them makes a network overconfident, a threshold from them turns too many away.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import torch
 from rich.console import Console
@@ -17,7 +18,7 @@ from training.augment import six_views
 from training.dataset import Split
 from training.distance import MOST_PICTURES, fit_distance
 from training.progress import RunProgress
-from training.reliability import at_temperature, fit_temperature, measure_reliability
+from training.reliability import Reading, fit_reading, measure_reliability
 
 ACCEPTED_SHARE = 0.95
 """Of held-out pictures of the classes. Source: the field's custom, as in OpenOOD's FPR@95."""
@@ -52,7 +53,7 @@ class _Outputs:
 
 
 def calibrate(network: nn.Module, train: Split, held_out: Split | None, *, console: Console) -> Calibrated:
-    """Fit both temperatures and the abstain rule, and give the network its temperature.
+    """Fit temperatures, floors and the abstain rule, and give the network its temperature.
 
     Args:
         network: in evaluation mode, on its device; its temperature is overwritten.
@@ -114,25 +115,19 @@ def accepted(probabilities: Tensor, distances: Tensor | None, calibration: Calib
 
 
 def reliability_by_view(
-    single_view: Tensor, six_views: Tensor, targets: Tensor, calibration: Calibration
+    before_and_after: Mapping[str, tuple[Tensor, Tensor]], targets: Tensor
 ) -> dict[str, BeforeAndAfter]:
-    """Measure how reliable a calibrated network's scores are, and would be without their temperatures.
+    """Measure how reliable a network's scores are, and would be if nothing had been fitted.
 
     Args:
-        single_view: calibrated probabilities, (n, classes).
-        six_views: the same of six views.
+        before_and_after: probabilities (n, classes) of each view, at temperature 1 and calibrated.
         targets: int64 (n,).
-        calibration: of the checkpoint.
     """
     return {
-        name: BeforeAndAfter(
-            before=measure_reliability(at_temperature(after, 1 / temperature), targets),
-            after=measure_reliability(after, targets),
+        view: BeforeAndAfter(
+            before=measure_reliability(before, targets), after=measure_reliability(after, targets)
         )
-        for name, after, temperature in (
-            ("single_view", single_view, calibration.temperature),
-            ("six_views", six_views, calibration.six_views_temperature),
-        )
+        for view, (before, after) in before_and_after.items()
     }
 
 
@@ -142,20 +137,34 @@ def set_temperature(network: nn.Module, temperature: float) -> None:
 
 
 def _fit(outputs: _Outputs, distances: Tensor, targets: Tensor) -> Calibration:
-    temperature = fit_temperature(outputs.single_view, targets)
-    six_views_temperature = fit_temperature(outputs.six_views, targets)
-    single = torch.softmax(outputs.single_view / temperature, dim=1)
-    six = torch.softmax(outputs.six_views / six_views_temperature, dim=1)
+    readings = {
+        view: fit_reading(logits, targets)
+        for view, logits in (("single_view", outputs.single_view), ("six_views", outputs.six_views))
+    }
+    single = readings["single_view"].probabilities(outputs.single_view)
+    six = readings["six_views"].probabilities(outputs.six_views)
     score, farthest = choose_thresholds(single.amax(1), distances)
-    rule = Calibration(temperature, score, farthest, six_views_temperature)
+    rule = Calibration(
+        temperature=readings["single_view"].temperature,
+        abstain_threshold=score,
+        distance_threshold=farthest,
+        six_views_temperature=readings["six_views"].temperature,
+        floor=readings["single_view"].floor,
+        six_views_floor=readings["six_views"].floor,
+    )
     stands = accepted(single, distances, rule)
+    uncalibrated = Reading()
+    before_and_after = {
+        "single_view": (uncalibrated.probabilities(outputs.single_view), single),
+        "six_views": (uncalibrated.probabilities(outputs.six_views), six),
+    }
     held_out = HeldOut(
         n=len(targets),
-        reliability=reliability_by_view(single, six, targets, rule),
+        reliability=reliability_by_view(before_and_after, targets),
         accepted=stands.double().mean().item(),
         accuracy_of_accepted=(single.argmax(1) == targets)[stands].double().mean().item(),
     )
-    return Calibration(temperature, score, farthest, six_views_temperature, held_out)
+    return replace(rule, held_out=held_out)
 
 
 def _fit_distance(network: nn.Module, train: Split, held_out_features: Tensor, *, classes: int) -> ClassDistance:
@@ -198,8 +207,9 @@ def _describe(calibration: Calibration) -> str:
     held_out = calibration.held_out
     assert held_out is not None
     error = held_out.reliability["single_view"]
+    floor = f", floor {calibration.floor:.3f}" if calibration.floor else ""
     return (
-        f"Calibrated on {held_out.n:,} held-out pictures: temperature {calibration.temperature:.3f}, expected "
-        f"calibration error {100 * error.before.expected_calibration_error:.1f} → "
+        f"Calibrated on {held_out.n:,} held-out pictures: temperature {calibration.temperature:.3f}{floor}, "
+        f"expected calibration error {100 * error.before.expected_calibration_error:.1f} → "
         f"{100 * error.after.expected_calibration_error:.1f} %; {100 * held_out.accepted:.1f} % are accepted."
     )

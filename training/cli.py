@@ -113,7 +113,7 @@ def evaluate(
             network, split.images, console=console, calibration=calibration, distance=loaded.distance
         )
         metrics = measure(views, split, labels=labels, name=name, calibration=calibration)
-        reliability = reliability_by_view(views.single_view, views.six_views, split.targets, calibration)
+        reliability = reliability_by_view(views.before_and_after, split.targets)
         if grid is not None:
             draw_predictions(split, views.single_view, labels=labels, seed=seed, path=grid)
             tell(console, f"wrote {grid}")

@@ -8,6 +8,7 @@ from rich.console import Console
 from torch import Tensor, nn
 
 from models.distance import ClassDistance, Graph
+from models.floor import take_off
 from models.record import Calibration, Metrics
 from training.augment import six_views
 from training.calibration import accepted
@@ -28,11 +29,20 @@ class ViewProbabilities:
         single_view: of the picture as it is: what the service views.
         six_views: from logits averaged over `training.augment.six_views`.
         distances: of the pictures from the classes, float32 (n,); None where the checkpoint has none.
+        uncalibrated: what both views would be at temperature 1; None where nobody asked.
     """
 
     single_view: Tensor
     six_views: Tensor
     distances: Tensor | None = None
+    uncalibrated: tuple[Tensor, Tensor] | None = None
+
+    @property
+    def before_and_after(self) -> dict[str, tuple[Tensor, Tensor]]:
+        """Each view's probabilities at temperature 1 and calibrated."""
+        assert self.uncalibrated is not None
+        single, six = self.uncalibrated
+        return {"single_view": (single, self.single_view), "six_views": (six, self.six_views)}
 
 
 @torch.inference_mode()
@@ -52,13 +62,14 @@ def run_views(
         network: in evaluation mode, on its device, with its temperature inside.
         images: uint8 (n, height, width, 3).
         console: told of the progress.
-        calibration: of the checkpoint: six views have a temperature of their own.
+        calibration: of the checkpoint: six views have a temperature and a floor of their own.
         distance: of the checkpoint; None where there is none.
     """
     device = next(network.parameters()).device
     graph = Graph(network, distance).to(device)
-    sharper = calibration.temperature / calibration.six_views_temperature
+    temperature, six_temperature = calibration.temperature, calibration.six_views_temperature
     single, six, distances = [], [], []
+    single_before, six_before = [], []
     chunks = torch.split(images, _BATCH_SIZE)
     with (
         RunProgress(console, steps=len(chunks)) as progress,
@@ -67,12 +78,25 @@ def run_views(
         for chunk in chunks:
             (weight, view), *others = six_views(chunk.to(device))
             logits, *far = graph(view)
-            views = [weight * logits.float(), *(part * network(other).float() for part, other in others)]
-            single.append(torch.softmax(logits.float(), dim=1).cpu())
-            six.append(torch.softmax(torch.stack(views).sum(0) * sharper, dim=1).cpu())
+            logits = logits.float() * temperature
+            parts = [weight * logits, *(part * network(other).float() * temperature for part, other in others)]
+            averaged = torch.stack(parts).sum(0)
+            single.append(_read(logits / temperature, calibration.floor))
+            six.append(_read(averaged / six_temperature, calibration.six_views_floor))
+            single_before.append(_read(logits, 0.0))
+            six_before.append(_read(averaged, 0.0))
             distances += [column.float().flatten().cpu() for column in far]
             progress.step(place="measuring", pictures=len(chunk))
-    return ViewProbabilities(torch.cat(single), torch.cat(six), torch.cat(distances) if distances else None)
+    return ViewProbabilities(
+        torch.cat(single),
+        torch.cat(six),
+        torch.cat(distances) if distances else None,
+        (torch.cat(single_before), torch.cat(six_before)),
+    )
+
+
+def _read(logits: Tensor, floor: float) -> Tensor:
+    return torch.softmax(take_off(logits, floor), dim=1).cpu()
 
 
 def measure(

@@ -57,7 +57,7 @@ class OpenVinoEngine:
         self._shape = (spec.height, spec.width, 3)
         graph = checkpoint.graph
         if has_bfloat16:
-            graph = Graph(with_pixel_stem(graph.network), graph.distance)
+            graph = Graph(with_pixel_stem(graph.network), graph.distance, floor=graph.floor)
         with warnings.catch_warnings():  # the converter traces, which torch has deprecated
             warnings.simplefilter("ignore")
             model = openvino.convert_model(

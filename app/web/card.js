@@ -62,9 +62,10 @@ function reliable({ metrics, calibration }) {
   return section("Can its scores be trusted?", quiet(error), drawn.flat(), calibrationTerms(calibration));
 }
 
-function calibrationTerms({ temperature, abstain_threshold: score, distance_threshold: distance, held_out: held }) {
+function calibrationTerms({ temperature, floor, abstain_threshold: score, distance_threshold: distance, held_out: held }) {
   return terms([
     ["Temperature", temperature.toFixed(3)],
+    ["Floor", floor === 0 ? null : floor.toFixed(3)],
     ["Not sure below", score === null ? "never: it has no such rule" : `a best score of ${percent(score)}`],
     ["Not sure beyond", distance === null ? null : `a distance of ${distance.toFixed(1)} from all classes`],
     ["Fitted on", held ? `${count(held.n)} pictures held out; ${percent(held.accepted)} of them are answered` : "nothing: the scores are as the network gives them"],

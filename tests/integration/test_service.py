@@ -138,6 +138,8 @@ def test_model_page_is_the_checkpoints_record(client: TestClient, checkpoint_pat
         "abstain_threshold": None,
         "distance_threshold": None,
         "six_views_temperature": 1.0,
+        "floor": 0.0,
+        "six_views_floor": 0.0,
         "held_out": None,
     }
     assert body["training"]["recipe"] == "tutorial"

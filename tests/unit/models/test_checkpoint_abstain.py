@@ -27,7 +27,13 @@ HELD_OUT = HeldOut(
     accuracy_of_accepted=None,
 )
 RULE = Calibration(
-    temperature=0.6, abstain_threshold=0.4, distance_threshold=1.3, six_views_temperature=0.7, held_out=HELD_OUT
+    temperature=0.6,
+    abstain_threshold=0.4,
+    distance_threshold=1.3,
+    six_views_temperature=0.7,
+    floor=0.05,
+    six_views_floor=0.03,
+    held_out=HELD_OUT,
 )
 
 
@@ -158,6 +164,7 @@ FAULTS: dict[str, tuple[Edit, type[CheckpointError], str]] = {
     "threshold": (set_fields("calibration", distance_threshold="far"), errors.RecordError, "makes no sense"),
     "huge threshold": (set_fields("calibration", distance_threshold=1e999), errors.RecordError, "no JSON number"),
     "score": (set_fields("calibration", abstain_threshold=2), errors.RecordError, "must be within 0…1"),
+    "floor": (set_fields("calibration", floor=1), errors.RecordError, "the floor is 1"),
     "six views": (
         set_fields("calibration", six_views_temperature=0),
         errors.RecordError,

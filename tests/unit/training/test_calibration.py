@@ -101,7 +101,7 @@ def test_outliers_are_turned_away(trained: nn.Module) -> None:
     fitted = calibrate(trained, _split(300, seed=0), _split(200, seed=1), console=CONSOLE)
     board = 255 * ((torch.arange(16)[:, None] // 2 + torch.arange(16) // 2) % 2)
     outside = board[None, :, :, None].expand(20, 16, 16, 3).to(torch.uint8)
-    graph = Graph(trained, fitted.distance)
+    graph = Graph(trained, fitted.distance, floor=fitted.calibration.floor)
     found = measure_rejection(graph, _split(200, seed=2).images, {"boards": outside}, fitted.calibration)["boards"]
     assert found.accepted == 0
     assert found.distance is not None

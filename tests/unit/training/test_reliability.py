@@ -6,9 +6,10 @@ from torch import Tensor
 
 from training.reliability import (
     CALIBRATION_BINS,
-    at_temperature,
+    Reading,
     coverage_at,
     coverage_curve,
+    fit_reading,
     fit_temperature,
     measure_reliability,
     score_bins,
@@ -92,11 +93,37 @@ def test_a_temperature_without_an_end_stops_at_the_bounds(targets: list[int], bo
     assert fit_temperature(logits, torch.tensor(targets)) == pytest.approx(bound, rel=1e-3)
 
 
-def test_another_temperature_is_that_of_the_logits() -> None:
-    """Probabilities at temperature 1 become those at 2.5 without the logits."""
-    logits, _ = _answers(sharpness=1.0, n=50)
-    again = at_temperature(logits.softmax(1), 2.5)
-    torch.testing.assert_close(again, (logits.double() / 2.5).softmax(1), atol=1e-6, rtol=1e-5)
+def _smoothed(n: int = 4_000) -> tuple[Tensor, Tensor]:
+    """Logits of who has learnt labels of which a fifth was spread over five classes, and honest targets."""
+    logits, targets = _answers(sharpness=1.0, n=n)
+    honest = logits.double().softmax(1)
+    return (0.8 * honest + 0.2 / honest.shape[1]).log(), targets
+
+
+def test_a_floor_undoes_what_label_smoothing_did() -> None:
+    """Better than any temperature: likelier, and nearly calibrated."""
+    logits, targets = _smoothed()
+    reading = fit_reading(logits, targets)
+    assert 0.01 < reading.floor < 0.1
+    sharpened = measure_reliability((logits / fit_temperature(logits, targets)).softmax(1), targets)
+    unfloored = measure_reliability(reading.probabilities(logits), targets)
+    assert unfloored.negative_log_likelihood < sharpened.negative_log_likelihood
+    assert unfloored.expected_calibration_error < 0.02
+
+
+def test_no_floor_is_found_where_there_is_none() -> None:
+    """Then the temperature alone is what it was."""
+    logits, targets = _answers(sharpness=2.0)
+    assert fit_reading(logits, targets) == Reading(fit_temperature(logits, targets))
+
+
+@pytest.mark.parametrize("targets", [[0, 1], [1, 0]])
+def test_readings_stay_within_their_bounds(targets: list[int]) -> None:
+    """Always right would be sharpened for ever, always wrong softened."""
+    reading = fit_reading(torch.tensor([[2.0, 0.0], [0.0, 2.0]]), torch.tensor(targets))
+    assert reading.temperature * 1.001 >= 0.2
+    assert reading.temperature <= 20.001
+    assert 0 <= reading.floor <= 0.2
 
 
 def test_bins_hold_score_and_accuracy() -> None:
