@@ -21,8 +21,6 @@ _INLINE_PIXELS = 16_384
 the way to a thread and back costs more than decoding a small one (docs/benchmarks.md)."""
 
 _TOO_LARGE = "Resize it, or raise GLIMPSE_MAX_PIXELS."
-
-
 _COMPRESSED = (b"zTXt", b"iTXt", b"iCCP")
 """Chunks of a PNG that a few bytes may blow up to megabytes, which takes 50 ms."""
 

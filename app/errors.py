@@ -98,6 +98,11 @@ class NotReadyError(UnavailableError):
         super().__init__(message, retry_after_s=retry_after_s)  # 5 s: about the time of a start
 
 
+def stopped_too_soon() -> NotReadyError:
+    """What is told to a request that had not arrived when the time of a stop was over."""
+    return NotReadyError("The service stopped before the request had arrived. Send it elsewhere.")
+
+
 class OverloadedError(UnavailableError):
     """More is waiting than can be answered in time."""
 

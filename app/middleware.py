@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.answers import ANSWERS
-from app.errors import BodyTooLargeError, NotReadyError
+from app.errors import BodyTooLargeError, stopped_too_soon
 from app.exchange import NO_TIME, SERVER_TIMING
 from app.headers import header, request_id_of, timeout_ms
 from app.lifespan import running_service
@@ -58,8 +58,7 @@ class RequestContext:
         except asyncio.CancelledError:
             if status or not (service and service.is_draining):
                 raise
-            stopped = NotReadyError("The service stopped before the request had arrived. Send it elsewhere.")
-            await to_response(stopped, request_id)(scope, receive, send_with_id)
+            await to_response(stopped_too_soon(), request_id)(scope, receive, send_with_id)
         except Exception as error:  # noqa: BLE001 - whatever it is, the caller gets an answer and the log the cause
             fault = error
             if not status:

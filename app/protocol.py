@@ -16,12 +16,14 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from app.callers import Caller
 from app.desk import Admitted, Desk, refusal
-from app.errors import HeaderTooLargeError, MalformedRequestError, NotReadyError
+from app.errors import HeaderTooLargeError, MalformedRequestError, stopped_too_soon
 from app.problems import kind_of
 from models.errors import GlimpseError
 
 _MOST_HEADER_BYTES = 65_536
 """What other servers take is a quarter to all of it. Without a limit one header could fill the memory."""
+_OF_TARGETS = (httptools.HttpParserInvalidURLError, UnicodeDecodeError)
+"""What uvicorn raises in a callback of the parser when the caller's target cannot be understood."""
 _OF_UPGRADES = frozenset({b"connection", b"upgrade", b"http2-settings"})
 
 
@@ -195,8 +197,8 @@ class DeskProtocol(HttpToolsProtocol):
         """Answer a request that has not arrived when the service stops."""
         exchange = self._exchange
         if exchange is not None and exchange.admitted is not None and exchange.caller is None:
-            stopped = NotReadyError("The service stopped before the request had arrived. Send it elsewhere.")
-            self._break_off(exchange, self._desk.turn_away(stopped, exchange.admitted, client=exchange.client))
+            answer = self._desk.turn_away(stopped_too_soon(), exchange.admitted, client=exchange.client)
+            self._break_off(exchange, answer)
 
     def _feed(self, data: bytes) -> None:
         """Parse what came. An upgrade, which is not made here, is left out of its request."""
@@ -209,8 +211,12 @@ class DeskProtocol(HttpToolsProtocol):
                     return
                 data = self._header_without_upgrade() + data[upgrade.args[0] :]
             except httptools.HttpParserError as error:
+                is_callback = isinstance(error, httptools.HttpParserCallbackError)
+                if is_callback and not isinstance(error.__context__, _OF_TARGETS):
+                    raise  # a fault of ours: the event loop logs it, and closes the connection
+                reason = error.__context__ if is_callback else error
                 self._turn_away(
-                    MalformedRequestError(f"What came is no HTTP/1.1 request ({error}). Use an HTTP client.")
+                    MalformedRequestError(f"What came is no HTTP/1.1 request ({reason}). Use an HTTP client.")
                 )
                 return
             else:

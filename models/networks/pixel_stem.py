@@ -53,5 +53,6 @@ def with_pixel_stem(network: nn.Module) -> nn.Module:
     if not isinstance(stem, WhiteningStem) or not isinstance(normalize, Normalization):
         return network
     twin = copy(network)
-    twin._modules = {**network._modules, "normalize": nn.Identity(), "stem": PixelStem(normalize, stem)}
+    twin._modules = dict(network._modules)  # a shallow copy has the very same one
+    twin.normalize, twin.stem = nn.Identity(), PixelStem(normalize, stem)
     return twin

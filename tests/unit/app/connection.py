@@ -1,0 +1,187 @@
+"""A connection that is not there, with a desk that does as it is told."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import uvicorn
+from uvicorn.server import ServerState
+
+from app.callers import Caller
+from app.desk import Admitted
+from app.errors import UploadTimeoutError
+from app.exchange import Reply
+from app.headers import RawHeaders
+from app.protocol import DeskProtocol
+from models.errors import GlimpseError
+
+REFUSAL = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n"
+TOO_LATE = b"HTTP/1.1 408 Request Timeout\r\n\r\n"
+HEAD = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n"
+WHOLE = HEAD + b"\r\nabcde"
+
+
+class Transport(asyncio.Transport):
+    """Remembers what was written, and in how many pieces."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pieces: list[bytes] = []
+        self.is_closed = False
+        self.closed = asyncio.Event()
+
+    @property
+    def written(self) -> bytes:
+        """All of it."""
+        return b"".join(self.pieces)
+
+    def write(self, data: Any) -> None:
+        """Keep it."""
+        self.pieces.append(bytes(data))
+
+    def is_closing(self) -> bool:
+        """Whether it was closed."""
+        return self.is_closed
+
+    def pause_reading(self) -> None:
+        """Nothing."""
+
+    def resume_reading(self) -> None:
+        """Nothing."""
+
+    def abort(self) -> None:
+        """As `close`, without what still lies there."""
+        self.close()
+
+    def close(self) -> None:
+        """Nothing more is written."""
+        self.is_closed = True
+        self.closed.set()
+
+
+class FakeDesk:
+    """Lets everything in, or refuses everything, and answers with the body when it is told to."""
+
+    def __init__(self, *, refuses: bool, upload_timeout_s: float) -> None:
+        self.refuses = refuses
+        self.upload_timeout_s = upload_timeout_s
+        self.asked = 0
+        self.gate = asyncio.Event()
+        self.is_closing = False
+        self.callers: list[Caller] = []
+        self.clients: list[str] = []
+        self.dropped: list[int] = []
+        self.turned_away: list[type[GlimpseError]] = []
+        self.room_bytes = 1_000
+
+    def admit(self, method: bytes, target: bytes, headers: RawHeaders) -> Admitted | bytes | None:
+        """Count it; only one path is its own."""
+        if target != b"/predict":
+            return None
+        assert method == b"POST"
+        assert headers
+        self.asked += 1
+        return REFUSAL if self.refuses else Admitted("/predict", b"", None, f"id-{self.asked}", 100.0)
+
+    def receive(self, admitted: Admitted, size_bytes: int) -> bytes | None:
+        """Take so many bytes of all bodies, and no more."""
+        assert admitted.path == "/predict"
+        self.room_bytes -= size_bytes
+        return REFUSAL if self.room_bytes < 0 else None
+
+    def too_late(self) -> UploadTimeoutError:
+        """As the real one."""
+        return UploadTimeoutError("too late")
+
+    def turn_away(self, error: GlimpseError, admitted: Admitted | None, *, client: str) -> bytes:
+        """Say why, and whose request it was."""
+        assert client
+        self.turned_away.append(type(error))
+        return TOO_LATE + (admitted.request_id.encode() if admitted else b"nobody")
+
+    def hang_up(self, admitted: Admitted, received_bytes: int, *, client: str) -> None:
+        """Remember it as what was dropped."""
+        assert admitted
+        assert client
+        self.dropped.append(received_bytes)
+
+    def drop(self, received_bytes: int) -> None:
+        """Remember it."""
+        self.dropped.append(received_bytes)
+
+    async def answer(self, admitted: Admitted, body: bytes, caller: Caller, *, client: str) -> Reply:
+        """Give the body back."""
+        assert admitted.path == "/predict"
+        self.clients.append(client)
+        self.callers.append(caller)
+        await self.gate.wait()
+        return Reply(200, "application/json", {"server-timing": "x"}, json.dumps(body.decode()).encode())
+
+
+class Connection:
+    """A protocol with a desk, and an application behind it."""
+
+    def __init__(
+        self, *, refuses: bool = False, proxies: str = "127.0.0.1", upload_timeout_s: float = 100
+    ) -> None:
+        self.reached = 0
+        config = uvicorn.Config(
+            self._application,
+            interface="asgi3",
+            ws="none",
+            log_config=None,
+            access_log=False,
+            forwarded_allow_ips=proxies,
+        )
+        config.load()
+        self.transport = Transport()
+        self.desk = FakeDesk(refuses=refuses, upload_timeout_s=upload_timeout_s)
+        state = ServerState()
+        state.default_headers = [(b"date", b"today")]
+        self.protocol = DeskProtocol(config=config, server_state=state, app_state={"desk": self.desk})
+        self.protocol.connection_made(self.transport)
+
+    def receive(self, data: bytes) -> None:
+        """Something comes."""
+        self.protocol.data_received(data)
+
+    async def _application(self, scope: Any, receive: Any, send: Any) -> None:
+        assert scope
+        while (await receive()).get("more_body"):
+            pass
+        self.reached += 1
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
+        await send({"type": "http.response.body", "body": b""})
+
+
+def has_timer(connection: Connection) -> bool:
+    """Whether the connection ends when nothing more comes."""
+    return connection.protocol.timeout_keep_alive_task is not None
+
+
+def is_watched(connection: Connection) -> bool:
+    """Whether something has to arrive in time."""
+    return connection.protocol._too_late is not None
+
+
+def with_loop(
+    test: Callable[[Connection], Awaitable[None]],
+    **given: Any,
+) -> None:
+    """Run a test's coroutine over a connection; timers that are left are cancelled with the loop."""
+
+    async def run() -> None:
+        connection = Connection(**given)
+        async with asyncio.timeout(10):
+            await test(connection)
+        if connection.protocol.timeout_keep_alive_task:
+            connection.protocol.timeout_keep_alive_task.cancel()
+
+    asyncio.run(run())
+
+
+async def turns() -> None:
+    """Let everybody else go on until they wait."""
+    for _ in range(10):
+        await asyncio.sleep(0)

@@ -1,0 +1,286 @@
+"""What a connection may not do: send for ever, never read, upgrade, or speak no HTTP."""
+
+import asyncio
+from typing import Any
+
+import httptools
+import pytest
+
+from app.errors import HeaderTooLargeError, MalformedRequestError, NotReadyError
+from models.errors import GlimpseError
+from tests.unit.app.connection import (
+    HEAD,
+    REFUSAL,
+    TOO_LATE,
+    WHOLE,
+    Connection,
+    has_timer,
+    is_watched,
+    turns,
+    with_loop,
+)
+
+
+@pytest.mark.parametrize(
+    ("sent", "refuses", "written"),
+    [
+        (b"", False, b""),
+        (HEAD, False, TOO_LATE + b"nobody"),
+        (WHOLE[:-1], False, TOO_LATE + b"id-1"),
+        (WHOLE[:-1], True, REFUSAL),
+        (HEAD + b"Connection: close\r\n\r\nabc", False, b"HTTP/1.1 408 Request Timeout\r\n"),
+    ],
+    ids=["nothing", "half a header", "half a body", "half a refused body", "half a body for the framework"],
+)
+def test_what_does_not_arrive_is_not_waited_for(sent: bytes, refuses: bool, written: bytes) -> None:
+    """408 unless there is an answer already, or no request; then it is closed, and all room let go."""
+
+    async def check(connection: Connection) -> None:
+        if sent:
+            connection.receive(sent)
+        await connection.transport.closed.wait()
+        assert connection.transport.written.startswith(written)
+        assert bool(connection.transport.written) == bool(written)
+        assert connection.desk.dropped == ([4] if written.endswith(b"id-1") else [])
+        connection.protocol.connection_lost(None)
+        await turns()
+        assert not connection.protocol.tasks
+
+    with_loop(check, refuses=refuses, upload_timeout_s=0.01)
+
+
+def test_what_has_arrived_is_not_watched() -> None:
+    """Neither while it is answered, nor between requests: those waits have limits of their own."""
+
+    async def check(connection: Connection) -> None:
+        assert is_watched(connection)
+        connection.receive(WHOLE[:-1])
+        connection.receive(WHOLE[-1:])
+        assert not is_watched(connection)
+        connection.desk.gate.set()
+        await turns()
+        connection.receive(WHOLE)
+        assert not is_watched(connection)
+        connection.receive(HEAD)
+        assert is_watched(connection)
+        connection.protocol.connection_lost(None)
+        assert not is_watched(connection)
+
+    with_loop(check)
+
+
+def test_a_sender_is_not_blamed_for_our_own_slowness() -> None:
+    """While reading is paused, or an earlier answer is due, the time starts anew."""
+
+    async def check(connection: Connection) -> None:
+        connection.receive(WHOLE + HEAD)
+        first = connection.protocol._too_late
+        while connection.protocol._too_late is first:
+            await asyncio.sleep(0)
+        assert not connection.transport.is_closed
+        connection.desk.gate.set()
+        await connection.transport.closed.wait()
+        assert connection.transport.pieces[0].endswith(b'"abcde"')
+        assert connection.transport.pieces[1] == TOO_LATE + b"nobody"
+
+    with_loop(check, upload_timeout_s=0.01)
+
+
+def test_a_blank_line_is_no_request() -> None:
+    """Between requests it ends the wait of uvicorn; ours begins, and the connection is closed without a word."""
+
+    async def check(connection: Connection) -> None:
+        connection.desk.gate.set()
+        connection.receive(WHOLE)
+        await turns()
+        assert has_timer(connection)
+        assert not is_watched(connection)
+        answered = connection.transport.written
+        connection.receive(b"\r\n")
+        assert is_watched(connection)
+        await connection.transport.closed.wait()
+        assert connection.transport.written == answered
+
+    with_loop(check, upload_timeout_s=0.01)
+
+
+def test_a_blank_line_behind_an_answer_through_the_framework_is_none_either() -> None:
+    """The same where uvicorn has the request."""
+
+    async def check(connection: Connection) -> None:
+        connection.protocol.pause_writing()
+        connection.receive(WHOLE)
+        connection.protocol.resume_writing()
+        while not has_timer(connection):
+            await asyncio.sleep(0)
+        connection.receive(b"\r\n")
+        await connection.transport.closed.wait()
+
+    with_loop(check, upload_timeout_s=0.01)
+
+
+UPGRADE = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAEAAEAAAAIAAAAB\r\n"
+
+
+@pytest.mark.parametrize("split", [0, len(HEAD), len(HEAD + UPGRADE) + 2, len(HEAD + UPGRADE) + 4])
+def test_an_upgrade_is_passed_over(split: int) -> None:
+    """The request is answered as HTTP/1.1, its body is its body in whatever pieces, and the next one is heard."""
+
+    async def check(connection: Connection) -> None:
+        connection.desk.gate.set()
+        whole = HEAD + UPGRADE + b"\r\nabcde"
+        connection.receive(whole[:split] or whole)
+        if split:
+            connection.receive(whole[split:])
+        await turns()
+        assert connection.transport.written.endswith(b'"abcde"')
+        connection.receive(WHOLE)
+        await turns()
+        assert (connection.desk.asked, len(connection.transport.pieces), connection.reached) == (2, 2, 0)
+
+    with_loop(check)
+
+
+def test_requests_with_upgrades_may_follow_one_another() -> None:
+    """The second came with the first; both are answered, in order, the second by the framework."""
+
+    async def check(connection: Connection) -> None:
+        connection.desk.gate.set()
+        connection.receive((HEAD + UPGRADE + b"\r\nabcde") * 2)
+        await turns()
+        assert connection.transport.pieces[0].endswith(b'"abcde"')
+        assert (connection.desk.asked, connection.reached) == (1, 1)
+
+    with_loop(check)
+
+
+@pytest.mark.parametrize(
+    ("sent", "error"),
+    [
+        (b"CONNECT x:443 HTTP/1.1\r\nHost: x:443\r\n\r\n", MalformedRequestError),
+        (b"hello\r\n\r\n", MalformedRequestError),
+        (HEAD + b"X: " + b"a" * 65_536, HeaderTooLargeError),
+    ],
+)
+def test_what_cannot_be_answered_is_turned_away(sent: bytes, error: type[GlimpseError]) -> None:
+    """CONNECT, what is no HTTP, a header without end: one answer, and the connection is closed."""
+
+    async def check(connection: Connection) -> None:
+        for start in range(0, len(sent), 1_000):
+            connection.receive(sent[start : start + 1_000])
+        assert connection.desk.turned_away == [error]
+        assert (connection.transport.written, connection.transport.is_closed) == (TOO_LATE + b"nobody", True)
+        assert connection.desk.asked == connection.reached == 0
+
+    with_loop(check)
+
+
+def test_a_long_body_is_no_long_header() -> None:
+    """What is counted begins anew with each request."""
+
+    async def check(connection: Connection) -> None:
+        connection.desk.room_bytes = 10**6
+        head = HEAD.replace(b"Content-Length: 5", b"Content-Length: 200000")
+        for _ in range(2):
+            connection.receive(head + b"\r\n")
+            for _ in range(20):
+                connection.receive(b"a" * 10_000)
+            await turns()
+            connection.desk.gate.set()
+            await turns()
+        assert connection.desk.turned_away == []
+        assert len(connection.transport.pieces) == 2
+
+    with_loop(check)
+
+
+def test_a_body_that_comes_after_its_answer_does_not_keep_the_connection() -> None:
+    """The framework answered the header alone; then the wait for the next request begins."""
+
+    async def check(connection: Connection) -> None:
+        connection.protocol.app = answer_at_once
+        connection.receive(b"POST /nothing HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n")
+        while not has_timer(connection):
+            await asyncio.sleep(0)
+        connection.receive(b"a")
+        assert is_watched(connection)
+        connection.receive(b"b")
+        assert has_timer(connection)
+        assert not is_watched(connection)
+
+    with_loop(check)
+
+
+async def answer_at_once(_scope: Any, _receive: Any, send: Any) -> None:
+    """An application that does not read."""
+    await send({"type": "http.response.start", "status": 404, "headers": [(b"content-length", b"0")]})
+    await send({"type": "http.response.body", "body": b""})
+
+
+def test_http_1_0_is_left_to_uvicorn() -> None:
+    """It wants to be told that its connection stays, or sees it closed."""
+
+    async def check(connection: Connection) -> None:
+        connection.receive(WHOLE.replace(b"HTTP/1.1\r\n", b"HTTP/1.0\r\nConnection: keep-alive\r\n"))
+        while not connection.reached:
+            await asyncio.sleep(0)
+        assert connection.desk.asked == 0
+
+    with_loop(check)
+
+
+def test_who_never_reads_is_not_waited_for() -> None:
+    """The connection is cut when the time of an upload is over; who reads on in time keeps it."""
+
+    async def check(connection: Connection) -> None:
+        connection.desk.gate.set()
+        connection.receive(WHOLE)
+        await turns()
+        connection.protocol.pause_writing()
+        connection.protocol.resume_writing()
+        assert connection.protocol._unread is None
+        connection.protocol.pause_writing()
+        await connection.transport.closed.wait()
+
+    with_loop(check, upload_timeout_s=0.01)
+
+
+def test_a_stop_answers_what_has_not_arrived() -> None:
+    """503 for half a body; nothing where nothing was asked."""
+
+    async def check(connection: Connection) -> None:
+        connection.protocol.give_up()
+        assert connection.transport.written == b""
+        connection.receive(WHOLE[:-1])
+        connection.protocol.give_up()
+        assert connection.desk.turned_away == [NotReadyError]
+        assert connection.transport.is_closed
+        assert connection.desk.dropped == [4]
+
+    with_loop(check)
+
+
+def test_a_target_that_cannot_be_understood_is_the_callers_fault() -> None:
+    """Bytes that are no text in the path: 400, and the connection is closed."""
+
+    async def check(connection: Connection) -> None:
+        connection.receive(b"GET /\xff HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert connection.desk.turned_away == [MalformedRequestError]
+        assert connection.transport.is_closed
+
+    with_loop(check)
+
+
+def test_a_fault_of_ours_is_not_told_as_the_callers() -> None:
+    """It leaves the protocol, so that the event loop logs it."""
+
+    async def check(connection: Connection) -> None:
+        def fail(*_given: Any) -> None:
+            raise ZeroDivisionError
+
+        connection.desk.admit = fail  # type: ignore[method-assign, assignment]  # the fault that is looked for
+        with pytest.raises(httptools.HttpParserCallbackError, match="callback"):
+            connection.receive(WHOLE)
+        assert connection.desk.turned_away == []
+
+    with_loop(check)
