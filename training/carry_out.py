@@ -163,6 +163,9 @@ def _prepare(request: Request, computing: Computing, *, tell: Callable[[str], No
     height, width = dataset.train.images.shape[1:3]
     spec = InputSpec(height=height, width=width, mean=table.mean, std=table.std)
     recipe = fit_to_data(table, len(dataset.train), shorter_side=min(height, width), epochs=request.epochs)
+    if request.teacher is None and isinstance(recipe, LargeBatchRecipe) and recipe.teaching is not None:
+        tell(f"No --teacher is named, so {recipe.name} learns the labels.")
+        recipe = dataclasses.replace(recipe, teaching=None)
     if request.photographs is not None:
         if not isinstance(recipe, LargeBatchRecipe):
             raise TrainingError("The tutorial shows pictures as they are: leave --photographs out.")
@@ -184,22 +187,28 @@ def _prepare(request: Request, computing: Computing, *, tell: Callable[[str], No
         dtype=computing.dtype,
     )
     wanted = None
-    if isinstance(recipe, LargeBatchRecipe) and recipe.teaching is not None:
-        wanted, configuration["teacher"] = _ask_teacher(request, recipe, dataset, spec, computing)
-    elif request.teacher is not None:
-        raise TrainingError(f"The recipe {recipe.name} has no teacher; leave --teacher out, or take compact.")
+    if request.teacher is not None:
+        if not isinstance(recipe, LargeBatchRecipe) or recipe.teaching is None:
+            raise TrainingError(f"The recipe {recipe.name} has no teacher; leave --teacher out, or take compact.")
+        wanted, configuration["teacher"] = _ask_teacher(
+            Path(request.teacher), recipe, dataset, spec, computing, cache=Path(request.cache)
+        )
     return _Plan(dataset, recipe, spec, configuration, wanted, current_commit())
 
 
 def _ask_teacher(
-    request: Request, recipe: LargeBatchRecipe, dataset: Dataset, spec: InputSpec, computing: Computing
+    path: Path,
+    recipe: LargeBatchRecipe,
+    dataset: Dataset,
+    spec: InputSpec,
+    computing: Computing,
+    *,
+    cache: Path,
 ) -> tuple[Wanted, str]:
     """Prepare a teacher; its digest goes into the configuration."""
-    if request.teacher is None:
-        raise TrainingError(f"The recipe {recipe.name} learns from a checkpoint; name it with --teacher FILE.")
-    checkpoint = load_teacher(Path(request.teacher), labels=dataset.labels, spec=spec)
+    checkpoint = load_teacher(path, labels=dataset.labels, spec=spec)
     answers = open_answers(
-        Path(request.cache),
+        cache,
         pictures=len(dataset.train),
         classes=len(dataset.labels),
         shift=recipe.shift,

@@ -37,7 +37,9 @@ def train(
     extend: Annotated[
         int | None, typer.Option(min=1, metavar="EPOCHS", help="With --resume: a finished run, but longer.")
     ] = None,
-    teacher: Annotated[Path | None, typer.Option(help="The checkpoint that compact learns from.")] = None,
+    teacher: Annotated[
+        Path | None, typer.Option(help="The checkpoint that compact learns from, instead of the labels.")
+    ] = None,
     photographs: Annotated[
         float | None,
         typer.Option(min=0, max=1, metavar="SHARE", help="Of the pictures, to treat as phone photos are."),

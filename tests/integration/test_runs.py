@@ -303,22 +303,34 @@ def test_a_student_learns_from_a_teacher(finished: Path, data: Path, tmp_path: P
     assert all(torch.equal(now[name], then[name]) for name in then)
 
 
-@pytest.mark.parametrize(
-    ("recipe", "teacher", "sentence"),
-    [("compact", None, "name it with --teacher"), ("fast", "any.safetensors", "leave --teacher out")],
-)
-def test_a_teacher_goes_with_the_recipe_that_has_one(
-    recipe: str,
-    teacher: str | None,
-    sentence: str,
-    data: Path,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
+def test_compact_without_a_teacher_learns_the_labels(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """One that is missing, and one that is not wanted, are refused before anything is trained."""
-    named = () if teacher is None else ("--teacher", teacher)
-    assert _train("--recipe", recipe, "--data", data, "--out", tmp_path / "m.safetensors", *named) == 1
-    assert sentence in capsys.readouterr().err
+    """It says so, and its record names neither a teacher nor a way to learn from one."""
+    path = tmp_path / "m.safetensors"
+    assert _train("--recipe", "compact", "--data", data, "--out", path, "--epochs", 2) == 0
+    assert "No --teacher is named, so compact learns the labels." in capsys.readouterr().err
+    configuration = load(path).record.training.configuration
+    assert configuration["teaching"] is None
+    assert "teacher" not in configuration
+
+
+def test_a_teacher_is_refused_by_a_recipe_that_learns_from_none(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Before anything is trained or read."""
+    options = (
+        "--recipe",
+        "fast",
+        "--data",
+        data,
+        "--out",
+        tmp_path / "m.safetensors",
+        "--teacher",
+        "any.safetensors",
+    )
+    assert _train(*options) == 1
+    assert "leave --teacher out" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
