@@ -16,10 +16,10 @@ from models.record import Calibration, Metrics, Record, TrainingRun
 from training import findings
 from training.calibration import calibrate
 from training.configuration import Request, configure
+from training.contradictions import refuse_contradictions
 from training.data import read_dataset
 from training.dataset import Dataset, fingerprint
 from training.devices import Computing, choose_device, choose_dtype, describe_hardware, keep_freed_memory
-from training.errors import TrainingError
 from training.evaluate import measure, run_views
 from training.extension import extend
 from training.fitting import fit_to_data
@@ -98,6 +98,7 @@ def carry_out(
     keep_freed_memory()
     with join_ranks(choose_device(request.device)) as (ranks, device), ExitStack() as stack:
         console.quiet = not ranks.is_first
+        refuse_contradictions(request, world=ranks.world)
         computing = _choose_computing(request, device)
         tell = _teller(console)
         with ranks.first_alone():
@@ -117,8 +118,6 @@ def carry_out(
                 )
                 if plan.dataset.findings is not None and ranks.is_first:
                     findings.write(plan.dataset.findings, folder)
-        if ranks.world > 1 and not isinstance(plan.recipe, LargeBatchRecipe):
-            raise TrainingError("The tutorial trains in one process, as it does in the book: leave torchrun out.")
         if run is not None and tensorboard and ranks.is_first:
             run.also_log(stack.enter_context(TensorboardLog(run.folder)).log)
         trained = train(
@@ -138,15 +137,9 @@ def carry_out(
 
 def _choose_computing(request: Request, device: torch.device) -> Computing:
     """Decide on what and how to compute; the tutorial, to the letter, does it in float32 and uncompiled."""
-    if not isinstance(RECIPES[request.recipe], TutorialRecipe):
-        return Computing(device, choose_dtype(request.dtype, device), request.is_compiled)
-    if request.dtype == "bfloat16":
-        raise TrainingError(
-            "The tutorial computes in float32, as it does in the book: leave --dtype bfloat16 out."
-        )
-    if request.is_compiled:
-        raise TrainingError("The tutorial runs as it is written, without torch.compile: leave --compile out.")
-    return Computing(device, torch.float32)
+    if isinstance(RECIPES[request.recipe], TutorialRecipe):
+        return Computing(device, torch.float32)
+    return Computing(device, choose_dtype(request.dtype, device), request.is_compiled)
 
 
 def _prepare(request: Request, computing: Computing, *, tell: Callable[[str], None]) -> _Plan:
@@ -166,9 +159,7 @@ def _prepare(request: Request, computing: Computing, *, tell: Callable[[str], No
     if request.teacher is None and isinstance(recipe, LargeBatchRecipe) and recipe.teaching is not None:
         tell(f"No --teacher is named, so {recipe.name} learns the labels.")
         recipe = dataclasses.replace(recipe, teaching=None)
-    if request.photographs is not None:
-        if not isinstance(recipe, LargeBatchRecipe):
-            raise TrainingError("The tutorial shows pictures as they are: leave --photographs out.")
+    if request.photographs is not None and isinstance(recipe, LargeBatchRecipe):
         recipe = dataclasses.replace(recipe, photograph_share=request.photographs)
     for epochs in request.extensions:
         recipe = extend(recipe, epochs=epochs)
@@ -187,9 +178,7 @@ def _prepare(request: Request, computing: Computing, *, tell: Callable[[str], No
         dtype=computing.dtype,
     )
     wanted = None
-    if request.teacher is not None:
-        if not isinstance(recipe, LargeBatchRecipe) or recipe.teaching is None:
-            raise TrainingError(f"The recipe {recipe.name} has no teacher; leave --teacher out, or take compact.")
+    if request.teacher is not None and isinstance(recipe, LargeBatchRecipe):
         wanted, configuration["teacher"] = _ask_teacher(
             Path(request.teacher), recipe, dataset, spec, computing, cache=Path(request.cache)
         )
