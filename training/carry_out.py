@@ -20,7 +20,7 @@ from training.contradictions import refuse_contradictions
 from training.data import read_dataset
 from training.dataset import Dataset, fingerprint
 from training.devices import Computing, choose_device, choose_dtype, describe_hardware, keep_freed_memory
-from training.evaluate import measure, run_views
+from training.evaluate import measure_network
 from training.extension import extend
 from training.fitting import fit_to_data
 from training.held_out import set_aside
@@ -233,8 +233,13 @@ def _finish(
         return None
     dataset = plan.dataset
     if dataset.held_out is not None:
-        views = run_views(trained.network, dataset.held_out.images, console=console)
-        held_out = measure(views, dataset.held_out, labels=dataset.labels, name=f"{dataset.name} held out")
+        _, held_out = measure_network(
+            trained.network,
+            dataset.held_out,
+            labels=dataset.labels,
+            name=f"{dataset.name} held out",
+            console=console,
+        )
         accuracy = held_out.accuracy
         _teller(console)(
             f"held-out part, {held_out.n:,} pictures: {100 * accuracy['single_view']:.2f} % (single view), "
@@ -244,15 +249,14 @@ def _finish(
             run.log_once(kind="held_out", n=held_out.n, **accuracy)
     fitted = calibrate(trained.network, dataset.train, dataset.held_out, console=console)
     _teller(console)(fitted.sentence)
-    views = run_views(
+    views, metrics = measure_network(
         trained.network,
-        dataset.test.images,
+        dataset.test,
+        labels=dataset.labels,
+        name=f"{dataset.name} test",
         console=console,
         calibration=fitted.calibration,
         distance=fitted.distance,
-    )
-    metrics = measure(
-        views, dataset.test, labels=dataset.labels, name=f"{dataset.name} test", calibration=fitted.calibration
     )
     fallback = plan.recipe.name if run is None else run.folder.resolve().name
     name = Path(request.out).stem if request.out else fallback

@@ -15,7 +15,7 @@ from training.calibration import reliability_by_view
 from training.data import read_test
 from training.devices import choose_device
 from training.errors import TrainingError
-from training.evaluate import measure, run_views
+from training.evaluate import measure_network
 from training.export import export_onnx
 from training.grids import draw_predictions
 from training.looking import inspect, mistakes, samples
@@ -108,11 +108,15 @@ def evaluate(
         labels = loaded.record.labels
         network = loaded.network.to(choose_device(device.value))
         name, split = read_test(data, loaded.record, cache=cache, report=teller(console))
-        calibration = loaded.record.calibration
-        views = run_views(
-            network, split.images, console=console, calibration=calibration, distance=loaded.distance
+        views, metrics = measure_network(
+            network,
+            split,
+            labels=labels,
+            name=name,
+            console=console,
+            calibration=loaded.record.calibration,
+            distance=loaded.distance,
         )
-        metrics = measure(views, split, labels=labels, name=name, calibration=calibration)
         reliability = reliability_by_view(views.before_and_after, split.targets)
         if grid is not None:
             draw_predictions(split, views.single_view, labels=labels, seed=seed, path=grid)
@@ -151,19 +155,14 @@ def calibrate(
         dataset = read_as_trained(data, loaded.record, cache=cache, report=teller(console))
         network = loaded.network.to(choose_device(device.value))
         fitted = calibrate_network(network, dataset.train, dataset.held_out, console=console)
-        views = run_views(
+        _, metrics = measure_network(
             network,
-            dataset.test.images,
-            console=console,
-            calibration=fitted.calibration,
-            distance=fitted.distance,
-        )
-        metrics = measure(
-            views,
             dataset.test,
             labels=dataset.labels,
             name=loaded.record.metrics.split,
+            console=console,
             calibration=fitted.calibration,
+            distance=fitted.distance,
         )
         record = dataclasses.replace(loaded.record, calibration=fitted.calibration, metrics=metrics)
         digest = save(out, network, record, distance=fitted.distance)
@@ -223,15 +222,20 @@ def report(
         check_folder(out)
         network = loaded.network.to(choose_device(device.value))  # in place
         name, split = read_test(data, loaded.record, cache=cache, report=teller(console))
-        calibration = loaded.record.calibration
-        views = run_views(
-            network, split.images, console=console, calibration=calibration, distance=loaded.distance
+        views, metrics = measure_network(
+            network,
+            split,
+            labels=loaded.record.labels,
+            name=name,
+            console=console,
+            calibration=loaded.record.calibration,
+            distance=loaded.distance,
         )
         path = make_report(
             loaded,
             split,
             views=views,
-            metrics=measure(views, split, labels=loaded.record.labels, name=name, calibration=calibration),
+            metrics=metrics,
             history=history,
             folder=out,
             pictures=corruption_pictures,

@@ -41,6 +41,31 @@ class ViewProbabilities:
         return {"single_view": (single, self.single_view), "six_views": (six, self.six_views)}
 
 
+def measure_network(
+    network: nn.Module,
+    split: Split,
+    *,
+    labels: Sequence[str],
+    name: str,
+    console: Console,
+    calibration: Calibration = _NOT_CALIBRATED,
+    distance: ClassDistance | None = None,
+) -> tuple[ViewProbabilities, Metrics]:
+    """Run a network over a split, and compare its answers with the truth.
+
+    Args:
+        network: in evaluation mode, on its device, with its temperature inside.
+        split: whose targets are places in `labels`.
+        labels: of the network.
+        name: of the split, in words.
+        console: told of the progress.
+        calibration: of the checkpoint, with the rule by which it abstains.
+        distance: of the checkpoint; None where there is none.
+    """
+    views = run_views(network, split.images, console=console, calibration=calibration, distance=distance)
+    return views, measure(views, split, labels=labels, name=name, calibration=calibration)
+
+
 def run_views(
     network: nn.Module,
     images: Tensor,
