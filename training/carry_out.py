@@ -24,7 +24,7 @@ from training.evaluate import measure_network
 from training.extension import extend
 from training.fitting import fit_to_data
 from training.held_out import set_aside
-from training.label_mistakes import LabelMistake, judge_test
+from training.label_mistakes import LabelMistake, find_label_mistakes
 from training.label_mistakes import write as write_label_mistakes
 from training.loop import Trained, Wanted, train
 from training.provenance import current_commit, now_utc
@@ -262,7 +262,9 @@ def _finish(
     name = Path(request.out).stem if request.out else fallback
     record = _record(name, trained, plan, metrics, fitted.calibration, device=device)
     digests = tuple(save(target, trained.network, record, distance=fitted.distance) for target in targets)
-    doubted = judge_test(dataset, views.single_view) if dataset.test.files else None
+    doubted = None
+    if dataset.test.files:
+        doubted = find_label_mistakes(dataset.test, views.single_view, labels=dataset.labels)
     report = None
     if run is not None:
         if doubted is not None:
@@ -272,6 +274,7 @@ def _finish(
             dataset.test,
             views=views,
             metrics=metrics,
+            label_mistakes=doubted,
             history=read_history(run.folder),
             folder=run.folder,
             pictures=PICTURES,

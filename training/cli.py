@@ -18,6 +18,7 @@ from training.errors import TrainingError
 from training.evaluate import measure_network
 from training.export import export_onnx
 from training.grids import draw_predictions
+from training.label_mistakes import find_label_mistakes
 from training.looking import inspect, mistakes, samples
 from training.options import (
     CacheOption,
@@ -231,11 +232,15 @@ def report(
             calibration=loaded.record.calibration,
             distance=loaded.distance,
         )
+        doubted = None
+        if split.files:
+            doubted = find_label_mistakes(split, views.single_view, labels=loaded.record.labels)
         path = make_report(
             loaded,
             split,
             views=views,
             metrics=metrics,
+            label_mistakes=doubted,
             history=history,
             folder=out,
             pictures=corruption_pictures,

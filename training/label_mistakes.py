@@ -54,16 +54,6 @@ class LabelMistake:
     likelier_probability: float
 
 
-def judge_test(dataset: Dataset, probabilities: Tensor) -> list[LabelMistake]:
-    """List the likeliest mistakes of the test part alone.
-
-    Args:
-        dataset: that a network was trained on.
-        probabilities: float32 (n, classes), that network's for the test part, single view.
-    """
-    return find_label_mistakes(dataset.test, probabilities, labels=dataset.labels)
-
-
 def judge_all(
     recipe: Recipe,
     dataset: Dataset,

@@ -20,7 +20,6 @@ from training.label_mistakes import (
     MOST_LISTED,
     find_label_mistakes,
     judge_all,
-    judge_test,
     single_view,
     to_lines,
     write,
@@ -128,7 +127,7 @@ def test_nothing_but_copies_of_one_picture_cannot_be_judged() -> None:
 def test_after_a_training_the_test_part_is_judged() -> None:
     """Its pictures were not learnt, so the trained network's own answers tell."""
     test = _split([0, 255, 0, 255, 0, 255, 0, 255], [0, 1, 0, 1, 0, 1, 0, 0])
-    (found,) = judge_test(Dataset("pets", LABELS, test, test), single_view(_Brightness(), test.images))
+    (found,) = find_label_mistakes(test, single_view(_Brightness(), test.images), labels=LABELS)
     assert (found.file, found.label, found.likelier) == ("7.png", "cat", "dog")
 
 
