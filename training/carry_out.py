@@ -38,6 +38,7 @@ from training.run import CHECKPOINT, Run
 from training.run_lock import alone_in
 from training.teacher import Teacher, load_teacher, open_answers
 from training.tensorboard import TensorboardLog
+from training.terminal import tell, teller
 
 
 @dataclass(frozen=True)
@@ -100,11 +101,11 @@ def carry_out(
         console.quiet = not ranks.is_first
         refuse_contradictions(request, world=ranks.world)
         computing = _choose_computing(request, device)
-        tell = _teller(console)
+        told = teller(console)
         with ranks.first_alone():
             if folder is not None and ranks.is_first:
                 stack.enter_context(alone_in(folder))
-            plan = _prepare(request, computing, tell=tell)
+            plan = _prepare(request, computing, tell=told)
             run = None
             if folder is not None:
                 run = open_run(
@@ -114,7 +115,7 @@ def carry_out(
                     computing=computing,
                     save_every=save_every,
                     extends=extends,
-                    warn=tell,
+                    warn=told,
                 )
                 if plan.dataset.findings is not None and ranks.is_first:
                     findings.write(plan.dataset.findings, folder)
@@ -241,14 +242,15 @@ def _finish(
             console=console,
         )
         accuracy = held_out.accuracy
-        _teller(console)(
+        tell(
+            console,
             f"held-out part, {held_out.n:,} pictures: {100 * accuracy['single_view']:.2f} % (single view), "
-            f"{100 * accuracy['six_views']:.2f} % (six views)"
+            f"{100 * accuracy['six_views']:.2f} % (six views)",
         )
         if run is not None:
             run.log_once(kind="held_out", n=held_out.n, **accuracy)
     fitted = calibrate(trained.network, dataset.train, dataset.held_out, console=console)
-    _teller(console)(fitted.sentence)
+    tell(console, fitted.sentence)
     views, metrics = measure_network(
         trained.network,
         dataset.test,
@@ -315,7 +317,3 @@ def _record(
         ),
         created_at=now_utc(),
     )
-
-
-def _teller(console: Console) -> Callable[[str], None]:
-    return lambda sentence: console.print(sentence, markup=False, highlight=False, soft_wrap=True)
