@@ -146,7 +146,7 @@ class Record:
         labels: in the order of the network's outputs.
         input: what a picture must become first.
         calibration: how to read the logits.
-        metrics: measured on held-out pictures.
+        metrics: measured on the test part.
         training: the run that made it.
         created_at: ISO 8601, UTC.
     """

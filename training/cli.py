@@ -71,7 +71,7 @@ def run(arguments: list[str] | None = None) -> int:
         arguments: as typed; None takes those of the process.
 
     Returns:
-        0 done, 1 a refused input, 2 usage, 130 stopped by Ctrl-C.
+        0 done, 1 a refused input, 2 usage, 130 stopped by Ctrl-C, 143 by SIGTERM.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
