@@ -5,8 +5,9 @@ from typing import Annotated, Any
 
 import typer
 
-from training.carry_out import Result, carry_out
+from training.carry_out import carry_out
 from training.configuration import Request
+from training.finish import Result
 from training.label_mistakes import to_lines as label_mistake_lines
 from training.options import (
     CACHE_HELP,

@@ -189,12 +189,12 @@ def test_a_stop_while_the_page_is_made_says_that_the_checkpoint_is_there(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Such a run cannot be gone on with: it is finished, but for its page."""
-    import training.carry_out
+    import training.finish
 
     def interrupt(*_args: object, **_options: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(training.carry_out, "make_report", interrupt)
+    monkeypatch.setattr(training.finish, "make_report", interrupt)
     assert _train("--recipe", "fast", "--data", data, "--run", tmp_path / "run", "--epochs", 1) == 130
     error = capsys.readouterr().err
     assert f"{tmp_path / 'run' / 'checkpoint.safetensors'} is written; its page is made with" in error
