@@ -13,13 +13,13 @@ from models.checkpoint import load, save
 from training.calibration import calibrate as calibrate_network
 from training.calibration import reliability_by_view
 from training.data import read_test
+from training.data_commands import inspect, mistakes, samples
 from training.devices import choose_device
 from training.errors import TrainingError
 from training.evaluate import measure_network
 from training.export import export_onnx
 from training.grids import draw_predictions
 from training.label_mistakes import find_label_mistakes
-from training.looking import inspect, mistakes, samples
 from training.options import (
     CacheOption,
     CheckpointArgument,
@@ -39,16 +39,8 @@ from training.reliability import reliability_lines
 from training.report.history import check_origin, read_history
 from training.report.making import make_report
 from training.robustness import PICTURES, measure_robustness, table
-from training.terminal import (
-    check_file,
-    check_folder,
-    check_png,
-    check_target,
-    print_metrics,
-    tell,
-    teller,
-    told_in_a_sentence,
-)
+from training.targets import check_file, check_folder, check_png, check_target
+from training.terminal import print_metrics, tell, teller, told_in_a_sentence
 from training.train_command import train
 
 app = typer.Typer(

@@ -21,7 +21,8 @@ from training.options import (
 )
 from training.resume import ask_longer, asked_before, check_new, keep_to, with_moved
 from training.run import CHECKPOINT
-from training.terminal import check_target, print_metrics, told_in_a_sentence
+from training.targets import check_target
+from training.terminal import print_metrics, told_in_a_sentence
 
 
 def train(
