@@ -98,9 +98,7 @@ def time_tutorial(recipe: TutorialRecipe, images: torch.Tensor, *, steps: int) -
 
 def train_to_the_end(name: str, *, data: str, device: str) -> dict[str, Any]:
     """Carry a recipe out as the command line does, without a state, and tell time and accuracy."""
-    request = Request(
-        recipe=name, data=data, seed=0, held_out=0, epochs=None, device=device, cache="data", out=None
-    )
+    request = Request(recipe=name, data=data, held_out=0, device=device)
     result = carry_out(
         request,
         folder=None,

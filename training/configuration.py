@@ -41,12 +41,12 @@ class Request:
 
     recipe: str
     data: str
-    seed: int
-    held_out: int | None
-    epochs: int | None
-    device: str
-    cache: str
-    out: str | None
+    seed: int = 0
+    held_out: int | None = None
+    epochs: int | None = None
+    device: str = "auto"
+    cache: str = "data"
+    out: str | None = None
     dtype: str = "auto"
     is_compiled: bool = False
     teacher: str | None = None

@@ -9,9 +9,7 @@ from training.contradictions import refuse_contradictions
 from training.errors import TrainingError
 from training.recipes import RECIPES
 
-REQUEST = Request(
-    recipe="tutorial", data="cifar10", seed=0, held_out=None, epochs=None, device="cpu", cache="data", out=None
-)
+REQUEST = Request(recipe="tutorial", data="cifar10")
 
 
 @pytest.mark.parametrize("recipe", RECIPES)

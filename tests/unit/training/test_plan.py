@@ -10,9 +10,7 @@ from training.dataset import Dataset, Split
 from training.plan import adapt, choose_computing
 from training.recipes import RECIPES, CompactRecipe, LargeBatchRecipe
 
-REQUEST = Request(
-    recipe="compact", data="cifar10", seed=0, held_out=None, epochs=None, device="cpu", cache="data", out=None
-)
+REQUEST = Request(recipe="compact", data="cifar10")
 SPLIT = Split(torch.zeros(100, 24, 32, 3, dtype=torch.uint8), torch.arange(100) % 3)
 DATASET = Dataset("made", ("a", "b", "c"), SPLIT, SPLIT)
 
