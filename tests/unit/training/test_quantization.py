@@ -26,7 +26,7 @@ def _images(count: int) -> torch.Tensor:
     return torch.randint(0, 256, (count, 16, 16, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
 
 
-def test_a_ten_thousandth_of_the_values_is_above_a_range() -> None:
+def test_one_value_in_a_hundred_thousand_is_above_a_range() -> None:
     """Over all pictures, not over each batch: one of a batch that was shown alone may clip more."""
     network, images = _network(), _images(250)
     convolutions = [module for module in network.modules() if isinstance(module, Convolution)]
@@ -39,7 +39,7 @@ def test_a_ten_thousandth_of_the_values_is_above_a_range() -> None:
     for place, (lowest, highest) in enumerate(ranges):
         assert lowest == pytest.approx(min(0, seen[place].min().item()), abs=1e-6)
         above = (seen[place] > highest + 1e-5).sum().item()
-        assert above == pytest.approx(1e-4 * seen[place].numel(), abs=2)
+        assert above == pytest.approx(1e-5 * seen[place].numel(), abs=2)
 
 
 def test_a_thousand_pictures_from_all_over_the_data_set_are_shown() -> None:
