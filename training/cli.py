@@ -33,7 +33,8 @@ from training.options import (
     SeedOption,
 )
 from training.outliers import draw_outliers
-from training.recalibration import read_as_trained
+from training.quantize_command import quantize
+from training.recalibration import read_as_trained, require_held_out
 from training.rejection import measure_rejection, rejection_lines
 from training.reliability import reliability_lines
 from training.report.history import check_origin, read_history
@@ -52,7 +53,7 @@ app = typer.Typer(
 )
 
 
-for _command in (train, inspect, mistakes, samples):
+for _command in (train, quantize, inspect, mistakes, samples):
     app.command()(_command)
 
 
@@ -145,6 +146,7 @@ def calibrate(
     with told_in_a_sentence() as console:
         check_target(out)
         loaded = load(checkpoint)
+        require_held_out(loaded.record)
         dataset = read_as_trained(data, loaded.record, cache=cache, report=teller(console))
         network = loaded.network.to(choose_device(device.value))
         fitted = calibrate_network(network, dataset.train, dataset.held_out, console=console)

@@ -119,7 +119,11 @@ def _check(data: bytes, checkpoint: Checkpoint) -> None:
     for count in _CHECKED_BATCHES:
         (answers,) = session.run(["probabilities"], {"images": images[:count]})
         try:
-            golden.check(answers, expected[:count], tolerance=golden.TOLERANCE[torch.float32])
+            golden.check(
+                answers,
+                expected[:count],
+                tolerance=checkpoint.golden_tolerance(golden.TOLERANCE[torch.float32]),
+            )
         except GoldenError as error:
             raise ExportError(
                 f"onnxruntime {onnxruntime.__version__} answers a batch of {count} otherwise than PyTorch "
