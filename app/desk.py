@@ -130,7 +130,7 @@ class Desk:
             self._service.admission.hold(size_bytes)
         except UnavailableError as error:
             self._service.refused(error)
-            self._service.metrics.refuse(admitted.path, kind_of(error).status)
+            self._service.metrics.count_answer(admitted.path, kind_of(error).status)
             return refusal(error, admitted.request_id, keep_alive=False)
         return None
 
@@ -152,7 +152,7 @@ class Desk:
             client: the address, for the log.
         """
         self.drop(received_bytes)
-        self._tell(admitted, CLIENT_CLOSED, client=client)
+        self._tell(admitted, CLIENT_CLOSED, request_id=admitted.request_id, client=client)
 
     def too_late(self) -> UploadTimeoutError:
         """What is wrong with a request that did not arrive in time."""
@@ -170,7 +170,7 @@ class Desk:
             client: the address, for the log.
         """
         request_id = admitted.request_id if admitted else request_id_of(())
-        self._tell(admitted, kind_of(error).status, client=client, request_id=request_id)
+        self._tell(admitted, kind_of(error).status, request_id=request_id, client=client)
         return refusal(error, request_id, keep_alive=False)
 
     async def answer(self, admitted: Admitted, body: bytes, caller: Caller, *, client: str) -> Reply:
@@ -213,12 +213,12 @@ class Desk:
         """Whether a connection ends with the answer that it is given now."""
         return self._service.is_draining
 
-    def _tell(self, admitted: Admitted | None, status: int, *, client: str, request_id: str = "") -> None:
+    def _tell(self, admitted: Admitted | None, status: int, *, request_id: str, client: str) -> None:
         """Count a request that did not come to its end, and write its log line."""
         path = admitted.path if admitted else "other"
-        self._service.metrics.refuse(path, status)
+        self._service.metrics.count_answer(path, status)
         log_request(
-            request_id=admitted.request_id if admitted else request_id,
+            request_id=request_id,
             method="POST" if admitted else "",
             path=path,
             status=status,
@@ -229,7 +229,7 @@ class Desk:
         )
 
     def _give_again(self, held: _Held, headers: RawHeaders) -> bytes:
-        self._service.metrics.refuse(held.path, kind_of(held.error).status)
+        self._service.metrics.count_answer(held.path, kind_of(held.error).status)
         request_id = request_id_of(headers)
         if len(request_id) == len(_ID):
             return held.answer.replace(_ID.encode(), request_id.encode())

@@ -57,11 +57,11 @@ class Metrics:
 
     def answered(self, route: str, status: int, seconds: float) -> None:
         """Count a request that is over."""
-        self.refuse(route, status)
+        self.count_answer(route, status)
         self.stages["request"].observe(seconds)
 
-    def refuse(self, route: str, status: int) -> None:
-        """Count an answer that took no time."""
+    def count_answer(self, route: str, status: int) -> None:
+        """Count an answer, without the time that it took."""
         answers = self._answers.get((route, status))
         if answers is None:
             answers = self._answers[route, status] = self.requests.labels(route, status)

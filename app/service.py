@@ -32,7 +32,7 @@ _BEAT_S = 0.05
 _TELL_EVERY_S = 1.0
 
 
-class OpenEngine(Protocol):
+class OpenModel(Protocol):
     """Reads a checkpoint and starts an engine for it, as `open_checked` does."""
 
     def __call__(self, settings: Settings, *, threads: int) -> tuple[Checkpoint, Engine]: ...
@@ -65,7 +65,7 @@ class Service:
 
     Args:
         settings: of the process.
-        open_engine: reads the checkpoint and starts what runs it; a reload calls it again. Raises GlimpseError.
+        open_model: reads the checkpoint and starts what runs it; a reload calls it again. Raises GlimpseError.
 
     Attributes:
         model: what answers now.
@@ -77,7 +77,7 @@ class Service:
         is_lost: only a new process helps.
     """
 
-    def __init__(self, settings: Settings, open_engine: OpenEngine = open_checked) -> None:
+    def __init__(self, settings: Settings, open_model: OpenModel = open_checked) -> None:
         self.settings = settings
         self.started_s = time.monotonic()
         self.metrics = Metrics()
@@ -95,7 +95,7 @@ class Service:
             on_verdict=self._tell_verdict,
         )
         self.explainer = Explainer()
-        self._open_engine = open_engine
+        self._open_model = open_model
         self._decoders = DecodePool(
             threads=self._threads.decode,
             max_pixels=settings.max_pixels,
@@ -231,20 +231,20 @@ class Service:
             return old.checkpoint, new.checkpoint
 
     def _open(self) -> ServedModel:
-        checkpoint, engine = self._open_engine(self.settings, threads=self._threads.engine)
+        checkpoint, engine = self._open_model(self.settings, threads=self._threads.engine)
         return ServedModel(checkpoint, engine, max_queue=self.settings.max_queue, events=self)
 
     async def _open_beside(self) -> ServedModel:
         try:
             new = await asyncio.to_thread(self._open)
         except Exception as error:  # whatever an engine raises, the old one goes on and the operator hears why
-            raise _refused(error) from error
+            raise _reload_error(error) from error
         try:
             await new.start()
             await new.ask_golden(timeout_s=self.judge.timeout_s)
         except Exception as error:  # for the same reason
             await new.retire(timeout_s=_LAST_RUN_S)
-            raise _refused(error) from error
+            raise _reload_error(error) from error
         return new
 
     async def _run(self, model: ServedModel, image: Images, caller: Caller, timing: Timing) -> Result:
@@ -319,5 +319,5 @@ class Service:
             self._loop.call_soon_threadsafe(self.judge.doubt)
 
 
-def _refused(error: Exception) -> ReloadError:
+def _reload_error(error: Exception) -> ReloadError:
     return ReloadError(f"The checkpoint was refused, and the old one goes on: {reason_of(error)}")

@@ -15,7 +15,7 @@ from httpx2 import Response
 
 from app.errors import EngineLostError, NotReadyError
 from app.main import create_app
-from app.service import OpenEngine, Service
+from app.service import OpenModel, Service
 from app.settings import Settings
 from models.checkpoint import Checkpoint, load
 from models.preprocessing import Images, Probabilities
@@ -65,13 +65,13 @@ class ScriptedEngine:
         return np.resize(self._golden, (len(images), len(LABELS)))
 
 
-def _opener(checkpoint: Checkpoint, engine: ScriptedEngine) -> OpenEngine:
-    def open_engine(settings: Settings, *, threads: int) -> tuple[Checkpoint, ScriptedEngine]:
+def _opener(checkpoint: Checkpoint, engine: ScriptedEngine) -> OpenModel:
+    def open_model(settings: Settings, *, threads: int) -> tuple[Checkpoint, ScriptedEngine]:
         assert threads >= 1
         assert settings.checkpoint.exists()
         return checkpoint, engine
 
-    return open_engine
+    return open_model
 
 
 @contextlib.contextmanager
