@@ -12,7 +12,7 @@ from typing import NamedTuple
 from app.answers import ANSWERS, reply_to
 from app.callers import Caller
 from app.errors import ParameterError, UnavailableError, UploadTimeoutError
-from app.exchange import NO_TIME, SERVER_TIMING, Asked, Reply
+from app.exchange import NO_TIME, SERVER_TIMING, Admitted, Asked, Reply
 from app.headers import RawHeaders, header, request_id_of, timeout_ms
 from app.logs import log_request
 from app.problems import kind_of, to_reply
@@ -27,24 +27,6 @@ _ID = "0" * 32
 _PATHS = {path.encode(): path for path in ANSWERS}
 CLIENT_CLOSED = 499
 """Nobody is there to read it; it is for the log."""
-
-
-class Admitted(NamedTuple):
-    """A request that was let in by its header; its body is on its way.
-
-    Attributes:
-        path: one of those that are answered here.
-        query: what stood behind the question mark, as it came.
-        content_type: None where there was none.
-        request_id: of the caller, or ours.
-        timeout_s: for the answer, once the body is there.
-    """
-
-    path: str
-    query: bytes
-    content_type: str | None
-    request_id: str
-    timeout_s: float
 
 
 class _Held(NamedTuple):
@@ -103,7 +85,7 @@ class Desk:
         except ParameterError:
             return None
         held = self._held
-        if held and held[1:3] == (path, asked_ms) and time.monotonic() < held.until_s:
+        if held and held.path == path and held.timeout_ms == asked_ms and time.monotonic() < held.until_s:
             self._service.refused(held.error)
             return self._give_again(held, headers)
         try:
@@ -184,22 +166,21 @@ class Desk:
         """
         started_s = time.perf_counter()
         self._service.admission.entered()
-        path, query, content_type, request_id, timeout_s = admitted
-        asked = Asked(query, content_type, body, request_id, timeout_s)
+        asked = Asked(admitted, body)
         fault: Exception | None = None
         try:
-            reply = await reply_to(path, self._service, asked, caller)
+            reply = await reply_to(self._service, asked, caller)
         except Exception as error:  # noqa: BLE001 - whatever it is, the caller gets an answer and the log the cause
-            reply = to_reply(error, request_id)
+            reply = to_reply(error, admitted.request_id)
             fault = error if reply.status != CLIENT_CLOSED else None
         finally:
             self._service.admission.let_go(len(body))
         seconds = time.perf_counter() - started_s
-        self._service.metrics.answered(path, reply.status, seconds)
+        self._service.metrics.answered(admitted.path, reply.status, seconds)
         log_request(
-            request_id=request_id,
+            request_id=admitted.request_id,
             method="POST",
-            path=path,
+            path=admitted.path,
             status=reply.status,
             seconds=seconds,
             client=client,

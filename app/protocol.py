@@ -15,8 +15,9 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from app.callers import Caller
-from app.desk import Admitted, Desk, refusal
+from app.desk import Desk, refusal
 from app.errors import HeaderTooLargeError, MalformedRequestError, stopped_too_soon
+from app.exchange import Admitted
 from app.problems import kind_of
 from models.errors import GlimpseError
 

@@ -11,7 +11,7 @@ from app.admission import Admission
 from app.batching import Result
 from app.callers import Caller
 from app.cores import share, usable_cores
-from app.decoding import DecodePool
+from app.decoding import DecodePool, Prepared
 from app.engines import Engine
 from app.errors import EngineError, EngineLostError, NotReadyError, ReloadError, UnavailableError
 from app.exchange import Timing
@@ -43,21 +43,15 @@ class Answer(NamedTuple):
 
     Attributes:
         checkpoint: that answered.
-        image: uint8 (height, width, 3), the pixels that the network saw.
+        prepared: the picture, with the pixels that the network saw.
         probabilities: float32 (classes,).
         distance: of the picture from the classes; None where the checkpoint has none.
-        picture_format: JPEG, PNG, …
-        width: of the upright picture, in pixels.
-        height: of the upright picture, in pixels.
     """
 
     checkpoint: Checkpoint
-    image: Images
+    prepared: Prepared
     probabilities: Probabilities
     distance: float | None
-    picture_format: str
-    width: int
-    height: int
 
 
 class Service:
@@ -195,7 +189,7 @@ class Service:
         classes = len(model.checkpoint.record.labels)
         row = result.probabilities
         distance = float(row[classes]) if len(row) > classes else None
-        return Answer(model.checkpoint, prepared.image, row[:classes], distance, *prepared[1:])
+        return Answer(model.checkpoint, prepared, row[:classes], distance)
 
     async def pixels(self, data: bytes, caller: Caller, timing: Timing) -> Images:
         """Decode one picture to what the network would see: uint8 (height, width, 3).

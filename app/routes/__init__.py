@@ -9,7 +9,7 @@ from starlette.routing import request_response
 
 from app.answers import reply_to
 from app.callers import Caller
-from app.exchange import Asked
+from app.exchange import Admitted, Asked
 from app.lifespan import running_service
 from app.multipart import FORM
 from app.schemas import ProblemBody
@@ -41,10 +41,11 @@ async def through_framework(request: Request, path: str) -> Response:
     """Answer a request that came through FastAPI."""
     state = request.state
     query, content_type = request.scope["query_string"], request.headers.get("content-type")
-    asked = Asked(query, content_type, await request.body(), state.request_id, state.timeout_s)
+    admitted = Admitted(path, query, content_type, state.request_id, state.timeout_s)
+    asked = Asked(admitted, await request.body())
     state.log_fields = asked.log_fields
     caller = Caller(request.receive, timeout_s=state.timeout_s)
-    status, media_type, headers, body = await reply_to(path, running_service(request.scope), asked, caller)
+    status, media_type, headers, body = await reply_to(running_service(request.scope), asked, caller)
     return Response(body, status, headers, media_type)
 
 

@@ -10,8 +10,8 @@ import httpx
 import pytest
 
 from app.callers import Caller
-from app.desk import Admitted, Desk
-from app.exchange import Reply
+from app.desk import Desk
+from app.exchange import Admitted, Reply
 from app.main import create_app
 from app.service import Service
 from app.settings import Settings

@@ -9,9 +9,8 @@ import uvicorn
 from uvicorn.server import ServerState
 
 from app.callers import Caller
-from app.desk import Admitted
 from app.errors import UploadTimeoutError
-from app.exchange import Reply
+from app.exchange import Admitted, Reply
 from app.headers import RawHeaders
 from app.protocol import DeskProtocol
 from models.errors import GlimpseError
