@@ -1,6 +1,7 @@
 """The service: pictures in, answers out, and who is let in."""
 
 import asyncio
+import contextlib
 import time
 from collections import Counter
 from typing import NamedTuple, Protocol
@@ -99,6 +100,8 @@ class Service:
         self._refused: Counter[str] = Counter()
         self._refusals_told_s = 0.0
         self._reloading = asyncio.Lock()
+        self._retiring: set[asyncio.Task[None]] = set()
+        self._heartbeat: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self.model = self._open()
 
@@ -119,15 +122,16 @@ class Service:
         self.judge.start()
 
     async def stop(self) -> None:
-        """Answer what waits, the engine last."""
+        """Answer what waits, the engines last; a service that never started only closes what it opened."""
         self.drain()
-        self._heartbeat.cancel()
+        if self._heartbeat:
+            self._heartbeat.cancel()
         if self._refused:
             self._tell_refusals(time.monotonic())
         await self.judge.stop()
         await self._decoders.close()
         await self.explainer.close()
-        await self.model.retire(timeout_s=_LAST_RUN_S)
+        await asyncio.gather(self.model.retire(timeout_s=_LAST_RUN_S), self._end_retiring())
         self.metrics.close()
 
     def drain(self) -> None:
@@ -221,8 +225,16 @@ class Service:
             self._announce(new)
             self.explainer.forget()
             self.judge.doubt()  # a fault of the old one is none of the new one's
-            self._retiring = asyncio.create_task(old.retire(timeout_s=self.settings.max_deadline_ms / 1000))
+            retiring = asyncio.create_task(old.retire(timeout_s=self.settings.max_deadline_ms / 1000))
+            self._retiring.add(retiring)
+            retiring.add_done_callback(self._retiring.discard)
             return old.checkpoint, new.checkpoint
+
+    async def _end_retiring(self) -> None:
+        """Let what was replaced end as well, with no more time than what answers now."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LAST_RUN_S):
+                await asyncio.gather(*self._retiring)
 
     def _open(self) -> ServedModel:
         checkpoint, engine = self._open_model(self.settings, threads=self._threads.engine)

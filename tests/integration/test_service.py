@@ -1,5 +1,6 @@
 """Health, model page, request ids, logs, and what happens when the engine fails."""
 
+import asyncio
 import contextlib
 import json
 import logging
@@ -121,6 +122,11 @@ def test_before_the_start_it_is_live_but_not_ready(settings: Settings) -> None:
         assert response.status_code == 503
         assert response.json()["code"] == "not_ready"
         assert int(response.headers["retry-after"]) > 0
+
+
+def test_what_never_started_can_be_stopped(settings: Settings) -> None:
+    """Whoever opened a service and cannot go on closes it all the same."""
+    asyncio.run(Service(settings).stop())
 
 
 def test_model_page_is_the_checkpoints_record(client: TestClient, checkpoint_path: Path) -> None:

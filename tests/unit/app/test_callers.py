@@ -224,6 +224,7 @@ def test_nothing_is_left_running(fails: bool) -> None:
             pass
         await turns()
         assert asyncio.all_tasks() == alone
+        assert caller._timer
         assert caller._timer.cancelled()
 
     on_a_loop(check)
