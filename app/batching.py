@@ -206,16 +206,15 @@ class Batcher:
             self._changed.notify()
         return [item.answer for item in items]
 
-    def close(self) -> None:
-        """Refuse new pictures, answer all that wait, then end the threads; blocks until that is done."""
-        self._let_end()
-        for thread in self._threads:
-            if thread.ident is not None:
-                thread.join()
-
     async def drain(self, *, timeout_s: float) -> None:
-        """As `close`, on the event loop, and no longer than that: a run may never end."""
-        self._let_end()
+        """Refuse new pictures, answer all that wait, then end the threads.
+
+        Args:
+            timeout_s: most that this takes: a run may never end.
+        """
+        with self._changed:
+            self._is_closing = True
+            self._changed.notify_all()
         ended = [
             asyncio.wrap_future(end)
             for thread, end in zip(self._threads, self._ended, strict=True)
@@ -255,11 +254,6 @@ class Batcher:
         *others, item = self._prepared.items
         self._prepared = _Batch(others, self._prepared.images[:-1]) if others else None
         return _Batch([item], item.image[None]) if self._is_wanted(item) else None
-
-    def _let_end(self) -> None:
-        with self._changed:
-            self._is_closing = True
-            self._changed.notify_all()
 
     def _item(self, image: Images, deadline_s: float) -> _Item:
         assert self._loop is not None, "start() comes first"

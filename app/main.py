@@ -46,7 +46,6 @@ def create_app(settings: Settings, *, service: Service | None = None) -> FastAPI
             ),
         ],
     )
-    app.state.settings = settings
     problems.install(app)
     app.router.routes.extend(predict.router.routes)  # not included: a level less between a picture and its route
     routers = [explain.router, health.router, model.router, metrics.router, tensors.router, web.pages()]

@@ -67,12 +67,6 @@ class Metrics:
             answers = self._answers[route, status] = self.requests.labels(route, status)
         answers.inc()
 
-    def names(self) -> list[str]:
-        """Every name as a scrape shows it, without the endings of histograms."""
-        return sorted(
-            metric.name + ("_total" if metric.type == "counter" else "") for metric in self._registry.collect()
-        )
-
     def serves(self, **model: str) -> None:
         """Say which model answers from now on: model, digest, engine, device, dtype."""
         if self._model:

@@ -117,6 +117,13 @@ def scores(results: list[Result]) -> list[int]:
     return [int(result.probabilities[0]) for result in results]
 
 
+def have_ended(queue: Batcher) -> bool:
+    """Whether all threads are gone; each says that it ends a moment before it does."""
+    for thread in queue._threads:
+        thread.join(timeout=10)
+    return not any(thread.is_alive() for thread in queue._threads)
+
+
 def test_a_picture_that_comes_alone_is_run_at_once() -> None:
     """Nothing waits for company: a batch of one, while no clock moves."""
 
@@ -125,7 +132,7 @@ def test_a_picture_that_comes_alone_is_run_at_once() -> None:
         queue = batcher(answers, log, clock=lambda: 5.0)
         await queue.start()
         result = await queue.submit(picture(7), deadline_s=FAR)
-        queue.close()
+        await queue.drain(timeout_s=10)
         assert scores([result]) == [7]
         assert (result.batch_size, result.queue_ms, result.infer_ms) == (1, 0.0, 0.0)
         assert log.sizes == [1]
@@ -146,7 +153,7 @@ def test_a_burst_while_the_engine_is_busy_becomes_the_next_batches() -> None:
         assert queue.waiting == 64
         engine.let_go(3)
         results = await asyncio.gather(first, *burst)
-        queue.close()
+        await queue.drain(timeout_s=10)
         assert engine.runs == [[200], list(range(32)), list(range(32, 64))]
         assert scores(results) == [200, *range(64)]
         assert [result.batch_size for result in results] == [1] + [32] * 64
@@ -167,7 +174,7 @@ def test_who_comes_late_still_rides_along() -> None:
             futures.append(queue.submit(picture(value), deadline_s=FAR))
         engine.let_go(2)
         await asyncio.gather(*futures)
-        queue.close()
+        await queue.drain(timeout_s=10)
         assert engine.runs == [[0], [1, 2, 3]]
 
     with_loop(check())
@@ -190,7 +197,7 @@ def test_a_whole_batch_is_prepared_while_another_runs() -> None:
         assert queue.waiting == 2
         engine.let_go(2)
         assert scores(await asyncio.gather(*futures)) == [0, 1, 2]
-        queue.close()
+        await queue.drain(timeout_s=10)
 
     with_loop(check())
 
@@ -210,7 +217,7 @@ def test_one_poisoned_picture_of_32_fails_alone() -> None:
             *(queue.submit(picture(value), deadline_s=FAR) for value in values), return_exceptions=True
         )
         await blocker
-        queue.close()
+        await queue.drain(timeout_s=10)
         failed = [place for place, result in enumerate(results) if isinstance(result, Exception)]
         assert failed == [19]
         with pytest.raises(EngineError, match="ValueError: poison"):
@@ -241,7 +248,7 @@ def test_a_lost_engine_is_not_asked_again_for_each_picture() -> None:
         with queue._changed:  # nothing is taken before all are there
             futures = [queue.submit(picture(value), deadline_s=FAR) for value in range(8)]
         results = await asyncio.gather(*futures, return_exceptions=True)
-        queue.close()
+        await queue.drain(timeout_s=10)
         assert all(isinstance(result, EngineLostError) for result in results)
         assert runs == [8]
 
@@ -259,7 +266,7 @@ def test_another_number_of_answers_is_a_failure(shape: tuple[int, ...]) -> None:
         with queue._changed:
             futures = [queue.submit(picture(0), deadline_s=FAR) for _ in range(32)]
         results = await asyncio.gather(*futures, return_exceptions=True)
-        queue.close()
+        await queue.drain(timeout_s=10)
         assert all(isinstance(result, EngineError) for result in results)
 
     with_loop(check())
@@ -279,7 +286,7 @@ def test_a_score_that_is_no_number_fails_its_own_picture() -> None:
         with queue._changed:
             futures = [queue.submit(picture(value), deadline_s=FAR) for value in range(5)]
         results = await asyncio.gather(*futures, return_exceptions=True)
-        queue.close()
+        await queue.drain(timeout_s=10)
         assert [isinstance(result, EngineError) for result in results] == [False, False, False, True, False]
 
     with_loop(check())
@@ -299,7 +306,7 @@ def test_a_cancelled_caller_is_never_run() -> None:
             waiting[index].cancel()
         engine.let_go(3)
         await asyncio.gather(first, *waiting, return_exceptions=True)
-        queue.close()
+        await queue.drain(timeout_s=10)
         assert engine.runs == [[0], [1, 3, 4], [5, 7]]
         assert log.drops == {"abandoned": 2}
 
@@ -323,7 +330,7 @@ def test_an_expired_picture_is_told_so_and_not_run() -> None:
         with pytest.raises(DeadlineError, match="The time that the request had is over"):
             await impatient
         assert (await patient).queue_ms == 1000.0
-        queue.close()
+        await queue.drain(timeout_s=10)
         assert engine.runs == [[0], [1]]
         assert log.drops == {"expired": 1}
 
@@ -346,7 +353,7 @@ def test_a_full_queue_refuses() -> None:
         assert log.drops == {"queue_full": 1}
         engine.let_go(4)
         assert scores(await asyncio.gather(*futures)) == list(range(6))
-        queue.close()
+        await queue.drain(timeout_s=10)
 
     with_loop(check())
 
@@ -364,7 +371,7 @@ def test_who_judges_the_service_passes_by_a_full_queue() -> None:
         futures += queue.submit_first([picture(7), picture(8), picture(9)], deadline_s=FAR)
         engine.let_go(3)
         assert scores(await asyncio.gather(*futures)) == [0, 1, 2, 7, 8, 9]
-        queue.close()
+        await queue.drain(timeout_s=10)
         assert engine.runs == [[0], [7, 8, 9, 1], [2]]
         with pytest.raises(NotReadyError, match="stopping"):
             queue.submit_first([picture(7)], deadline_s=FAR)
@@ -382,15 +389,14 @@ def test_closing_answers_all_that_wait_and_refuses_the_rest() -> None:
         futures = [queue.submit(picture(0), deadline_s=FAR)]
         await engine.began()
         futures += [queue.submit(picture(value), deadline_s=FAR) for value in range(1, 9)]
-        closing = asyncio.create_task(asyncio.to_thread(queue.close))
-        while not queue._is_closing:
-            await asyncio.sleep(0)
+        closing = asyncio.create_task(queue.drain(timeout_s=10))
+        await asyncio.sleep(0)
         with pytest.raises(NotReadyError, match="stopping"):
             queue.submit(picture(9), deadline_s=FAR)
         engine.let_go(10)
         assert scores(await asyncio.gather(*futures)) == list(range(9))
         await closing
-        assert not [thread for thread in queue._threads if thread.is_alive()]
+        assert have_ended(queue)
         assert log.drops == {"draining": 1}
 
     with_loop(check())
@@ -412,7 +418,7 @@ def test_it_says_when_nothing_is_left_to_do() -> None:
         await first
         while log.idles == before:
             await asyncio.sleep(0)
-        await asyncio.to_thread(queue.close)
+        await queue.drain(timeout_s=10)
         assert (log.drops["abandoned"], len(engine.runs)) == (1, 1)
 
     with_loop(check())
@@ -434,8 +440,8 @@ def test_lanes_run_batches_of_their_own_at_the_same_time() -> None:
         assert queue._prepared is not None
         engine.let_go(3)
         assert scores(await asyncio.gather(*futures)) == [0, 1, 2, 3]
-        queue.close()
-        assert not [thread for thread in queue._threads if thread.is_alive()]
+        await queue.drain(timeout_s=10)
+        assert have_ended(queue)
 
     with_loop(check())
 
@@ -461,7 +467,7 @@ def test_the_event_loop_helps_while_every_lane_is_busy() -> None:
         assert (log.sizes, engine.runs, first.done()) == ([1, 1, 1], [[0]], False)
         engine.let_go()
         assert scores([await first]) == [0]
-        queue.close()
+        await queue.drain(timeout_s=10)
 
     with_loop(check())
 
@@ -480,7 +486,7 @@ def test_the_event_loop_leaves_an_idle_lane_its_work() -> None:
         engine.let_go()
         assert scores([await only]) == [7]
         assert engine.runs == [[7]]
-        queue.close()
+        await queue.drain(timeout_s=10)
 
     with_loop(check())
 
@@ -503,7 +509,7 @@ def test_the_event_loop_takes_the_last_of_a_prepared_batch() -> None:
         assert queue.waiting == 0
         engine.let_go()
         await first
-        queue.close()
+        await queue.drain(timeout_s=10)
 
     with_loop(check())
 
@@ -526,7 +532,7 @@ def test_a_busy_event_loop_does_not_help() -> None:
         engine.let_go(2)
         assert scores([await first, await second]) == [0, 1]
         assert engine.runs == [[0], [1]]
-        queue.close()
+        await queue.drain(timeout_s=10)
 
     with_loop(check())
 
@@ -547,7 +553,7 @@ def test_a_picture_that_fails_on_the_event_loop_fails_alone() -> None:
         assert log.failures == 1
         engine.let_go()
         await first
-        queue.close()
+        await queue.drain(timeout_s=10)
 
     with_loop(check())
 
@@ -567,7 +573,7 @@ def test_each_lane_is_warm_before_the_first_picture() -> None:
         )
         await queue.start()
         assert sorted(warmed) == ["engine_0", "engine_1", "engine_2"]
-        queue.close()
+        await queue.drain(timeout_s=10)
 
         def fail() -> None:
             raise ValueError("no kernels")
@@ -575,14 +581,14 @@ def test_each_lane_is_warm_before_the_first_picture() -> None:
         broken = Batcher(answers, warm_up=fail, max_batch_size=4, max_queue=10, events=Log())
         with pytest.raises(ValueError, match="no kernels"):
             await broken.start()
-        broken.close()
+        await broken.drain(timeout_s=10)
 
     with_loop(check())
 
 
 def test_closing_one_that_never_started_is_nothing() -> None:
     """A service that fails before its start still closes what it opened."""
-    batcher(answers, Log()).close()
+    with_loop(batcher(answers, Log()).drain(timeout_s=10))
 
 
 @settings(max_examples=8, deadline=None)
@@ -622,7 +628,7 @@ def test_nothing_leaks_after_10_000_requests(
             if random.random() < 0.01:
                 await asyncio.sleep(0)
         await asyncio.gather(*futures.values(), return_exceptions=True)
-        await asyncio.to_thread(queue.close)
+        await queue.drain(timeout_s=10)
         for place, future in futures.items():
             if future.cancelled():
                 assert leaves[place]
@@ -636,6 +642,6 @@ def test_nothing_leaks_after_10_000_requests(
         assert refused == log.drops["queue_full"]
         assert len(futures) == sum(log.sizes) + log.failures + log.drops["expired"] + log.drops["abandoned"]
         assert not queue._queue
-        assert not [thread for thread in threading.enumerate() if thread in queue._threads]
+        assert have_ended(queue)
 
     with_loop(check())
