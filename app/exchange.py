@@ -35,6 +35,8 @@ class Timing:
 SERVER_TIMING = "server-timing"
 NO_TIME = Timing().to_header()
 """Of whoever was refused before anything was done for them."""
+ANSWERED_WITH = "answered_with"
+"""Key in a scope's state: the status with which the protocol answered in the framework's place."""
 
 
 class Admitted(NamedTuple):

@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.answers import ANSWERS
 from app.errors import BodyTooLargeError, stopped_too_soon
-from app.exchange import NO_TIME, SERVER_TIMING
+from app.exchange import ANSWERED_WITH, NO_TIME, SERVER_TIMING
 from app.headers import header, request_id_of, timeout_ms
 from app.lifespan import running_service
 from app.logs import log_request
@@ -65,7 +65,7 @@ class RequestContext:
                 await to_response(error, request_id)(scope, receive, send_with_id)
         finally:
             seconds = time.perf_counter() - started_s
-            status = scope["state"].get("answered_with", status)  # by the protocol, in our place
+            status = scope["state"].get(ANSWERED_WITH, status)  # by the protocol, in our place
             if service:
                 service.metrics.answered(_route(scope), status, seconds)
             log_request(
