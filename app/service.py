@@ -9,7 +9,6 @@ from typing import NamedTuple, Protocol
 from starlette.requests import ClientDisconnect
 
 from app.admission import Admission
-from app.batching import Result
 from app.callers import Caller
 from app.cores import share, usable_cores
 from app.decoding import DecodePool, Prepared
@@ -21,6 +20,7 @@ from app.judging import Judge, reason_of
 from app.logs import SERVICE
 from app.metrics import Metrics
 from app.problems import kind_of
+from app.runs import Result
 from app.served_model import ServedModel, open_checked
 from app.settings import Settings
 from models.checkpoint import Checkpoint

@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.batching import Batcher, Result
+from app.batching import Batcher
 from app.errors import DeadlineError, EngineError, EngineLostError, NotReadyError, OverloadedError
+from app.runs import Result
 from models.preprocessing import Images, Probabilities
 
 FAR = 1e9
@@ -190,9 +191,9 @@ def test_a_whole_batch_is_prepared_while_another_runs() -> None:
         futures = [queue.submit(picture(0), deadline_s=FAR)]
         await engine.began()
         futures.append(queue.submit(picture(1), deadline_s=FAR))
-        assert queue._prepared is None
+        assert queue._queue._prepared is None
         futures.append(queue.submit(picture(2), deadline_s=FAR))
-        prepared: Any = queue._prepared
+        prepared: Any = queue._queue._prepared
         assert prepared.images.shape == (2, 1, 1, 3)
         assert queue.waiting == 2
         engine.let_go(2)
@@ -245,7 +246,7 @@ def test_a_lost_engine_is_not_asked_again_for_each_picture() -> None:
         queue = batcher(lost, log)
         futures = []
         await queue.start()
-        with queue._changed:  # nothing is taken before all are there
+        with queue._queue.changed:  # nothing is taken before all are there
             futures = [queue.submit(picture(value), deadline_s=FAR) for value in range(8)]
         results = await asyncio.gather(*futures, return_exceptions=True)
         await queue.drain(timeout_s=10)
@@ -263,7 +264,7 @@ def test_another_number_of_answers_is_a_failure(shape: tuple[int, ...]) -> None:
         log = Log()
         queue = batcher(lambda _images: np.zeros(shape, np.float32), log)
         await queue.start()
-        with queue._changed:
+        with queue._queue.changed:
             futures = [queue.submit(picture(0), deadline_s=FAR) for _ in range(32)]
         results = await asyncio.gather(*futures, return_exceptions=True)
         await queue.drain(timeout_s=10)
@@ -283,7 +284,7 @@ def test_a_score_that_is_no_number_fails_its_own_picture() -> None:
 
         queue = batcher(run, Log())
         await queue.start()
-        with queue._changed:
+        with queue._queue.changed:
             futures = [queue.submit(picture(value), deadline_s=FAR) for value in range(5)]
         results = await asyncio.gather(*futures, return_exceptions=True)
         await queue.drain(timeout_s=10)
@@ -437,7 +438,7 @@ def test_lanes_run_batches_of_their_own_at_the_same_time() -> None:
         await engine.began()
         assert engine.runs == [[0], [1]]
         futures += [queue.submit(picture(value), deadline_s=FAR) for value in (2, 3)]
-        assert queue._prepared is not None
+        assert queue._queue._prepared is not None
         engine.let_go(3)
         assert scores(await asyncio.gather(*futures)) == [0, 1, 2, 3]
         await queue.drain(timeout_s=10)
@@ -501,7 +502,7 @@ def test_the_event_loop_takes_the_last_of_a_prepared_batch() -> None:
         first = queue.submit(picture(0), deadline_s=FAR)
         await engine.began()
         prepared = [queue.submit(picture(value), deadline_s=FAR) for value in (1, 2, 3)]
-        assert queue._prepared is not None
+        assert queue._queue._prepared is not None
         prepared[2].cancel()
         assert scores([await prepared[1]]) == [2]
         assert log.drops["abandoned"] == 1
@@ -641,7 +642,7 @@ def test_nothing_leaks_after_10_000_requests(
         assert queue.waiting == 0
         assert refused == log.drops["queue_full"]
         assert len(futures) == sum(log.sizes) + log.failures + log.drops["expired"] + log.drops["abandoned"]
-        assert not queue._queue
+        assert len(queue._queue) == 0
         assert have_ended(queue)
 
     with_loop(check())
