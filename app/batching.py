@@ -64,11 +64,6 @@ class Batcher:
             for lane, (warm, ended) in enumerate(zip(self._warm, self._ended, strict=True))
         ]
 
-    @property
-    def waiting(self) -> int:
-        """How many pictures wait; those that are running do not count."""
-        return len(self._queue)
-
     async def start(self) -> None:
         """Start the engine's threads, and wait until each is warm; answers go to the running event loop.
 
