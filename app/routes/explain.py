@@ -2,7 +2,8 @@
 
 from fastapi import APIRouter, Request, Response
 
-from app.routes import ONE_PICTURE, TIMEOUT, LeanRoute, problems, through_framework
+from app.routes.lean import LeanRoute, through_framework
+from app.routes.openapi import ONE_PICTURE, TIMEOUT, problems
 from app.schemas import ExplanationBody
 
 router = APIRouter(tags=["explain"], route_class=LeanRoute)

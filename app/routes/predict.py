@@ -3,7 +3,8 @@
 from fastapi import APIRouter, Request, Response
 
 from app.answers import DEFAULT_TOP_K
-from app.routes import MANY_PICTURES, ONE_PICTURE, TIMEOUT, LeanRoute, problems, through_framework
+from app.routes.lean import LeanRoute, through_framework
+from app.routes.openapi import MANY_PICTURES, ONE_PICTURE, TIMEOUT, problems
 from app.schemas import BatchBody, PredictBody
 
 router = APIRouter(tags=["predict"], route_class=LeanRoute)
