@@ -7,6 +7,7 @@ import asyncio
 import io
 import json
 from collections.abc import Awaitable, Callable, Mapping
+from typing import Literal, NamedTuple
 
 from PIL import Image
 from starlette.datastructures import QueryParams
@@ -18,6 +19,7 @@ from app.explanation import METHOD
 from app.multipart import Part
 from app.problems import log_fault, to_body, to_reply
 from app.service import Answer, Service
+from app.settings import PREFIX, Settings
 from app.uploads import picture_of, pictures_of
 from models.checkpoint import Checkpoint
 from models.classifier import rank
@@ -112,13 +114,42 @@ async def answer_explanation(service: Service, asked: Asked, caller: Caller) -> 
     return _reply(body, answer.checkpoint, asked)
 
 
-ANSWERS: Mapping[str, Callable[[Service, Asked, Caller], Awaitable[Reply]]] = {
-    "/predict": answer_one,
-    "/predict/batch": answer_many,
-    "/pixels": answer_pixels,
-    "/explain": answer_explanation,
+class PicturePath(NamedTuple):
+    """A path that takes pictures.
+
+    Attributes:
+        answer: what answers its requests.
+        limit: the setting that holds the most bytes of a body there.
+    """
+
+    answer: Callable[[Service, Asked, Caller], Awaitable[Reply]]
+    limit: Literal["max_body_bytes", "max_batch_bytes"]
+
+
+PATHS: Mapping[str, PicturePath] = {
+    "/predict": PicturePath(answer_one, "max_body_bytes"),
+    "/predict/batch": PicturePath(answer_many, "max_batch_bytes"),
+    "/pixels": PicturePath(answer_pixels, "max_body_bytes"),
+    "/explain": PicturePath(answer_explanation, "max_body_bytes"),
 }
-"""Every path that takes pictures, and what answers it."""
+"""Every path that takes pictures; all others are open to everybody."""
+
+
+class Limit(NamedTuple):
+    """How long a body may be.
+
+    Attributes:
+        size_bytes: at most.
+        variable: that raises it.
+    """
+
+    size_bytes: int
+    variable: str
+
+
+def body_limits(settings: Settings) -> dict[str, Limit]:
+    """Read the limit of each path that takes pictures from the settings."""
+    return {path: Limit(getattr(settings, row.limit), PREFIX + row.limit.upper()) for path, row in PATHS.items()}
 
 
 async def reply_to(service: Service, asked: Asked, caller: Caller) -> Reply:
@@ -130,7 +161,7 @@ async def reply_to(service: Service, asked: Asked, caller: Caller) -> Reply:
     """
     try:
         async with caller:
-            reply = await ANSWERS[asked.admitted.path](service, asked, caller)
+            reply = await PATHS[asked.admitted.path].answer(service, asked, caller)
     except GlimpseError as error:
         log_fault(error, asked.admitted.request_id)
         reply = to_reply(error, asked.admitted.request_id)

@@ -9,7 +9,7 @@ connection, and carries the reply back. The routes of FastAPI answer the same re
 import time
 from typing import NamedTuple
 
-from app.answers import ANSWERS, reply_to
+from app.answers import PATHS, body_limits, reply_to
 from app.callers import Caller
 from app.errors import ParameterError, UnavailableError, UploadTimeoutError
 from app.exchange import NO_TIME, SERVER_TIMING, Admitted, Asked, Reply
@@ -24,7 +24,7 @@ _HELD_S = 0.002
 """A refusal is good for whoever asks the same within this time: the backlog changes by a few pictures."""
 _ID = "0" * 32
 """Stands in a held refusal where the request's own id belongs; as long as the ids that are drawn here."""
-_PATHS = {path.encode(): path for path in ANSWERS}
+_PATHS = {path.encode(): path for path in PATHS}
 CLIENT_CLOSED = 499
 """Nobody is there to read it; it is for the log."""
 
@@ -63,8 +63,7 @@ class Desk:
         self._settings = settings
         self.upload_timeout_s = settings.upload_timeout_s
         self._held: _Held | None = None
-        self._limits_bytes = dict.fromkeys(ANSWERS, settings.max_body_bytes)
-        self._limits_bytes["/predict/batch"] = settings.max_batch_bytes
+        self._limits = body_limits(settings)
 
     def admit(self, method: bytes, target: bytes, headers: RawHeaders) -> Admitted | bytes | None:
         """Look at the header of a request.
@@ -78,7 +77,7 @@ class Desk:
         if method != b"POST" or path is None or b"#" in query or self._service.is_draining:
             return None
         length = header(headers, b"content-length") or ""
-        if not (length.isascii() and length.isdecimal() and int(length) <= self._limits_bytes[path]):
+        if not (length.isascii() and length.isdecimal() and int(length) <= self._limits[path].size_bytes):
             return None
         try:
             asked_ms = timeout_ms(headers, self._settings)

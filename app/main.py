@@ -39,11 +39,7 @@ def create_app(settings: Settings, *, service: Service | None = None) -> FastAPI
         middleware=[
             Middleware(RequestContext),
             Middleware(Admit, settings=settings),
-            Middleware(
-                BodyLimit,
-                max_body_bytes=settings.max_body_bytes,
-                larger={"/predict/batch": (settings.max_batch_bytes, "GLIMPSE_MAX_BATCH_BYTES")},
-            ),
+            Middleware(BodyLimit, settings=settings),
         ],
     )
     problems.install(app)

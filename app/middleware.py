@@ -5,11 +5,10 @@ Pure ASGI: Starlette's BaseHTTPMiddleware hides that a client went away.
 
 import asyncio
 import time
-from collections.abc import Mapping
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.answers import ANSWERS
+from app.answers import PATHS, Limit, body_limits
 from app.errors import BodyTooLargeError, stopped_too_soon
 from app.exchange import ANSWERED_WITH, NO_TIME, SERVER_TIMING
 from app.headers import header, request_id_of, timeout_ms
@@ -82,8 +81,6 @@ class RequestContext:
 
 _LET_BY = 4
 """A body of at most so many times the limit is read and forgotten. Source: choice; a film instead of a photo."""
-PATHS = frozenset(ANSWERS)
-"""What costs something; all other paths are open to everybody."""
 
 
 class Admit:
@@ -116,25 +113,24 @@ class BodyLimit:
 
     Args:
         app: what it protects.
-        max_body_bytes: of one request.
-        larger: path → the limit there, and the setting that raises it.
+        settings: with the limits.
     """
 
-    def __init__(self, app: ASGIApp, *, max_body_bytes: int, larger: Mapping[str, tuple[int, str]]) -> None:
+    def __init__(self, app: ASGIApp, *, settings: Settings) -> None:
         self._app = app
-        self._larger = larger
-        self._usual = (max_body_bytes, "GLIMPSE_MAX_BODY_BYTES")
+        self._limits = body_limits(settings)
+        self._usual = Limit(settings.max_body_bytes, "GLIMPSE_MAX_BODY_BYTES")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        limit_bytes, setting = self._larger.get(_path(scope), self._usual)
+        limit_bytes, variable = self._limits.get(_path(scope), self._usual)
 
         def too_large(received: str, *, is_let_by: bool = False) -> BodyTooLargeError:
             return BodyTooLargeError(
                 f"The request body is {received}; the limit is {limit_bytes:,} bytes. "
-                f"Send less at a time, or raise {setting}.",
+                f"Send less at a time, or raise {variable}.",
                 is_let_by=is_let_by,
             )
 

@@ -26,9 +26,9 @@ class LeanRoute(APIRoute):
         self.app = request_response(endpoint)
 
 
-async def through_framework(request: Request, path: str) -> Response:
-    """Answer a request that came through FastAPI."""
-    state = request.state
+async def through_framework(request: Request) -> Response:
+    """Answer a request that came through FastAPI, by the path that its route is declared with."""
+    state, path = request.state, request.scope["route"].path
     query, content_type = request.scope["query_string"], request.headers.get("content-type")
     admitted = Admitted(path, query, content_type, state.request_id, state.timeout_s)
     asked = Asked(admitted, await request.body())

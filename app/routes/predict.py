@@ -30,7 +30,7 @@ async def predict(request: Request) -> Response:
     `application/octet-stream`. JPEG, PNG, WebP, GIF (first frame), BMP and AVIF are read; EXIF
     orientation is applied, transparency laid over white. Scores are probabilities, best first.
     """
-    return await through_framework(request, "/predict")
+    return await through_framework(request)
 
 
 @router.post(
@@ -45,4 +45,4 @@ async def predict_batch(request: Request) -> Response:
     There is one result for each file, in order: its labels, or the problem that it would have had alone.
     A bad file costs its neighbours nothing.
     """
-    return await through_framework(request, "/predict/batch")
+    return await through_framework(request)

@@ -9,10 +9,13 @@ from typing import Any
 import httpx
 import pytest
 
+from app.answers import PATHS
 from app.callers import Caller
 from app.desk import Desk
 from app.exchange import Admitted, Reply
 from app.main import create_app
+from app.routes import explain, predict
+from app.routes.lean import LeanRoute
 from app.service import Service
 from app.settings import Settings
 from tests.drawing import encode, gradient
@@ -103,6 +106,13 @@ def told(body: bytes) -> Any:
     for place in [found, *(result.get("problem", {}) for result in found.get("results", []))]:
         place.pop("request_id", None)
     return found
+
+
+def test_every_path_that_takes_pictures_is_declared_for_the_framework() -> None:
+    """The table of the answers and the routes name the same ones."""
+    routes = [*predict.router.routes, *explain.router.routes]
+    assert sorted(route.path for route in routes if isinstance(route, LeanRoute)) == sorted(PATHS)
+    assert {target.partition("?")[0] for target, _, _ in REQUESTS.values()} == set(PATHS)
 
 
 @pytest.mark.parametrize("name", REQUESTS)
