@@ -1,4 +1,4 @@
-"""What every request passes: an id and a log line, the door, then a limit on its body.
+"""What every request passes: an id and a log line, admission, then a limit on its body.
 
 Pure ASGI: Starlette's BaseHTTPMiddleware hides that a client went away.
 """
@@ -48,7 +48,7 @@ class RequestContext:
                 if _path(scope) in PATHS and header(message["headers"], SERVER_TIMING.encode()) is None:
                     message["headers"].append((SERVER_TIMING.encode(), NO_TIME.encode()))
                 if service and service.is_draining:
-                    message["headers"].append((b"connection", b"close"))  # or the next request meets a closed door
+                    message["headers"].append((b"connection", b"close"))  # or the next request finds it closed
             await send(message)
 
         fault: Exception | None = None
@@ -84,10 +84,10 @@ _LET_BY = 4
 
 
 class Admit:
-    """Turns away at the door, before the body is read, whoever could not be answered in time.
+    """Refuses, before the body is read, whoever could not be answered in time; as the desk does.
 
     Args:
-        app: behind the door.
+        app: for whoever is let in.
         settings: with the deadlines.
     """
 

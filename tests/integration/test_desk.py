@@ -74,7 +74,7 @@ async def ask_desk(desk: Desk, target: str, body: bytes, content_type: str | Non
 def serve(
     settings: Settings, test: Callable[[Service, Desk, httpx.AsyncClient], Coroutine[Any, Any, None]]
 ) -> None:
-    """One service with both its doors."""
+    """One service with both ways to it."""
 
     async def run() -> None:
         service = Service(settings)
