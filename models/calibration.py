@@ -1,4 +1,4 @@
-"""What was measured when scores and the abstain rule were fitted to pictures that the training did not see."""
+"""How to read a network's logits, when not to rely on them, and what that was fitted on."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,62 +24,6 @@ class Reliability:
     brier: float
     expected_calibration_error: float
     adaptive_calibration_error: float
-
-
-@dataclass(frozen=True)
-class ScoreBin:
-    """Answers whose score lies between two bounds: a calibrated network is right as often as it says.
-
-    Attributes:
-        lower: bound, not included.
-        upper: bound, included.
-        n: of answers, at least 1.
-        score: their mean.
-        accuracy: of them.
-    """
-
-    lower: float
-    upper: float
-    n: int
-    score: float
-    accuracy: float
-
-    def __post_init__(self) -> None:
-        """Refuse what no measurement gives.
-
-        Raises:
-            ValueError: no answer, bounds the wrong way round, or a number that is no fraction.
-        """
-        _refuse_no_fraction(self, "lower", "upper", "score", "accuracy")
-        _refuse_none(self.n)
-        if self.lower >= self.upper:
-            raise ValueError(f"a bin of scores reaches from {self.lower} to {self.upper}; up is needed")
-
-
-@dataclass(frozen=True)
-class Coverage:
-    """What is right of the most confident answers, when the others are not given.
-
-    Attributes:
-        coverage: share of the pictures that are answered.
-        n: of them.
-        accuracy: of these answers.
-        score: the lowest among them.
-    """
-
-    coverage: float
-    n: int
-    accuracy: float
-    score: float
-
-    def __post_init__(self) -> None:
-        """Refuse what no measurement gives.
-
-        Raises:
-            ValueError: no answer, or a number that is no fraction.
-        """
-        _refuse_no_fraction(self, "coverage", "accuracy", "score")
-        _refuse_none(self.n)
 
 
 @dataclass(frozen=True)
@@ -129,13 +73,55 @@ class HeldOut:
         return cls(**{**fields, "reliability": reliability})
 
 
-def _refuse_no_fraction(of: object, *names: str) -> None:
-    for name in names:
-        value = getattr(of, name)
-        if type(value) not in (int, float) or not 0 <= value <= 1:
-            raise ValueError(f"{name} is {value!r}; a number within 0…1 is needed")
+@dataclass(frozen=True)
+class Calibration:
+    """How to read the logits, and when not to rely on them.
 
+    Attributes:
+        temperature: the network divides its logits by it; 1.0 means not calibrated.
+        abstain_threshold: a best score below it means "not sure"; None means never.
+        distance_threshold: a distance above it (`models.distance`) means "none of the classes"; None means never.
+        six_views_temperature: of the averaged logits of six views, instead of `temperature`.
+        floor: probability that is taken off behind the temperature (`models.floor`); 0 means none.
+        six_views_floor: behind the six views' temperature.
+        held_out: what all of these were fitted on; None means that nothing was fitted.
+    """
 
-def _refuse_none(n: object) -> None:
-    if type(n) is not int or n < 1:
-        raise ValueError(f"n is {n!r}; a whole number from 1 is needed")
+    temperature: float = 1.0
+    abstain_threshold: float | None = None
+    distance_threshold: float | None = None
+    six_views_temperature: float = 1.0
+    floor: float = 0.0
+    six_views_floor: float = 0.0
+    held_out: HeldOut | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a temperature that would turn the ranking around.
+
+        Raises:
+            ValueError: a temperature is not a finite number above 0, a floor or threshold not finite or not
+                within 0…1.
+        """
+        for name, temperature in (("", self.temperature), ("six views' ", self.six_views_temperature)):
+            if not (temperature > 0 and isfinite(temperature)):
+                raise ValueError(f"the {name}temperature is {temperature}; it must be finite and above 0")
+        for name, floor in (("", self.floor), ("six views' ", self.six_views_floor)):
+            if not 0 <= floor < 1:
+                raise ValueError(f"the {name}floor is {floor}; it must be within 0…1")
+        if self.abstain_threshold is not None and not 0 <= self.abstain_threshold <= 1:
+            raise ValueError(f"the abstain threshold is {self.abstain_threshold}; it must be within 0…1")
+        if self.distance_threshold is not None and not isfinite(self.distance_threshold):
+            raise ValueError(f"the distance threshold is {self.distance_threshold}; it must be finite")
+
+    def abstains(self, score: float, distance: float | None) -> bool:
+        """Decide whether an answer should not be relied on.
+
+        Args:
+            score: the best probability, single view.
+            distance: of the picture from the classes; None where the checkpoint has none.
+        """
+        is_unsure = self.abstain_threshold is not None and score < self.abstain_threshold
+        is_far = (
+            self.distance_threshold is not None and distance is not None and distance > self.distance_threshold
+        )
+        return is_unsure or is_far

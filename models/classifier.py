@@ -7,10 +7,10 @@ import numpy as np
 import torch
 from torch import nn
 
+from models.calibration import Calibration
 from models.distance import Graph
 from models.pictures import Picture
 from models.preprocessing import Answers, Images, InputSpec, Probabilities, to_images
-from models.record import Calibration
 
 
 @dataclass(frozen=True)

@@ -4,111 +4,15 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import isfinite
 from typing import Any, Self
 
-from models.calibration import VIEWS, Coverage, HeldOut, ScoreBin
+from models.calibration import Calibration, HeldOut
 from models.errors import FormatVersionError, GoldenError, RecordError
+from models.metrics import Coverage, Metrics, ScoreBin
 from models.networks import Architecture
 from models.preprocessing import InputSpec
 
 FORMAT_VERSION = 1
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """How to read the logits, and when not to rely on them.
-
-    Attributes:
-        temperature: the network divides its logits by it; 1.0 means not calibrated.
-        abstain_threshold: a best score below it means "not sure"; None means never.
-        distance_threshold: a distance above it (`models.distance`) means "none of the classes"; None means never.
-        six_views_temperature: of the averaged logits of six views, instead of `temperature`.
-        floor: probability that is taken off behind the temperature (`models.floor`); 0 means none.
-        six_views_floor: behind the six views' temperature.
-        held_out: what all of these were fitted on; None means that nothing was fitted.
-    """
-
-    temperature: float = 1.0
-    abstain_threshold: float | None = None
-    distance_threshold: float | None = None
-    six_views_temperature: float = 1.0
-    floor: float = 0.0
-    six_views_floor: float = 0.0
-    held_out: HeldOut | None = None
-
-    def __post_init__(self) -> None:
-        """Refuse a temperature that would turn the ranking around.
-
-        Raises:
-            ValueError: a temperature is not a finite number above 0, a floor or threshold not finite or not
-                within 0…1.
-        """
-        for name, temperature in (("", self.temperature), ("six views' ", self.six_views_temperature)):
-            if not (temperature > 0 and isfinite(temperature)):
-                raise ValueError(f"the {name}temperature is {temperature}; it must be finite and above 0")
-        for name, floor in (("", self.floor), ("six views' ", self.six_views_floor)):
-            if not 0 <= floor < 1:
-                raise ValueError(f"the {name}floor is {floor}; it must be within 0…1")
-        if self.abstain_threshold is not None and not 0 <= self.abstain_threshold <= 1:
-            raise ValueError(f"the abstain threshold is {self.abstain_threshold}; it must be within 0…1")
-        if self.distance_threshold is not None and not isfinite(self.distance_threshold):
-            raise ValueError(f"the distance threshold is {self.distance_threshold}; it must be finite")
-
-    def abstains(self, score: float, distance: float | None) -> bool:
-        """Decide whether an answer should not be relied on.
-
-        Args:
-            score: the best probability, single view.
-            distance: of the picture from the classes; None where the checkpoint has none.
-        """
-        is_unsure = self.abstain_threshold is not None and score < self.abstain_threshold
-        is_far = (
-            self.distance_threshold is not None and distance is not None and distance > self.distance_threshold
-        )
-        return is_unsure or is_far
-
-
-@dataclass(frozen=True)
-class Metrics:
-    """What was measured on pictures that the training did not see. Fractions run from 0 to 1.
-
-    Attributes:
-        split: what was measured on, in words.
-        n: number of pictures.
-        accuracy: `single_view`, as the service answers, and `six_views`.
-        per_class: label → accuracy, single view; None for a class without pictures.
-        confusion_matrix: rows are true classes, columns predicted ones, single view, counts.
-        expected_calibration_error: single view, 15 bins of equal width.
-        accepted: share of the pictures on which the model does not abstain; None in files from before the rule.
-        accuracy_of_accepted: of those, single view; None where there are none.
-        reliability_bins: of 15 of equal width those with answers, single view; None in files from before them.
-        coverage: for growing shares, single view; None in files from before it.
-    """
-
-    split: str
-    n: int
-    accuracy: Mapping[str, float]
-    per_class: Mapping[str, float | None]
-    confusion_matrix: tuple[tuple[int, ...], ...]
-    expected_calibration_error: float
-    accepted: float | None = None
-    accuracy_of_accepted: float | None = None
-    reliability_bins: tuple[ScoreBin, ...] | None = None
-    coverage: tuple[Coverage, ...] | None = None
-
-    def __post_init__(self) -> None:
-        """Refuse what no measurement gives.
-
-        Raises:
-            ValueError: no picture, or an accuracy that is no fraction.
-        """
-        if type(self.n) is not int or self.n < 1:
-            raise ValueError(f"the metrics are of {self.n} pictures; a whole number from 1 is needed")
-        if set(self.accuracy) != set(VIEWS) or not all(
-            isinstance(value, int | float) and 0 <= value <= 1 for value in self.accuracy.values()
-        ):
-            raise ValueError(f"the accuracy is {self.accuracy}; two fractions, {' and '.join(VIEWS)}, are needed")
 
 
 @dataclass(frozen=True)

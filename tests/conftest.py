@@ -6,9 +6,11 @@ import pytest
 import torch
 
 from models import checkpoint
+from models.calibration import Calibration
+from models.metrics import Metrics
 from models.networks import Architecture, build
 from models.preprocessing import InputSpec
-from models.record import Calibration, Metrics, Record, TrainingRun
+from models.record import Record, TrainingRun
 from tests.forgery import decisive
 
 LABELS = ("red", "green", "blue")

@@ -11,9 +11,8 @@ import torch
 from rich.console import Console
 from torch import Tensor, nn
 
-from models.calibration import BeforeAndAfter, HeldOut
+from models.calibration import BeforeAndAfter, Calibration, HeldOut
 from models.distance import ClassDistance
-from models.record import Calibration
 from training.dataset import Split
 from training.distance import MOST_PICTURES, fit_distance
 from training.reliability import Reading, fit_reading, measure_reliability

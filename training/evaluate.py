@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from rich.console import Console
 from torch import Tensor, nn
 
+from models.calibration import Calibration
 from models.distance import ClassDistance
-from models.record import Calibration, Metrics
+from models.metrics import Metrics
 from training.calibration import accepted
 from training.dataset import Split
 from training.reliability import CALIBRATION_BINS, Reading, coverage_at, score_bins

@@ -7,8 +7,10 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
+from models.calibration import Calibration
 from models.checkpoint import load, save
-from models.record import Calibration, Metrics, Record, TrainingRun
+from models.metrics import Metrics
+from models.record import Record, TrainingRun
 from training.calibration import calibrate
 from training.configuration import Request
 from training.devices import describe_hardware

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from models.calibration import Calibration
 from models.classifier import answer
 from models.distance import Graph
-from models.record import Calibration
 from training.calibration import accepted
 from training.outliers import auroc, false_acceptance
 

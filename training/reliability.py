@@ -8,8 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from models.calibration import BeforeAndAfter, Coverage, Reliability, ScoreBin
+from models.calibration import BeforeAndAfter, Reliability
 from models.floor import take_off
+from models.metrics import Coverage, ScoreBin
 
 CALIBRATION_BINS = 15
 """The field's custom. Source: Guo et al., arXiv 1706.04599."""

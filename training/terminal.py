@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from models.errors import GlimpseError
-from models.record import Metrics
+from models.metrics import Metrics
 from training.interrupts import Terminated
 from training.intervals import interval
 from training.run import CHECKPOINT, CONFIGURATION

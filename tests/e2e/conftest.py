@@ -16,8 +16,8 @@ import torch
 from playwright.sync_api import Browser, ConsoleMessage, Page, Route, sync_playwright
 
 from models import checkpoint
+from models.calibration import Calibration
 from models.networks import build
-from models.record import Calibration
 from tests.conftest import tiny_record
 
 ROOT = Path(__file__).parents[2]

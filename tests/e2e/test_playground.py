@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, FilePayload, Page, Route, expect
 from torch import nn
 
 from models import checkpoint
-from models.calibration import Coverage, ScoreBin
+from models.metrics import Coverage, ScoreBin
 from models.record import Record
 from tests.drawing import encode, gradient, solid
 from tests.e2e.conftest import PATIENCE_MS, Server, Window

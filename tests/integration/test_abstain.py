@@ -16,8 +16,8 @@ from PIL import Image
 from app.main import create_app
 from app.settings import Settings
 from models import checkpoint
+from models.calibration import Calibration
 from models.checkpoint import load
-from models.record import Calibration
 from tests.drawing import encode
 from training.cli import run
 

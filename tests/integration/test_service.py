@@ -157,8 +157,9 @@ def test_abstain_follows_the_checkpoints_threshold(tmp_path: Path, network: obje
 
     import torch
 
+    from models.calibration import Calibration
     from models.checkpoint import save
-    from models.record import Calibration, Record
+    from models.record import Record
 
     assert isinstance(network, torch.nn.Module)
     assert isinstance(record, Record)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from models.checkpoint import Checkpoint
-from models.record import Metrics
+from models.metrics import Metrics
 from training.dataset import Split
 from training.label_mistakes import LabelMistake
 from training.report.history import History

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from models.calibration import ScoreBin
+from models.metrics import ScoreBin
 from training.reliability import CALIBRATION_BINS
 from training.report.history import History
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from rich.console import Console
 
 from models.checkpoint import Checkpoint
-from models.record import Metrics
+from models.metrics import Metrics
 from training.dataset import Split
 from training.evaluate import ViewProbabilities
 from training.label_mistakes import LabelMistake

@@ -10,10 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from models import checkpoint, errors, golden
+from models.calibration import Calibration
 from models.classifier import run
 from models.errors import CheckpointError, HeaderError
 from models.networks import Architecture, build
-from models.record import Calibration, Record
+from models.record import Record
 from tests.forgery import ANSWERS, FORGERIES, Edit, Fields, Tensors, forge, refusal, replace, set_fields, sha256
 
 

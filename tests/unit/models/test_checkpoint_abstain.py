@@ -10,12 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from models import checkpoint, errors, golden
-from models.calibration import VIEWS, BeforeAndAfter, HeldOut, Reliability
+from models.calibration import VIEWS, BeforeAndAfter, Calibration, HeldOut, Reliability
 from models.classifier import answer
 from models.distance import ClassDistance
 from models.errors import CheckpointError, GoldenError
 from models.networks import ARCHITECTURES, Architecture, build
-from models.record import Calibration, Record
+from models.record import Record
 from tests.forgery import Edit, add, decisive, drop, forge, refusal, replace, set_fields
 
 HELD_OUT = HeldOut(

@@ -9,11 +9,11 @@ from PIL import Image
 from torch import Tensor, nn
 
 from models import golden
+from models.calibration import Calibration
 from models.classifier import Classifier, Prediction, rank, run
 from models.errors import EmptyBatchError
 from models.pictures import Picture
 from models.preprocessing import InputSpec
-from models.record import Calibration
 from tests.drawing import gradient, solid
 
 LABELS = ("red", "green", "blue")

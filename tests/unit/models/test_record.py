@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
-from models.calibration import Coverage, ScoreBin
+from models.calibration import Calibration
 from models.errors import FormatVersionError, GoldenError, RecordError
+from models.metrics import Coverage, ScoreBin
 from models.networks import Architecture
 from models.preprocessing import InputSpec
-from models.record import FORMAT_VERSION, Calibration, GoldenConditions, Record, from_text, to_text
+from models.record import FORMAT_VERSION, GoldenConditions, Record, from_text, to_text
 
 DIGEST = "0123456789abcdef" * 4
 FIELDS = (

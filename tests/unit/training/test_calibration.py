@@ -8,10 +8,10 @@ import torch
 from rich.console import Console
 from torch import nn
 
+from models.calibration import Calibration
 from models.distance import Graph
 from models.networks import Architecture, build
 from models.preprocessing import InputSpec
-from models.record import Calibration
 from training.calibration import ACCEPTED_SHARE, FEWEST_HELD_OUT, accepted, calibrate, choose_thresholds
 from training.dataset import Split
 from training.evaluate import measure, run_views

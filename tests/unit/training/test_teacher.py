@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from models import checkpoint, golden
+from models.calibration import Calibration
 from models.preprocessing import InputSpec
-from models.record import Calibration, Record
+from models.record import Record
 from training.augment import Order, crop, draw_order
 from training.devices import Computing
 from training.errors import TrainingError
