@@ -18,7 +18,8 @@ from torch.nn.parallel import DistributedDataParallel
 
 from training.synchronised import synchronise
 
-_BACKENDS = {"cuda": "nccl", "cpu": "gloo"}
+_BACKENDS = {"cuda": "cpu:gloo,cuda:nccl", "cpu": "gloo"}
+"""Wishes are agreed on between CPUs even where everything else is summed on GPUs."""
 
 
 @dataclass(frozen=True)
@@ -49,9 +50,9 @@ class Ranks:
             torch.distributed.all_reduce(value)
         return value
 
-    def agree(self, is_wanted: bool, *, device: torch.device) -> bool:
-        """Whether any process wants something, so that all do it at the same step."""
-        return bool(self.total(torch.tensor(float(is_wanted), device=device)))
+    def agree(self, is_wanted: bool) -> bool:
+        """Whether any process wants something, so that all do it at the same step; no GPU is waited for."""
+        return is_wanted if self.world == 1 else bool(self.total(torch.tensor(float(is_wanted))))
 
     def scale(self, loss: Tensor) -> Tensor:
         """Undo DistributedDataParallel's division of the gradients: losses here are sums, not means."""

@@ -57,6 +57,18 @@ def test_compiled_processes_have_the_gradients_of_eager_ones(tmp_path: Path) -> 
     spawn(_compare, args=(tmp_path / "store",), nprocs=2)  # type: ignore[no-untyped-call]
 
 
+def _agree(rank: int, store: Path) -> None:
+    _join(rank, store, world=2)
+    ranks = Ranks(rank, 2)
+    assert [ranks.agree(wish) for wish in (False, rank == 0, rank == 1, True)] == [False, True, True, True]
+    torch.distributed.destroy_process_group()
+
+
+def test_what_one_process_wants_all_do(tmp_path: Path) -> None:
+    """Whichever it is; and what nobody wants nobody does."""
+    spawn(_agree, args=(tmp_path / "store",), nprocs=2)  # type: ignore[no-untyped-call]
+
+
 @pytest.mark.usefixtures("one_process")
 def test_sums_over_processes_are_never_compiled() -> None:
     """The compiler gets nothing of a batch norm that waits for other processes."""

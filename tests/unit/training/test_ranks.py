@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from tests.operations import Operations
 from training.ranks import ALONE, Ranks, join_ranks
 
 CPU = torch.device("cpu")
@@ -28,5 +29,11 @@ def test_without_torchrun_there_is_one_process(monkeypatch: pytest.MonkeyPatch) 
         assert ranks.parallel(ranks.together(network)) is network
         assert ranks.total(loss) is loss
         assert ranks.scale(loss) is loss
-        assert ranks.agree(True, device=CPU)
-        assert not ranks.agree(False, device=CPU)
+
+
+def test_one_process_agrees_with_itself_without_a_tensor() -> None:
+    """At every step: a tensor on a GPU would be waited for."""
+    with Operations() as operations:
+        assert ALONE.agree(True)
+        assert not ALONE.agree(False)
+    assert operations.names == []
