@@ -71,10 +71,7 @@ def run_views(
     single, six, distances = [], [], []
     single_before, six_before = [], []
     chunks = torch.split(images, _BATCH_SIZE)
-    with (
-        RunProgress(console, steps=len(chunks)) as progress,
-        torch.backends.cudnn.flags(allow_tf32=False),
-    ):
+    with RunProgress(console, steps=len(chunks)) as progress:
         for chunk in chunks:
             (weight, view), *others = six_views(chunk.to(device))
             logits, *far = graph(view)

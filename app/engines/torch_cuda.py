@@ -56,6 +56,8 @@ class CudaEngine:
         spec = checkpoint.record.input
         shape = (max_batch_size, spec.height, spec.width, 3)
         self.max_batch_size = max_batch_size
+        # For explanations: they are made in float32, which TF32 is not.
+        torch.backends.cudnn.conv.fp32_precision = "ieee"  # type: ignore[attr-defined]
         try:
             self.device = torch.cuda.get_device_name()
             self._graph = checkpoint.graph.to("cuda").to(memory_format=torch.channels_last)

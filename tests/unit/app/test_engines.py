@@ -1,6 +1,7 @@
 """The engines of PyTorch, and the choice among all. OpenVINO's: tests/integration/test_engines_agree.py."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -126,6 +127,21 @@ def test_a_device_that_is_there_and_fails_is_a_sentence(
 
 
 # On CUDA.
+
+
+def test_explanations_on_cuda_are_no_tf32(loaded: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The engine computes in half precision; what else runs that network does in float32, and means it."""
+    convolutions = SimpleNamespace(fp32_precision="tf32")
+    monkeypatch.setattr(torch.backends.cudnn, "conv", convolutions)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_name", _fail)
+    with pytest.raises(DeviceError, match="no such driver"):
+        CudaEngine(loaded, max_batch_size=1)
+    assert convolutions.fp32_precision == "ieee"
+
+
+def _fail() -> str:
+    raise RuntimeError("no such driver")
 
 
 @pytest.mark.parametrize(
