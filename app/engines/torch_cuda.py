@@ -1,5 +1,6 @@
 """PyTorch on CUDA: half precision, channels-last, pinned staging, one CUDA graph for each of a few batch sizes."""
 
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -79,7 +80,8 @@ class CudaEngine:
     def probabilities(self, images: Images) -> Answers:
         """Classify uint8 (n, height, width, 3) into float32 (n, classes), and a last column for a distance."""
         # Made for each call: kept, it and this engine would hold each other in memory after a reload.
-        recovery = Recovery(self._replay, release=torch.cuda.empty_cache, is_lost=_is_lost, most=self._most)
+        is_lost = partial(_is_lost, self._stream)
+        recovery = Recovery(self._replay, release=torch.cuda.empty_cache, is_lost=is_lost, most=self._most)
         try:
             return recovery(images)
         finally:
@@ -105,7 +107,8 @@ class CudaEngine:
                 self._forward(images)
         self._stream.synchronize()
         graph = torch.cuda.CUDAGraph()
-        # thread_local: while a reload records here, the old engine goes on in its own thread.
+        # thread_local: while a reload records here, the old engine goes on in its own thread. It may wait for its
+        # stream, but never for the device: that would break the recording.
         with torch.cuda.graph(graph, pool=self._pool, stream=self._stream, capture_error_mode="thread_local"):
             answers = self._forward(images)
         return _Recorded(graph, images, answers)
@@ -122,10 +125,10 @@ def batch_sizes(largest: int) -> list[int]:
     return sorted({*(2**power for power in range(largest.bit_length()) if 2**power <= largest), largest})
 
 
-def _is_lost() -> bool:
-    """After some errors every call fails until the process ends; a synchronisation shows it."""
+def _is_lost(stream: torch.cuda.Stream) -> bool:
+    """After some errors every call fails until the process ends; waiting for any stream shows it."""
     try:
-        torch.cuda.synchronize()
+        stream.synchronize()
     except RuntimeError:
         return True
     return False

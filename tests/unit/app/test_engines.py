@@ -2,12 +2,13 @@
 
 from pathlib import Path
 from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pytest
 import torch
 
-from app.engines import DeviceError, Engine, MissingEngineError, open_engine
+from app.engines import DeviceError, Engine, MissingEngineError, open_engine, torch_cuda
 from app.engines.torch_cpu import TorchEngine
 from app.engines.torch_cuda import CudaEngine, batch_sizes
 from models import golden
@@ -142,6 +143,27 @@ def test_explanations_on_cuda_are_no_tf32(loaded: Checkpoint, monkeypatch: pytes
 
 def _fail() -> str:
     raise RuntimeError("no such driver")
+
+
+class _Stream:
+    """A CUDA stream that can be waited for, or not."""
+
+    def __init__(self, *, is_broken: bool) -> None:
+        self._is_broken = is_broken
+
+    def synchronize(self) -> None:
+        """Wait."""
+        if self._is_broken:
+            raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+
+@pytest.mark.parametrize("is_broken", [False, True])
+def test_whether_the_device_is_lost_the_engines_own_stream_tells(
+    monkeypatch: pytest.MonkeyPatch, is_broken: bool
+) -> None:
+    """Waiting for the whole device fails while a reload records there, and breaks the recording as well."""
+    monkeypatch.setattr(torch.cuda, "synchronize", _fail)
+    assert torch_cuda._is_lost(cast(torch.cuda.Stream, _Stream(is_broken=is_broken))) is is_broken
 
 
 @pytest.mark.parametrize(
