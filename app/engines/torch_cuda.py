@@ -1,7 +1,9 @@
 """PyTorch on CUDA: half precision, channels-last, pinned staging, one CUDA graph for each of a few batch sizes."""
 
+import logging
+from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -12,6 +14,9 @@ from models import golden
 from models.checkpoint import Checkpoint
 from models.errors import GlimpseError
 from models.preprocessing import Answers, Images
+
+_LOG = logging.getLogger("glimpse")
+T = TypeVar("T")
 
 
 class DeviceError(GlimpseError):
@@ -35,7 +40,7 @@ class CudaEngine:
 
     Args:
         checkpoint: whose network is run; it is moved to the device.
-        max_batch_size: most images of one run.
+        max_batch_size: most images of one run; fewer where the device's memory does not hold so many.
 
     Raises:
         DeviceError: there is no CUDA device, or no room on it.
@@ -56,7 +61,6 @@ class CudaEngine:
             )
         spec = checkpoint.record.input
         shape = (max_batch_size, spec.height, spec.width, 3)
-        self.max_batch_size = max_batch_size
         # For explanations: they are made in float32, which TF32 is not.
         torch.backends.cudnn.conv.fp32_precision = "ieee"  # type: ignore[attr-defined]
         try:
@@ -66,13 +70,15 @@ class CudaEngine:
             self._pool = torch.cuda.graph_pool_handle()
             self._staged_images = torch.empty(shape, dtype=torch.uint8, pin_memory=True)
             self._staged_answers = torch.empty(max_batch_size, checkpoint.answer_columns, pin_memory=True)
-            self._recorded = {size: self._record((size, *shape[1:])) for size in batch_sizes(max_batch_size)}
+            self._recorded = record_what_fits(
+                lambda size: self._record((size, *shape[1:])), max_batch_size, release=torch.cuda.empty_cache
+            )
         except RuntimeError as error:  # no memory left, or a driver that does not fit
             raise DeviceError(
                 f"The network cannot be run on CUDA ({error}). Free it, use a smaller GLIMPSE_MAX_BATCH_SIZE, "
                 "or use GLIMPSE_DEVICE=cpu."
             ) from error
-        self._most = max_batch_size
+        self.max_batch_size = self._most = max(self._recorded)
 
     def warm_up(self) -> None:
         """Nothing: every batch size is recorded already."""
@@ -123,6 +129,41 @@ class CudaEngine:
 def batch_sizes(largest: int) -> list[int]:
     """The sizes that are recorded: powers of two, and the largest itself; ascending."""
     return sorted({*(2**power for power in range(largest.bit_length()) if 2**power <= largest), largest})
+
+
+def record_what_fits(record: Callable[[int], T], largest: int, *, release: Callable[[], None]) -> dict[int, T]:
+    """Record the batch sizes that the device's memory holds, and warn where it does not hold all.
+
+    A replay takes no memory, so it is now or never. The largest comes first: the others then lie where it lies.
+
+    Args:
+        record: of one size.
+        largest: that is tried.
+        release: gives cached memory back.
+
+    Returns:
+        At least one, ascending.
+
+    Raises:
+        torch.OutOfMemoryError: there is no memory for one image.
+    """
+    sizes = batch_sizes(largest)
+    recorded: dict[int, T] = {}
+    for size in reversed(sizes):
+        try:
+            recorded[size] = record(size)
+        except torch.OutOfMemoryError:
+            if size == 1 and not recorded:
+                raise
+        if size not in recorded:
+            release()  # only now: the error held what had been taken
+    if len(recorded) < len(sizes):
+        fields = {
+            "not_recorded": [size for size in sizes if size not in recorded],
+            "max_batch_size": max(recorded),
+        }
+        _LOG.warning("out of device memory", extra={"fields": fields})
+    return dict(sorted(recorded.items()))
 
 
 def _is_lost(stream: torch.cuda.Stream) -> bool:
