@@ -56,7 +56,7 @@ class Computing:
 
     def compiled(self, network: nn.Module) -> nn.Module:
         """Give what to call instead of a network."""
-        return cast(nn.Module, torch.compile(network)) if self.is_compiled else network
+        return cast(nn.Module, torch.compile(network, dynamic=False)) if self.is_compiled else network
 
 
 def choose_dtype(name: str, device: torch.device) -> torch.dtype:
