@@ -191,6 +191,13 @@ def _fail() -> str:
     raise RuntimeError("no such driver")
 
 
+def test_the_thread_that_runs_the_gpu_takes_one_core() -> None:
+    """The others decode: all that is left for the CPU is to copy."""
+    torch.set_num_threads(2)
+    CudaEngine.warm_up(object.__new__(CudaEngine))
+    assert torch.get_num_threads() == 1
+
+
 class _Stream:
     """A CUDA stream that can be waited for, or not."""
 
