@@ -139,7 +139,7 @@ def _make_steps(
                 last_loss = _read(loss, learner, epoch=epoch, last=last_loss)
                 learner.seconds += time.monotonic() - lap_s
                 progress.step(place=f"epoch {epoch + 1}/{recipe.epochs}", loss=last_loss, pictures=len(index))
-                must_stop = learner.ranks.agree(interrupts.is_pending, device=pictures.device)
+                must_stop = learner.ranks.agree(interrupts.is_pending)
                 if run is not None:
                     run.note_step(learner, loss=loss, must_save=must_stop)
                 if must_stop:

@@ -10,15 +10,20 @@ import gc
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 
 import torch
 import torch.distributed
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from training.errors import TrainingError
 from training.synchronised import synchronise
 
-_BACKENDS = {"cuda": "nccl", "cpu": "gloo"}
+_BACKENDS = {"cuda": "cpu:gloo,cuda:nccl", "cpu": "gloo"}
+"""Wishes are agreed on between CPUs even where everything else is summed on GPUs."""
+_PATIENCE = timedelta(days=1)
+"""While the first process reads, measures and writes the others wait for it; NCCL alone would for ten minutes."""
 
 
 @dataclass(frozen=True)
@@ -49,9 +54,9 @@ class Ranks:
             torch.distributed.all_reduce(value)
         return value
 
-    def agree(self, is_wanted: bool, *, device: torch.device) -> bool:
-        """Whether any process wants something, so that all do it at the same step."""
-        return bool(self.total(torch.tensor(float(is_wanted), device=device)))
+    def agree(self, is_wanted: bool) -> bool:
+        """Whether any process wants something, so that all do it at the same step; no GPU is waited for."""
+        return is_wanted if self.world == 1 else bool(self.total(torch.tensor(float(is_wanted))))
 
     def scale(self, loss: Tensor) -> Tensor:
         """Undo DistributedDataParallel's division of the gradients: losses here are sums, not means."""
@@ -92,15 +97,19 @@ def join_ranks(device: torch.device) -> Iterator[tuple[Ranks, torch.device]]:
 
     Yields:
         The processes, and the device of this one.
+
+    Raises:
+        TrainingError: there are fewer CUDA devices than processes.
     """
     world = int(os.environ.get("WORLD_SIZE", "1"))
     if world == 1:
         yield ALONE, device
         return
+    own = None
     if device.type == "cuda":
-        device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
-        torch.cuda.set_device(device)
-    torch.distributed.init_process_group(_BACKENDS[device.type])
+        device = own = _own_device()
+        torch.cuda.set_device(own)
+    torch.distributed.init_process_group(_BACKENDS[device.type], timeout=_PATIENCE, device_id=own)
     try:
         yield Ranks(torch.distributed.get_rank(), world), device
         # The first one still measures and writes. Who left before it aborted in 2 of 14 runs, and torchrun then
@@ -109,3 +118,14 @@ def join_ranks(device: torch.device) -> Iterator[tuple[Ranks, torch.device]]:
     finally:
         gc.collect()  # DistributedDataParallel is a circle, and would use the group after its end
         torch.distributed.destroy_process_group()
+
+
+def _own_device() -> torch.device:
+    """Give the process the CUDA device of its number on this machine."""
+    place, count = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
+    if place >= count:
+        raise TrainingError(
+            f"Process {place + 1} of this machine has no CUDA device of its own: there are {count}. Start "
+            f"torchrun with --nproc_per_node={count} at most, or use --device cpu."
+        )
+    return torch.device("cuda", place)

@@ -31,6 +31,9 @@ class _SumOverProcesses(torch.autograd.Function):
 class SynchronisedBatchNorm(nn.BatchNorm2d):
     """Shares parameters and statistics with the layer that it stands for.
 
+    It is never compiled: PyTorch 2.11 leaves the sum out of a compiled backward pass, and every gradient below it
+    is then wrong (tests/integration/test_ranks.py).
+
     Args:
         layer: to stand for.
     """
@@ -41,6 +44,7 @@ class SynchronisedBatchNorm(nn.BatchNorm2d):
         self.running_mean, self.running_var = layer.running_mean, layer.running_var
         self.num_batches_tracked = layer.num_batches_tracked
 
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
     def forward(self, features: Tensor) -> Tensor:
         """Normalise (batch, channels, height, width); statistics are float32."""
         if not self.training:

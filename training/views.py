@@ -45,7 +45,7 @@ def view_logits(
     six: list[Tensor] = []
     features: list[Tensor] = []
     chunks = torch.split(images, _BATCH_SIZE)
-    with RunProgress(console, steps=len(chunks)) as progress, torch.backends.cudnn.flags(allow_tf32=False):
+    with RunProgress(console, steps=len(chunks)) as progress:
         for chunk in chunks:
             (weight, view), *others = six_views(chunk.to(device))
             seen = network.features(view)  # type: ignore[operator]

@@ -1,6 +1,9 @@
 """PyTorch on CUDA: half precision, channels-last, pinned staging, one CUDA graph for each of a few batch sizes."""
 
-from typing import NamedTuple
+import logging
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -11,6 +14,9 @@ from models import golden
 from models.checkpoint import Checkpoint
 from models.errors import GlimpseError
 from models.preprocessing import Answers, Images
+
+_LOG = logging.getLogger("glimpse")
+T = TypeVar("T")
 
 
 class DeviceError(GlimpseError):
@@ -34,7 +40,7 @@ class CudaEngine:
 
     Args:
         checkpoint: whose network is run; it is moved to the device.
-        max_batch_size: most images of one run.
+        max_batch_size: most images of one run; fewer where the device's memory does not hold so many.
 
     Raises:
         DeviceError: there is no CUDA device, or no room on it.
@@ -55,7 +61,8 @@ class CudaEngine:
             )
         spec = checkpoint.record.input
         shape = (max_batch_size, spec.height, spec.width, 3)
-        self.max_batch_size = max_batch_size
+        # For explanations: they are made in float32, which TF32 is not.
+        torch.backends.cudnn.conv.fp32_precision = "ieee"  # type: ignore[attr-defined]
         try:
             self.device = torch.cuda.get_device_name()
             self._graph = checkpoint.graph.to("cuda").to(memory_format=torch.channels_last)
@@ -63,21 +70,25 @@ class CudaEngine:
             self._pool = torch.cuda.graph_pool_handle()
             self._staged_images = torch.empty(shape, dtype=torch.uint8, pin_memory=True)
             self._staged_answers = torch.empty(max_batch_size, checkpoint.answer_columns, pin_memory=True)
-            self._recorded = {size: self._record((size, *shape[1:])) for size in batch_sizes(max_batch_size)}
+            self._recorded = record_what_fits(
+                lambda size: self._record((size, *shape[1:])), max_batch_size, release=torch.cuda.empty_cache
+            )
         except RuntimeError as error:  # no memory left, or a driver that does not fit
             raise DeviceError(
                 f"The network cannot be run on CUDA ({error}). Free it, use a smaller GLIMPSE_MAX_BATCH_SIZE, "
                 "or use GLIMPSE_DEVICE=cpu."
             ) from error
-        self._most = max_batch_size
+        self.max_batch_size = self._most = max(self._recorded)
 
     def warm_up(self) -> None:
-        """Nothing: every batch size is recorded already."""
+        """Leave this thread one core: every batch size is recorded already, and the GPU does the rest."""
+        torch.set_num_threads(1)
 
     def probabilities(self, images: Images) -> Answers:
         """Classify uint8 (n, height, width, 3) into float32 (n, classes), and a last column for a distance."""
         # Made for each call: kept, it and this engine would hold each other in memory after a reload.
-        recovery = Recovery(self._replay, release=torch.cuda.empty_cache, is_lost=_is_lost, most=self._most)
+        is_lost = partial(_is_lost, self._stream)
+        recovery = Recovery(self._replay, release=torch.cuda.empty_cache, is_lost=is_lost, most=self._most)
         try:
             return recovery(images)
         finally:
@@ -103,7 +114,8 @@ class CudaEngine:
                 self._forward(images)
         self._stream.synchronize()
         graph = torch.cuda.CUDAGraph()
-        # thread_local: while a reload records here, the old engine goes on in its own thread.
+        # thread_local: while a reload records here, the old engine goes on in its own thread. It may wait for its
+        # stream, but never for the device: that would break the recording.
         with torch.cuda.graph(graph, pool=self._pool, stream=self._stream, capture_error_mode="thread_local"):
             answers = self._forward(images)
         return _Recorded(graph, images, answers)
@@ -120,10 +132,45 @@ def batch_sizes(largest: int) -> list[int]:
     return sorted({*(2**power for power in range(largest.bit_length()) if 2**power <= largest), largest})
 
 
-def _is_lost() -> bool:
-    """After some errors every call fails until the process ends; a synchronisation shows it."""
+def record_what_fits(record: Callable[[int], T], largest: int, *, release: Callable[[], None]) -> dict[int, T]:
+    """Record the batch sizes that the device's memory holds, and warn where it does not hold all.
+
+    A replay takes no memory, so it is now or never. The largest comes first: the others then lie where it lies.
+
+    Args:
+        record: of one size.
+        largest: that is tried.
+        release: gives cached memory back.
+
+    Returns:
+        At least one, ascending.
+
+    Raises:
+        torch.OutOfMemoryError: there is no memory for one image.
+    """
+    sizes = batch_sizes(largest)
+    recorded: dict[int, T] = {}
+    for size in reversed(sizes):
+        try:
+            recorded[size] = record(size)
+        except torch.OutOfMemoryError:
+            if size == 1 and not recorded:
+                raise
+        if size not in recorded:
+            release()  # only now: the error held what had been taken
+    if len(recorded) < len(sizes):
+        fields = {
+            "not_recorded": [size for size in sizes if size not in recorded],
+            "max_batch_size": max(recorded),
+        }
+        _LOG.warning("out of device memory", extra={"fields": fields})
+    return dict(sorted(recorded.items()))
+
+
+def _is_lost(stream: torch.cuda.Stream) -> bool:
+    """After some errors every call fails until the process ends; waiting for any stream shows it."""
     try:
-        torch.cuda.synchronize()
+        stream.synchronize()
     except RuntimeError:
         return True
     return False

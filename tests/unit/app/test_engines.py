@@ -1,14 +1,16 @@
 """The engines of PyTorch, and the choice among all. OpenVINO's: tests/integration/test_engines_agree.py."""
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pytest
 import torch
 
-from app.engines import DeviceError, Engine, MissingEngineError, open_engine
+from app.engines import DeviceError, Engine, MissingEngineError, open_engine, torch_cuda
 from app.engines.torch_cpu import TorchEngine
-from app.engines.torch_cuda import CudaEngine, batch_sizes
+from app.engines.torch_cuda import CudaEngine, batch_sizes, record_what_fits
 from models import golden
 from models.checkpoint import Checkpoint, load
 from models.classifier import run
@@ -126,6 +128,95 @@ def test_a_device_that_is_there_and_fails_is_a_sentence(
 
 
 # On CUDA.
+
+
+class _Memory:
+    """Of a device on which runs up to a size can be recorded."""
+
+    def __init__(self, room: int) -> None:
+        self.room = room
+        self.tried: list[int] = []
+        self.released = 0
+
+    def record(self, size: int) -> str:
+        """Record a run, if there is room."""
+        self.tried.append(size)
+        if size > self.room:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return f"run of {size}"
+
+    def release(self) -> None:
+        """Give back what a failed recording took."""
+        self.released += 1
+
+
+def test_what_fits_is_recorded_the_largest_first(caplog: pytest.LogCaptureFixture) -> None:
+    """Each size is tried once, and nothing is said where all fit."""
+    memory = _Memory(room=8)
+    recorded = record_what_fits(memory.record, 8, release=memory.release)
+    assert list(recorded.items()) == [(1, "run of 1"), (2, "run of 2"), (4, "run of 4"), (8, "run of 8")]
+    assert (memory.tried, memory.released, caplog.records) == ([8, 4, 2, 1], 0, [])
+
+
+def test_sizes_that_do_not_fit_are_left_out(caplog: pytest.LogCaptureFixture) -> None:
+    """The memory of each failure is given back before the next try, and one line in the log says what is left."""
+    memory = _Memory(room=7)
+    assert list(record_what_fits(memory.record, 20, release=memory.release)) == [1, 2, 4]
+    assert (memory.tried, memory.released) == ([20, 16, 8, 4, 2, 1], 3)
+    (line,) = caplog.records
+    assert (line.levelname, line.getMessage()) == ("WARNING", "out of device memory")
+    assert line.__dict__["fields"] == {"not_recorded": [8, 16, 20], "max_batch_size": 4}
+
+
+def test_no_room_for_one_image_is_told() -> None:
+    """There is nothing left to try; the engine makes a sentence of it."""
+    memory = _Memory(room=0)
+    with pytest.raises(torch.OutOfMemoryError, match="CUDA out of memory"):
+        record_what_fits(memory.record, 2, release=memory.release)
+    assert memory.tried == [2, 1]
+
+
+def test_explanations_on_cuda_are_no_tf32(loaded: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The engine computes in half precision; what else runs that network does in float32, and means it."""
+    convolutions = SimpleNamespace(fp32_precision="tf32")
+    monkeypatch.setattr(torch.backends.cudnn, "conv", convolutions)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_name", _fail)
+    with pytest.raises(DeviceError, match="no such driver"):
+        CudaEngine(loaded, max_batch_size=1)
+    assert convolutions.fp32_precision == "ieee"
+
+
+def _fail() -> str:
+    raise RuntimeError("no such driver")
+
+
+def test_the_thread_that_runs_the_gpu_takes_one_core() -> None:
+    """The others decode: all that is left for the CPU is to copy."""
+    torch.set_num_threads(2)
+    CudaEngine.warm_up(object.__new__(CudaEngine))
+    assert torch.get_num_threads() == 1
+
+
+class _Stream:
+    """A CUDA stream that can be waited for, or not."""
+
+    def __init__(self, *, is_broken: bool) -> None:
+        self._is_broken = is_broken
+
+    def synchronize(self) -> None:
+        """Wait."""
+        if self._is_broken:
+            raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+
+@pytest.mark.parametrize("is_broken", [False, True])
+def test_whether_the_device_is_lost_the_engines_own_stream_tells(
+    monkeypatch: pytest.MonkeyPatch, is_broken: bool
+) -> None:
+    """Waiting for the whole device fails while a reload records there, and breaks the recording as well."""
+    monkeypatch.setattr(torch.cuda, "synchronize", _fail)
+    assert torch_cuda._is_lost(cast(torch.cuda.Stream, _Stream(is_broken=is_broken))) is is_broken
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,13 @@
 """The processes that train together, as far as one process can show it; two are in tests/e2e/test_resume.py."""
 
+from datetime import timedelta
+from typing import Any
+
 import pytest
 import torch
 
+from tests.operations import Operations
+from training.errors import TrainingError
 from training.ranks import ALONE, Ranks, join_ranks
 
 CPU = torch.device("cpu")
@@ -28,5 +33,55 @@ def test_without_torchrun_there_is_one_process(monkeypatch: pytest.MonkeyPatch) 
         assert ranks.parallel(ranks.together(network)) is network
         assert ranks.total(loss) is loss
         assert ranks.scale(loss) is loss
-        assert ranks.agree(True, device=CPU)
-        assert not ranks.agree(False, device=CPU)
+
+
+@pytest.fixture
+def groups(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, dict[str, Any]]]:
+    """What torch.distributed is asked for by the second process of two, on a machine with two GPUs."""
+    asked: list[tuple[str, dict[str, Any]]] = []
+    for name, value in (("WORLD_SIZE", "2"), ("LOCAL_RANK", "1")):
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "set_device", lambda _: None)
+    monkeypatch.setattr(
+        torch.distributed, "init_process_group", lambda backend, **more: asked.append((backend, more))
+    )
+    monkeypatch.setattr(torch.distributed, "get_rank", lambda: 1)
+    for name in ("barrier", "destroy_process_group"):
+        monkeypatch.setattr(torch.distributed, name, lambda: None)
+    return asked
+
+
+@pytest.mark.parametrize(
+    ("chosen", "backend", "own"),
+    [("cpu", "gloo", None), ("cuda", "cpu:gloo,cuda:nccl", torch.device("cuda", 1))],
+)
+def test_processes_are_patient_and_have_a_device_each(
+    groups: list[tuple[str, dict[str, Any]]], chosen: str, backend: str, own: torch.device | None
+) -> None:
+    """The first one may measure for hours; and NCCL is told the device, or it would guess."""
+    with join_ranks(torch.device(chosen)) as (ranks, device):
+        assert ranks == Ranks(1, 2)
+        assert device == (own or CPU)
+    assert groups == [(backend, {"timeout": timedelta(days=1), "device_id": own})]
+
+
+def test_more_processes_than_gpus_are_a_sentence(
+    groups: list[tuple[str, dict[str, Any]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before anything waits for the process that has none."""
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with (
+        pytest.raises(TrainingError, match=r"Process 2 .* there are 1\. .*--nproc_per_node=1 at most"),
+        join_ranks(torch.device("cuda")),
+    ):
+        pass
+    assert groups == []
+
+
+def test_one_process_agrees_with_itself_without_a_tensor() -> None:
+    """At every step: a tensor on a GPU would be waited for."""
+    with Operations() as operations:
+        assert ALONE.agree(True)
+        assert not ALONE.agree(False)
+    assert operations.names == []
