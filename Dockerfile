@@ -12,10 +12,9 @@ RUN python3 -m venv /opt/venv
 ENV PATH=/opt/venv/bin:$PATH
 
 # Dependencies before code, so that a change of code does not install torch again. They are read from
-# pyproject.toml, with OpenVINO for where there is no GPU, and less two that the service never imports: torchvision
-# (training) and httpx (the tests).
+# pyproject.toml, with OpenVINO for where there is no GPU.
 COPY pyproject.toml ./
-RUN python -c "import tomllib; project = tomllib.load(open('pyproject.toml', 'rb'))['project']; [print(line) for line in project['dependencies'] + project['optional-dependencies']['openvino'] if not line.startswith(('torchvision>', 'httpx>'))]" > requirements.txt \
+RUN python -c "import tomllib; project = tomllib.load(open('pyproject.toml', 'rb'))['project']; print(*project['dependencies'], *project['optional-dependencies']['openvino'], sep='\n')" > requirements.txt \
     && pip install --no-cache-dir --requirement requirements.txt
 
 # Outside of the environment, so that a change of code is a layer of megabytes, not another of gigabytes.

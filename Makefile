@@ -5,6 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+SERVICE_STAMP := $(VENV)/.installed-service
 PEER_STAMPS := .peers/litserve/.installed .peers/bentoml/.installed .peers/ray/.installed
 
 help: ## what there is
@@ -12,14 +13,16 @@ help: ## what there is
 
 install: $(STAMP) ## make .venv and install everything; nothing to do while pyproject.toml stays the same
 
-$(STAMP): pyproject.toml
+$(STAMP): EXTRAS := train,openvino,explain,export,tensorboard,test
+$(SERVICE_STAMP): EXTRAS := openvino,explain
+$(STAMP) $(SERVICE_STAMP): pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Glimpse needs Python 3.11 or newer, this is " + sys.version)'
 	@echo "Installing into $(VENV): PyTorch alone is several GB, so the first time takes minutes."
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --disable-pip-version-check --quiet --editable '.[train,openvino,explain,export,tensorboard,test]'
-	touch $@
+	$(BIN)/pip install --disable-pip-version-check --quiet --editable '.[$(EXTRAS)]'
+	touch $@ $(SERVICE_STAMP)
 
-serve: install ## serve the shipped checkpoint on http://127.0.0.1:8000
+serve: $(SERVICE_STAMP) ## install what the service needs, and serve the shipped checkpoint on http://127.0.0.1:8000
 	$(BIN)/python -m app
 
 check: install ## ruff, its formatter, and the strict type checker

@@ -46,11 +46,6 @@ class Admission:
         self._entering = 0
 
     @property
-    def pictures(self) -> int:
-        """How many are let in and not answered yet."""
-        return self._pictures
-
-    @property
     def wait_s(self) -> float:
         """How long a request that came now would wait.
 

@@ -7,6 +7,7 @@ import asyncio
 import io
 import json
 from collections.abc import Awaitable, Callable, Mapping
+from typing import Literal, NamedTuple
 
 from PIL import Image
 from starlette.datastructures import QueryParams
@@ -18,6 +19,7 @@ from app.explanation import METHOD
 from app.multipart import Part
 from app.problems import log_fault, to_body, to_reply
 from app.service import Answer, Service
+from app.settings import PREFIX, Settings
 from app.uploads import picture_of, pictures_of
 from models.checkpoint import Checkpoint
 from models.classifier import rank
@@ -34,7 +36,7 @@ async def answer_one(service: Service, asked: Asked, caller: Caller) -> Reply:
     Raises:
         GlimpseError: what the caller, or the log, shall hear.
     """
-    top_k = _top_k(asked.query)
+    top_k = _top_k(asked.admitted.query)
     data = _picture(service, asked)
     answer = await service.classify(data, caller, asked.timing)
     return _reply(_labels(answer, top_k), answer.checkpoint, asked)
@@ -46,17 +48,17 @@ async def answer_many(service: Service, asked: Asked, caller: Caller) -> Reply:
     Raises:
         GlimpseError: the request as a whole cannot be answered.
     """
-    top_k = _top_k(asked.query)
-    files = pictures_of(asked.body, asked.content_type, max_files=service.settings.max_batch_files)
+    top_k = _top_k(asked.admitted.query)
+    files = pictures_of(asked.body, asked.admitted.content_type, max_files=service.settings.max_batch_files)
     asked.log_fields["pictures"] = len(files)
     asked.log_fields["picture_bytes"] = sum(len(file.data) for file in files)
-    service.admission.check(within_s=asked.timeout_s, pictures=len(files))
+    service.admission.check(within_s=asked.admitted.timeout_s, pictures=len(files))
     turn = asyncio.Lock()
     outcomes = await asyncio.gather(*(_outcome(service, file, caller, asked, turn) for file in files))
     results = [
         {"filename": file.filename}
         | (
-            {"problem": to_body(outcome, asked.request_id)}
+            {"problem": to_body(outcome, asked.admitted.request_id)}
             if isinstance(outcome, Exception)
             else _labels(outcome, top_k)
         )
@@ -86,15 +88,15 @@ async def answer_explanation(service: Service, asked: Asked, caller: Caller) -> 
         GlimpseError: what the caller, or the log, shall hear.
     """
     service.explainer.require_room()
-    wanted = _whole_number("class_index", asked.query, least=0)
+    wanted = _whole_number("class_index", asked.admitted.query, least=0)
     _require_class(wanted, service.model.checkpoint)
     data = _picture(service, asked)
     answer = await service.classify(data, caller, asked.timing)
     _require_class(wanted, answer.checkpoint)  # a reload may have come between
-    record = answer.checkpoint.record
+    record, prepared = answer.checkpoint.record, answer.prepared
     class_index = int(answer.probabilities.argmax()) if wanted is None else wanted
-    explanation = await service.explainer.explain(answer.checkpoint, answer.image, class_index, caller=caller)
-    left, top, right, bottom = seen_box(answer.width, answer.height, record.input)
+    explanation = await service.explainer.explain(answer.checkpoint, prepared.image, class_index, caller=caller)
+    left, top, right, bottom = seen_box(prepared.width, prepared.height, record.input)
     body: dict[str, object] = {
         "label": record.labels[class_index],
         "class_index": class_index,
@@ -103,25 +105,54 @@ async def answer_explanation(service: Service, asked: Asked, caller: Caller) -> 
         "layer": explanation.layer,
         "heat": [[round(float(value), 3) for value in row] for row in explanation.heat],
         "window": {
-            "left": left / answer.width,
-            "top": top / answer.height,
-            "right": right / answer.width,
-            "bottom": bottom / answer.height,
+            "left": left / prepared.width,
+            "top": top / prepared.height,
+            "right": right / prepared.width,
+            "bottom": bottom / prepared.height,
         },
     }
     return _reply(body, answer.checkpoint, asked)
 
 
-ANSWERS: Mapping[str, Callable[[Service, Asked, Caller], Awaitable[Reply]]] = {
-    "/predict": answer_one,
-    "/predict/batch": answer_many,
-    "/pixels": answer_pixels,
-    "/explain": answer_explanation,
+class PicturePath(NamedTuple):
+    """A path that takes pictures.
+
+    Attributes:
+        answer: what answers its requests.
+        limit: the setting that holds the most bytes of a body there.
+    """
+
+    answer: Callable[[Service, Asked, Caller], Awaitable[Reply]]
+    limit: Literal["max_body_bytes", "max_batch_bytes"]
+
+
+PATHS: Mapping[str, PicturePath] = {
+    "/predict": PicturePath(answer_one, "max_body_bytes"),
+    "/predict/batch": PicturePath(answer_many, "max_batch_bytes"),
+    "/pixels": PicturePath(answer_pixels, "max_body_bytes"),
+    "/explain": PicturePath(answer_explanation, "max_body_bytes"),
 }
-"""Every path that takes pictures, and what answers it."""
+"""Every path that takes pictures; all others are open to everybody."""
 
 
-async def reply_to(path: str, service: Service, asked: Asked, caller: Caller) -> Reply:
+class Limit(NamedTuple):
+    """How long a body may be.
+
+    Attributes:
+        size_bytes: at most.
+        variable: that raises it.
+    """
+
+    size_bytes: int
+    variable: str
+
+
+def body_limits(settings: Settings) -> dict[str, Limit]:
+    """Read the limit of each path that takes pictures from the settings."""
+    return {path: Limit(getattr(settings, row.limit), PREFIX + row.limit.upper()) for path, row in PATHS.items()}
+
+
+async def reply_to(service: Service, asked: Asked, caller: Caller) -> Reply:
     """Answer a request for pictures: with labels, or with the problem that it has; both say where the time went.
 
     Raises:
@@ -130,16 +161,16 @@ async def reply_to(path: str, service: Service, asked: Asked, caller: Caller) ->
     """
     try:
         async with caller:
-            reply = await ANSWERS[path](service, asked, caller)
+            reply = await PATHS[asked.admitted.path].answer(service, asked, caller)
     except GlimpseError as error:
-        log_fault(error, asked.request_id)
-        reply = to_reply(error, asked.request_id)
+        log_fault(error, asked.admitted.request_id)
+        reply = to_reply(error, asked.admitted.request_id)
     return reply._replace(headers={**reply.headers, SERVER_TIMING: asked.timing.to_header()})
 
 
 def _reply(body: dict[str, object], checkpoint: Checkpoint, asked: Asked) -> Reply:
     body["model"] = {"name": checkpoint.record.name, "digest": checkpoint.digest}
-    body["request_id"] = asked.request_id
+    body["request_id"] = asked.admitted.request_id
     return Reply(200, "application/json", {}, json.dumps(body).encode())
 
 
@@ -158,15 +189,15 @@ async def _outcome(
     try:
         return await service.classify(file.data, caller, asked.timing)
     except (GlimpseError, MemoryError) as error:
-        log_fault(error, asked.request_id)
+        log_fault(error, asked.admitted.request_id)
         return error
 
 
 def _picture(service: Service, asked: Asked) -> bytes:
     """The bytes of the one picture of a request that can still be answered in time."""
-    data = picture_of(asked.body, asked.content_type)
+    data = picture_of(asked.body, asked.admitted.content_type)
     asked.log_fields["picture_bytes"] = len(data)
-    service.admission.check(within_s=asked.timeout_s)  # others may have come while the body did
+    service.admission.check(within_s=asked.admitted.timeout_s)  # others may have come while the body did
     return data
 
 
@@ -199,12 +230,12 @@ def _whole_number(name: str, query: bytes, *, least: int) -> int | None:
 
 
 def _labels(answer: Answer, top_k: int) -> dict[str, object]:
-    record = answer.checkpoint.record
+    record, prepared = answer.checkpoint.record, answer.prepared
     predictions = rank(answer.probabilities, record.labels, top_k=top_k)
     return {
         "predictions": [
             {"label": item.label, "class_index": item.class_index, "score": item.score} for item in predictions
         ],
         "abstain": record.calibration.abstains(predictions[0].score, answer.distance),
-        "image": {"format": answer.picture_format, "width": answer.width, "height": answer.height},
+        "image": {"format": prepared.picture_format, "width": prepared.width, "height": prepared.height},
     }

@@ -34,15 +34,19 @@ class Caller:
         self._receive = receive
         self._awaited: set[asyncio.Future[Any]] = set()
         self._verdict: Exception | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._listener: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> "Caller":
         loop = asyncio.get_running_loop()
         self._timer = loop.call_later(self._timeout_s, self._time_is_over)
-        self._listener = loop.create_task(self._listen(self._receive)) if self._receive else None
+        if self._receive:
+            self._listener = loop.create_task(self._listen(self._receive))
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._timer.cancel()
+        if self._timer:
+            self._timer.cancel()
         if self._listener:
             self._listener.cancel()
 

@@ -9,10 +9,10 @@ connection, and carries the reply back. The routes of FastAPI answer the same re
 import time
 from typing import NamedTuple
 
-from app.answers import ANSWERS, reply_to
+from app.answers import PATHS, body_limits, reply_to
 from app.callers import Caller
 from app.errors import ParameterError, UnavailableError, UploadTimeoutError
-from app.exchange import NO_TIME, SERVER_TIMING, Asked, Reply
+from app.exchange import NO_TIME, SERVER_TIMING, Admitted, Asked, Reply
 from app.headers import RawHeaders, header, request_id_of, timeout_ms
 from app.logs import log_request
 from app.problems import kind_of, to_reply
@@ -24,27 +24,9 @@ _HELD_S = 0.002
 """A refusal is good for whoever asks the same within this time: the backlog changes by a few pictures."""
 _ID = "0" * 32
 """Stands in a held refusal where the request's own id belongs; as long as the ids that are drawn here."""
-_PATHS = {path.encode(): path for path in ANSWERS}
+_PATHS = {path.encode(): path for path in PATHS}
 CLIENT_CLOSED = 499
 """Nobody is there to read it; it is for the log."""
-
-
-class Admitted(NamedTuple):
-    """A request that was let in by its header; its body is on its way.
-
-    Attributes:
-        path: one of those that are answered here.
-        query: what stood behind the question mark, as it came.
-        content_type: None where there was none.
-        request_id: of the caller, or ours.
-        timeout_s: for the answer, once the body is there.
-    """
-
-    path: str
-    query: bytes
-    content_type: str | None
-    request_id: str
-    timeout_s: float
 
 
 class _Held(NamedTuple):
@@ -81,8 +63,7 @@ class Desk:
         self._settings = settings
         self.upload_timeout_s = settings.upload_timeout_s
         self._held: _Held | None = None
-        self._limits_bytes = dict.fromkeys(ANSWERS, settings.max_body_bytes)
-        self._limits_bytes["/predict/batch"] = settings.max_batch_bytes
+        self._limits = body_limits(settings)
 
     def admit(self, method: bytes, target: bytes, headers: RawHeaders) -> Admitted | bytes | None:
         """Look at the header of a request.
@@ -96,14 +77,14 @@ class Desk:
         if method != b"POST" or path is None or b"#" in query or self._service.is_draining:
             return None
         length = header(headers, b"content-length") or ""
-        if not (length.isascii() and length.isdecimal() and int(length) <= self._limits_bytes[path]):
+        if not (length.isascii() and length.isdecimal() and int(length) <= self._limits[path].size_bytes):
             return None
         try:
             asked_ms = timeout_ms(headers, self._settings)
         except ParameterError:
             return None
         held = self._held
-        if held and held[1:3] == (path, asked_ms) and time.monotonic() < held.until_s:
+        if held and held.path == path and held.timeout_ms == asked_ms and time.monotonic() < held.until_s:
             self._service.refused(held.error)
             return self._give_again(held, headers)
         try:
@@ -130,7 +111,7 @@ class Desk:
             self._service.admission.hold(size_bytes)
         except UnavailableError as error:
             self._service.refused(error)
-            self._service.metrics.refuse(admitted.path, kind_of(error).status)
+            self._service.metrics.count_answer(admitted.path, kind_of(error).status)
             return refusal(error, admitted.request_id, keep_alive=False)
         return None
 
@@ -152,7 +133,7 @@ class Desk:
             client: the address, for the log.
         """
         self.drop(received_bytes)
-        self._tell(admitted, CLIENT_CLOSED, client=client)
+        self._tell(admitted, CLIENT_CLOSED, request_id=admitted.request_id, client=client)
 
     def too_late(self) -> UploadTimeoutError:
         """What is wrong with a request that did not arrive in time."""
@@ -170,7 +151,7 @@ class Desk:
             client: the address, for the log.
         """
         request_id = admitted.request_id if admitted else request_id_of(())
-        self._tell(admitted, kind_of(error).status, client=client, request_id=request_id)
+        self._tell(admitted, kind_of(error).status, request_id=request_id, client=client)
         return refusal(error, request_id, keep_alive=False)
 
     async def answer(self, admitted: Admitted, body: bytes, caller: Caller, *, client: str) -> Reply:
@@ -184,22 +165,21 @@ class Desk:
         """
         started_s = time.perf_counter()
         self._service.admission.entered()
-        path, query, content_type, request_id, timeout_s = admitted
-        asked = Asked(query, content_type, body, request_id, timeout_s)
+        asked = Asked(admitted, body)
         fault: Exception | None = None
         try:
-            reply = await reply_to(path, self._service, asked, caller)
+            reply = await reply_to(self._service, asked, caller)
         except Exception as error:  # noqa: BLE001 - whatever it is, the caller gets an answer and the log the cause
-            reply = to_reply(error, request_id)
+            reply = to_reply(error, admitted.request_id)
             fault = error if reply.status != CLIENT_CLOSED else None
         finally:
             self._service.admission.let_go(len(body))
         seconds = time.perf_counter() - started_s
-        self._service.metrics.answered(path, reply.status, seconds)
+        self._service.metrics.answered(admitted.path, reply.status, seconds)
         log_request(
-            request_id=request_id,
+            request_id=admitted.request_id,
             method="POST",
-            path=path,
+            path=admitted.path,
             status=reply.status,
             seconds=seconds,
             client=client,
@@ -213,12 +193,12 @@ class Desk:
         """Whether a connection ends with the answer that it is given now."""
         return self._service.is_draining
 
-    def _tell(self, admitted: Admitted | None, status: int, *, client: str, request_id: str = "") -> None:
+    def _tell(self, admitted: Admitted | None, status: int, *, request_id: str, client: str) -> None:
         """Count a request that did not come to its end, and write its log line."""
         path = admitted.path if admitted else "other"
-        self._service.metrics.refuse(path, status)
+        self._service.metrics.count_answer(path, status)
         log_request(
-            request_id=admitted.request_id if admitted else request_id,
+            request_id=request_id,
             method="POST" if admitted else "",
             path=path,
             status=status,
@@ -229,7 +209,7 @@ class Desk:
         )
 
     def _give_again(self, held: _Held, headers: RawHeaders) -> bytes:
-        self._service.metrics.refuse(held.path, kind_of(held.error).status)
+        self._service.metrics.count_answer(held.path, kind_of(held.error).status)
         request_id = request_id_of(headers)
         if len(request_id) == len(_ID):
             return held.answer.replace(_ID.encode(), request_id.encode())

@@ -35,6 +35,26 @@ class Timing:
 SERVER_TIMING = "server-timing"
 NO_TIME = Timing().to_header()
 """Of whoever was refused before anything was done for them."""
+ANSWERED_WITH = "answered_with"
+"""Key in a scope's state: the status with which the protocol answered in the framework's place."""
+
+
+class Admitted(NamedTuple):
+    """A request that was let in by its header; its body is on its way.
+
+    Attributes:
+        path: one of those that take pictures.
+        query: what stood behind the question mark, as it came.
+        content_type: None where there was none.
+        request_id: of the caller, or ours.
+        timeout_s: for the answer, once the body is there.
+    """
+
+    path: str
+    query: bytes
+    content_type: str | None
+    request_id: str
+    timeout_s: float
 
 
 @dataclass(slots=True)
@@ -42,20 +62,14 @@ class Asked:
     """A request whose body is there.
 
     Attributes:
-        query: what stood behind the question mark, as it came.
-        content_type: None where there was none.
+        admitted: its header; its time for the answer begins now.
         body: of any length up to the limit.
-        request_id: of the caller, or ours.
-        timeout_s: that the answer may take from now on.
         log_fields: what its log line shall say besides; whoever answers adds to it.
         timing: whoever answers fills it, also when the answer is an error.
     """
 
-    query: bytes
-    content_type: str | None
+    admitted: Admitted
     body: bytes
-    request_id: str
-    timeout_s: float
     log_fields: dict[str, object] = field(default_factory=dict)
     timing: Timing = field(default_factory=Timing)
 

@@ -46,6 +46,7 @@ class Judge:
         self._metrics = metrics
         self._on_verdict = on_verdict
         self._doubt = asyncio.Event()
+        self._judging: asyncio.Task[None] | None = None
 
     def require_right_answers(self) -> None:
         """Do nothing while the golden answers are right.
@@ -66,9 +67,10 @@ class Judge:
 
     async def stop(self) -> None:
         """Ask no more."""
-        self._judging.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._judging
+        if self._judging:
+            self._judging.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._judging
 
     async def judge(self) -> None:
         """Ask the golden pictures once."""

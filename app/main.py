@@ -39,14 +39,9 @@ def create_app(settings: Settings, *, service: Service | None = None) -> FastAPI
         middleware=[
             Middleware(RequestContext),
             Middleware(Admit, settings=settings),
-            Middleware(
-                BodyLimit,
-                max_body_bytes=settings.max_body_bytes,
-                larger={"/predict/batch": (settings.max_batch_bytes, "GLIMPSE_MAX_BATCH_BYTES")},
-            ),
+            Middleware(BodyLimit, settings=settings),
         ],
     )
-    app.state.settings = settings
     problems.install(app)
     app.router.routes.extend(predict.router.routes)  # not included: a level less between a picture and its route
     routers = [explain.router, health.router, model.router, metrics.router, tensors.router, web.pages()]

@@ -57,21 +57,15 @@ class Metrics:
 
     def answered(self, route: str, status: int, seconds: float) -> None:
         """Count a request that is over."""
-        self.refuse(route, status)
+        self.count_answer(route, status)
         self.stages["request"].observe(seconds)
 
-    def refuse(self, route: str, status: int) -> None:
-        """Count an answer that took no time."""
+    def count_answer(self, route: str, status: int) -> None:
+        """Count an answer, without the time that it took."""
         answers = self._answers.get((route, status))
         if answers is None:
             answers = self._answers[route, status] = self.requests.labels(route, status)
         answers.inc()
-
-    def names(self) -> list[str]:
-        """Every name as a scrape shows it, without the endings of histograms."""
-        return sorted(
-            metric.name + ("_total" if metric.type == "counter" else "") for metric in self._registry.collect()
-        )
 
     def serves(self, **model: str) -> None:
         """Say which model answers from now on: model, digest, engine, device, dtype."""

@@ -1,17 +1,16 @@
-"""What every request passes: an id and a log line, the door, then a limit on its body.
+"""What every request passes: an id and a log line, admission, then a limit on its body.
 
 Pure ASGI: Starlette's BaseHTTPMiddleware hides that a client went away.
 """
 
 import asyncio
 import time
-from collections.abc import Mapping
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.answers import ANSWERS
+from app.answers import PATHS, Limit, body_limits
 from app.errors import BodyTooLargeError, stopped_too_soon
-from app.exchange import NO_TIME, SERVER_TIMING
+from app.exchange import ANSWERED_WITH, NO_TIME, SERVER_TIMING
 from app.headers import header, request_id_of, timeout_ms
 from app.lifespan import running_service
 from app.logs import log_request
@@ -49,7 +48,7 @@ class RequestContext:
                 if _path(scope) in PATHS and header(message["headers"], SERVER_TIMING.encode()) is None:
                     message["headers"].append((SERVER_TIMING.encode(), NO_TIME.encode()))
                 if service and service.is_draining:
-                    message["headers"].append((b"connection", b"close"))  # or the next request meets a closed door
+                    message["headers"].append((b"connection", b"close"))  # or the next request finds it closed
             await send(message)
 
         fault: Exception | None = None
@@ -65,7 +64,7 @@ class RequestContext:
                 await to_response(error, request_id)(scope, receive, send_with_id)
         finally:
             seconds = time.perf_counter() - started_s
-            status = scope["state"].get("answered_with", status)  # by the protocol, in our place
+            status = scope["state"].get(ANSWERED_WITH, status)  # by the protocol, in our place
             if service:
                 service.metrics.answered(_route(scope), status, seconds)
             log_request(
@@ -82,15 +81,13 @@ class RequestContext:
 
 _LET_BY = 4
 """A body of at most so many times the limit is read and forgotten. Source: choice; a film instead of a photo."""
-PATHS = frozenset(ANSWERS)
-"""What costs something; all other paths are open to everybody."""
 
 
 class Admit:
-    """Turns away at the door, before the body is read, whoever could not be answered in time.
+    """Refuses, before the body is read, whoever could not be answered in time; as the desk does.
 
     Args:
-        app: behind the door.
+        app: for whoever is let in.
         settings: with the deadlines.
     """
 
@@ -116,25 +113,24 @@ class BodyLimit:
 
     Args:
         app: what it protects.
-        max_body_bytes: of one request.
-        larger: path → the limit there, and the setting that raises it.
+        settings: with the limits.
     """
 
-    def __init__(self, app: ASGIApp, *, max_body_bytes: int, larger: Mapping[str, tuple[int, str]]) -> None:
+    def __init__(self, app: ASGIApp, *, settings: Settings) -> None:
         self._app = app
-        self._larger = larger
-        self._usual = (max_body_bytes, "GLIMPSE_MAX_BODY_BYTES")
+        self._limits = body_limits(settings)
+        self._usual = Limit(settings.max_body_bytes, "GLIMPSE_MAX_BODY_BYTES")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        limit_bytes, setting = self._larger.get(_path(scope), self._usual)
+        limit_bytes, variable = self._limits.get(_path(scope), self._usual)
 
         def too_large(received: str, *, is_let_by: bool = False) -> BodyTooLargeError:
             return BodyTooLargeError(
                 f"The request body is {received}; the limit is {limit_bytes:,} bytes. "
-                f"Send less at a time, or raise {setting}.",
+                f"Send less at a time, or raise {variable}.",
                 is_let_by=is_let_by,
             )
 

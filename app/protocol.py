@@ -15,8 +15,9 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from app.callers import Caller
-from app.desk import Admitted, Desk, refusal
+from app.desk import Desk, refusal
 from app.errors import HeaderTooLargeError, MalformedRequestError, stopped_too_soon
+from app.exchange import ANSWERED_WITH, Admitted
 from app.problems import kind_of
 from models.errors import GlimpseError
 
@@ -30,12 +31,11 @@ _OF_UPGRADES = frozenset({b"connection", b"upgrade", b"http2-settings"})
 class _NobodyWaits:
     """An event of uvicorn's that nobody waits for."""
 
-    @staticmethod
-    def set() -> None:
+    def set(self) -> None:
         """Nothing."""
 
 
-class _Exchange:
+class _DeskCycle:
     """Stands where uvicorn keeps the request in work, while the desk has it.
 
     Args:
@@ -43,7 +43,7 @@ class _Exchange:
         client: address of the caller, for the log.
     """
 
-    message_event = _NobodyWaits
+    message_event = _NobodyWaits()
 
     def __init__(self, admitted: Admitted | None, *, client: str = "") -> None:
         self.admitted = admitted
@@ -80,7 +80,7 @@ class DeskProtocol(HttpToolsProtocol):
     def __init__(self, **given: Any) -> None:  # noqa: ANN401 - uvicorn's own
         super().__init__(**given)
         self._desk: Desk = self.app_state["desk"]
-        self._exchange: _Exchange | None = None
+        self._desk_cycle: _DeskCycle | None = None
         self._arrival = _Arrival.NOTHING
         self._too_late: asyncio.TimerHandle | None = None
         self._unread: asyncio.TimerHandle | None = None
@@ -136,21 +136,21 @@ class DeskProtocol(HttpToolsProtocol):
             super().on_headers_complete()
         elif isinstance(admitted, bytes):
             self.transport.write(admitted)
-            self.cycle = _Exchange(None)  # type: ignore[assignment]
+            self.cycle = _DeskCycle(None)  # type: ignore[assignment]
         else:
-            self.cycle = self._exchange = _Exchange(admitted, client=self._client_host())  # type: ignore[assignment]
+            self.cycle = self._desk_cycle = _DeskCycle(admitted, client=self._client_host())  # type: ignore[assignment]
 
     def on_body(self, body: bytes) -> None:
         """Keep what comes for the desk; its length was announced, and is within the limit."""
         cycle: object = self.cycle
-        if not isinstance(cycle, _Exchange):
+        if not isinstance(cycle, _DeskCycle):
             super().on_body(body)
         elif cycle.admitted is not None:
-            refusal = self._desk.receive(cycle.admitted, len(body))
-            if refusal is None:
+            answer = self._desk.receive(cycle.admitted, len(body))
+            if answer is None:
                 cycle.body.append(body)
             else:
-                self._break_off(cycle, refusal)
+                self._break_off(cycle, answer)
 
     def on_message_complete(self) -> None:
         """Begin to answer, or, behind a refusal, wait for the next request."""
@@ -159,7 +159,7 @@ class DeskProtocol(HttpToolsProtocol):
         self._arrival = _Arrival.WHOLE
         self._unwatch()
         cycle: object = self.cycle
-        if not isinstance(cycle, _Exchange):
+        if not isinstance(cycle, _DeskCycle):
             super().on_message_complete()
             if self.cycle.response_complete:  # answered before its body came, and what waits for more has ended
                 self._arrival = _Arrival.NOTHING
@@ -184,21 +184,21 @@ class DeskProtocol(HttpToolsProtocol):
         """Drop what nobody waits for any more."""
         self._unwatch()
         self._end_wait_for_reader()
-        exchange = self._exchange
-        if exchange is not None:
-            exchange.disconnected = True
-            if exchange.caller is not None:
-                exchange.caller.hang_up()
-            elif exchange.admitted is not None:
-                self._desk.hang_up(exchange.admitted, exchange.received_bytes, client=exchange.client)
+        cycle = self._desk_cycle
+        if cycle is not None:
+            cycle.disconnected = True
+            if cycle.caller is not None:
+                cycle.caller.hang_up()
+            elif cycle.admitted is not None:
+                self._desk.hang_up(cycle.admitted, cycle.received_bytes, client=cycle.client)
         super().connection_lost(exc)
 
     def give_up(self) -> None:
         """Answer a request that has not arrived when the service stops."""
-        exchange = self._exchange
-        if exchange is not None and exchange.admitted is not None and exchange.caller is None:
-            answer = self._desk.turn_away(stopped_too_soon(), exchange.admitted, client=exchange.client)
-            self._break_off(exchange, answer)
+        cycle = self._desk_cycle
+        if cycle is not None and cycle.admitted is not None and cycle.caller is None:
+            answer = self._desk.turn_away(stopped_too_soon(), cycle.admitted, client=cycle.client)
+            self._break_off(cycle, answer)
 
     def _feed(self, data: bytes) -> None:
         """Parse what came. An upgrade, which is not made here, is left out of its request."""
@@ -261,7 +261,7 @@ class DeskProtocol(HttpToolsProtocol):
         answers_another = self.cycle is not None and not self.cycle.response_complete
         if self.flow.read_paused or (self._arrival is _Arrival.HEADER and answers_another):
             self._watch()  # it is we who are slow
-        elif self._arrival is _Arrival.BODY and isinstance(cycle, _Exchange) and cycle.admitted:
+        elif self._arrival is _Arrival.BODY and isinstance(cycle, _DeskCycle) and cycle.admitted:
             answer = self._desk.turn_away(self._desk.too_late(), cycle.admitted, client=cycle.client)
             self._break_off(cycle, answer)
         elif self._arrival is _Arrival.HEADER:
@@ -269,29 +269,29 @@ class DeskProtocol(HttpToolsProtocol):
         else:
             if self._arrival is _Arrival.BODY and not self.cycle.response_started:
                 error, told = self._desk.too_late(), self.cycle.scope["state"]
-                told["answered_with"] = kind_of(error).status  # the framework counts the request, and logs it
+                told[ANSWERED_WITH] = kind_of(error).status  # the framework counts the request, and logs it
                 self.transport.write(refusal(error, told.get("request_id", ""), keep_alive=False))
             self.transport.close()
 
-    def _break_off(self, exchange: _Exchange, refusal: bytes) -> None:
+    def _break_off(self, cycle: _DeskCycle, answer: bytes) -> None:
         """Answer before the body has come to its end; the rest of it is nobody's."""
-        self._desk.drop(exchange.received_bytes)
-        exchange.admitted = None
-        exchange.response_complete = True
-        exchange.body.clear()
-        self._exchange = None
-        self.transport.write(refusal)
+        self._desk.drop(cycle.received_bytes)
+        cycle.admitted = None
+        cycle.response_complete = True
+        cycle.body.clear()
+        self._desk_cycle = None
+        self.transport.write(answer)
         self.transport.close()
 
-    async def _answer(self, exchange: _Exchange, admitted: Admitted, caller: Caller) -> None:
-        body = exchange.body[0] if len(exchange.body) == 1 else b"".join(exchange.body)
-        exchange.body.clear()
-        reply = await self._desk.answer(admitted, body, caller, client=exchange.client)
-        exchange.response_complete = True
-        self._exchange = None
-        if exchange.disconnected:
+    async def _answer(self, cycle: _DeskCycle, admitted: Admitted, caller: Caller) -> None:
+        body = cycle.body[0] if len(cycle.body) == 1 else b"".join(cycle.body)
+        cycle.body.clear()
+        reply = await self._desk.answer(admitted, body, caller, client=cycle.client)
+        cycle.response_complete = True
+        self._desk_cycle = None
+        if cycle.disconnected:
             return
-        keep_alive = exchange.keep_alive and not self._desk.is_closing
+        keep_alive = cycle.keep_alive and not self._desk.is_closing
         head = self.server_state.default_headers
         self.transport.write(reply.to_http(admitted.request_id, default_headers=head, keep_alive=keep_alive))
         if not keep_alive:

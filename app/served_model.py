@@ -8,9 +8,10 @@ from functools import partial
 
 import numpy as np
 
-from app.batching import Batcher, BatchEvents, Run
+from app.batching import Batcher
 from app.engines import Engine, open_engine
 from app.errors import EngineError
+from app.runs import BatchEvents, Run
 from app.settings import Settings
 from models.checkpoint import Checkpoint, load
 from models.preprocessing import Answers, Images

@@ -1,6 +1,7 @@
 """The service: pictures in, answers out, and who is let in."""
 
 import asyncio
+import contextlib
 import time
 from collections import Counter
 from typing import NamedTuple, Protocol
@@ -8,10 +9,9 @@ from typing import NamedTuple, Protocol
 from starlette.requests import ClientDisconnect
 
 from app.admission import Admission
-from app.batching import Result
 from app.callers import Caller
 from app.cores import share, usable_cores
-from app.decoding import DecodePool
+from app.decoding import DecodePool, Prepared
 from app.engines import Engine
 from app.errors import EngineError, EngineLostError, NotReadyError, ReloadError, UnavailableError
 from app.exchange import Timing
@@ -20,6 +20,7 @@ from app.judging import Judge, reason_of
 from app.logs import SERVICE
 from app.metrics import Metrics
 from app.problems import kind_of
+from app.runs import Result
 from app.served_model import ServedModel, open_checked
 from app.settings import Settings
 from models.checkpoint import Checkpoint
@@ -32,7 +33,7 @@ _BEAT_S = 0.05
 _TELL_EVERY_S = 1.0
 
 
-class OpenEngine(Protocol):
+class OpenModel(Protocol):
     """Reads a checkpoint and starts an engine for it, as `open_checked` does."""
 
     def __call__(self, settings: Settings, *, threads: int) -> tuple[Checkpoint, Engine]: ...
@@ -43,21 +44,15 @@ class Answer(NamedTuple):
 
     Attributes:
         checkpoint: that answered.
-        image: uint8 (height, width, 3), the pixels that the network saw.
+        prepared: the picture, with the pixels that the network saw.
         probabilities: float32 (classes,).
         distance: of the picture from the classes; None where the checkpoint has none.
-        picture_format: JPEG, PNG, …
-        width: of the upright picture, in pixels.
-        height: of the upright picture, in pixels.
     """
 
     checkpoint: Checkpoint
-    image: Images
+    prepared: Prepared
     probabilities: Probabilities
     distance: float | None
-    picture_format: str
-    width: int
-    height: int
 
 
 class Service:
@@ -65,7 +60,7 @@ class Service:
 
     Args:
         settings: of the process.
-        open_engine: reads the checkpoint and starts what runs it; a reload calls it again. Raises GlimpseError.
+        open_model: reads the checkpoint and starts what runs it; a reload calls it again. Raises GlimpseError.
 
     Attributes:
         model: what answers now.
@@ -77,7 +72,7 @@ class Service:
         is_lost: only a new process helps.
     """
 
-    def __init__(self, settings: Settings, open_engine: OpenEngine = open_checked) -> None:
+    def __init__(self, settings: Settings, open_model: OpenModel = open_checked) -> None:
         self.settings = settings
         self.started_s = time.monotonic()
         self.metrics = Metrics()
@@ -95,7 +90,7 @@ class Service:
             on_verdict=self._tell_verdict,
         )
         self.explainer = Explainer()
-        self._open_engine = open_engine
+        self._open_model = open_model
         self._decoders = DecodePool(
             threads=self._threads.decode,
             max_pixels=settings.max_pixels,
@@ -105,6 +100,8 @@ class Service:
         self._refused: Counter[str] = Counter()
         self._refusals_told_s = 0.0
         self._reloading = asyncio.Lock()
+        self._retiring: set[asyncio.Task[None]] = set()
+        self._heartbeat: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self.model = self._open()
 
@@ -125,15 +122,16 @@ class Service:
         self.judge.start()
 
     async def stop(self) -> None:
-        """Answer what waits, the engine last."""
+        """Answer what waits, the engines last; a service that never started only closes what it opened."""
         self.drain()
-        self._heartbeat.cancel()
+        if self._heartbeat:
+            self._heartbeat.cancel()
         if self._refused:
             self._tell_refusals(time.monotonic())
         await self.judge.stop()
         await self._decoders.close()
         await self.explainer.close()
-        await self.model.retire(timeout_s=_LAST_RUN_S)
+        await asyncio.gather(self.model.retire(timeout_s=_LAST_RUN_S), self._end_retiring())
         self.metrics.close()
 
     def drain(self) -> None:
@@ -195,7 +193,7 @@ class Service:
         classes = len(model.checkpoint.record.labels)
         row = result.probabilities
         distance = float(row[classes]) if len(row) > classes else None
-        return Answer(model.checkpoint, prepared.image, row[:classes], distance, *prepared[1:])
+        return Answer(model.checkpoint, prepared, row[:classes], distance)
 
     async def pixels(self, data: bytes, caller: Caller, timing: Timing) -> Images:
         """Decode one picture to what the network would see: uint8 (height, width, 3).
@@ -227,24 +225,32 @@ class Service:
             self._announce(new)
             self.explainer.forget()
             self.judge.doubt()  # a fault of the old one is none of the new one's
-            self._retiring = asyncio.create_task(old.retire(timeout_s=self.settings.max_deadline_ms / 1000))
+            retiring = asyncio.create_task(old.retire(timeout_s=self.settings.max_deadline_ms / 1000))
+            self._retiring.add(retiring)
+            retiring.add_done_callback(self._retiring.discard)
             return old.checkpoint, new.checkpoint
 
+    async def _end_retiring(self) -> None:
+        """Let what was replaced end as well, with no more time than what answers now."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LAST_RUN_S):
+                await asyncio.gather(*self._retiring)
+
     def _open(self) -> ServedModel:
-        checkpoint, engine = self._open_engine(self.settings, threads=self._threads.engine)
+        checkpoint, engine = self._open_model(self.settings, threads=self._threads.engine)
         return ServedModel(checkpoint, engine, max_queue=self.settings.max_queue, events=self)
 
     async def _open_beside(self) -> ServedModel:
         try:
             new = await asyncio.to_thread(self._open)
         except Exception as error:  # whatever an engine raises, the old one goes on and the operator hears why
-            raise _refused(error) from error
+            raise _reload_error(error) from error
         try:
             await new.start()
             await new.ask_golden(timeout_s=self.judge.timeout_s)
         except Exception as error:  # for the same reason
             await new.retire(timeout_s=_LAST_RUN_S)
-            raise _refused(error) from error
+            raise _reload_error(error) from error
         return new
 
     async def _run(self, model: ServedModel, image: Images, caller: Caller, timing: Timing) -> Result:
@@ -319,5 +325,5 @@ class Service:
             self._loop.call_soon_threadsafe(self.judge.doubt)
 
 
-def _refused(error: Exception) -> ReloadError:
+def _reload_error(error: Exception) -> ReloadError:
     return ReloadError(f"The checkpoint was refused, and the old one goes on: {reason_of(error)}")

@@ -26,6 +26,7 @@ from torch import nn
 from app.cores import usable_cores
 from app.engines import open_engine
 from benchmarks.conditions import describe
+from benchmarks.plain_network import plain_network
 from models.checkpoint import CHECKPOINTS, load
 from models.classifier import run
 from models.preprocessing import Images, InputSpec, Probabilities
@@ -79,7 +80,7 @@ def plain_ways(checkpoint: Path, device: torch.device) -> dict[str, Forward]:
     On CUDA half precision is tried both as autocast and as half-precision weights: the second saves the
     casts and is the faster one for small batches, so that the better of the two is what an engine must beat.
     """
-    network = load(checkpoint).network.to(device)
+    network = plain_network(load(checkpoint)).to(device)
     reduced = torch.float16 if device.type == "cuda" else torch.bfloat16
     ways: dict[str, Forward] = {
         "plain float32": partial(_run_plain, network, nullcontext),
@@ -88,7 +89,7 @@ def plain_ways(checkpoint: Path, device: torch.device) -> dict[str, Forward]:
         ),
     }
     if device.type == "cuda":
-        halved = load(checkpoint).network.to(device).half()
+        halved = plain_network(load(checkpoint)).to(device).half()
         ways["plain float16 weights"] = partial(_run_plain, halved, nullcontext)
     return ways
 

@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from rich.console import Console
 
+from benchmarks.conditions import describe
 from models.networks import build
 from models.networks.fast import FastNetwork
 from models.networks.residual import ResidualNetwork
@@ -27,10 +28,9 @@ from models.preprocessing import InputSpec
 from training.augment import batches
 from training.carry_out import carry_out
 from training.configuration import Request
-from training.devices import Computing, choose_device, choose_dtype, describe_hardware, keep_freed_memory
+from training.devices import Computing, choose_device, choose_dtype, keep_freed_memory
 from training.learner import make_learner
 from training.loop import draw_epoch, show
-from training.provenance import current_commit, now_utc
 from training.ranks import ALONE
 from training.recipes import RECIPES, LargeBatchRecipe, TutorialRecipe
 from training.teacher import Teacher
@@ -98,9 +98,7 @@ def time_tutorial(recipe: TutorialRecipe, images: torch.Tensor, *, steps: int) -
 
 def train_to_the_end(name: str, *, data: str, device: str) -> dict[str, Any]:
     """Carry a recipe out as the command line does, without a state, and tell time and accuracy."""
-    request = Request(
-        recipe=name, data=data, seed=0, held_out=0, epochs=None, device=device, cache="data", out=None
-    )
+    request = Request(recipe=name, data=data, held_out=0, device=device)
     result = carry_out(
         request,
         folder=None,
@@ -196,17 +194,13 @@ def main() -> None:
                 f"{run['single_view']:.2%} with one"
             )
     facts = {
-        "benchmark": "training",
+        **describe("training", device=arguments.device),
         "n": arguments.steps,
         "rows": rows,
         "whole_run_s": whole,
         "full_runs": full,
         "dtype": str(computing.dtype).removeprefix("torch."),
         "compiled": computing.is_compiled,
-        "hardware": describe_hardware(device),
-        "torch": torch.__version__,
-        "commit": current_commit(),
-        "at": now_utc(),
     }
     print(json.dumps(facts))
 

@@ -25,6 +25,7 @@ from models.errors import (
     UnreadableCheckpointError,
 )
 from models.networks import build
+from models.networks.quantization import is_quantized
 from models.preprocessing import Answers, Images, Probabilities
 from models.record import Record, from_text, to_text
 from models.tensor_file import encode, read_tensors, read_text, sha256, tensors_digest, write_atomically
@@ -71,6 +72,10 @@ class Checkpoint:
         """How many numbers an engine answers for a picture: its probabilities, and a distance if there is one."""
         return len(self.record.labels) + (self.distance is not None)
 
+    def golden_tolerance(self, tolerance: float) -> float:
+        """Widen what an arithmetic may change a golden probability by, if this network is quantized."""
+        return max(tolerance, golden.QUANTIZED_TOLERANCE) if is_quantized(self.network) else tolerance
+
     def check_golden(self, answers: Answers, *, tolerance: float) -> None:
         """Compare an engine's answers for the golden pictures with those that are stored.
 
@@ -83,10 +88,11 @@ class Checkpoint:
             GoldenError: a probability or a distance is another one.
         """
         classes = self.golden_probabilities.shape[1]
-        sharpened = tolerance * max(1.0, 1 / self.record.calibration.temperature)
+        allowed = self.golden_tolerance(tolerance)
+        sharpened = allowed * max(1.0, 1 / self.record.calibration.temperature)
         golden.check(answers[:, :classes], self.golden_probabilities, tolerance=sharpened)
         if self.golden_distances is not None:
-            golden.check_distances(answers[:, classes:], self.golden_distances, tolerance=tolerance)
+            golden.check_distances(answers[:, classes:], self.golden_distances, tolerance=allowed)
 
     @property
     def classifier(self) -> Classifier:
@@ -234,11 +240,9 @@ def _check_state(state: Mapping[str, Tensor], record: Record) -> None:
 def _distance(tensors: Mapping[str, Tensor], record: Record) -> ClassDistance:
     """Put the distance together, for a network that has shapes but no memory."""
     with torch.device("meta"):
-        network = build(record.architecture, classes=len(record.labels), spec=record.input).eval()
-        image = torch.empty(1, record.input.height, record.input.width, 3, dtype=torch.uint8)
-        features = network.features(image).shape[1]  # type: ignore[operator]
+        network = build(record.architecture, classes=len(record.labels), spec=record.input)
     named = {name.removeprefix(_ABSTAIN): tensor for name, tensor in tensors.items()}
-    return ClassDistance.from_tensors(named, classes=len(record.labels), features=features)
+    return ClassDistance.from_tensors(named, classes=len(record.labels), features=network.feature_count)  # type: ignore[arg-type]
 
 
 def _check_golden(images: Tensor, probabilities: Tensor, distances: Tensor | None, record: Record) -> None:

@@ -98,6 +98,10 @@ class Graph(nn.Module):
         self.distance = distance
         self.floor = floor
 
+    def around(self, network: nn.Module) -> "Graph":
+        """The same with another network that answers as this one does."""
+        return Graph(network, self.distance, floor=self.floor).eval()
+
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """Answer images: logits (batch, classes), and then the distance (batch, 1) if there is one.
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import Any, Self
 
-from models.calibration import Coverage, HeldOut, ScoreBin
+from models.calibration import VIEWS, Coverage, HeldOut, ScoreBin
 from models.errors import FormatVersionError, GoldenError, RecordError
 from models.networks import Architecture
 from models.preprocessing import InputSpec
@@ -105,12 +105,10 @@ class Metrics:
         """
         if type(self.n) is not int or self.n < 1:
             raise ValueError(f"the metrics are of {self.n} pictures; a whole number from 1 is needed")
-        if set(self.accuracy) != {"single_view", "six_views"} or not all(
+        if set(self.accuracy) != set(VIEWS) or not all(
             isinstance(value, int | float) and 0 <= value <= 1 for value in self.accuracy.values()
         ):
-            raise ValueError(
-                f"the accuracy is {self.accuracy}; two fractions, single_view and six_views, are needed"
-            )
+            raise ValueError(f"the accuracy is {self.accuracy}; two fractions, {' and '.join(VIEWS)}, are needed")
 
 
 @dataclass(frozen=True)
@@ -148,7 +146,7 @@ class Record:
         labels: in the order of the network's outputs.
         input: what a picture must become first.
         calibration: how to read the logits.
-        metrics: measured on held-out pictures.
+        metrics: measured on the test part.
         training: the run that made it.
         created_at: ISO 8601, UTC.
     """

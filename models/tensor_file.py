@@ -7,8 +7,10 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import safetensors.torch
 import torch
@@ -115,6 +117,13 @@ def tensors_digest(tensors: Mapping[str, Tensor]) -> str:
 
 
 def write_atomically(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all, as `open_atomically` does."""
+    with open_atomically(path) as file:
+        file.write(data)
+
+
+@contextmanager
+def open_atomically(path: Path) -> Iterator[BinaryIO]:
     """Write beside the target, flush to the disk, rename; a reader sees the old file or the new one.
 
     Raises:
@@ -125,7 +134,7 @@ def write_atomically(path: Path, data: bytes) -> None:
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".glimpse-", suffix=".tmp")
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(data)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         os.chmod(temporary, 0o644)  # mkstemp gives 0600, and the service often runs as another user

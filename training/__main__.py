@@ -8,7 +8,7 @@ _EXTRA = ("typer", "rich", "matplotlib", "torchmetrics", "torchvision")
 
 
 def main() -> int:
-    """Run the command line; the exit code is 0 done, 1 refused, 2 usage, 130 stopped by Ctrl-C."""
+    """Run the command line; the exit code is 0 done, 1 refused, 2 usage, 130 stopped by Ctrl-C, 143 by SIGTERM."""
     missing = [name for name in _EXTRA if find_spec(name) is None]
     if missing:
         sys.stderr.write(f"Training needs what is not installed: pip install {' '.join(missing)}\n")

@@ -14,11 +14,10 @@ from torch import Tensor, nn
 from models.calibration import BeforeAndAfter, HeldOut
 from models.distance import ClassDistance
 from models.record import Calibration
-from training.augment import six_views
 from training.dataset import Split
 from training.distance import MOST_PICTURES, fit_distance
-from training.progress import RunProgress
 from training.reliability import Reading, fit_reading, measure_reliability
+from training.views import ViewLogits, view_logits
 
 ACCEPTED_SHARE = 0.95
 """Of held-out pictures of the classes. Source: the field's custom, as in OpenOOD's FPR@95."""
@@ -43,15 +42,6 @@ class Calibrated:
     sentence: str
 
 
-@dataclass(frozen=True)
-class _Outputs:
-    """Of a split, float32: logits (n, classes) of both views at temperature 1, features (n, features)."""
-
-    single_view: Tensor
-    six_views: Tensor
-    features: Tensor
-
-
 def calibrate(network: nn.Module, train: Split, held_out: Split | None, *, console: Console) -> Calibrated:
     """Fit temperatures, floors and the abstain rule, and give the network its temperature.
 
@@ -69,7 +59,7 @@ def calibrate(network: nn.Module, train: Split, held_out: Split | None, *, conso
             "temperature is 1, and the model never abstains."
         )
         return Calibrated(Calibration(), None, sentence)
-    outputs = _run(network, held_out.images, console=console)
+    outputs = view_logits(network, held_out.images, temperature=1.0, place="calibrating", console=console)
     distance = _fit_distance(network, train, outputs.features, classes=outputs.single_view.shape[1])
     calibration = _fit(outputs, distance(outputs.features).flatten(), held_out.targets)
     set_temperature(network, calibration.temperature)
@@ -136,27 +126,24 @@ def set_temperature(network: nn.Module, temperature: float) -> None:
     network.temperature = temperature  # type: ignore[assignment]
 
 
-def _fit(outputs: _Outputs, distances: Tensor, targets: Tensor) -> Calibration:
-    readings = {
-        view: fit_reading(logits, targets)
-        for view, logits in (("single_view", outputs.single_view), ("six_views", outputs.six_views))
-    }
-    single = readings["single_view"].probabilities(outputs.single_view)
-    six = readings["six_views"].probabilities(outputs.six_views)
+def _fit(outputs: ViewLogits, distances: Tensor, targets: Tensor) -> Calibration:
+    single_logits, six_logits = outputs.single_view.double(), outputs.six_views.double()
+    reading, six_reading = (fit_reading(logits, targets) for logits in (single_logits, six_logits))
+    single, six = reading.probabilities(single_logits), six_reading.probabilities(six_logits)
     score, farthest = choose_thresholds(single.amax(1), distances)
     rule = Calibration(
-        temperature=readings["single_view"].temperature,
+        temperature=reading.temperature,
         abstain_threshold=score,
         distance_threshold=farthest,
-        six_views_temperature=readings["six_views"].temperature,
-        floor=readings["single_view"].floor,
-        six_views_floor=readings["six_views"].floor,
+        six_views_temperature=six_reading.temperature,
+        floor=reading.floor,
+        six_views_floor=six_reading.floor,
     )
     stands = accepted(single, distances, rule)
     uncalibrated = Reading()
     before_and_after = {
-        "single_view": (uncalibrated.probabilities(outputs.single_view), single),
-        "six_views": (uncalibrated.probabilities(outputs.six_views), six),
+        "single_view": (uncalibrated.probabilities(single_logits), single),
+        "six_views": (uncalibrated.probabilities(six_logits), six),
     }
     held_out = HeldOut(
         n=len(targets),
@@ -171,25 +158,6 @@ def _fit_distance(network: nn.Module, train: Split, held_out_features: Tensor, *
     step = max(1, -(-len(train) // MOST_PICTURES))  # every step-th picture: folders stand class by class
     features = _features(network, train.images[::step])
     return fit_distance(features, train.targets[::step], held_out_features, classes=classes)
-
-
-@torch.inference_mode()
-def _run(network: nn.Module, images: Tensor, *, console: Console) -> _Outputs:
-    device = next(network.parameters()).device
-    single: list[Tensor] = []
-    six: list[Tensor] = []
-    features: list[Tensor] = []
-    chunks = torch.split(images, _BATCH_SIZE)
-    with RunProgress(console, steps=len(chunks)) as progress, torch.backends.cudnn.flags(allow_tf32=False):
-        for chunk in chunks:
-            (weight, view), *others = six_views(chunk.to(device))
-            seen = network.features(view)  # type: ignore[operator]
-            logits = network.logits(seen)  # type: ignore[operator]
-            averaged = weight * logits + sum(part * network(other) for part, other in others)
-            for list_, tensor in ((single, logits), (six, averaged), (features, seen)):
-                list_.append(tensor.float().cpu())
-            progress.step(place="calibrating", pictures=len(chunk))
-    return _Outputs(torch.cat(single), torch.cat(six), torch.cat(features))
 
 
 @torch.inference_mode()

@@ -13,12 +13,13 @@ from models.checkpoint import load, save
 from training.calibration import calibrate as calibrate_network
 from training.calibration import reliability_by_view
 from training.data import read_test
+from training.data_commands import inspect, mistakes, samples
 from training.devices import choose_device
 from training.errors import TrainingError
-from training.evaluate import measure, run_views
+from training.evaluate import measure_network
 from training.export import export_onnx
 from training.grids import draw_predictions
-from training.looking import inspect, mistakes, samples
+from training.label_mistakes import find_label_mistakes
 from training.options import (
     CacheOption,
     CheckpointArgument,
@@ -32,22 +33,15 @@ from training.options import (
     SeedOption,
 )
 from training.outliers import draw_outliers
-from training.recalibration import read_as_trained
+from training.quantize_command import quantize
+from training.recalibration import read_as_trained, require_held_out
 from training.rejection import measure_rejection, rejection_lines
 from training.reliability import reliability_lines
 from training.report.history import check_origin, read_history
 from training.report.making import make_report
 from training.robustness import PICTURES, measure_robustness, table
-from training.terminal import (
-    check_file,
-    check_folder,
-    check_png,
-    check_target,
-    print_metrics,
-    tell,
-    teller,
-    told_in_a_sentence,
-)
+from training.targets import check_file, check_folder, check_png, check_target
+from training.terminal import print_metrics, tell, teller, told_in_a_sentence
 from training.train_command import train
 
 app = typer.Typer(
@@ -59,7 +53,7 @@ app = typer.Typer(
 )
 
 
-for _command in (train, inspect, mistakes, samples):
+for _command in (train, quantize, inspect, mistakes, samples):
     app.command()(_command)
 
 
@@ -70,7 +64,7 @@ def run(arguments: list[str] | None = None) -> int:
         arguments: as typed; None takes those of the process.
 
     Returns:
-        0 done, 1 a refused input, 2 usage, 130 stopped by Ctrl-C.
+        0 done, 1 a refused input, 2 usage, 130 stopped by Ctrl-C, 143 by SIGTERM.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -108,11 +102,15 @@ def evaluate(
         labels = loaded.record.labels
         network = loaded.network.to(choose_device(device.value))
         name, split = read_test(data, loaded.record, cache=cache, report=teller(console))
-        calibration = loaded.record.calibration
-        views = run_views(
-            network, split.images, console=console, calibration=calibration, distance=loaded.distance
+        views, metrics = measure_network(
+            network,
+            split,
+            labels=labels,
+            name=name,
+            console=console,
+            calibration=loaded.record.calibration,
+            distance=loaded.distance,
         )
-        metrics = measure(views, split, labels=labels, name=name, calibration=calibration)
         reliability = reliability_by_view(views.before_and_after, split.targets)
         if grid is not None:
             draw_predictions(split, views.single_view, labels=labels, seed=seed, path=grid)
@@ -148,22 +146,18 @@ def calibrate(
     with told_in_a_sentence() as console:
         check_target(out)
         loaded = load(checkpoint)
+        require_held_out(loaded.record)
         dataset = read_as_trained(data, loaded.record, cache=cache, report=teller(console))
         network = loaded.network.to(choose_device(device.value))
         fitted = calibrate_network(network, dataset.train, dataset.held_out, console=console)
-        views = run_views(
+        _, metrics = measure_network(
             network,
-            dataset.test.images,
-            console=console,
-            calibration=fitted.calibration,
-            distance=fitted.distance,
-        )
-        metrics = measure(
-            views,
             dataset.test,
             labels=dataset.labels,
             name=loaded.record.metrics.split,
+            console=console,
             calibration=fitted.calibration,
+            distance=fitted.distance,
         )
         record = dataclasses.replace(loaded.record, calibration=fitted.calibration, metrics=metrics)
         digest = save(out, network, record, distance=fitted.distance)
@@ -223,15 +217,24 @@ def report(
         check_folder(out)
         network = loaded.network.to(choose_device(device.value))  # in place
         name, split = read_test(data, loaded.record, cache=cache, report=teller(console))
-        calibration = loaded.record.calibration
-        views = run_views(
-            network, split.images, console=console, calibration=calibration, distance=loaded.distance
+        views, metrics = measure_network(
+            network,
+            split,
+            labels=loaded.record.labels,
+            name=name,
+            console=console,
+            calibration=loaded.record.calibration,
+            distance=loaded.distance,
         )
+        doubted = None
+        if split.files:
+            doubted = find_label_mistakes(split, views.single_view, labels=loaded.record.labels)
         path = make_report(
             loaded,
             split,
             views=views,
-            metrics=measure(views, split, labels=loaded.record.labels, name=name, calibration=calibration),
+            metrics=metrics,
+            label_mistakes=doubted,
             history=history,
             folder=out,
             pictures=corruption_pictures,

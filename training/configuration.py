@@ -41,12 +41,12 @@ class Request:
 
     recipe: str
     data: str
-    seed: int
-    held_out: int | None
-    epochs: int | None
-    device: str
-    cache: str
-    out: str | None
+    seed: int = 0
+    held_out: int | None = None
+    epochs: int | None = None
+    device: str = "auto"
+    cache: str = "data"
+    out: str | None = None
     dtype: str = "auto"
     is_compiled: bool = False
     teacher: str | None = None
@@ -94,7 +94,7 @@ def settled(configuration: Mapping[str, Any]) -> dict[str, object]:
 
     What the user leaves open is settled by recipe, data and device, and can be typed from then on.
     """
-    flat = dict(_flatten(configuration))
+    flat = dict(flatten(configuration))
     height, width = flat.get("input.height"), flat.get("input.width")
     return {
         "recipe": flat.get("recipe.name"),
@@ -127,7 +127,7 @@ def differences(now: Mapping[str, Any], then: Mapping[str, Any], *, apart_from: 
         then: as it was.
         apart_from: names of fields that may differ; those of nested ones are joined by dots.
     """
-    new, old = dict(_flatten(now)), dict(_flatten(then))
+    new, old = dict(flatten(now)), dict(flatten(then))
     absent = "absent"
     return [
         f"{name} is {new.get(name, absent)!r} and was {old.get(name, absent)!r}"
@@ -176,9 +176,10 @@ def read_configuration(path: Path) -> tuple[Request, dict[str, Any]]:
     return request, configuration
 
 
-def _flatten(fields: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def flatten(fields: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Write nested fields as one level: {"a": {"b": 1}} becomes ("a.b", 1)."""
     for name, value in fields.items():
-        if isinstance(value, dict):
-            yield from _flatten(value, f"{prefix}{name}.")
+        if isinstance(value, Mapping):
+            yield from flatten(value, f"{prefix}{name}.")
         else:
             yield prefix + name, value

@@ -16,11 +16,11 @@ from models.preprocessing import InputSpec, to_images
 from models.record import Record
 from training import cifar10
 from training.archives import read_archive, read_test_archive
+from training.class_trees import choose_side
 from training.dataset import Dataset, Split
 from training.errors import DataError
-from training.folders import choose_side
+from training.folder_dataset import read_folder, read_test_folder
 from training.picture_cache import Report
-from training.picture_folders import read_folder, read_test_folder
 
 CIFAR10 = "cifar10"
 

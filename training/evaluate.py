@@ -3,20 +3,16 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
 from rich.console import Console
 from torch import Tensor, nn
 
-from models.distance import ClassDistance, Graph
-from models.floor import take_off
+from models.distance import ClassDistance
 from models.record import Calibration, Metrics
-from training.augment import six_views
 from training.calibration import accepted
 from training.dataset import Split
-from training.progress import RunProgress
-from training.reliability import CALIBRATION_BINS, coverage_at, score_bins
+from training.reliability import CALIBRATION_BINS, Reading, coverage_at, score_bins
+from training.views import view_logits
 
-_BATCH_SIZE = 500
 _COVERAGES = tuple(share / 20 for share in range(1, 21))
 _NOT_CALIBRATED = Calibration()
 
@@ -45,7 +41,31 @@ class ViewProbabilities:
         return {"single_view": (single, self.single_view), "six_views": (six, self.six_views)}
 
 
-@torch.inference_mode()
+def measure_network(
+    network: nn.Module,
+    split: Split,
+    *,
+    labels: Sequence[str],
+    name: str,
+    console: Console,
+    calibration: Calibration = _NOT_CALIBRATED,
+    distance: ClassDistance | None = None,
+) -> tuple[ViewProbabilities, Metrics]:
+    """Run a network over a split, and compare its answers with the truth.
+
+    Args:
+        network: in evaluation mode, on its device, with its temperature inside.
+        split: whose targets are places in `labels`.
+        labels: of the network.
+        name: of the split, in words.
+        console: told of the progress.
+        calibration: of the checkpoint, with the rule by which it abstains.
+        distance: of the checkpoint; None where there is none.
+    """
+    views = run_views(network, split.images, console=console, calibration=calibration, distance=distance)
+    return views, measure(views, split, labels=labels, name=name, calibration=calibration)
+
+
 def run_views(
     network: nn.Module,
     images: Tensor,
@@ -65,38 +85,15 @@ def run_views(
         calibration: of the checkpoint: six views have a temperature and a floor of their own.
         distance: of the checkpoint; None where there is none.
     """
-    device = next(network.parameters()).device
-    graph = Graph(network, distance).to(device)
-    temperature, six_temperature = calibration.temperature, calibration.six_views_temperature
-    single, six, distances = [], [], []
-    single_before, six_before = [], []
-    chunks = torch.split(images, _BATCH_SIZE)
-    with (
-        RunProgress(console, steps=len(chunks)) as progress,
-        torch.backends.cudnn.flags(allow_tf32=False),
-    ):
-        for chunk in chunks:
-            (weight, view), *others = six_views(chunk.to(device))
-            logits, *far = graph(view)
-            logits = logits.float() * temperature
-            parts = [weight * logits, *(part * network(other).float() * temperature for part, other in others)]
-            averaged = torch.stack(parts).sum(0)
-            single.append(_read(logits / temperature, calibration.floor))
-            six.append(_read(averaged / six_temperature, calibration.six_views_floor))
-            single_before.append(_read(logits, 0.0))
-            six_before.append(_read(averaged, 0.0))
-            distances += [column.float().flatten().cpu() for column in far]
-            progress.step(place="measuring", pictures=len(chunk))
+    outputs = view_logits(network, images, temperature=calibration.temperature, place="measuring", console=console)
+    single = Reading(calibration.temperature, calibration.floor)
+    six = Reading(calibration.six_views_temperature, calibration.six_views_floor)
     return ViewProbabilities(
-        torch.cat(single),
-        torch.cat(six),
-        torch.cat(distances) if distances else None,
-        (torch.cat(single_before), torch.cat(six_before)),
+        single.probabilities(outputs.single_view),
+        six.probabilities(outputs.six_views),
+        None if distance is None else distance(outputs.features).flatten(),
+        (Reading().probabilities(outputs.single_view), Reading().probabilities(outputs.six_views)),
     )
-
-
-def _read(logits: Tensor, floor: float) -> Tensor:
-    return torch.softmax(take_off(logits, floor), dim=1).cpu()
 
 
 def measure(

@@ -1,6 +1,6 @@
 """A checkpoint as ONNX: pixels in, probabilities out, checked in onnxruntime before it is written.
 
-Preprocessing, temperature and softmax are inside, so nothing is left to be done differently elsewhere.
+Preprocessing, temperature, floor and softmax are inside, so nothing is left to be done differently elsewhere.
 """
 
 import dataclasses
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from models import golden
 from models.checkpoint import Checkpoint
+from models.distance import Graph
 from models.errors import GoldenError
 from models.tensor_file import write_atomically
 from training.errors import ExportError
@@ -33,8 +34,8 @@ def export_onnx(checkpoint: Checkpoint, path: Path) -> None:
     """Write a checkpoint as one .onnx file, or leave what was there.
 
     Input `images`: uint8 (batch, height, width, 3). Output `probabilities`: float32 (batch, classes), with the
-    checkpoint's temperature applied. The file's metadata has `name`, `labels`, `input`, `digest` of the checkpoint
-    and `abstain_threshold`; all but name and digest are JSON.
+    checkpoint's temperature and floor applied. The file's metadata has `name`, `labels`, `input`, `digest` of the
+    checkpoint and `abstain_threshold`; all but name and digest are JSON.
 
     Args:
         checkpoint: loaded, so already checked.
@@ -61,14 +62,16 @@ def export_onnx(checkpoint: Checkpoint, path: Path) -> None:
 
 
 class _Probabilities(nn.Module):
-    """The network with the softmax that its callers otherwise apply."""
+    """What an engine runs, without the distance, and with the softmax that its callers otherwise apply."""
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, checkpoint: Checkpoint) -> None:
         super().__init__()
-        self.network = network
+        floor = checkpoint.record.calibration.floor
+        self.network = Graph(checkpoint.network, None, floor=floor)  # `graph` is torch.export's own name
 
     def forward(self, images: Tensor) -> Tensor:
-        return torch.softmax(self.network(images), dim=1)
+        (logits,) = self.network(images)
+        return torch.softmax(logits, dim=1)
 
 
 def _convert(checkpoint: Checkpoint) -> "onnx.ModelProto":
@@ -76,7 +79,7 @@ def _convert(checkpoint: Checkpoint) -> "onnx.ModelProto":
     spec = checkpoint.record.input
     example = torch.zeros(2, spec.height, spec.width, 3, dtype=torch.uint8)  # 1 would be taken for a constant
     program = torch.onnx.export(
-        _Probabilities(checkpoint.network).eval(),
+        _Probabilities(checkpoint).eval(),
         (example,),
         dynamo=True,
         dynamic_shapes=({0: torch.export.Dim("batch")},),
@@ -116,7 +119,11 @@ def _check(data: bytes, checkpoint: Checkpoint) -> None:
     for count in _CHECKED_BATCHES:
         (answers,) = session.run(["probabilities"], {"images": images[:count]})
         try:
-            golden.check(answers, expected[:count], tolerance=golden.TOLERANCE[torch.float32])
+            golden.check(
+                answers,
+                expected[:count],
+                tolerance=checkpoint.golden_tolerance(golden.TOLERANCE[torch.float32]),
+            )
         except GoldenError as error:
             raise ExportError(
                 f"onnxruntime {onnxruntime.__version__} answers a batch of {count} otherwise than PyTorch "

@@ -14,6 +14,7 @@ import torch
 from rich.console import Console
 from torch import Tensor, nn
 
+from models.classifier import run
 from models.preprocessing import InputSpec
 from models.tensor_file import write_atomically
 from training.dataset import Dataset, Split
@@ -22,12 +23,12 @@ from training.errors import TrainingError
 from training.fitting import fit_to_data
 from training.loop import train
 from training.recipes import LargeBatchRecipe, Recipe
+from training.reliability import fit_temperature
 
 FILE_NAME = "label_mistakes.json"
 """Of the list in a run's folder."""
 MOST_LISTED = 20
 """What a person looks through in a minute. Source: choice."""
-_TEMPERATURES = torch.exp(torch.linspace(-2.5, 1.5, 81))
 _MOST_GIVEN, _LEAST_OTHER = 0.2, 0.5
 """Calibrated probability of the given label at most, of the likelier one at least. Source: docs/experiments.md,
 2026-11-24."""
@@ -51,16 +52,6 @@ class LabelMistake:
     probability: float
     likelier: str
     likelier_probability: float
-
-
-def judge_test(dataset: Dataset, probabilities: Tensor) -> list[LabelMistake]:
-    """List the likeliest mistakes of the test part alone.
-
-    Args:
-        dataset: that a network was trained on.
-        probabilities: float32 (n, classes), that network's for the test part, single view.
-    """
-    return find_label_mistakes(dataset.test, probabilities, labels=dataset.labels)
 
 
 def judge_all(
@@ -139,7 +130,6 @@ def _folds(dataset: Dataset, files: Sequence[str], *, folds: int, seed: int) -> 
     return torch.tensor([fold_of[key] for key in together])
 
 
-@torch.inference_mode()
 def single_view(network: nn.Module, images: Tensor) -> Tensor:
     """Run a network over pictures as they are.
 
@@ -150,26 +140,7 @@ def single_view(network: nn.Module, images: Tensor) -> Tensor:
     Returns:
         float32 (n, classes), probabilities, on the CPU.
     """
-    device = next(network.parameters()).device
-    chunks = torch.split(images, _BATCH_SIZE)
-    return torch.cat([torch.softmax(network(chunk.to(device)).float(), dim=1).cpu() for chunk in chunks])
-
-
-def fit_temperature(probabilities: Tensor, targets: Tensor) -> float:
-    """Find the temperature that makes probabilities of pictures that were not learnt most honest.
-
-    Args:
-        probabilities: float32 (n, classes).
-        targets: int64 (n,).
-
-    Returns:
-        The one of 81 between 0.08 and 4.5 with the smallest negative log-likelihood.
-    Source:
-        Guo et al., arXiv 1706.04599; a list, because a hundred pictures do not tell more digits.
-    """
-    logits = probabilities.clamp_min(1e-12).log()
-    losses = [torch.nn.functional.cross_entropy(logits / t, targets) for t in _TEMPERATURES]
-    return float(_TEMPERATURES[int(torch.stack(losses).argmin())])
+    return torch.cat([torch.from_numpy(run(network, chunk.numpy())) for chunk in torch.split(images, _BATCH_SIZE)])
 
 
 def find_label_mistakes(split: Split, probabilities: Tensor, *, labels: Sequence[str]) -> list[LabelMistake]:
@@ -180,8 +151,8 @@ def find_label_mistakes(split: Split, probabilities: Tensor, *, labels: Sequence
         probabilities: float32 (n, classes) of its pictures, single view; they are calibrated here.
         labels: words for the classes.
     """
-    temperature = fit_temperature(probabilities, split.targets)
-    calibrated = torch.softmax(probabilities.clamp_min(1e-12).log() / temperature, dim=1)
+    logits = probabilities.clamp_min(1e-12).log()
+    calibrated = torch.softmax(logits / fit_temperature(logits, split.targets), dim=1)
     rows = torch.arange(len(split))
     given = calibrated[rows, split.targets]
     best, likelier = calibrated.max(1)

@@ -1,4 +1,4 @@
-"""Finding again the pictures that a checkpoint's training held out, to calibrate it on them."""
+"""Reading data as the training of a checkpoint did, to calibrate or quantize it with the same pictures."""
 
 from pathlib import Path
 
@@ -21,7 +21,6 @@ def read_as_trained(source: str, record: Record, *, cache: Path, report: Report)
 
     Raises:
         DataError: it cannot be read, or is not what the checkpoint was trained on.
-        TrainingError: that training learnt from every picture.
     """
     seed = record.training.seed
     height, width = record.input.height, record.input.width
@@ -35,10 +34,22 @@ def read_as_trained(source: str, record: Record, *, cache: Path, report: Report)
             f"part is {found[:12]}…, the checkpoint's is {record.training.data_fingerprint[:12]}…. Of other "
             "pictures nobody knows which it has learnt from; name the data of the training, or train again."
         )
-    count = record.training.configuration.get("held_out", 0)
-    if type(count) is not int or count < 1:
+    return set_aside(dataset, count=_held_out(record), seed=seed)
+
+
+def require_held_out(record: Record) -> None:
+    """Refuse to calibrate a checkpoint whose training learnt from every picture.
+
+    Raises:
+        TrainingError: it did.
+    """
+    if not _held_out(record):
         raise TrainingError(
             "The checkpoint was trained on all of its training pictures: nothing was held out, and on pictures "
             "that it has learnt from its scores look better than they are. Train it again with a part held out."
         )
-    return set_aside(dataset, count=count, seed=seed)
+
+
+def _held_out(record: Record) -> int:
+    count = record.training.configuration.get("held_out", 0)
+    return count if type(count) is int and count > 0 else 0

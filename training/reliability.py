@@ -160,8 +160,8 @@ class Reading:
     floor: float = 0.0
 
     def probabilities(self, logits: Tensor) -> Tensor:
-        """Read logits (n, classes): probabilities, in double precision."""
-        return torch.softmax(take_off(logits.double() / self.temperature, self.floor), dim=1)
+        """Read logits (n, classes) of temperature 1: probabilities, in the precision of the logits."""
+        return torch.softmax(take_off(logits / self.temperature, self.floor), dim=1)
 
 
 def fit_reading(logits: Tensor, targets: Tensor) -> Reading:

@@ -56,52 +56,38 @@ def asked_before(folder: Path) -> Request:
     return request
 
 
-def keep_to(asked: Request, typed: Mapping[str, Any], *, folder: Path) -> Request:
-    """Refuse options that contradict what a run was asked to do, and what that came to.
+_MAY_MOVE = ("data", "out", "device", "teacher", "is_compiled", "cache")
+"""Another place of the same data, teacher, cache or result, or another way to compute."""
+
+
+def ask_again(asked: Request, given: Mapping[str, Any], *, folder: Path) -> Request:
+    """Take what was typed to go on with a run: places may move, what decides the weights must stay as it came out.
 
     Args:
         asked: before.
-        typed: options that decide the weights, by name; None where they were not typed.
+        given: the options that were typed, by their names in `Request`.
         folder: of the run.
 
     Returns:
-        What was asked before, with the dtype that is typed now: what `auto` takes depends on the machine.
+        What was asked before, with what moved, and with the dtype that is typed now: what `auto` takes depends on
+        the machine.
 
     Raises:
-        TrainingError: the sentence lists what differs.
+        TrainingError: an option contradicts what the run was asked to do, or what that came to; all of them are
+            listed.
     """
     _, configuration = read_configuration(folder / CONFIGURATION)
     known = settled(configuration)
-    now = {name: value for name, value in typed.items() if value not in (None, getattr(asked, name), known[name])}
+    moved = {name: value for name, value in given.items() if name in _MAY_MOVE}
+    kept = {name: value for name, value in given.items() if name not in _MAY_MOVE}
+    now = {name: value for name, value in kept.items() if value not in (getattr(asked, name), known[name])}
     changed = differences(now, {name: known[name] for name in now})
     if changed:
         raise TrainingError(
             f"{folder} cannot go on with what was typed: {'; '.join(changed)}. Leave these options out, or start "
             "a new run with --run."
         )
-    return replace(asked, dtype=typed["dtype"] or asked.dtype)
-
-
-def with_moved(
-    asked: Request,
-    *,
-    data: str | None,
-    out: str | None,
-    device: str | None,
-    teacher: str | None,
-    is_compiled: bool | None,
-    cache: str | None,
-) -> Request:
-    """Take another place of the same data, teacher, cache or result, or way to compute; None keeps what was."""
-    return replace(
-        asked,
-        data=data or asked.data,
-        out=out or asked.out,
-        device=device or asked.device,
-        teacher=teacher or asked.teacher,
-        cache=cache or asked.cache,
-        is_compiled=asked.is_compiled if is_compiled is None else is_compiled,
-    )
+    return replace(asked, **moved, dtype=given.get("dtype", asked.dtype))
 
 
 def open_run(

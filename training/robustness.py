@@ -81,7 +81,7 @@ def table(robustness: Robustness) -> list[str]:
 
 
 def _accuracy(network: nn.Module, images: Tensor, targets: Tensor) -> float:
-    """TF32 stays off, as in `run_views`, so that a GPU rounds like the rest."""
+    """TF32 stays off, as in `view_logits`, so that a GPU rounds like the rest."""
     with torch.backends.cudnn.flags(allow_tf32=False):
         answers = [run(network, chunk.numpy()).argmax(1) for chunk in torch.split(images, _BATCH_SIZE)]
     return int((torch.cat([torch.from_numpy(answer) for answer in answers]) == targets).sum()) / len(targets)

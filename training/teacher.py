@@ -1,15 +1,13 @@
 """A teacher's answers to every view that a recipe can show, computed when first asked for and kept.
 
 Flips and shifts are few: 2 × (2 · shift + 1)² views of a picture. Ten classes in half precision are 20 bytes
-a view, so all 50 views of 48,000 pictures take 48 MB, and a student of sixty passes asks the teacher at most
-fifty times about a picture. Source of the idea: "cached logits over enumerable views"; none of the
+a view, so all 50 views of 48,000 pictures take 48 MB, and a student of forty passes asks the teacher at most
+forty times about a picture. Source of the idea: "cached logits over enumerable views"; none of the
 published trainers does it.
 """
 
 import hashlib
 import json
-import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +19,7 @@ from torch import Tensor, nn
 
 from models.checkpoint import Checkpoint, load
 from models.preprocessing import InputSpec
+from models.tensor_file import open_atomically
 from training.augment import Order, crop
 from training.calibration import set_temperature
 from training.devices import Computing
@@ -126,7 +125,8 @@ def open_answers(
     digest = hashlib.sha256(json.dumps({**key, "shape": shape}, sort_keys=True).encode()).hexdigest()
     path = folder / f"teacher-{digest[:16]}.npy"
     if not _is_whole(path, shape):
-        _make_empty(path, shape)
+        with open_atomically(path) as file:
+            np.save(file, np.full(shape, np.nan, np.float16))
     answers: npt.NDArray[np.float16] = np.load(path, mmap_mode="r+")
     return answers
 
@@ -138,17 +138,3 @@ def _is_whole(path: Path, shape: tuple[int, ...]) -> bool:
     except (OSError, ValueError, EOFError):
         return False
     return bool(stored.shape == shape and stored.dtype == np.float16)
-
-
-def _make_empty(path: Path, shape: tuple[int, ...]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            np.save(file, np.full(shape, np.nan, np.float16))
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:  # Ctrl-C too must leave no temporary file
-        Path(temporary).unlink(missing_ok=True)
-        raise

@@ -1,12 +1,14 @@
 """The command `train`: from what was typed to one request, and from its result to what is printed."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from training.carry_out import Result, carry_out
+from training.carry_out import carry_out
 from training.configuration import Request
+from training.finish import Result
 from training.label_mistakes import to_lines as label_mistake_lines
 from training.options import (
     CACHE_HELP,
@@ -18,9 +20,10 @@ from training.options import (
     InputSizeOption,
     RecipeName,
 )
-from training.resume import ask_longer, asked_before, check_new, keep_to, with_moved
+from training.resume import ask_again, ask_longer, asked_before, check_new
 from training.run import CHECKPOINT
-from training.terminal import check_target, print_metrics, told_in_a_sentence
+from training.targets import check_target
+from training.terminal import print_metrics, told_in_a_sentence
 
 
 def train(
@@ -73,22 +76,27 @@ def train(
         option = "--tensorboard" if tensorboard else "--save-every"
         raise typer.BadParameter(f"{option} needs the folder of a run: --run DIR.")
     typed = {
-        "recipe": recipe and recipe.value,
+        "recipe": recipe,
         "data": data,
         "seed": seed,
         "held_out": held_out,
         "epochs": epochs,
-        "device": device and device.value,
-        "out": out and str(out),
-        "dtype": dtype and dtype.value,
+        "device": device,
+        "out": out,
+        "dtype": dtype,
         "is_compiled": compile_network,
-        "teacher": teacher and str(teacher),
+        "teacher": teacher,
         "photographs": photographs,
         "input_size": input_size,
-        "cache": cache and str(cache),
+        "cache": cache,
+    }
+    given = {
+        name: str(value) if isinstance(value, StrEnum | Path) else value
+        for name, value in typed.items()
+        if value is not None
     }
     with told_in_a_sentence(folder) as console:
-        request = _new(typed, folder=folder) if resume is None else _go_on(typed, folder=resume, extend=extend)
+        request = _new(given, folder=folder) if resume is None else _go_on(given, folder=resume, extend=extend)
         if folder is not None and (resume is None or extend is not None):
             check_new(folder)
         targets = [Path(request.out)] if request.out else []
@@ -121,36 +129,19 @@ def _folder_of(run_folder: Path | None, resume: Path | None, *, extend: int | No
     return run_folder or resume
 
 
-_DEFAULTS: dict[str, Any] = {
-    "seed": 0,
-    "held_out": None,
-    "epochs": None,
-    "device": Device.auto.value,
-    "out": None,
-    "dtype": Dtype.auto.value,
-    "cache": "data",
-}
-
-
-def _new(typed: dict[str, Any], *, folder: Path | None) -> Request:
-    """Ask for a new training, with defaults for what was not typed."""
-    if typed["recipe"] is None or typed["data"] is None:
+def _new(given: dict[str, Any], *, folder: Path | None) -> Request:
+    """Ask for a new training."""
+    if not {"recipe", "data"} <= given.keys():
         raise typer.BadParameter("--recipe and --data are needed, or --resume DIR.")
-    if typed["out"] is None and folder is None:
+    if "out" not in given and folder is None:
         raise typer.BadParameter("name a file with --out, a folder with --run, or both.")
-    given = {name: value for name, value in typed.items() if value is not None}
-    return Request(**_DEFAULTS | given)
+    return Request(**given)
 
 
-_DECIDE_WEIGHTS = ("recipe", "seed", "held_out", "epochs", "photographs", "input_size", "dtype")
-_MAY_MOVE = ("data", "out", "device", "teacher", "is_compiled", "cache")
-
-
-def _go_on(typed: dict[str, Any], *, folder: Path, extend: int | None) -> Request:
+def _go_on(given: dict[str, Any], *, folder: Path, extend: int | None) -> Request:
     """Ask for what a run was asked for; of what was typed only places and ways to compute may differ."""
     asked = asked_before(folder) if extend is None else ask_longer(folder, epochs=extend)
-    kept = keep_to(asked, {name: typed[name] for name in _DECIDE_WEIGHTS}, folder=folder)
-    return with_moved(kept, **{name: typed[name] for name in _MAY_MOVE})
+    return ask_again(asked, given, folder=folder)
 
 
 def _print(result: Result, targets: list[Path]) -> None:

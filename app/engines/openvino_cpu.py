@@ -5,6 +5,8 @@ import math
 import threading
 import time
 import warnings
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import openvino
@@ -13,7 +15,9 @@ import torch
 from models import golden
 from models.checkpoint import Checkpoint
 from models.distance import Graph
+from models.networks.byte_filters import with_byte_filters
 from models.networks.pixel_stem import with_pixel_stem
+from models.networks.quantization import is_quantized
 from models.preprocessing import Answers, Images
 
 _SHARED_SIZE = 2
@@ -24,12 +28,17 @@ _SHARE_AGAIN_S = 0.05
 """After which a small batch is shared again, to see whether the cores are free: at most one picture in 50 ms then
 takes longer than it had to."""
 _TIMED_RUNS = 5
+_BYTE_INSTRUCTIONS = {"avx512_vnni", "avx_vnni", "amx_int8"}
+_CPUINFO = Path("/proc/cpuinfo")
 
 
 class OpenVinoEngine:
-    """Runs the compiled network: bfloat16 where the CPU computes in it, else float32.
+    """Runs the compiled network: bfloat16 where the CPU computes in it, else float32; a quantized one in bytes.
 
     In bfloat16 the whitening stem is replaced by its twin that loses nothing (`models/networks/pixel_stem.py`).
+    Of a quantized network the 3×3 convolutions multiply bytes where the CPU has instructions for that, and the
+    little that lies between them is float32: bfloat16 there would save 3 % of the time, and lets values fall on
+    other levels (docs/experiments.md, 2026-11-25).
 
     Each lane is one thread that computes alone. Threads that share a batch meet after every layer, and wait there
     for whichever of them the event loop or another process has interrupted: under load that was slower than one
@@ -49,26 +58,23 @@ class OpenVinoEngine:
 
     def __init__(self, checkpoint: Checkpoint, *, threads: int, max_batch_size: int) -> None:
         spec = checkpoint.record.input
-        has_bfloat16 = "BF16" in _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-        self.dtype = "bfloat16" if has_bfloat16 else "float32"
-        self.tolerance = golden.TOLERANCE[torch.bfloat16 if has_bfloat16 else torch.float32]
+        plan = _plan(checkpoint)
+        self.dtype = plan.dtype
+        self.tolerance = golden.TOLERANCE[plan.rounds_to]
         self.max_batch_size = max_batch_size
         self.lanes = threads
         self._shape = (spec.height, spec.width, 3)
-        graph = checkpoint.graph
-        if has_bfloat16:
-            graph = Graph(with_pixel_stem(graph.network), graph.distance, floor=graph.floor)
         with warnings.catch_warnings():  # the converter traces, which torch has deprecated
             warnings.simplefilter("ignore")
             model = openvino.convert_model(
-                graph,
+                plan.graph,
                 input=[openvino.PartialShape([-1, *self._shape])],
                 example_input=torch.zeros(2, *self._shape, dtype=torch.uint8),
             )
 
         def compiled(*, streams: int, threads: int) -> openvino.CompiledModel:
             given = {
-                "INFERENCE_PRECISION_HINT": "bf16" if has_bfloat16 else "f32",
+                "INFERENCE_PRECISION_HINT": "bf16" if plan.rounds_to == torch.bfloat16 else "f32",
                 "INFERENCE_NUM_THREADS": threads,
                 "NUM_STREAMS": streams,
                 "ENABLE_CPU_PINNING": False,  # two models would be pinned to the same core
@@ -104,6 +110,36 @@ class OpenVinoEngine:
             lane = _Lane(alone, shared)
             self._of_this_thread.lane = lane
         return lane
+
+
+class _Plan(NamedTuple):
+    """What is compiled, and how exactly it computes.
+
+    Attributes:
+        graph: with the twins of layers that the CPU computes better.
+        dtype: of its multiplications, for people.
+        rounds_to: what lies between them.
+    """
+
+    graph: Graph
+    dtype: str
+    rounds_to: torch.dtype
+
+
+def _plan(checkpoint: Checkpoint) -> _Plan:
+    graph = checkpoint.graph
+    if is_quantized(graph.network):
+        if not multiplies_bytes():
+            return _Plan(graph, "float32", torch.float32)
+        return _Plan(graph.around(with_byte_filters(graph.network)), "int8", torch.float32)
+    if "BF16" in _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        return _Plan(graph.around(with_pixel_stem(graph.network)), "bfloat16", torch.bfloat16)
+    return _Plan(graph, "float32", torch.float32)
+
+
+def multiplies_bytes() -> bool:
+    """Whether the CPU adds up products of bytes in 32 bits; where it uses 16, sums would overflow."""
+    return bool(_BYTE_INSTRUCTIONS & set(_CPUINFO.read_text().split())) if _CPUINFO.exists() else False
 
 
 class _Lane:

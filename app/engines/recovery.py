@@ -1,15 +1,13 @@
 """What an accelerator's engine does when a run fails: less at a time, or give up for good."""
 
-import logging
 from collections.abc import Callable
 
 import numpy as np
 import torch
 
 from app.errors import EngineError, EngineLostError
+from app.logs import SERVICE
 from models.preprocessing import Answers, Images
-
-_LOG = logging.getLogger("glimpse")
 
 
 class Recovery:
@@ -65,4 +63,4 @@ class Recovery:
         if failed == 1:
             raise EngineError("The device has no memory for one image. Free it, or use another.") from error
         self.most = failed // 2
-        _LOG.warning("out of device memory", extra={"fields": {"images": failed, "max_batch_size": self.most}})
+        SERVICE.warning("out of device memory", extra={"fields": {"images": failed, "max_batch_size": self.most}})

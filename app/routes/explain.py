@@ -2,7 +2,8 @@
 
 from fastapi import APIRouter, Request, Response
 
-from app.routes import ONE_PICTURE, TIMEOUT, LeanRoute, problems, through_framework
+from app.routes.lean import LeanRoute, through_framework
+from app.routes.openapi import ONE_PICTURE, TIMEOUT, problems
 from app.schemas import ExplanationBody
 
 router = APIRouter(tags=["explain"], route_class=LeanRoute)
@@ -26,7 +27,7 @@ async def pixels(request: Request) -> Response:
 
     The picture is sent as to POST /predict.
     """
-    return await through_framework(request, "/pixels")
+    return await through_framework(request)
 
 
 @router.post(
@@ -41,4 +42,4 @@ async def explain(request: Request) -> Response:
     The picture is sent as to POST /predict. `heat` lies over `window`, the part of the picture that the network
     sees. It tells where the evidence is, not whether it is good evidence. Without the extra `explain` this is 501.
     """
-    return await through_framework(request, "/explain")
+    return await through_framework(request)

@@ -5,7 +5,8 @@ import time
 from fastapi import APIRouter, Request
 
 from app.errors import NotReadyError
-from app.routes import RunningService, problems
+from app.routes.dependencies import RunningService
+from app.routes.openapi import problems
 from app.schemas import HealthBody, ModelReference, StatusBody
 from app.service import Service
 

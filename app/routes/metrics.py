@@ -3,7 +3,8 @@
 from fastapi import APIRouter, Response
 
 from app.metrics import CONTENT_TYPE
-from app.routes import RunningService, problems
+from app.routes.dependencies import RunningService
+from app.routes.openapi import problems
 
 router = APIRouter(tags=["metrics"])
 

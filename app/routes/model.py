@@ -8,7 +8,8 @@ from fastapi import APIRouter, Depends
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from app.errors import AdminKeyError
-from app.routes import RunningService, problems
+from app.routes.dependencies import RunningService
+from app.routes.openapi import problems
 from app.schemas import ModelBody, ModelReference, ReloadBody
 from models.checkpoint import Checkpoint
 

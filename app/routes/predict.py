@@ -3,7 +3,8 @@
 from fastapi import APIRouter, Request, Response
 
 from app.answers import DEFAULT_TOP_K
-from app.routes import MANY_PICTURES, ONE_PICTURE, TIMEOUT, LeanRoute, problems, through_framework
+from app.routes.lean import LeanRoute, through_framework
+from app.routes.openapi import MANY_PICTURES, ONE_PICTURE, TIMEOUT, problems
 from app.schemas import BatchBody, PredictBody
 
 router = APIRouter(tags=["predict"], route_class=LeanRoute)
@@ -29,7 +30,7 @@ async def predict(request: Request) -> Response:
     `application/octet-stream`. JPEG, PNG, WebP, GIF (first frame), BMP and AVIF are read; EXIF
     orientation is applied, transparency laid over white. Scores are probabilities, best first.
     """
-    return await through_framework(request, "/predict")
+    return await through_framework(request)
 
 
 @router.post(
@@ -44,4 +45,4 @@ async def predict_batch(request: Request) -> Response:
     There is one result for each file, in order: its labels, or the problem that it would have had alone.
     A bad file costs its neighbours nothing.
     """
-    return await through_framework(request, "/predict/batch")
+    return await through_framework(request)

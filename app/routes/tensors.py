@@ -8,7 +8,8 @@ from fastapi import APIRouter, Depends, Request, Response
 
 from app.errors import ParameterError, UnknownDemoError, shortened
 from app.lifespan import running_service
-from app.routes import RunningService, problems
+from app.routes.dependencies import RunningService
+from app.routes.openapi import problems
 from app.schemas import DemoBody, DemoParameterBody, DemoRunBody, DemosBody
 from app.service import Service
 from app.tensors.catalogue import DEMOS, read_values

@@ -1,8 +1,8 @@
 """What every peer serves: the checkpoint's network as a careful user of PyTorch would run it.
 
 All peers share this module, so they differ in nothing but their server. Channels-last weights, inference
-mode, a fixed number of threads, and float32 or bfloat16, whichever a short measurement at the start finds
-faster for the batch size that the peer reaches.
+mode, a fixed number of threads, no rounding where the network is quantized, and float32 or bfloat16, whichever
+a short measurement at the start finds faster for the batch size that the peer reaches.
 """
 
 import io
@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from benchmarks.plain_network import plain_network
 from models.checkpoint import load
 from models.preprocessing import Images
 
@@ -37,7 +38,7 @@ class PeerNetwork:
         torch.set_num_threads(int(os.environ.get("PEER_THREADS", threads)))
         checkpoint = load(CHECKPOINT)
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
-        self._network = checkpoint.network.to(self._device).to(memory_format=torch.channels_last)
+        self._network = plain_network(checkpoint).to(self._device).to(memory_format=torch.channels_last)
         self._labels, self._size = checkpoint.record.labels, checkpoint.record.input
         reduced = torch.float16 if self._device == "cuda" else torch.bfloat16
         self._dtype = min((torch.float32, reduced), key=lambda dtype: self._time_s(dtype, batch))

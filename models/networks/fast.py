@@ -14,11 +14,12 @@ from torch import Tensor, nn
 from models.networks.layers import (
     SMALLEST_SIDE,
     STEM_CHANNELS,
+    Convolution,
     ShiftBatchNorm,
     WhiteningStem,
-    identity_convolution,
 )
 from models.networks.normalization import Normalization
+from models.networks.quantization import Range, ranges_of_groups
 from models.preprocessing import InputSpec
 
 _BATCH_NORM_RATE = 0.4  # the record's value
@@ -27,11 +28,12 @@ _BATCH_NORM_RATE = 0.4  # the record's value
 class _Group(nn.Module):
     """conv 3×3, max-pool 2, norm, GELU, conv 3×3, norm, GELU."""
 
-    def __init__(self, channels_in: int, channels_out: int) -> None:
+    def __init__(self, channels_in: int, channels_out: int, ranges: Sequence[Range | None]) -> None:
         super().__init__()
-        self.conv1 = identity_convolution(channels_in, channels_out, is_halved=True)
+        entry, middle = ranges
+        self.conv1 = Convolution(channels_in, channels_out, is_halved=True, input_range=entry)
         self.norm1 = ShiftBatchNorm(channels_out, rate=_BATCH_NORM_RATE)
-        self.conv2 = identity_convolution(channels_out, channels_out)
+        self.conv2 = Convolution(channels_out, channels_out, input_range=middle)
         self.norm2 = ShiftBatchNorm(channels_out, rate=_BATCH_NORM_RATE)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -47,6 +49,8 @@ class FastNetwork(nn.Module):
         spec: size, mean and deviation of the images; both sides at least 9 pixels.
         temperature: the logits are divided by it.
         widths: channels of the three groups.
+        input_ranges: lowest and highest value in front of each 3×3 convolution, in their order; with them it is a
+            quantized network (`models/networks/quantization.py`).
     """
 
     def __init__(
@@ -56,6 +60,7 @@ class FastNetwork(nn.Module):
         spec: InputSpec,
         temperature: float = 1.0,
         widths: Sequence[int] = (64, 256, 256),
+        input_ranges: Sequence[Sequence[float]] | None = None,
     ) -> None:
         super().__init__()
         if min(spec.height, spec.width) < SMALLEST_SIDE:
@@ -68,7 +73,8 @@ class FastNetwork(nn.Module):
         self.normalize = Normalization(spec)
         self.stem = WhiteningStem()
         channels = (STEM_CHANNELS, *widths)
-        self.groups = nn.Sequential(*(_Group(*pair) for pair in zip(channels, widths, strict=False)))
+        ranges = ranges_of_groups(input_ranges, groups=len(widths), convolutions=2)
+        self.groups = nn.Sequential(*map(_Group, channels, widths, ranges))
         self.head = nn.Linear(widths[-1], classes, bias=False)
         with torch.no_grad():
             self.head.weight.div_(self.head.weight.std())
@@ -77,6 +83,11 @@ class FastNetwork(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Classify uint8 images (batch, height, width, 3) into logits (batch, classes)."""
         return self.logits(self.features(images))
+
+    @property
+    def feature_count(self) -> int:
+        """How many numbers the head sees."""
+        return self.head.in_features
 
     @property
     def stages(self) -> tuple[nn.Module, ...]:

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.networks.normalization import Normalization
+from models.networks.quantization import Range, round_to_levels
 
 _STEM_KERNEL = 2
 STEM_CHANNELS = 2 * 3 * _STEM_KERNEL**2
@@ -60,30 +61,40 @@ class WhiteningStem(nn.Conv2d):
         self.weight.copy_(torch.cat([filters, -filters]))
 
 
-def identity_convolution(channels_in: int, channels_out: int, *, is_halved: bool = False) -> nn.Conv2d:
+class Convolution(nn.Conv2d):
     """3×3, same size, no bias; its first filters pass their channel through, the rest start at random.
+
+    In front of a pooling of 2×2, what the pooling would drop is not computed: of an odd side the last row or
+    column is in no square. That saves 11 % of the `fast` network's arithmetic at 32 pixels, where all three sides
+    are odd (docs/experiments.md, 2026-11-25).
 
     Args:
         channels_in: of the maps that come.
         channels_out: of those that go.
         is_halved: whether a pooling of 2×2 follows.
+        input_range: lowest and highest value of the maps that come; they are rounded to the 256 levels between
+            (`models/networks/quantization.py`). None leaves them as they are.
     """
-    kind = HalvedConvolution if is_halved else nn.Conv2d
-    convolution = kind(channels_in, channels_out, 3, padding=1, bias=False)
-    with torch.no_grad():
-        nn.init.dirac_(convolution.weight[:channels_in])
-    return convolution
 
-
-class HalvedConvolution(nn.Conv2d):
-    """3×3, same size, in front of a pooling of 2×2: what the pooling would drop is not computed.
-
-    Of an odd side the last row or column is in no square. A convolution that stops before it saves 11 % of the
-    `fast` network's arithmetic at 32 pixels, where all three sides are odd (docs/experiments.md, 2026-11-25).
-    """
+    def __init__(
+        self, channels_in: int, channels_out: int, *, is_halved: bool = False, input_range: Range | None = None
+    ) -> None:
+        super().__init__(channels_in, channels_out, 3, padding=1, bias=False)
+        self.is_halved = is_halved
+        self.input_range = input_range
+        with torch.no_grad():
+            nn.init.dirac_(self.weight[:channels_in])
 
     def forward(self, x: Tensor) -> Tensor:
-        """Convolve (batch, channels, rows, columns) into as many rows and columns, or one less: even numbers."""
+        """Convolve (batch, channels, rows, columns) into as many rows and columns; halved, perhaps one less."""
+        return self.convolve(x, self.weight)
+
+    def convolve(self, x: Tensor, weight: Tensor) -> Tensor:
+        """As `forward`, with other filters of the same shape."""
+        if self.input_range is not None:
+            x = round_to_levels(x, self.input_range)
+        if not self.is_halved:
+            return F.conv2d(x, weight, padding=1)
         rows, columns = x.shape[-2:]
         padded = F.pad(x, (1, 1 - columns % 2, 1, 1 - rows % 2))
-        return F.conv2d(padded, self.weight)
+        return F.conv2d(padded, weight)

@@ -12,11 +12,12 @@ from torch import Tensor, nn
 from models.networks.layers import (
     SMALLEST_SIDE,
     STEM_CHANNELS,
+    Convolution,
     ShiftBatchNorm,
     WhiteningStem,
-    identity_convolution,
 )
 from models.networks.normalization import Normalization
+from models.networks.quantization import Range, ranges_of_groups
 from models.preprocessing import InputSpec
 
 _BATCH_NORM_RATE = 0.1  # PyTorch's default, which the record keeps
@@ -26,13 +27,14 @@ _LOGIT_SCALE = 1 / 9  # airbench96
 class _ResidualGroup(nn.Module):
     """conv, max-pool 2, norm, GELU; then conv, norm, GELU, conv, norm, added to where these began, GELU."""
 
-    def __init__(self, channels_in: int, channels_out: int) -> None:
+    def __init__(self, channels_in: int, channels_out: int, ranges: Sequence[Range | None]) -> None:
         super().__init__()
-        self.conv1 = identity_convolution(channels_in, channels_out, is_halved=True)
+        first, second, third = ranges
+        self.conv1 = Convolution(channels_in, channels_out, is_halved=True, input_range=first)
         self.norm1 = ShiftBatchNorm(channels_out, rate=_BATCH_NORM_RATE)
-        self.conv2 = identity_convolution(channels_out, channels_out)
+        self.conv2 = Convolution(channels_out, channels_out, input_range=second)
         self.norm2 = ShiftBatchNorm(channels_out, rate=_BATCH_NORM_RATE)
-        self.conv3 = identity_convolution(channels_out, channels_out)
+        self.conv3 = Convolution(channels_out, channels_out, input_range=third)
         self.norm3 = ShiftBatchNorm(channels_out, rate=_BATCH_NORM_RATE)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -49,6 +51,8 @@ class ResidualNetwork(nn.Module):
         spec: size, mean and deviation of the images; both sides at least 9 pixels.
         temperature: the logits are divided by it.
         widths: channels of the three groups.
+        input_ranges: lowest and highest value in front of each 3×3 convolution, in their order; with them it is a
+            quantized network (`models/networks/quantization.py`).
     """
 
     def __init__(
@@ -58,6 +62,7 @@ class ResidualNetwork(nn.Module):
         spec: InputSpec,
         temperature: float = 1.0,
         widths: Sequence[int] = (128, 384, 512),
+        input_ranges: Sequence[Sequence[float]] | None = None,
     ) -> None:
         super().__init__()
         if min(spec.height, spec.width) < SMALLEST_SIDE:
@@ -71,12 +76,18 @@ class ResidualNetwork(nn.Module):
         self.stem = WhiteningStem()
         nn.init.zeros_(self.stem.bias)  # type: ignore[arg-type]  # it has one
         channels = (STEM_CHANNELS, *widths)
-        self.groups = nn.Sequential(*(_ResidualGroup(*pair) for pair in zip(channels, widths, strict=False)))
+        ranges = ranges_of_groups(input_ranges, groups=len(widths), convolutions=3)
+        self.groups = nn.Sequential(*map(_ResidualGroup, channels, widths, ranges))
         self.head = nn.Linear(widths[-1], classes, bias=False)
 
     def forward(self, images: Tensor) -> Tensor:
         """Classify uint8 images (batch, height, width, 3) into logits (batch, classes)."""
         return self.logits(self.features(images))
+
+    @property
+    def feature_count(self) -> int:
+        """How many numbers the head sees."""
+        return self.head.in_features
 
     @property
     def stages(self) -> tuple[nn.Module, ...]:

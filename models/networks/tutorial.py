@@ -34,6 +34,11 @@ class TutorialNetwork(nn.Module):
         return self.logits(self.features(images))
 
     @property
+    def feature_count(self) -> int:
+        """How many numbers the last layer sees."""
+        return self.fc3.in_features
+
+    @property
     def stages(self) -> tuple[nn.Module, ...]:
         """The modules that give maps (batch, channels, rows, columns), each coarser than the one before."""
         return self.conv1, self.conv2

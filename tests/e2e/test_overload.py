@@ -16,7 +16,7 @@ EACH = 8
 REFUSED = 'glimpse_requests_total{route="/predict",status="503"}'
 
 
-def test_who_is_refused_at_the_door_hears_so_and_may_come_back(start_server: Callable[..., Server]) -> None:
+def test_who_is_refused_by_the_header_hears_so_and_may_come_back(start_server: Callable[..., Server]) -> None:
     """503 with Retry-After and the id, the body unread, and the same connection is good for the next try."""
     server = start_server("--max-queue", "2", "--max-batch-files", "1")
     port = int(server.url.rsplit(":", 1)[1])
@@ -57,7 +57,7 @@ def test_who_is_refused_at_the_door_hears_so_and_may_come_back(start_server: Cal
 
 
 def test_a_request_that_ends_its_connection_is_refused_too(start_server: Callable[..., Server]) -> None:
-    """By the door or behind it: what cannot be answered in its millisecond is told so, and nothing breaks."""
+    """At the desk or behind it: what cannot be answered in its millisecond is told so, and nothing breaks."""
     server = start_server()
     port = int(server.url.rsplit(":", 1)[1])
     for close in ("close", "keep-alive"):

@@ -70,6 +70,18 @@ def _start(*arguments: str, dies_after: int | None = None) -> subprocess.Popen[s
     )
 
 
+def _torchrun(*arguments: str) -> subprocess.CompletedProcess[str]:
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m", "training", "train"]
+    return subprocess.run(
+        [sys.executable, *torchrun, *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
 def _end(process: subprocess.Popen[str], code: int) -> str:
     _, told = process.communicate(timeout=300)
     assert process.returncode == code, told
@@ -131,6 +143,16 @@ def test_a_stopped_run_says_how_to_go_on(number: int, code: int, by: str, data: 
     assert not (run / "checkpoint.safetensors").exists()
 
 
+def test_what_torchrun_cannot_do_leaves_no_run_behind(data: Path, tmp_path: Path) -> None:
+    """Two processes of the tutorial are refused, once and before a run begins; without torchrun it works."""
+    options = [*_options("tutorial", data), "--run-folder", str(tmp_path / "run")]
+    done = _torchrun(*options)
+    assert done.returncode == 1
+    assert done.stderr.count("Error: The tutorial trains in one process") == 1
+    assert list((tmp_path / "run").iterdir()) == []
+    _end(_start(*options), 0)
+
+
 def test_two_processes_end_where_one_does(tmp_path: Path) -> None:
     """Five steps on a CPU in float32, the stem resting after three: weights within 0.1 % of those of one process.
 
@@ -139,15 +161,7 @@ def test_two_processes_end_where_one_does(tmp_path: Path) -> None:
     data = _write_noise(tmp_path / "few.npz", pictures=35)  # one batch of 32 an epoch
     options = ["--recipe", "fast", "--data", str(data), "--device", "cpu", "--dtype", "float32", "--epochs", "5"]
     _end(_start(*options, "--run", str(tmp_path / "one")), 0)
-    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m", "training", "train"]
-    done = subprocess.run(
-        [sys.executable, *torchrun, *options, "--run-folder", str(tmp_path / "two")],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+    done = _torchrun(*options, "--run-folder", str(tmp_path / "two"))
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("; wrote ") == done.stdout.count("report.html") == 1  # by one of the two
     one, two = (load(tmp_path / name / "checkpoint.safetensors").network.state_dict() for name in ("one", "two"))

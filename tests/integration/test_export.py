@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from models import golden
-from models.checkpoint import load
+from models.checkpoint import CHECKPOINTS, load
 from training.cli import run
 from training.errors import ExportError
 from training.export import OPSET, export_onnx
@@ -46,6 +46,18 @@ def test_the_file_answers_as_the_checkpoint_does(exported: Path, trained_checkpo
     onnx.checker.check_model(model, full_check=True)
     assert [(entry.domain, entry.version) for entry in model.opset_import] == [("", OPSET)]
     assert str(Path(__file__).parents[2]).encode() not in exported.read_bytes()  # no path of this machine
+
+
+@pytest.mark.parametrize("name", ["cifar10", "tutorial"])
+def test_a_shipped_checkpoint_is_exported(name: str, tmp_path: Path) -> None:
+    """With temperature and floor inside: onnxruntime answers what the service answers."""
+    checkpoint = load(CHECKPOINTS / f"{name}.safetensors")
+    out = tmp_path / f"{name}.onnx"
+    assert run(["export", str(CHECKPOINTS / f"{name}.safetensors"), "--out", str(out)]) == 0
+    images = golden.draw(32, 32, 17)
+    session = onnxruntime.InferenceSession(out, providers=["CPUExecutionProvider"])
+    (answers,) = session.run(None, {"images": images})
+    np.testing.assert_allclose(answers, checkpoint.classifier.probabilities(images), atol=1e-5)
 
 
 def test_another_answer_is_not_written(

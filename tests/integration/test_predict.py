@@ -292,7 +292,7 @@ def test_many_callers_at_once_get_their_own_answers(client: TestClient) -> None:
 
 
 def test_a_line_break_behind_the_path_is_nothing(client: TestClient) -> None:
-    """The router overlooks it; so do the door and the limits."""
+    """The router overlooks it; so do admission and the limits."""
     answer = client.post("/predict%0A", files={"file": PNG})
     assert answer.status_code in {200, 404}
     assert client.post("/predict/batch%0A", files={"files": PNG}).status_code in {200, 404}

@@ -1,5 +1,7 @@
 """POST /model/reload: the new checkpoint beside the old one, and no request that fails."""
 
+import asyncio
+import contextlib
 import dataclasses
 import gc
 import shutil
@@ -130,6 +132,22 @@ def test_a_replaced_model_leaves_the_memory(client: TestClient) -> None:
         assert old() is None
     finally:
         gc.enable()
+
+
+def test_a_stop_ends_what_reloads_have_replaced(settings: Settings) -> None:
+    """Each of several old models, also where a request still holds it: nothing goes on behind the stop."""
+
+    async def check() -> None:
+        service = Service(settings)
+        await service.start()
+        with contextlib.ExitStack() as requests:
+            for _ in range(2):
+                requests.enter_context(service.model.in_use())
+                await service.reload()
+            await service.stop()
+            assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    asyncio.run(check())
 
 
 def test_requests_during_reloads_never_fail(

@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from models.checkpoint import load
 from tests.drawing import write_archive
 from training.cli import run
 from training.evaluate import run_views
-from training.resume import asked_before, with_moved
+from training.resume import ask_again, asked_before
 from training.run_lock import alone_in
 
 Change = Callable[[Path], None]
@@ -189,12 +190,12 @@ def test_a_stop_while_the_page_is_made_says_that_the_checkpoint_is_there(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Such a run cannot be gone on with: it is finished, but for its page."""
-    import training.carry_out
+    import training.finish
 
     def interrupt(*_args: object, **_options: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(training.carry_out, "make_report", interrupt)
+    monkeypatch.setattr(training.finish, "make_report", interrupt)
     assert _train("--recipe", "fast", "--data", data, "--run", tmp_path / "run", "--epochs", 1) == 130
     error = capsys.readouterr().err
     assert f"{tmp_path / 'run' / 'checkpoint.safetensors'} is written; its page is made with" in error
@@ -202,14 +203,14 @@ def test_a_stop_while_the_page_is_made_says_that_the_checkpoint_is_there(
     load(tmp_path / "run" / "checkpoint.safetensors")
 
 
-def test_a_run_goes_on_with_another_cache(stopped: Path, data: Path, tmp_path: Path) -> None:
-    """The folder that it began with may be gone; then another one can be named."""
+def test_a_run_goes_on_with_another_cache(stopped: Path, tmp_path: Path) -> None:
+    """The old one may be gone, or be full; whatever is not typed stays as it was."""
     configuration = json.loads((stopped / "configuration.json").read_text())
     configuration["request"] |= {"cache": "/proc/nowhere"}
     (stopped / "configuration.json").write_text(json.dumps(configuration))
-    kept = dict.fromkeys(("data", "out", "device", "teacher", "is_compiled"))
-    assert with_moved(asked_before(stopped), **kept, cache=str(tmp_path)).cache == str(tmp_path)
-    assert with_moved(asked_before(stopped), **kept, cache=None).cache == "/proc/nowhere"
+    asked = asked_before(stopped)
+    assert ask_again(asked, {"cache": str(tmp_path)}, folder=stopped) == replace(asked, cache=str(tmp_path))
+    assert ask_again(asked, {}, folder=stopped).cache == "/proc/nowhere"
 
 
 def test_a_run_without_a_place_for_its_result_is_wrong_usage(

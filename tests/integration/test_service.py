@@ -1,5 +1,6 @@
 """Health, model page, request ids, logs, and what happens when the engine fails."""
 
+import asyncio
 import contextlib
 import json
 import logging
@@ -15,7 +16,7 @@ from httpx2 import Response
 
 from app.errors import EngineLostError, NotReadyError
 from app.main import create_app
-from app.service import OpenEngine, Service
+from app.service import OpenModel, Service
 from app.settings import Settings
 from models.checkpoint import Checkpoint, load
 from models.preprocessing import Images, Probabilities
@@ -65,13 +66,13 @@ class ScriptedEngine:
         return np.resize(self._golden, (len(images), len(LABELS)))
 
 
-def _opener(checkpoint: Checkpoint, engine: ScriptedEngine) -> OpenEngine:
-    def open_engine(settings: Settings, *, threads: int) -> tuple[Checkpoint, ScriptedEngine]:
+def _opener(checkpoint: Checkpoint, engine: ScriptedEngine) -> OpenModel:
+    def open_model(settings: Settings, *, threads: int) -> tuple[Checkpoint, ScriptedEngine]:
         assert threads >= 1
         assert settings.checkpoint.exists()
         return checkpoint, engine
 
-    return open_engine
+    return open_model
 
 
 @contextlib.contextmanager
@@ -121,6 +122,11 @@ def test_before_the_start_it_is_live_but_not_ready(settings: Settings) -> None:
         assert response.status_code == 503
         assert response.json()["code"] == "not_ready"
         assert int(response.headers["retry-after"]) > 0
+
+
+def test_what_never_started_can_be_stopped(settings: Settings) -> None:
+    """Whoever opened a service and cannot go on closes it all the same."""
+    asyncio.run(Service(settings).stop())
 
 
 def test_model_page_is_the_checkpoints_record(client: TestClient, checkpoint_path: Path) -> None:

@@ -11,6 +11,7 @@ from app.main import create_app
 from app.settings import Settings
 from models.checkpoint import CHECKPOINTS, load
 from models.classifier import rank
+from models.golden import QUANTIZED_TOLERANCE
 from tests.drawing import encode
 from training import cifar10
 from training.data import read_test
@@ -60,7 +61,7 @@ def test_the_shipped_checkpoint_knows_how_sure_it_is() -> None:
 @needs_cifar10
 @pytest.mark.parametrize("name", NAMES)
 def test_the_accuracy_inside_is_found_again(name: str, tmp_path: Path) -> None:
-    """Every picture of the test set is asked once more; the accuracy differs by two pictures at most.
+    """Every picture of the test set is asked once more; the accuracy differs by five pictures at most.
 
     Another processor may round another way, and a picture on the border then falls to the other side.
     """
@@ -70,7 +71,7 @@ def test_the_accuracy_inside_is_found_again(name: str, tmp_path: Path) -> None:
     guesses = np.concatenate([checkpoint.classifier.probabilities(chunk.numpy()).argmax(1) for chunk in chunks])
     found = int((torch.from_numpy(guesses) == split.targets).sum())
     written = checkpoint.record.metrics.accuracy["single_view"] * checkpoint.record.metrics.n
-    assert found == pytest.approx(written, abs=2)
+    assert found == pytest.approx(written, abs=5)
 
 
 @needs_cifar10
@@ -87,4 +88,4 @@ def test_the_service_answers_what_the_evaluation_answers(tmp_path: Path) -> None
             expected = [vars(item) for item in rank(probabilities, checkpoint.record.labels, top_k=10)]
             body = client.post("/predict?top_k=10", files={"file": encode(Image.fromarray(image))}).json()
             for got, wanted in zip(body["predictions"], expected, strict=True):
-                assert got == pytest.approx(wanted, abs=1e-6)  # another number of threads rounds otherwise
+                assert got == pytest.approx(wanted, abs=QUANTIZED_TOLERANCE)  # other threads round otherwise

@@ -37,7 +37,7 @@ def test_models_stands_on_five_libraries_alone() -> None:
 @pytest.mark.parametrize(
     ("folder", "forbidden"),
     [
-        ("app", {"training", "torchvision", "matplotlib", "typer", "rich"}),
+        ("app", {"training", "torchvision", "matplotlib", "typer", "rich", "httpx"}),
         ("training", {"app", "fastapi", "uvicorn"}),
     ],
 )

@@ -8,10 +8,7 @@ from pathlib import Path
 from models.checkpoint import load
 from models.record import Record
 from training.errors import TrainingError
-from training.run import CHECKPOINT
-
-METRICS = "metrics.jsonl"
-"""In the folder of a run."""
+from training.run import CHECKPOINT, METRICS
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from models.checkpoint import Checkpoint
 from models.record import Metrics
 from training.dataset import Split
 from training.evaluate import ViewProbabilities
-from training.label_mistakes import find_label_mistakes
+from training.label_mistakes import LabelMistake
 from training.provenance import now_utc
 from training.report.content import Content
 from training.report.history import History
@@ -22,6 +22,7 @@ def make_report(
     *,
     views: ViewProbabilities,
     metrics: Metrics,
+    label_mistakes: list[LabelMistake] | None,
     history: History | None,
     folder: Path,
     pictures: int,
@@ -36,6 +37,7 @@ def make_report(
         split: that it was measured on; its targets are places in the checkpoint's labels.
         views: its probabilities for that split.
         metrics: made of them.
+        label_mistakes: the likeliest among the pictures; None where they are no files.
         history: of the run that made the checkpoint; None leaves the curves out.
         folder: to write into; made if needed.
         pictures: how many to spoil; 0 leaves that table out.
@@ -52,15 +54,12 @@ def make_report(
     robustness = None
     if pictures:
         robustness = measure_robustness(checkpoint.network, split, pictures=pictures, seed=seed, console=console)
-    doubted = None
-    if split.files:
-        doubted = find_label_mistakes(split, views.single_view, labels=checkpoint.record.labels)
     content = Content(
         checkpoint=checkpoint,
         metrics=metrics,
         probabilities=views.single_view,
         split=split,
-        label_mistakes=doubted,
+        label_mistakes=label_mistakes,
         robustness=robustness,
         history=history,
         created_at=now_utc(),

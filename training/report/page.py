@@ -2,7 +2,6 @@
 
 import dataclasses
 import platform
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +9,7 @@ import PIL
 import torch
 
 from models.tensor_file import write_atomically
+from training.configuration import flatten
 from training.intervals import interval
 from training.report import figures, html, sections
 from training.report.content import Content
@@ -115,15 +115,17 @@ def _recipe(content: Content) -> str:
         _TITLES["recipe"],
         html.facts(origin),
         "<h3>Every number of the recipe</h3>",
-        html.facts(flat(run.configuration)),
+        html.facts(dict(flatten(run.configuration))),
         "<h3>Network, input and calibration</h3>",
         html.facts(
-            flat(
-                {
-                    "network": {"name": record.architecture.name, **record.architecture.arguments},
-                    "input": dataclasses.asdict(record.input),
-                    "calibration": dataclasses.asdict(record.calibration),
-                }
+            dict(
+                flatten(
+                    {
+                        "network": {"name": record.architecture.name, **record.architecture.arguments},
+                        "input": dataclasses.asdict(record.input),
+                        "calibration": dataclasses.asdict(record.calibration),
+                    }
+                )
             )
         ),
         "<h3>Measured with</h3>",
@@ -138,17 +140,6 @@ def _recipe(content: Content) -> str:
             }
         ),
     )
-
-
-def flat(values: Mapping[str, object], prefix: str = "") -> dict[str, object]:
-    """Write nested fields as one level: {"a": {"b": 1}} becomes {"a.b": 1}."""
-    done: dict[str, object] = {}
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            done.update(flat(value, f"{prefix}{name}."))
-        else:
-            done[prefix + name] = value
-    return done
 
 
 def _foot(content: Content) -> str:

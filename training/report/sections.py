@@ -5,9 +5,9 @@ import math
 from training.corruptions import LEVELS, SEVERITIES
 from training.intervals import Interval, interval
 from training.reliability import coverage_at, coverage_curve, score_bins
-from training.report import figures, findings, html
+from training.report import figures, html
+from training.report.cases import Case, confident_mistakes, confusions, unsure_hits
 from training.report.content import Content
-from training.report.findings import Case
 
 _MOST_CASES = 24  # pictures in each gallery
 _MOST_CONFUSIONS = 12
@@ -51,7 +51,7 @@ def classes(content: Content) -> str:
 def confusion(content: Content) -> str:
     """Write the matrix, where it can be read, and the commonest confusions."""
     labels, matrix = content.checkpoint.record.labels, content.metrics.confusion_matrix
-    worst = findings.confusions(matrix, most=_MOST_CONFUSIONS)
+    worst = confusions(matrix, most=_MOST_CONFUSIONS)
     listed = []
     for each in worst:
         share = html.percent(each.count / sum(matrix[each.truth]), 1)
@@ -180,8 +180,8 @@ def _levels(kind: str) -> str:
 def mistakes(content: Content) -> str:
     """Show the worst mistakes and the nearest misses."""
     targets = content.split.targets
-    wrong = findings.confident_mistakes(content.probabilities, targets, most=_MOST_CASES)
-    close = findings.unsure_hits(content.probabilities, targets, most=_MOST_CASES)
+    wrong = confident_mistakes(content.probabilities, targets, most=_MOST_CASES)
+    close = unsure_hits(content.probabilities, targets, most=_MOST_CASES)
     return html.section(
         "mistakes",
         TITLES["mistakes"],

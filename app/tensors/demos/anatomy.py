@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from models.checkpoint import load
+from models.floor import take_off
 
 checkpoint = load(Path("models/checkpoints/cifar10.safetensors"))
 picture = 0
@@ -102,8 +103,9 @@ print(f"{'in all':<20}{flops.sum().item() / 1e6:>12,.2f} MFLOP")
 
 # %% The answer
 # The network gives one number for each label, the logits. Softmax turns them into probabilities that add up to 1,
-# without changing their order. The drawings show none of the labels, so no answer is the right one; but it is the
-# same every time, and that is what the server checks.
-probabilities = logits.softmax(dim=1)
+# without changing their order. Before that the floor is taken off: what a network that has learnt from smoothed
+# labels leaves to every label, however clear the picture. The drawings show none of the labels, so no answer is
+# the right one; but it is the same every time, and that is what the server checks.
+probabilities = take_off(logits, checkpoint.record.calibration.floor).softmax(dim=1)
 best = int(probabilities.argmax())
 print(checkpoint.record.labels[best], f"{probabilities[0, best].item():.2f}")

@@ -9,12 +9,12 @@ import uvicorn
 from uvicorn.server import ServerState
 
 from app.callers import Caller
-from app.desk import Admitted
 from app.errors import UploadTimeoutError
-from app.exchange import Reply
+from app.exchange import Admitted, Reply
 from app.headers import RawHeaders
 from app.protocol import DeskProtocol
 from models.errors import GlimpseError
+from tests.unit.app.loops import with_loop
 
 REFUSAL = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n"
 TOO_LATE = b"HTTP/1.1 408 Request Timeout\r\n\r\n"
@@ -165,7 +165,7 @@ def is_watched(connection: Connection) -> bool:
     return connection.protocol._too_late is not None
 
 
-def with_loop(
+def with_connection(
     test: Callable[[Connection], Awaitable[None]],
     **given: Any,
 ) -> None:
@@ -173,15 +173,8 @@ def with_loop(
 
     async def run() -> None:
         connection = Connection(**given)
-        async with asyncio.timeout(10):
-            await test(connection)
+        await test(connection)
         if connection.protocol.timeout_keep_alive_task:
             connection.protocol.timeout_keep_alive_task.cancel()
 
-    asyncio.run(run())
-
-
-async def turns() -> None:
-    """Let everybody else go on until they wait."""
-    for _ in range(10):
-        await asyncio.sleep(0)
+    with_loop(run())

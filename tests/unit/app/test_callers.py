@@ -12,6 +12,7 @@ from starlette.types import Message
 
 from app.callers import Caller
 from app.errors import DeadlineError, EngineError
+from tests.unit.app.loops import turns
 
 LONG_S = 1e6
 
@@ -48,12 +49,6 @@ def on_a_loop(test: Callable[[], Awaitable[None]]) -> None:
 
     asyncio.run(bounded())
     assert complaints == []
-
-
-async def turns() -> None:
-    """Let everybody else on the loop go on until they wait."""
-    for _ in range(5):
-        await asyncio.sleep(0)
 
 
 def pending() -> asyncio.Future[str]:
@@ -224,6 +219,7 @@ def test_nothing_is_left_running(fails: bool) -> None:
             pass
         await turns()
         assert asyncio.all_tasks() == alone
+        assert caller._timer
         assert caller._timer.cancelled()
 
     on_a_loop(check)

@@ -10,9 +10,9 @@ from tests.unit.app.connection import (
     WHOLE,
     Connection,
     has_timer,
-    turns,
-    with_loop,
+    with_connection,
 )
+from tests.unit.app.loops import turns
 
 
 def test_an_answer_is_one_write_and_the_next_request_is_heard() -> None:
@@ -33,7 +33,7 @@ def test_an_answer_is_one_write_and_the_next_request_is_heard() -> None:
         assert (len(connection.transport.pieces), connection.desk.asked, connection.reached) == (2, 2, 0)
         assert not connection.protocol.tasks
 
-    with_loop(check)
+    with_connection(check)
 
 
 @pytest.mark.parametrize(("proxies", "shown"), [("*", "192.0.2.7"), ("10.0.0.1", "unknown")])
@@ -46,7 +46,7 @@ def test_the_caller_behind_a_trusted_proxy_is_named(proxies: str, shown: str) ->
         await turns()
         assert connection.desk.clients == [shown]
 
-    with_loop(check, proxies=proxies)
+    with_connection(check, proxies=proxies)
 
 
 def test_a_second_request_that_did_not_wait_is_answered_second() -> None:
@@ -64,7 +64,7 @@ def test_a_second_request_that_did_not_wait_is_answered_second() -> None:
         await turns()
         assert connection.desk.asked == 2
 
-    with_loop(check)
+    with_connection(check)
 
 
 @pytest.mark.parametrize("is_whole", [True, False])
@@ -82,7 +82,7 @@ def test_who_hangs_up_is_told_to_the_desk(is_whole: bool) -> None:
         assert connection.transport.written == b""
         assert not connection.protocol.tasks
 
-    with_loop(check)
+    with_connection(check)
 
 
 def test_a_body_for_which_there_is_no_room_is_broken_off() -> None:
@@ -99,7 +99,7 @@ def test_a_body_for_which_there_is_no_room_is_broken_off() -> None:
         await turns()
         assert (connection.desk.dropped, connection.desk.callers, connection.reached) == ([2], [], 0)
 
-    with_loop(check)
+    with_connection(check)
 
 
 @pytest.mark.parametrize("by_the_server", [True, False])
@@ -119,7 +119,7 @@ def test_the_last_answer_before_a_stop_says_so(by_the_server: bool) -> None:
         assert b"\r\nconnection: close\r\n\r\n" in connection.transport.written
         assert connection.transport.is_closed
 
-    with_loop(check)
+    with_connection(check)
 
 
 def test_a_refused_body_goes_by_and_the_next_request_is_heard() -> None:
@@ -138,7 +138,7 @@ def test_a_refused_body_goes_by_and_the_next_request_is_heard() -> None:
         connection.protocol.shutdown()
         connection.protocol.connection_lost(None)
 
-    with_loop(check, refuses=True)
+    with_connection(check, refuses=True)
 
 
 @pytest.mark.parametrize(
@@ -154,7 +154,7 @@ def test_what_is_not_plain_is_left_to_uvicorn(header: bytes) -> None:
             await asyncio.sleep(0)
         assert connection.desk.asked == 0
 
-    with_loop(check)
+    with_connection(check)
 
 
 def test_who_does_not_read_is_not_written_to() -> None:
@@ -168,4 +168,4 @@ def test_who_does_not_read_is_not_written_to() -> None:
         while not connection.reached:
             await asyncio.sleep(0)
 
-    with_loop(check)
+    with_connection(check)

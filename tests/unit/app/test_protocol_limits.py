@@ -16,9 +16,9 @@ from tests.unit.app.connection import (
     Connection,
     has_timer,
     is_watched,
-    turns,
-    with_loop,
+    with_connection,
 )
+from tests.unit.app.loops import turns
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def test_what_does_not_arrive_is_not_waited_for(sent: bytes, refuses: bool, writ
         await turns()
         assert not connection.protocol.tasks
 
-    with_loop(check, refuses=refuses, upload_timeout_s=0.01)
+    with_connection(check, refuses=refuses, upload_timeout_s=0.01)
 
 
 def test_what_has_arrived_is_not_watched() -> None:
@@ -66,7 +66,7 @@ def test_what_has_arrived_is_not_watched() -> None:
         connection.protocol.connection_lost(None)
         assert not is_watched(connection)
 
-    with_loop(check)
+    with_connection(check)
 
 
 def test_a_sender_is_not_blamed_for_our_own_slowness() -> None:
@@ -83,7 +83,7 @@ def test_a_sender_is_not_blamed_for_our_own_slowness() -> None:
         assert connection.transport.pieces[0].endswith(b'"abcde"')
         assert connection.transport.pieces[1] == TOO_LATE + b"nobody"
 
-    with_loop(check, upload_timeout_s=0.01)
+    with_connection(check, upload_timeout_s=0.01)
 
 
 def test_a_blank_line_is_no_request() -> None:
@@ -101,7 +101,7 @@ def test_a_blank_line_is_no_request() -> None:
         await connection.transport.closed.wait()
         assert connection.transport.written == answered
 
-    with_loop(check, upload_timeout_s=0.01)
+    with_connection(check, upload_timeout_s=0.01)
 
 
 def test_a_blank_line_behind_an_answer_through_the_framework_is_none_either() -> None:
@@ -116,7 +116,7 @@ def test_a_blank_line_behind_an_answer_through_the_framework_is_none_either() ->
         connection.receive(b"\r\n")
         await connection.transport.closed.wait()
 
-    with_loop(check, upload_timeout_s=0.01)
+    with_connection(check, upload_timeout_s=0.01)
 
 
 UPGRADE = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAEAAEAAAAIAAAAB\r\n"
@@ -138,7 +138,7 @@ def test_an_upgrade_is_passed_over(split: int) -> None:
         await turns()
         assert (connection.desk.asked, len(connection.transport.pieces), connection.reached) == (2, 2, 0)
 
-    with_loop(check)
+    with_connection(check)
 
 
 def test_requests_with_upgrades_may_follow_one_another() -> None:
@@ -151,7 +151,7 @@ def test_requests_with_upgrades_may_follow_one_another() -> None:
         assert connection.transport.pieces[0].endswith(b'"abcde"')
         assert (connection.desk.asked, connection.reached) == (1, 1)
 
-    with_loop(check)
+    with_connection(check)
 
 
 @pytest.mark.parametrize(
@@ -172,7 +172,7 @@ def test_what_cannot_be_answered_is_turned_away(sent: bytes, error: type[Glimpse
         assert (connection.transport.written, connection.transport.is_closed) == (TOO_LATE + b"nobody", True)
         assert connection.desk.asked == connection.reached == 0
 
-    with_loop(check)
+    with_connection(check)
 
 
 def test_a_long_body_is_no_long_header() -> None:
@@ -191,7 +191,7 @@ def test_a_long_body_is_no_long_header() -> None:
         assert connection.desk.turned_away == []
         assert len(connection.transport.pieces) == 2
 
-    with_loop(check)
+    with_connection(check)
 
 
 def test_a_body_that_comes_after_its_answer_does_not_keep_the_connection() -> None:
@@ -208,7 +208,7 @@ def test_a_body_that_comes_after_its_answer_does_not_keep_the_connection() -> No
         assert has_timer(connection)
         assert not is_watched(connection)
 
-    with_loop(check)
+    with_connection(check)
 
 
 async def answer_at_once(_scope: Any, _receive: Any, send: Any) -> None:
@@ -226,7 +226,7 @@ def test_http_1_0_is_left_to_uvicorn() -> None:
             await asyncio.sleep(0)
         assert connection.desk.asked == 0
 
-    with_loop(check)
+    with_connection(check)
 
 
 def test_who_never_reads_is_not_waited_for() -> None:
@@ -242,7 +242,7 @@ def test_who_never_reads_is_not_waited_for() -> None:
         connection.protocol.pause_writing()
         await connection.transport.closed.wait()
 
-    with_loop(check, upload_timeout_s=0.01)
+    with_connection(check, upload_timeout_s=0.01)
 
 
 def test_a_stop_answers_what_has_not_arrived() -> None:
@@ -257,7 +257,7 @@ def test_a_stop_answers_what_has_not_arrived() -> None:
         assert connection.transport.is_closed
         assert connection.desk.dropped == [4]
 
-    with_loop(check)
+    with_connection(check)
 
 
 def test_a_target_that_cannot_be_understood_is_the_callers_fault() -> None:
@@ -268,7 +268,7 @@ def test_a_target_that_cannot_be_understood_is_the_callers_fault() -> None:
         assert connection.desk.turned_away == [MalformedRequestError]
         assert connection.transport.is_closed
 
-    with_loop(check)
+    with_connection(check)
 
 
 def test_a_fault_of_ours_is_not_told_as_the_callers() -> None:
@@ -283,4 +283,4 @@ def test_a_fault_of_ours_is_not_told_as_the_callers() -> None:
             connection.receive(WHOLE)
         assert connection.desk.turned_away == []
 
-    with_loop(check)
+    with_connection(check)

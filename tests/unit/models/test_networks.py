@@ -13,7 +13,7 @@ from models import golden
 from models.errors import ArchitectureError
 from models.networks import ARCHITECTURES, Architecture, build
 from models.networks.fast import FastNetwork
-from models.networks.layers import identity_convolution
+from models.networks.layers import Convolution
 from models.networks.normalization import Normalization
 from models.preprocessing import InputSpec
 
@@ -267,7 +267,7 @@ def test_arguments_that_do_not_fit_are_refused(name: str, arguments: dict[str, A
 def test_what_pooling_drops_is_not_computed(rows: int, columns: int) -> None:
     """The same maxima and gradients as of a whole convolution, for less arithmetic where a side is odd."""
     torch.manual_seed(0)
-    plain, halved = (identity_convolution(3, 5, is_halved=is_halved).double() for is_halved in (False, True))
+    plain, halved = (Convolution(3, 5, is_halved=is_halved).double() for is_halved in (False, True))
     halved.load_state_dict(plain.state_dict())
     images = torch.randn(2, 3, rows, columns, dtype=torch.float64)
     wholes, parts = (images.clone().requires_grad_() for _ in range(2))

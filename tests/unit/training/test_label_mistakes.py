@@ -19,9 +19,7 @@ from training.findings import collect
 from training.label_mistakes import (
     MOST_LISTED,
     find_label_mistakes,
-    fit_temperature,
     judge_all,
-    judge_test,
     single_view,
     to_lines,
     write,
@@ -73,15 +71,6 @@ def test_the_list_is_cut() -> None:
     split = _split([0] * 400, [1] * 50 + [0] * 350)
     found = find_label_mistakes(split, single_view(_Brightness(), split.images), labels=LABELS)
     assert len(found) == MOST_LISTED
-
-
-@pytest.mark.parametrize("true", [0.25, 1.0, 2.0])
-def test_the_temperature_of_a_network_is_found(true: float) -> None:
-    """Labels drawn from the probabilities at one temperature give that temperature back, to a tenth."""
-    generator = torch.Generator().manual_seed(0)
-    logits = torch.randn(20_000, 5, generator=generator)
-    targets = torch.multinomial(torch.softmax(logits / true, 1), 1, generator=generator).flatten()
-    assert fit_temperature(torch.softmax(logits, 1), targets) == pytest.approx(true, rel=0.1)
 
 
 def _colours(n: int) -> Split:
@@ -138,7 +127,7 @@ def test_nothing_but_copies_of_one_picture_cannot_be_judged() -> None:
 def test_after_a_training_the_test_part_is_judged() -> None:
     """Its pictures were not learnt, so the trained network's own answers tell."""
     test = _split([0, 255, 0, 255, 0, 255, 0, 255], [0, 1, 0, 1, 0, 1, 0, 0])
-    (found,) = judge_test(Dataset("pets", LABELS, test, test), single_view(_Brightness(), test.images))
+    (found,) = find_label_mistakes(test, single_view(_Brightness(), test.images), labels=LABELS)
     assert (found.file, found.label, found.likelier) == ("7.png", "cat", "dog")
 
 

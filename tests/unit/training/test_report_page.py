@@ -17,7 +17,7 @@ from training.evaluate import ViewProbabilities, measure
 from training.label_mistakes import LabelMistake
 from training.report.content import Content
 from training.report.history import History
-from training.report.page import flat, page, write_page
+from training.report.page import page, write_page
 from training.robustness import Robustness
 
 HOSTILE = ("</td><script>alert(1)</script>", '" onerror="alert(2)', "$\\frac$ & <b>")
@@ -229,8 +229,3 @@ def test_the_page_is_written_whole(hostile: Checkpoint, tmp_path: Path) -> None:
     assert path.name == "report.html"
     assert path.read_text("utf-8").endswith("</html>\n")
     assert [entry.name for entry in path.parent.iterdir()] == ["report.html"]
-
-
-def test_nested_fields_become_names_with_dots() -> None:
-    """The recipe is one list of names and values."""
-    assert flat({"a": {"b": 1, "c": {"d": 2}}, "e": [3]}) == {"a.b": 1, "a.c.d": 2, "e": [3]}

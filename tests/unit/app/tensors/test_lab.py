@@ -16,7 +16,7 @@ from app.tensors.lab import DemoRun, Served, demos, run_demo
 from app.tensors.runner import Step
 from app.tensors.runner import run as run_script
 from app.tensors.snapshots import WITHHELD, Snapshot
-from models.checkpoint import load
+from models.checkpoint import CHECKPOINTS, load
 
 
 @pytest.fixture
@@ -249,6 +249,13 @@ def test_devices_is_honest_without_cuda() -> None:
     assert "use_cuda = False" in run.code
     assert "here is no CUDA device" not in run.code
     assert _output(run, "Equal, but not to the bit") == "True\n"
+
+
+def test_anatomy_ends_with_the_answer_of_the_server() -> None:
+    """For the shipped checkpoint, whose floor lies between the network and its probabilities."""
+    served = Served("cifar10.safetensors", load(CHECKPOINTS / "cifar10.safetensors"))
+    shot = _shots(run_demo("anatomy", {"picture": 3}, served), "The answer")["probabilities"]
+    np.testing.assert_allclose(np.array(shot.values), served.checkpoint.golden_probabilities[[3]], atol=1e-4)
 
 
 @pytest.mark.gpu

@@ -8,9 +8,7 @@ import pytest
 from models.preprocessing import InputSpec
 from tests.drawing import encode, gradient, solid
 from tests.photographs import draw_photograph
-from training.data import read_dataset
-from training.errors import DataError
-from training.folders import (
+from training.class_trees import (
     Places,
     Tree,
     choose_side,
@@ -21,6 +19,8 @@ from training.folders import (
     report_unused,
     split_tree,
 )
+from training.data import read_dataset
+from training.errors import DataError
 
 
 def _add(root: Path, label: str, names: list[str], data: bytes | None = None) -> None:

@@ -1,4 +1,4 @@
-"""The numbers of a report, computed from a network's probabilities and the truth."""
+"""The pictures and pairs of classes that a report picks out of all answers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

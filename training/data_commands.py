@@ -12,7 +12,8 @@ from training.grids import draw_samples
 from training.inspection import inspect_dataset
 from training.options import CacheOption, DataOption, Device, DeviceOption, InputSizeOption, RecipeName, SeedOption
 from training.recipes import RECIPES
-from training.terminal import check_png, teller, told_in_a_sentence
+from training.targets import check_png
+from training.terminal import teller, told_in_a_sentence
 
 
 def inspect(

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from training.report.findings import (
+from training.report.cases import (
     Confusion,
     confident_mistakes,
     confusions,

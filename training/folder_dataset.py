@@ -8,10 +8,7 @@ import torch
 
 from models.preprocessing import InputSpec
 from models.record import Record
-from training.dataset import Dataset, Split, fingerprint
-from training.errors import DataError
-from training.findings import collect
-from training.folders import (
+from training.class_trees import (
     Places,
     Tree,
     copies_in,
@@ -21,6 +18,9 @@ from training.folders import (
     report_unused,
     split_tree,
 )
+from training.dataset import Dataset, Split, fingerprint
+from training.errors import DataError
+from training.findings import collect
 from training.picture_cache import Report
 
 

@@ -1,0 +1,53 @@
+"""While every lane is busy and the event loop has nothing else to do, it runs single pictures itself.
+
+Its core would only wait.
+"""
+
+import asyncio
+
+from app.queues import Queue
+from app.runs import BatchEvents, Clock, Run, deliver, outcomes
+
+_IDLE_TURN_S = 0.0001
+"""A turn of the event loop that takes longer did something for somebody; hearing one request takes 0.1 ms."""
+
+
+class Helper:
+    """Looks once a turn whether it is needed, as long as somebody waits; to be made and used on the event loop.
+
+    It knows the queue, and not who drains it: a circle would keep a replaced model in memory.
+
+    Args:
+        run: an engine for this thread; the event loop does nothing else while it runs.
+        queue: that the lanes take from, too.
+        events: told of each run.
+        clock: by which a turn is measured.
+    """
+
+    def __init__(self, run: Run, queue: Queue, *, events: BatchEvents, clock: Clock) -> None:
+        self._run = run
+        self._queue = queue
+        self._events = events
+        self._clock = clock
+        self._loop = asyncio.get_running_loop()
+        self._looking_since_s: float | None = None
+
+    def look_again(self) -> None:
+        """Look at the end of this turn; called when a picture came and no lane is idle."""
+        if self._looking_since_s is None:
+            self._looking_since_s = self._clock()
+            self._loop.call_soon(self._help)
+
+    def _help(self) -> None:
+        """Run one picture, if every lane is busy and the last turn had nothing else to do."""
+        assert self._looking_since_s is not None
+        turn_s = self._clock() - self._looking_since_s
+        self._looking_since_s = None
+        queue = self._queue
+        with queue.changed:
+            is_needed = not queue.idle_lanes and len(queue) > 0
+            batch = queue.take_one() if is_needed and turn_s < _IDLE_TURN_S else None
+        if batch:
+            deliver(outcomes(batch, self._run, events=self._events, clock=self._clock, waiting=queue))
+        if is_needed:
+            self.look_again()

@@ -1,0 +1,100 @@
+"""The pictures that wait for an engine, and which of them are run together."""
+
+import threading
+from collections import deque
+from collections.abc import Sequence
+
+import numpy as np
+
+from app.errors import DeadlineError
+from app.runs import Batch, BatchEvents, Clock, Item, settle
+
+
+class Queue:
+    """In their order, with the batch that was formed ahead; nobody comes out of it who has already left.
+
+    It is changed under `changed` alone; its length may be asked for at any time.
+
+    Args:
+        max_batch_size: most pictures of one batch.
+        events: told who was dropped.
+        clock: that the deadlines are on.
+
+    Attributes:
+        changed: wakes a lane when a picture comes.
+        idle_lanes: threads that wait for it.
+    """
+
+    def __init__(self, *, max_batch_size: int, events: BatchEvents, clock: Clock) -> None:
+        self.changed = threading.Condition()
+        self.idle_lanes = 0
+        self._max_batch_size = max_batch_size
+        self._events = events
+        self._clock = clock
+        self._items: deque[Item] = deque()
+        self._prepared: Batch | None = None
+
+    def __len__(self) -> int:
+        prepared = self._prepared  # read once: another thread may take it
+        return len(self._items) + (len(prepared.items) if prepared else 0)
+
+    def put(self, item: Item) -> None:
+        """Add a picture; a whole batch is prepared at once if every lane is busy."""
+        self._items.append(item)
+        if not self.idle_lanes and self._prepared is None and len(self._items) >= self._max_batch_size:
+            self._prepared = self._form()
+        self.changed.notify()
+
+    def put_first(self, items: Sequence[Item]) -> None:
+        """Add pictures before all that wait, but for a batch that is prepared already."""
+        self._items.extendleft(reversed(items))
+        self.changed.notify()
+
+    def take(self) -> Batch | None:
+        """Take the prepared batch, else a new one; None where nobody waits any more."""
+        batch = self._still_wanted(self._prepared) if self._prepared else None
+        self._prepared = None
+        return batch or self._form()
+
+    def take_one(self) -> Batch | None:
+        """Take the picture that would wait longest: the first behind the prepared batch, else the last in it."""
+        while self._items:
+            item = self._items.popleft()
+            if self._keep_or_drop(item):
+                return Batch([item], item.image[None])
+        if self._prepared is None:
+            return None
+        *others, item = self._prepared.items
+        self._prepared = Batch(others, self._prepared.images[:-1]) if others else None
+        return Batch([item], item.image[None]) if self._keep_or_drop(item) else None
+
+    def _form(self) -> Batch | None:
+        """Take who is still worth running, up to a whole batch."""
+        items: list[Item] = []
+        while self._items and len(items) < self._max_batch_size:
+            item = self._items.popleft()
+            if self._keep_or_drop(item):
+                items.append(item)
+        return Batch(items, np.stack([item.image for item in items])) if items else None
+
+    def _still_wanted(self, batch: Batch) -> Batch | None:
+        """Look again at a batch that was prepared ahead: somebody may have left since."""
+        keep = [index for index, item in enumerate(batch.items) if self._keep_or_drop(item)]
+        if len(keep) == len(batch.items):
+            return batch
+        return Batch([batch.items[index] for index in keep], batch.images[keep]) if keep else None
+
+    def _keep_or_drop(self, item: Item) -> bool:
+        """Whether a picture is to be run; one that is not is counted, and told so if its time is over."""
+        if item.deadline_s <= self._clock():
+            self._events.dropped("expired")
+            settle([(item, _too_late())])
+            return False
+        if item.answer.done():
+            self._events.dropped("abandoned")
+            return False
+        return True
+
+
+def _too_late() -> DeadlineError:
+    return DeadlineError("The time that the request had is over. Send it again, or give it more time.")

@@ -1,0 +1,54 @@
+"""What the OpenAPI page says of requests that are read, and failures that are written, without the framework."""
+
+from typing import Any
+
+from app.multipart import FORM
+from app.problems import MEDIA_TYPE
+from app.schemas import ProblemBody
+from app.uploads import RAW
+
+
+def _accepts(content: dict[str, Any]) -> dict[str, Any]:
+    return {"required": True, "content": content}
+
+
+def _form(field: str, schema: dict[str, Any]) -> dict[str, Any]:
+    return {"schema": {"type": "object", "required": [field], "properties": {field: schema}}}
+
+
+_BINARY = {"type": "string", "format": "binary"}
+ONE_PICTURE = _accepts({FORM: _form("file", _BINARY), "image/*": {"schema": _BINARY}, RAW: {"schema": _BINARY}})
+MANY_PICTURES = _accepts({FORM: _form("files", {"type": "array", "items": _BINARY})})
+TIMEOUT = {
+    "name": "X-Request-Timeout-Ms",
+    "in": "header",
+    "schema": {"type": "integer", "minimum": 1},
+    "description": "time for the answer, once the body is there",
+}
+"""How pictures are sent, for the OpenAPI page."""
+
+
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Describe failures of a route for the OpenAPI page."""
+    schema = ProblemBody.model_json_schema()
+    return {
+        status: {
+            "description": _DESCRIPTIONS[status],
+            "content": {MEDIA_TYPE: {"schema": schema}},
+        }
+        for status in statuses
+    }
+
+
+_DESCRIPTIONS = {
+    401: "the key is missing or wrong",
+    404: "there is no such demo; the detail names those that there are",
+    409: "the new checkpoint was refused; the old one goes on",
+    413: "too many bytes, pixels or files",
+    415: "not a picture that is read here",
+    422: "a broken picture or a bad parameter",
+    500: "a fault of the service; the log has the cause",
+    501: "what this needs is not installed where the service runs",
+    503: "not ready or overloaded; Retry-After says when to ask again",
+    504: "the deadline passed",
+}

@@ -1,0 +1,167 @@
+"""One run of an engine: a batch goes in, and every picture of it gets an answer, whatever happens on the way."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Sequence, Sized
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from app.errors import EngineError, EngineLostError
+from models.preprocessing import Answers, Images
+
+Run = Callable[[Images], Answers]
+"""uint8 (n, height, width, 3) → float32, one row for each."""
+Clock = Callable[[], float]
+"""Seconds that only grow."""
+
+
+class Result(NamedTuple):
+    """What the engine found out about one picture.
+
+    Attributes:
+        probabilities: float32 (classes,), the distance behind them if the checkpoint has one.
+        queue_ms: from submission to the start of its batch.
+        infer_ms: that its batch took.
+        batch_size: how many rode along, this one included.
+    """
+
+    probabilities: Answers
+    queue_ms: float
+    infer_ms: float
+    batch_size: int
+
+
+class BatchEvents(Protocol):
+    """Who wants to know what happens in the queue; called by the event loop and by the engine thread."""
+
+    def dropped(self, reason: str) -> None:
+        """A picture left the queue unanswered: "queue_full", "expired", "abandoned" or "draining"."""
+        ...
+
+    def ran(self, *, size: int, infer_ms: float, waiting: int) -> None:
+        """A batch was answered; so many still wait."""
+        ...
+
+    def idle(self) -> None:
+        """Nothing waits any more, and a lane has nothing to do."""
+        ...
+
+    def failed(self, error: EngineError) -> None:
+        """A picture was run alone and failed."""
+        ...
+
+
+@dataclass(slots=True)
+class Item:
+    """A picture that waits for its answer.
+
+    Attributes:
+        image: uint8 (height, width, 3).
+        deadline_s: on the clock; it is not run after that.
+        submitted_s: on the clock.
+        answer: the future of who waits; done where nobody does any more.
+    """
+
+    image: Images
+    deadline_s: float
+    submitted_s: float
+    answer: asyncio.Future[Result]
+
+
+@dataclass(slots=True)
+class Batch:
+    """Pictures that are run together.
+
+    Attributes:
+        items: at least one.
+        images: theirs, uint8 (n, height, width, 3).
+    """
+
+    items: list[Item]
+    images: Images
+
+
+Outcomes = Sequence[tuple[Item, Result | Exception]]
+
+
+def outcomes(batch: Batch, run: Run, *, events: BatchEvents, clock: Clock, waiting: Sized) -> Outcomes:
+    """Run a batch; one that fails is halved until the culprit is alone.
+
+    Args:
+        batch: of pictures that are still wanted.
+        run: the engine; whatever it raises becomes an outcome.
+        events: told of each run, and of each picture that failed alone.
+        clock: that the pictures were submitted on.
+        waiting: those that wait meanwhile; their number is told with each run.
+    """
+    try:
+        return _answers(batch, run, events=events, clock=clock, waiting=waiting)
+    except Exception as error:  # noqa: BLE001 - a fault of ours must not leave its callers waiting
+        return [(item, _failure(error, events)) for item in batch.items]
+
+
+def settle(outcomes: Outcomes) -> None:
+    """Give everybody their answer from any thread, and wake the event loop once for all of them."""
+    loop = outcomes[0][0].answer.get_loop()
+    with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+        loop.call_soon_threadsafe(deliver, outcomes)
+
+
+def deliver(outcomes: Outcomes) -> None:
+    """Give everybody their answer, on the event loop."""
+    for item, outcome in outcomes:
+        if item.answer.done():
+            continue  # given up while it ran
+        if isinstance(outcome, Exception):
+            item.answer.set_exception(outcome)
+        else:
+            item.answer.set_result(outcome)
+
+
+def _answers(batch: Batch, run: Run, *, events: BatchEvents, clock: Clock, waiting: Sized) -> Outcomes:
+    started_s = clock()
+    size = len(batch.items)
+    try:
+        rows = run(batch.images)
+        if rows.ndim != 2 or len(rows) != size:
+            raise EngineError(f"The engine gave answers of shape {rows.shape} for {size} pictures.")
+    except EngineLostError as error:
+        events.failed(error)
+        return [(item, error) for item in batch.items]
+    except Exception as error:  # noqa: BLE001 - an engine may raise anything, and its thread must live
+        if size == 1:
+            return [(batch.items[0], _failure(error, events))]
+        return [
+            outcome
+            for half in _halves(batch)
+            for outcome in _answers(half, run, events=events, clock=clock, waiting=waiting)
+        ]
+    infer_ms = (clock() - started_s) * 1000
+    events.ran(size=size, infer_ms=infer_ms, waiting=len(waiting))
+    is_finite = np.logical_and.reduce(np.isfinite(rows), axis=1)
+    return [
+        (
+            item,
+            Result(row, (started_s - item.submitted_s) * 1000, infer_ms, size)
+            if good
+            else _failure(ArithmeticError("the scores are not finite"), events),
+        )
+        for item, row, good in zip(batch.items, rows, is_finite, strict=True)
+    ]
+
+
+def _halves(batch: Batch) -> tuple[Batch, Batch]:
+    middle = len(batch.items) // 2
+    return (
+        Batch(batch.items[:middle], batch.images[:middle]),
+        Batch(batch.items[middle:], batch.images[middle:]),
+    )
+
+
+def _failure(error: Exception, events: BatchEvents) -> EngineError:
+    failure = EngineError(f"The engine failed on a picture: {type(error).__name__}: {error}")
+    failure.__cause__ = error
+    events.failed(failure)
+    return failure

@@ -1,0 +1,118 @@
+"""An engine that waits to be let go, the queue in front of it, and somebody who counts what it tells."""
+
+import asyncio
+import contextlib
+import threading
+from collections import Counter
+from collections.abc import AsyncIterator
+from typing import Any
+
+import numpy as np
+
+from app.batching import Batcher
+from app.errors import EngineError
+from app.runs import Result, Run
+from models.preprocessing import Images, Probabilities
+
+FAR = 1e9
+POISON = 255
+
+
+class Log:
+    """Counts what the batcher tells."""
+
+    def __init__(self) -> None:
+        self.drops: Counter[str] = Counter()
+        self.sizes: list[int] = []
+        self.waiting: list[int] = []
+        self.failures = 0
+        self.idles = 0
+
+    def dropped(self, reason: str) -> None:
+        """One more."""
+        self.drops[reason] += 1
+
+    def ran(self, *, size: int, infer_ms: float, waiting: int) -> None:
+        """A batch of that size, while so many waited."""
+        assert infer_ms >= 0
+        self.sizes.append(size)
+        self.waiting.append(waiting)
+
+    def idle(self) -> None:
+        """One more."""
+        self.idles += 1
+
+    def failed(self, error: EngineError) -> None:
+        """One more."""
+        assert str(error)
+        self.failures += 1
+
+
+class GatedEngine:
+    """Answers each picture with its own first pixel; each run waits until the test lets it go.
+
+    Attributes:
+        runs: the first pixels of each run, in order.
+    """
+
+    def __init__(self) -> None:
+        self.runs: list[list[int]] = []
+        self._began = threading.Semaphore(0)
+        self._gate = threading.Semaphore(0)
+
+    def __call__(self, images: Images) -> Probabilities:
+        """Run, when let go."""
+        self.runs.append([int(image.flat[0]) for image in images])
+        self._began.release()
+        assert self._gate.acquire(timeout=10)
+        return answers(images)
+
+    async def began(self) -> None:
+        """Wait until one more run has begun."""
+        assert await asyncio.to_thread(self._began.acquire, timeout=10)
+
+    def let_go(self, runs: int = 1) -> None:
+        """Let that many runs end."""
+        self._gate.release(runs)
+
+
+def answers(images: Images) -> Probabilities:
+    """The first pixel as the only score; a poisoned picture fails the whole run."""
+    if (images[:, 0, 0, 0] == POISON).any():
+        raise ValueError("poison")
+    return images[:, 0, 0, :1].astype(np.float32)
+
+
+def picture(value: int) -> Images:
+    """One picture of one pixel."""
+    return np.full((1, 1, 3), value, np.uint8)
+
+
+def scores(results: list[Result]) -> list[int]:
+    """The answers as the pixels that they came from."""
+    return [int(result.probabilities[0]) for result in results]
+
+
+@contextlib.asynccontextmanager
+async def running(run: Run, log: Log, *, helps: bool = False, **given: Any) -> AsyncIterator[Batcher]:
+    """A queue with small limits that has started; at the end it is drained, and none of its threads is left.
+
+    Args:
+        run: the engine of its lanes.
+        log: told of everything.
+        helps: whether the event loop may run pictures, too.
+        given: to the batcher, in place of 32 pictures a batch and 1,000 in the queue.
+    """
+    before = set(threading.enumerate())
+    queue = Batcher(run, events=log, **{"max_batch_size": 32, "max_queue": 1000, **given})
+    try:
+        await queue.start()
+        if helps:
+            queue.help_with(answers)
+        yield queue
+    finally:
+        await queue.drain(timeout_s=10)
+        lanes = [it for it in set(threading.enumerate()) - before if it.name.startswith("engine_")]
+        for lane in lanes:  # each says that it ends a moment before it does
+            lane.join(timeout=10)
+        assert not any(lane.is_alive() for lane in lanes)

@@ -1,0 +1,43 @@
+"""What a recipe becomes for a request and its data."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from training.configuration import Request
+from training.dataset import Dataset, Split
+from training.plan import adapt, choose_computing
+from training.recipes import RECIPES, CompactRecipe, LargeBatchRecipe
+
+REQUEST = Request(recipe="compact", data="cifar10")
+SPLIT = Split(torch.zeros(100, 24, 32, 3, dtype=torch.uint8), torch.arange(100) % 3)
+DATASET = Dataset("made", ("a", "b", "c"), SPLIT, SPLIT)
+
+
+def _adapt(request: Request) -> LargeBatchRecipe:
+    adapted = adapt(CompactRecipe(), request, DATASET)
+    assert isinstance(adapted, LargeBatchRecipe)
+    return adapted
+
+
+def test_without_a_teacher_the_labels_are_learnt() -> None:
+    """The recipe that is carried out says so; with one it is as in the table."""
+    assert _adapt(REQUEST).teaching is None
+    assert _adapt(replace(REQUEST, teacher="t.safetensors")).teaching == CompactRecipe().teaching
+
+
+def test_what_is_typed_goes_before_the_table() -> None:
+    """Epochs and the share of photographs, and each extension adds its epochs."""
+    adapted = _adapt(replace(REQUEST, epochs=7, photographs=0.25, extensions=(2, 3)))
+    assert (adapted.epochs, adapted.photograph_share) == (12, 0.25)
+    assert _adapt(REQUEST).photograph_share == CompactRecipe().photograph_share
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_the_tutorial_alone_computes_in_float32_whatever_is_fast(recipe: str) -> None:
+    """The others take the dtype that is typed, and compile if that is."""
+    request = replace(REQUEST, recipe=recipe, dtype="bfloat16", is_compiled=True)
+    computing = choose_computing(request, torch.device("cpu"))
+    is_free = recipe != "tutorial"
+    assert (computing.dtype, computing.is_compiled) == (torch.bfloat16 if is_free else torch.float32, is_free)

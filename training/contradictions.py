@@ -1,0 +1,32 @@
+"""What a recipe cannot do, told before anything is read or written."""
+
+from training.configuration import Request
+from training.errors import TrainingError
+from training.recipes import RECIPES, LargeBatchRecipe
+
+
+def refuse_contradictions(request: Request, *, world: int) -> None:
+    """Refuse what the recipe of a request cannot do.
+
+    Args:
+        request: what the user asked for.
+        world: processes that train together.
+
+    Raises:
+        TrainingError: an option asks for what the recipe does not have, or what the tutorial's book does not do.
+    """
+    recipe = RECIPES[request.recipe]
+    if request.teacher is not None and not (isinstance(recipe, LargeBatchRecipe) and recipe.teaching):
+        raise TrainingError(f"The recipe {recipe.name} has no teacher; leave --teacher out, or take compact.")
+    if isinstance(recipe, LargeBatchRecipe):
+        return
+    if request.dtype == "bfloat16":
+        raise TrainingError(
+            "The tutorial computes in float32, as it does in the book: leave --dtype bfloat16 out."
+        )
+    if request.is_compiled:
+        raise TrainingError("The tutorial runs as it is written, without torch.compile: leave --compile out.")
+    if request.photographs is not None:
+        raise TrainingError("The tutorial shows pictures as they are: leave --photographs out.")
+    if world > 1:
+        raise TrainingError("The tutorial trains in one process, as it does in the book: leave torchrun out.")

@@ -1,0 +1,160 @@
+"""What follows a training: calibrate, measure, write the checkpoint and the page about it."""
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from rich.console import Console
+
+from models.checkpoint import load, save
+from models.record import Calibration, Metrics, Record, TrainingRun
+from training.calibration import calibrate
+from training.configuration import Request
+from training.devices import describe_hardware
+from training.evaluate import measure_network
+from training.label_mistakes import LabelMistake, find_label_mistakes
+from training.label_mistakes import write as write_label_mistakes
+from training.loop import Trained
+from training.plan import Plan
+from training.provenance import now_utc
+from training.ranks import Ranks
+from training.report.history import read_history
+from training.report.making import make_report
+from training.robustness import PICTURES
+from training.run import CHECKPOINT, Run
+from training.terminal import tell
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a request led to.
+
+    Attributes:
+        metrics: on the test part.
+        seconds: of training.
+        digests: of each file that was written.
+        report: the page about it, in the run's folder; None without one.
+        label_mistakes: the likeliest of a folder's test part; None for what is no folder.
+    """
+
+    metrics: Metrics
+    seconds: float
+    digests: tuple[str, ...]
+    report: Path | None
+    label_mistakes: list[LabelMistake] | None
+
+
+def finish(
+    request: Request,
+    plan: Plan,
+    trained: Trained,
+    run: Run | None,
+    targets: list[Path],
+    *,
+    ranks: Ranks,
+    device: torch.device,
+    console: Console,
+) -> Result | None:
+    """Calibrate, measure and write; the first process alone.
+
+    Args:
+        request: what the user asked for.
+        plan: that was followed.
+        trained: what came of it.
+        run: to write the findings and the page into; None where no folder is kept.
+        targets: files to write the checkpoint to.
+        ranks: the processes that trained together.
+        device: of this one.
+        console: told of the progress.
+
+    Returns:
+        None in all processes but the first.
+    """
+    if not ranks.is_first:
+        return None
+    dataset = plan.dataset
+    if dataset.held_out is not None:
+        _, held_out = measure_network(
+            trained.network,
+            dataset.held_out,
+            labels=dataset.labels,
+            name=f"{dataset.name} held out",
+            console=console,
+        )
+        accuracy = held_out.accuracy
+        tell(
+            console,
+            f"held-out part, {held_out.n:,} pictures: {100 * accuracy['single_view']:.2f} % (single view), "
+            f"{100 * accuracy['six_views']:.2f} % (six views)",
+        )
+        if run is not None:
+            run.log_once(kind="held_out", n=held_out.n, **accuracy)
+    fitted = calibrate(trained.network, dataset.train, dataset.held_out, console=console)
+    tell(console, fitted.sentence)
+    views, metrics = measure_network(
+        trained.network,
+        dataset.test,
+        labels=dataset.labels,
+        name=f"{dataset.name} test",
+        console=console,
+        calibration=fitted.calibration,
+        distance=fitted.distance,
+    )
+    fallback = plan.recipe.name if run is None else run.folder.resolve().name
+    name = Path(request.out).stem if request.out else fallback
+    record = _record(name, trained, plan, metrics, fitted.calibration, device=device)
+    digests = tuple(save(target, trained.network, record, distance=fitted.distance) for target in targets)
+    doubted = None
+    if dataset.test.files:
+        doubted = find_label_mistakes(dataset.test, views.single_view, labels=dataset.labels)
+    report = None
+    if run is not None:
+        if doubted is not None:
+            write_label_mistakes(doubted, run.folder)
+        report = make_report(
+            load(run.folder / CHECKPOINT),
+            dataset.test,
+            views=views,
+            metrics=metrics,
+            label_mistakes=doubted,
+            history=read_history(run.folder),
+            folder=run.folder,
+            pictures=PICTURES,
+            seed=request.seed,
+            console=console,
+        )
+    return Result(metrics, trained.seconds, digests, report, doubted)
+
+
+def _record(
+    name: str,
+    trained: Trained,
+    plan: Plan,
+    metrics: Metrics,
+    calibration: Calibration,
+    *,
+    device: torch.device,
+) -> Record:
+    beside = {
+        key: plan.configuration[key] for key in ("held_out", "dtype", "teacher") if key in plan.configuration
+    }
+    return Record(
+        name=name,
+        architecture=trained.recipe.architecture,
+        labels=plan.dataset.labels,
+        input=plan.spec,
+        calibration=calibration,
+        metrics=metrics,
+        training=TrainingRun(
+            recipe=trained.recipe.name,
+            configuration=dataclasses.asdict(trained.recipe) | beside,
+            seed=plan.configuration["seed"],
+            data_fingerprint=plan.configuration["data_fingerprint"],
+            commit=plan.commit,
+            torch=torch.__version__,
+            hardware=describe_hardware(device),
+            seconds=round(trained.seconds, 1),
+        ),
+        created_at=now_utc(),
+    )
