@@ -18,6 +18,8 @@ from models.pictures import DEFAULT_MAX_PIXELS, MOST_PIXELS
 PREFIX = "GLIMPSE_"
 _SERVICE_LINK = re.compile(r"GLIMPSE_(SERVICE_(HOST|PORT)|PORT_\d+_(TCP|UDP))")
 
+_LEAST_S, _DAY_S = 0.1, 86_400
+"""A shorter time leaves none for anything else, a longer one is for ever. Source: choice."""
 
 _SECRETS = {"admin_key"}
 """Never shown, not even when they are refused."""
@@ -32,7 +34,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
 
-    host: str = Field("127.0.0.1", description="address to listen on; 0.0.0.0 for all")
+    host: str = Field("127.0.0.1", min_length=1, description="address to listen on; 0.0.0.0 for all")
     port: int = Field(8000, ge=0, le=65535, description="port to listen on; 0 lets the system choose")
     checkpoint: Path = Field(CHECKPOINTS / "cifar10.safetensors", description="the .safetensors file to serve")
     engine: Literal["auto", "torch", "openvino"] = Field(
@@ -49,7 +51,10 @@ class Settings(BaseSettings):
     )
     max_deadline_ms: int = Field(60_000, ge=1, description="most that X-Request-Timeout-Ms may ask for")
     golden_interval_s: float = Field(
-        30, gt=0, description="how often the golden pictures are asked; a wrong answer makes it not ready"
+        30,
+        ge=_LEAST_S,
+        le=_DAY_S,
+        description="how often the golden pictures are asked; a wrong answer makes it not ready",
     )
     max_body_bytes: int = Field(20_000_000, ge=1, description="largest picture file; more gets 413")
     max_batch_bytes: int = Field(100_000_000, ge=1, description="largest body of /predict/batch; more gets 413")
@@ -58,9 +63,7 @@ class Settings(BaseSettings):
         500_000_000, ge=1, description="most bytes of all bodies together that are in work; more get 503"
     )
     upload_timeout_s: float = Field(
-        120,
-        gt=0,
-        description="time for a request to arrive; slower ones get 408",
+        120, ge=_LEAST_S, le=_DAY_S, description="time for a request to arrive; slower ones get 408"
     )
     max_pixels: int = Field(
         DEFAULT_MAX_PIXELS,
@@ -72,7 +75,7 @@ class Settings(BaseSettings):
         None, min_length=16, description="key for POST /model/reload; without one there is no such route"
     )
     drain_delay_s: float = Field(
-        1, ge=0, description="time after SIGTERM in which it still answers all, not ready any more"
+        1, ge=0, le=_DAY_S, description="time after SIGTERM in which it still answers all, not ready any more"
     )
     drain_timeout_s: int = Field(
         7, ge=0, description="time after that for requests in flight; `docker stop` kills after 10 s in all"
@@ -80,6 +83,14 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="least level that is logged"
     )
+
+    @field_validator("checkpoint", mode="before")
+    @classmethod
+    def _names_a_file(cls, path: object) -> object:
+        """Refuse an empty path, which Python takes for the working folder."""
+        if path == "":
+            raise ValueError("name a .safetensors file")
+        return path
 
     @field_validator("admin_key")
     @classmethod

@@ -32,7 +32,7 @@ def pictures_of(body: bytes, content_type: str | None, *, max_files: int) -> lis
     """Return all files of a form's field `files`, in their order.
 
     Raises:
-        RequestError: no form, a broken one, no file in it, or too many.
+        RequestError: no form, a broken one, no file in it, too many, or a text where a file belongs.
     """
     content_type = "nothing" if content_type is None else content_type
     if content_type.partition(";")[0].strip().lower() != FORM:
@@ -41,16 +41,17 @@ def pictures_of(body: bytes, content_type: str | None, *, max_files: int) -> lis
             "With curl: -F files=@cat.jpg -F files=@dog.jpg"
         )
     parts = parse(body, content_type, max_parts=max_files + _MAX_TEXTS)
-    files = [part for part in parts if part.name == "files" and part.filename is not None]
+    found = [part for part in parts if part.name == "files"]
+    files = [part for part in found if part.filename is not None]
     if len(files) > max_files:
         raise TooManyFilesError(
             f"The form has {len(files)} files; the limit is {max_files}. Send fewer in one request, or raise "
             "GLIMPSE_MAX_BATCH_FILES."
         )
-    if not files:
+    if not files or len(files) < len(found):  # left out, a text would shift the results
         raise MissingFileError(
-            f"At least one picture is expected in the form's field `files`; received: none ({_fields(parts)}). "
-            "With curl: -F files=@cat.jpg -F files=@dog.jpg"
+            f"Pictures, each with a filename, are expected in the form's field `files`; received: "
+            f"{_received(found)} ({_fields(parts)}). With curl: -F files=@cat.jpg -F files=@dog.jpg"
         )
     return files
 
@@ -60,11 +61,15 @@ def _single_file(parts: Sequence[Part]) -> bytes:
     files = [part for part in found if part.filename is not None]
     if len(files) == 1 == len(found):
         return files[0].data
-    received = f"{len(files)} files and {len(found) - len(files)} texts in it" if found else "none"
     raise MissingFileError(
-        f"One picture is expected in the form's field `file`; received: {received} ({_fields(parts)}). "
+        f"One picture is expected in the form's field `file`; received: {_received(found)} ({_fields(parts)}). "
         "With curl: -F file=@cat.jpg"
     )
+
+
+def _received(found: Sequence[Part]) -> str:
+    files = sum(part.filename is not None for part in found)
+    return f"{files} files and {len(found) - files} texts in it" if found else "none"
 
 
 def _fields(parts: Sequence[Part]) -> str:

@@ -56,6 +56,9 @@ _TRANSPOSE = {
 }
 """EXIF 2.32, tag Orientation: how to turn the stored rows and columns upright."""
 _SIDEWAYS = frozenset({5, 6, 7, 8})
+_PADDED_LEFT = frozenset({2, 3, 6, 7})
+_PADDED_TOP = frozenset({3, 4, 7, 8})
+"""The orientations that bring the stored right, or bottom, to the left, or to the top."""
 
 
 @dataclass(frozen=True)
@@ -67,12 +70,15 @@ class Picture:
         format: JPEG, PNG, WEBP, GIF, BMP or AVIF.
         width: of the upright picture as stored, in pixels, before any reduction.
         height: of the upright picture as stored, in pixels, before any reduction.
+        padding: left, top, right and bottom, in pixels of `rgb`: how much of its outermost columns and rows lies
+            beyond the picture. Under 1, and 0 unless a JPEG was reduced whose sides the scale does not divide.
     """
 
     rgb: Image.Image
     format: str
     width: int
     height: int
+    padding: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
 
 
 def _is_avif(head: bytes) -> bool:
@@ -143,14 +149,19 @@ def decode(
         stored = reader(io.BytesIO(data))
         _check_pixels(stored.size, max_pixels, advice=advice)
         width, height = stored.size
-        if at_least is not None:
-            stored.draft("RGB", (2 * max(at_least), 2 * max(at_least)))  # the stored picture may lie on its side
+        right = bottom = 0.0
+        if at_least is not None:  # the stored picture may lie on its side
+            drafted = stored.draft("RGB", (2 * max(at_least), 2 * max(at_least)))
+            if drafted is not None:
+                _, (_, _, edge_right, edge_bottom) = drafted
+                right, bottom = stored.width - edge_right, stored.height - edge_bottom
         stored.load()
         orientation = _orientation(stored)
+        padding = _turned_padding(right, bottom, orientation)
         upright = stored.transpose(_TRANSPOSE[orientation]) if orientation in _TRANSPOSE else stored
         if orientation in _SIDEWAYS:
             width, height = height, width
-        return Picture(rgb=_to_rgb(upright), format=picture_format, width=width, height=height)
+        return Picture(_to_rgb(upright), picture_format, width, height, padding)
     except (PictureError, MemoryError):
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -225,6 +236,14 @@ def _orientation(stored: Image.Image) -> int:
     except Exception:  # noqa: BLE001 - a damaged EXIF block raises anything, and the pixels are still good
         return 1
     return value if isinstance(value, int) else 1
+
+
+def _turned_padding(right: float, bottom: float, orientation: int) -> tuple[float, float, float, float]:
+    """Left, top, right and bottom of the upright picture, from where a stored one is padded."""
+    across, down = (bottom, right) if orientation in _SIDEWAYS else (right, bottom)
+    left = across if orientation in _PADDED_LEFT else 0.0
+    top = down if orientation in _PADDED_TOP else 0.0
+    return left, top, across - left, down - top
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

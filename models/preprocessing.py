@@ -97,10 +97,10 @@ def to_images(pictures: Sequence[Picture], spec: InputSpec) -> Images:
     """
     if not pictures:
         raise EmptyBatchError("There is no picture to classify: the list is empty. Send at least one.")
-    return np.stack([np.asarray(_fit(picture.rgb, spec)) for picture in pictures])
+    return np.stack([np.asarray(_fit(picture, spec)) for picture in pictures])
 
 
-def seen_box(width: int, height: int, spec: InputSpec) -> tuple[float, float, float, float]:
+def seen_box(width: float, height: float, spec: InputSpec) -> tuple[float, float, float, float]:
     """Find the part of a picture that the network sees: the largest centred rectangle of the input's shape.
 
     Args:
@@ -119,10 +119,14 @@ def seen_box(width: int, height: int, spec: InputSpec) -> tuple[float, float, fl
     return left, top, left + crop_width, top + crop_height
 
 
-def _fit(rgb: Image.Image, spec: InputSpec) -> Image.Image:
+def _fit(picture: Picture, spec: InputSpec) -> Image.Image:
     """Cut before resizing: a strip of 1 × 50,000 pixels would otherwise grow to 1.6 million columns."""
-    size = (spec.width, spec.height)
+    rgb, size = picture.rgb, (spec.width, spec.height)
     if rgb.size == size:
         return rgb
-    box = seen_box(*rgb.size, spec)
+    padded_left, padded_top, padded_right, padded_bottom = picture.padding
+    left, top, right, bottom = seen_box(
+        rgb.width - padded_left - padded_right, rgb.height - padded_top - padded_bottom, spec
+    )
+    box = (padded_left + left, padded_top + top, padded_left + right, padded_top + bottom)
     return rgb.resize(size, _INTERPOLATION[spec.interpolation], box=box, reducing_gap=2.0)

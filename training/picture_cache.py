@@ -31,7 +31,7 @@ from training.errors import DataError
 Report = Callable[[str], None]
 """Told what happens, a sentence at a time."""
 
-_VERSION = 1
+_VERSION = 2
 """Of this module's output; a higher one makes every entry stale."""
 _CHUNK = 256
 """Pictures decoded before they are written: what is in memory at a time."""

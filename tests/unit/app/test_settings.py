@@ -69,6 +69,29 @@ def test_a_wrong_value_names_where_it_came_from(monkeypatch: pytest.MonkeyPatch)
     assert lines[1].startswith("GLIMPSE_MAX_PIXELS is '0': Input should be greater than or equal to 1")
 
 
+@pytest.mark.parametrize("variable", ["GLIMPSE_HOST", "GLIMPSE_CHECKPOINT"])
+def test_an_empty_variable_is_refused(monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
+    """An empty host would be every address, an empty path the working folder."""
+    monkeypatch.setenv(variable, "")
+    with pytest.raises(SettingsError, match=f"^{variable} is '': "):
+        read_settings([])
+
+
+@pytest.mark.parametrize("option", ["--drain-delay-s", "--upload-timeout-s", "--golden-interval-s"])
+@pytest.mark.parametrize("seconds", ["inf", "nan", "1e9", "-1"])
+def test_a_time_without_an_end_is_refused(option: str, seconds: str) -> None:
+    """Nothing that is waited for, or done again, takes longer than a day."""
+    with pytest.raises(SettingsError, match=f"^{option} is '{seconds}': Input should be"):
+        read_settings([option, seconds])
+
+
+@pytest.mark.parametrize("option", ["--upload-timeout-s", "--golden-interval-s"])
+def test_a_time_that_is_over_at_once_is_refused(option: str) -> None:
+    """No request arrives in a nanosecond, and golden pictures without a pause leave no time for others."""
+    with pytest.raises(SettingsError, match=f"^{option} is '1e-9': Input should be greater than or equal to 0.1"):
+        read_settings([option, "1e-9"])
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [

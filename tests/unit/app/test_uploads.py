@@ -91,8 +91,8 @@ def named(name: str) -> tuple[str, bytes]:
 
 
 def test_a_batchs_files_keep_their_order() -> None:
-    """Repeated names are files of their own; texts and other fields between them do not count."""
-    fields = [named("b"), OTHER, named("a"), ('name="files"', b"a text"), FILE, named("b")]
+    """Repeated names are files of their own; other fields between them do not count."""
+    fields = [named("b"), OTHER, named("a"), FILE, named("b")]
     assert filenames(*fields, max_files=3) == ["b", "a", "b"]
 
 
@@ -107,8 +107,16 @@ def test_a_batch_has_as_many_files_as_it_may() -> None:
 
 def test_a_batch_needs_a_file() -> None:
     """It says which fields were there."""
-    with pytest.raises(MissingFileError, match=r"At least one picture .* none \(fields: file, note\)"):
+    with pytest.raises(MissingFileError, match=r"each with a filename, .* none \(fields: file, note\)"):
         filenames(FILE, OTHER, max_files=3)
+
+
+@pytest.mark.parametrize("files", [0, 2])
+def test_a_part_without_a_filename_is_not_left_out_of_a_batch(files: int) -> None:
+    """Some clients send a file whose name is empty without any: the results would belong to other parts."""
+    fields = [named("a"), ('name="files"', PICTURE), named("b")] if files else [('name="files"', PICTURE)]
+    with pytest.raises(MissingFileError, match=rf"each with a filename, .* received: {files} files and 1 texts"):
+        filenames(*fields, max_files=3)
 
 
 @pytest.mark.parametrize("content_type", [None, "image/png", "application/octet-stream"])

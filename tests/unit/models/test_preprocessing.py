@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageFilter
 
 from models.errors import EmptyBatchError
-from models.pictures import Picture
+from models.pictures import Picture, decode
 from models.preprocessing import INTERPOLATIONS, InputSpec, to_images
-from tests.drawing import gradient, solid
+from tests.drawing import encode, gradient, solid
+from tests.photographs import draw_photograph
 
 RED, GREEN, BLUE = (255, 0, 0), (0, 128, 0), (0, 0, 255)
 
@@ -114,6 +115,24 @@ def test_no_picture_is_refused() -> None:
     """An empty list is the caller's mistake."""
     with pytest.raises(EmptyBatchError, match="the list is empty"):
         to_images([], InputSpec())
+
+
+def _turned_jpeg(size: tuple[int, int], orientation: int) -> bytes:
+    """A soft scene, which is alike at every scale, in a JPEG to be turned by its EXIF orientation."""
+    scene = draw_photograph("disc", 3, side=max(size)).filter(ImageFilter.GaussianBlur(6)).crop((0, 0, *size))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return encode(scene, "JPEG", quality=95, subsampling=0, exif=exif)
+
+
+@pytest.mark.parametrize("size", [(513, 513), (257, 257), (769, 513), (513, 769)])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_reduced_jpeg_is_cut_where_the_whole_one_is(size: tuple[int, int], orientation: int) -> None:
+    """Of a side that the scale does not divide no padding is seen, however it is turned, and nothing moves."""
+    data = _turned_jpeg(size, orientation)
+    (reduced,) = to_images([decode(data, at_least=(32, 32))], InputSpec())
+    (whole,) = to_images([decode(data)], InputSpec())
+    assert np.abs(reduced.astype(int) - whole.astype(int)).mean() < 1.2
 
 
 @settings(max_examples=60, deadline=None)
