@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from rich.console import Console
+from torch import Tensor
 
 from models.checkpoint import load, save
 from models.preprocessing import InputSpec
@@ -17,7 +18,7 @@ from training import findings
 from training.calibration import calibrate
 from training.configuration import Request, configure
 from training.data import read_dataset
-from training.dataset import Dataset, fingerprint
+from training.dataset import Dataset, Split, fingerprint
 from training.devices import Computing, choose_device, choose_dtype, describe_hardware, keep_freed_memory
 from training.errors import TrainingError
 from training.evaluate import measure, run_views
@@ -61,9 +62,14 @@ class Result:
 
 @dataclass(frozen=True)
 class _Plan:
-    """All that is decided before the first step."""
+    """All that is decided before the first step.
+
+    Attributes:
+        learnt: the pictures to learn from; on the device where a teacher looks at them, too.
+    """
 
     dataset: Dataset
+    learnt: Split
     recipe: Recipe
     spec: InputSpec
     configuration: dict[str, Any]
@@ -123,7 +129,7 @@ def carry_out(
             run.also_log(stack.enter_context(TensorboardLog(run.folder)).log)
         trained = train(
             plan.recipe,
-            plan.dataset.train,
+            plan.learnt,
             classes=len(plan.dataset.labels),
             spec=plan.spec,
             seed=request.seed,
@@ -186,14 +192,21 @@ def _prepare(request: Request, computing: Computing, *, tell: Callable[[str], No
         data_fingerprint=fingerprint(read.labels, read.train),
         dtype=computing.dtype,
     )
-    wanted = None
+    wanted, learnt = None, dataset.train
     if request.teacher is not None:
         if not isinstance(recipe, LargeBatchRecipe) or recipe.teaching is None:
             raise TrainingError(f"The recipe {recipe.name} has no teacher; leave --teacher out, or take compact.")
+        learnt = dataclasses.replace(learnt, images=learnt.images.to(computing.device))
         wanted, configuration["teacher"] = _ask_teacher(
-            Path(request.teacher), recipe, dataset, spec, computing, cache=Path(request.cache)
+            Path(request.teacher),
+            recipe,
+            dataset,
+            spec,
+            computing,
+            images=learnt.images,
+            cache=Path(request.cache),
         )
-    return _Plan(dataset, recipe, spec, configuration, wanted, current_commit())
+    return _Plan(dataset, learnt, recipe, spec, configuration, wanted, current_commit())
 
 
 def _ask_teacher(
@@ -203,6 +216,7 @@ def _ask_teacher(
     spec: InputSpec,
     computing: Computing,
     *,
+    images: Tensor,
     cache: Path,
 ) -> tuple[Wanted, str]:
     """Prepare a teacher; its digest goes into the configuration."""
@@ -220,7 +234,7 @@ def _ask_teacher(
     )
     teacher = Teacher(
         checkpoint.network.to(computing.device),
-        dataset.train.images.to(computing.device),
+        images,
         shift=recipe.shift,
         answers=answers,
         computing=computing,
