@@ -12,6 +12,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 
+import torch
 import uvicorn
 from fastapi import FastAPI
 from uvicorn.supervisors import Multiprocess
@@ -113,7 +114,7 @@ class _Server(uvicorn.Server):
 
 def _serve_with_workers(settings: Settings, listener: socket.socket) -> None:
     """Let uvicorn watch over several processes on one socket; a wrong checkpoint is told before they start."""
-    open_checked(settings, threads=usable_cores())
+    open_checked(settings_to_check(settings), threads=usable_cores())
     with tempfile.TemporaryDirectory(prefix="glimpse-metrics-") as folder:
         # The workers are fresh processes, and read their settings as `uvicorn --factory` does.
         os.environ |= {FOLDER_VARIABLE: folder, **to_environment(settings)}
@@ -121,6 +122,17 @@ def _serve_with_workers(settings: Settings, listener: socket.socket) -> None:
         config = _configure(settings, "app.main:from_environment")
         with contextlib.suppress(KeyboardInterrupt):
             Multiprocess(config, sockets=[listener]).run()
+
+
+def settings_to_check(settings: Settings) -> Settings:
+    """Choose with what the first of several processes checks the checkpoint: never with CUDA.
+
+    It answers nothing, but would keep some hundred megabytes of the GPU as long as its workers live. What is
+    refused without a GPU stays as it is, and is refused.
+    """
+    if settings.device == "cpu" or settings.engine == "openvino" or not torch.cuda.is_available():
+        return settings
+    return settings.model_copy(update={"device": "cpu", "engine": "torch"})
 
 
 def _configure(settings: Settings, app: FastAPI | str) -> uvicorn.Config:

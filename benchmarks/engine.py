@@ -142,7 +142,7 @@ def main() -> None:
     )
     spec, way = checkpoint.record.input, f"{engine.name} {engine.dtype}"
     engine_rows = time_way(way, engine.probabilities, spec=spec, largest=engine.max_batch_size)
-    on_cuda = given.device != "cpu" and torch.cuda.is_available()
+    on_cuda = engine.device != "cpu"
     plain_rows = [
         timing
         for name, forward in plain_ways(given.checkpoint, torch.device("cuda" if on_cuda else "cpu")).items()

@@ -73,13 +73,21 @@ def time_recipe(
             data_s.append(time.perf_counter() - started_s + order_s)
             learner.learn(batch, wanted).item()
             whole_s.append(time.perf_counter() - started_s + order_s)
-        rows.append(_row(recipe, round(SIDE * side), data_s[1:], whole_s[1:]))
+        rows.append(_row(recipe, round(SIDE * side), data_s[1:], whole_s[1:], dtype=computing.dtype))
     return rows
 
 
 def time_tutorial(recipe: TutorialRecipe, images: torch.Tensor, *, steps: int) -> list[dict[str, Any]]:
-    """Run mini-batches of the beginner's recipe, without its workers, so that data work can be told apart."""
-    network = build(recipe.architecture, classes=CLASSES, spec=InputSpec(height=SIDE, width=SIDE))
+    """Run mini-batches of the beginner's recipe, without its workers, so that data work can be told apart.
+
+    Args:
+        recipe: the beginner's.
+        images: on the device to compute on, in float32 as the recipe does.
+        steps: a hundredth of the mini-batches.
+    """
+    device = images.device
+    network = build(recipe.architecture, classes=CLASSES, spec=InputSpec(height=SIDE, width=SIDE)).to(device)
+    network = network.to(memory_format=torch.channels_last)
     optimizer = torch.optim.SGD(network.parameters(), lr=recipe.lr, momentum=recipe.momentum)
     beginner = Beginner(
         recipe, network, optimizer, len(images) // recipe.batch_size, torch.Generator().get_state()
@@ -89,11 +97,11 @@ def time_tutorial(recipe: TutorialRecipe, images: torch.Tensor, *, steps: int) -
     data_s, whole_s = [], []
     for _ in range(100 * steps + 1):
         started_s = time.perf_counter()
-        batch, targets = next(loader)
+        batch, targets = (tensor.to(device) for tensor in next(loader))
         data_s.append(time.perf_counter() - started_s)
         beginner.learn(batch, targets)
         whole_s.append(time.perf_counter() - started_s)
-    return [_row(recipe, SIDE, data_s[1:], whole_s[1:])]
+    return [_row(recipe, SIDE, data_s[1:], whole_s[1:], dtype=torch.float32)]
 
 
 def train_to_the_end(name: str, *, data: str, device: str) -> dict[str, Any]:
@@ -122,12 +130,18 @@ def _instant_teacher(recipe: LargeBatchRecipe, images: torch.Tensor, computing: 
 
 
 def _row(
-    recipe: LargeBatchRecipe | TutorialRecipe, pixels: int, data_s: list[float], whole_s: list[float]
+    recipe: LargeBatchRecipe | TutorialRecipe,
+    pixels: int,
+    data_s: list[float],
+    whole_s: list[float],
+    *,
+    dtype: torch.dtype,
 ) -> dict[str, Any]:
     data, whole = statistics.median(data_s), statistics.median(whole_s)
     return {
         "recipe": recipe.name,
         "pixels": pixels,
+        "dtype": str(dtype).removeprefix("torch."),
         "data_ms": round(data * 1000, 3),
         "step_ms": round(whole * 1000, 2),
         "pictures_per_s": round(recipe.batch_size / whole),
@@ -199,7 +213,6 @@ def main() -> None:
         "rows": rows,
         "whole_run_s": whole,
         "full_runs": full,
-        "dtype": str(computing.dtype).removeprefix("torch."),
         "compiled": computing.is_compiled,
     }
     print(json.dumps(facts))

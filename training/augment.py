@@ -5,6 +5,7 @@ is one gather from the data set; no padded copy of it is kept.
 """
 
 import dataclasses
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -105,7 +106,7 @@ def cover(images: Tensor, order: Order, index: Tensor, *, side: int, colour: tup
     from_left = columns - order.cut_left[index, None]  # (batch, width)
     in_rows, in_columns = (((away >= 0) & (away < side)) for away in (from_top, from_left))
     is_covered = in_rows[:, :, None, None] & in_columns[:, None, :, None]
-    return torch.where(is_covered, torch.tensor(colour, dtype=torch.uint8, device=images.device), images)
+    return torch.where(is_covered, _pixel(colour, images.device), images)
 
 
 def resize(images: Tensor, side: float) -> Tensor:
@@ -143,6 +144,12 @@ def six_views(images: Tensor) -> tuple[tuple[float, Tensor], ...]:
         moved = images if step == 0 else images[:, rows][:, :, columns]
         views += [(weight / 2, moved), (weight / 2, moved.flip(2))]
     return tuple(views)
+
+
+@functools.cache
+def _pixel(colour: tuple[int, int, int], device: torch.device) -> Tensor:
+    """Make a colour once: at every step a GPU would be waited for."""
+    return torch.tensor(colour, dtype=torch.uint8, device=device)
 
 
 def _gather(images: Tensor, index: Tensor, rows: Tensor, columns: Tensor) -> Tensor:

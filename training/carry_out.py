@@ -70,7 +70,7 @@ def carry_out(
             run.also_log(stack.enter_context(TensorboardLog(run.folder)).log)
         trained = train(
             plan.recipe,
-            plan.dataset.train,
+            plan.learnt,
             classes=len(plan.dataset.labels),
             spec=plan.spec,
             seed=request.seed,

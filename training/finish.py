@@ -114,8 +114,10 @@ def finish(
     if run is not None:
         if doubted is not None:
             write_label_mistakes(doubted, run.folder)
+        written = load(run.folder / CHECKPOINT)
+        written.network.to(device)  # in place
         report = make_report(
-            load(run.folder / CHECKPOINT),
+            written,
             dataset.test,
             views=views,
             metrics=metrics,

@@ -37,7 +37,9 @@ class Muon(torch.optim.Optimizer):
                 if parameter.grad is None:
                     continue
                 state = self.state[parameter]
-                average = state.setdefault("momentum", torch.zeros_like(parameter.grad))
+                if "momentum" not in state:
+                    state["momentum"] = torch.zeros_like(parameter.grad)
+                average = state["momentum"]
                 average.mul_(group["momentum"]).add_(parameter.grad)
                 ahead = parameter.grad.add(average, alpha=group["momentum"])
                 direction = orthogonalize(ahead.flatten(1), dtype=self._dtype).view_as(parameter)

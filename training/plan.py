@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from models.preprocessing import InputSpec
 from training import findings
 from training.configuration import Request, configure
 from training.data import read_dataset
-from training.dataset import Dataset, fingerprint
+from training.dataset import Dataset, Split, fingerprint
 from training.devices import Computing, choose_dtype
 from training.extension import extend
 from training.fitting import fit_to_data
@@ -29,6 +30,7 @@ class Plan:
 
     Attributes:
         dataset: read, with its held-out part.
+        learnt: the pictures to learn from; on the device where a teacher looks at them, too.
         recipe: adapted to it and to the request.
         spec: of the images.
         configuration: all that decides the weights.
@@ -37,6 +39,7 @@ class Plan:
     """
 
     dataset: Dataset
+    learnt: Split
     recipe: Recipe
     spec: InputSpec
     configuration: dict[str, Any]
@@ -91,12 +94,19 @@ def prepare(request: Request, computing: Computing, *, tell: Callable[[str], Non
         data_fingerprint=fingerprint(read.labels, read.train),
         dtype=computing.dtype,
     )
-    wanted = None
+    wanted, learnt = None, dataset.train
     if request.teacher is not None and isinstance(recipe, LargeBatchRecipe):
+        learnt = dataclasses.replace(learnt, images=learnt.images.to(computing.device))
         wanted, configuration["teacher"] = _ask_teacher(
-            Path(request.teacher), recipe, dataset, spec, computing, cache=Path(request.cache)
+            Path(request.teacher),
+            recipe,
+            dataset,
+            spec,
+            computing,
+            images=learnt.images,
+            cache=Path(request.cache),
         )
-    return Plan(dataset, recipe, spec, configuration, wanted, current_commit())
+    return Plan(dataset, learnt, recipe, spec, configuration, wanted, current_commit())
 
 
 def adapt(table: Recipe, request: Request, dataset: Dataset) -> Recipe:
@@ -126,6 +136,7 @@ def _ask_teacher(
     spec: InputSpec,
     computing: Computing,
     *,
+    images: Tensor,
     cache: Path,
 ) -> tuple[Wanted, str]:
     """Prepare a teacher; its digest goes into the configuration."""
@@ -143,7 +154,7 @@ def _ask_teacher(
     )
     teacher = Teacher(
         checkpoint.network.to(computing.device),
-        dataset.train.images.to(computing.device),
+        images,
         shift=recipe.shift,
         answers=answers,
         computing=computing,

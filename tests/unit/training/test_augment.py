@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.operations import Operations
 from training.augment import batches, cover, crop, draw_order, resize, six_views
 
 
@@ -115,6 +116,18 @@ def test_a_covered_square_is_wholly_inside_and_has_the_colour() -> None:
         expected[top : top + 5, left : left + 5] = torch.tensor(colour, dtype=torch.uint8)
         assert torch.equal(picture, expected)
         assert (picture == torch.tensor(colour)).all(dim=-1).sum() >= 25
+
+
+def test_the_colour_of_squares_is_made_once() -> None:
+    """On a GPU making it is a copy that is waited for."""
+    images = _images()
+    order = draw_order(len(images), shift=0, seed=0, epoch=0, rooms=(3, 3))
+    made = []
+    for _ in range(3):
+        with Operations() as operations:
+            cover(images, order, order.permutation, side=2, colour=(7, 8, 9))
+        made.append(operations.names.count("aten::lift_fresh"))
+    assert made == [1, 0, 0]
 
 
 def test_squares_reach_every_corner() -> None:

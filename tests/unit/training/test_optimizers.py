@@ -2,6 +2,7 @@
 
 import torch
 
+from tests.operations import Operations
 from training.optimizers import Muon, orthogonalize
 
 
@@ -62,6 +63,19 @@ def test_momentum_remembers_earlier_gradients() -> None:
     direction = orthogonalize(ahead.flatten(1), dtype=torch.float32).view_as(between)
     expected = between * (8**0.5 / between.norm()) - 0.1 * direction
     assert torch.allclose(filters.detach(), expected, atol=1e-5)
+
+
+def test_momentum_is_made_once() -> None:
+    """Later steps ask for no new memory to keep it in."""
+    filters = torch.nn.Parameter(_matrix(8, 36))
+    optimizer = Muon([filters], lr=0.1, momentum=0.6, dtype=torch.float32)
+    made = []
+    for _ in range(3):
+        filters.grad = _matrix(8, 36)
+        with Operations() as operations:
+            optimizer.step()
+        made.append(operations.names.count("aten::zeros_like"))
+    assert made == [1, 0, 0]
 
 
 def test_a_parameter_without_gradient_stays() -> None:
