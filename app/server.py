@@ -1,6 +1,7 @@
 """One process that serves a checkpoint until told to stop.
 
-Exit codes: 0 stopped as asked, 2 a wrong option or setting, 3 the start failed, 130 Ctrl-C before it served.
+Exit codes: 0 stopped as asked, 2 a wrong option or setting, 3 the start failed, 130 Ctrl-C and 143 SIGTERM
+before it served.
 """
 
 import asyncio
