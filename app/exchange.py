@@ -37,6 +37,8 @@ NO_TIME = Timing().to_header()
 """Of whoever was refused before anything was done for them."""
 ANSWERED_WITH = "answered_with"
 """Key in a scope's state: the status with which the protocol answered in the framework's place."""
+REQUEST_ID = "request_id"
+"""Key in a scope's state: the caller's, or ours; of the protocol, if that answered first."""
 
 
 class Admitted(NamedTuple):
