@@ -20,7 +20,7 @@ from app.multipart import Part
 from app.problems import log_fault, to_body, to_reply
 from app.service import Answer, Service
 from app.settings import PREFIX, Settings
-from app.uploads import picture_of, pictures_of
+from app.uploads import picture_of, pictures_of, require_unpacked
 from models.checkpoint import Checkpoint
 from models.classifier import rank
 from models.errors import GlimpseError
@@ -161,6 +161,7 @@ async def reply_to(service: Service, asked: Asked, caller: Caller) -> Reply:
     """
     try:
         async with caller:
+            require_unpacked(asked.admitted.content_encoding)
             reply = await PATHS[asked.admitted.path].answer(service, asked, caller)
     except GlimpseError as error:
         log_fault(error, asked.admitted.request_id)

@@ -94,8 +94,8 @@ class Desk:
             self._held = _Held(time.monotonic() + _HELD_S, path, asked_ms, error, answer)
             return self._give_again(self._held, headers)
         self._service.admission.enter()
-        content_type = header(headers, b"content-type")
-        return Admitted(path, query, content_type, request_id_of(headers), timeout_s)
+        content_type, content_encoding = header(headers, b"content-type"), header(headers, b"content-encoding")
+        return Admitted(path, query, content_type, content_encoding, request_id_of(headers), timeout_s)
 
     def receive(self, admitted: Admitted, size_bytes: int) -> bytes | None:
         """Make room for a piece of a body that has come.

@@ -48,6 +48,7 @@ class Admitted(NamedTuple):
         path: one of those that take pictures.
         query: what stood behind the question mark, as it came.
         content_type: None where there was none.
+        content_encoding: likewise.
         request_id: of the caller, or ours.
         timeout_s: for the answer, once the body is there.
     """
@@ -55,6 +56,7 @@ class Admitted(NamedTuple):
     path: str
     query: bytes
     content_type: str | None
+    content_encoding: str | None
     request_id: str
     timeout_s: float
 

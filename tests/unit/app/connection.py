@@ -82,7 +82,7 @@ class FakeDesk:
         assert method == b"POST"
         assert headers
         self.asked += 1
-        return REFUSAL if self.refuses else Admitted("/predict", b"", None, f"id-{self.asked}", 100.0)
+        return REFUSAL if self.refuses else Admitted("/predict", b"", None, None, f"id-{self.asked}", 100.0)
 
     def receive(self, admitted: Admitted, size_bytes: int) -> bytes | None:
         """Take so many bytes of all bodies, and no more."""

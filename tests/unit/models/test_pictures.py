@@ -235,6 +235,7 @@ def test_no_bytes_are_refused() -> None:
         (b"MM\0*\0\0\0\x08", "a TIFF picture"),
         (b"%PDF-1.7\n", "a PDF document"),
         (b"PK\x03\x04\x14\0", "a ZIP archive"),
+        (b"\x1f\x8b\x08\0", "packed by gzip"),
         (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "an SVG or XML text"),
         (b"\n <?xml version='1.0'?><svg/>", "an SVG or XML text"),
         (b"<!DOCTYPE html><title>404</title>", "an HTML page"),
