@@ -198,8 +198,7 @@ class DeskProtocol(HttpToolsProtocol):
         """Answer a request that has not arrived when the service stops."""
         cycle = self._desk_cycle
         if cycle is not None and cycle.admitted is not None and cycle.caller is None:
-            answer = self._desk.turn_away(stopped_too_soon(), cycle.admitted, client=cycle.client)
-            self._break_off(cycle, answer)
+            self._break_off(cycle, self._refusal(stopped_too_soon(), cycle.admitted, client=cycle.client))
 
     def _feed(self, data: bytes) -> None:
         """Parse what came. An upgrade, which is not made here, is left out of its request."""
@@ -238,18 +237,23 @@ class DeskProtocol(HttpToolsProtocol):
         """Answer what did not arrive, or has no sense, unless another answer is due; close the connection."""
         cycle: object = self.cycle
         if self._arrival is _Arrival.BODY and isinstance(cycle, _DeskCycle) and cycle.admitted:
-            self._break_off(cycle, self._desk.turn_away(error, cycle.admitted, client=cycle.client))
+            self._break_off(cycle, self._refusal(error, cycle.admitted, client=cycle.client))
             return
         if self._arrival is _Arrival.BODY:
             if not self.cycle.response_started and not self.pipeline:
                 told = self.cycle.scope["state"]
                 told[ANSWERED_WITH] = kind_of(error).status  # the framework counts the request, and logs it
                 request_id = told.setdefault(REQUEST_ID, request_id_of(self.headers))
-                self.transport.write(refusal(error, request_id, keep_alive=False))
+                head = self.server_state.default_headers
+                self.transport.write(refusal(error, request_id, default_headers=head, keep_alive=False))
         elif self.cycle is None or self.cycle.response_complete:
             peer = self.client[0] if self.client else "unknown"
-            self.transport.write(self._desk.turn_away(error, None, client=peer))
+            self.transport.write(self._refusal(error, None, client=peer))
         self.transport.close()
+
+    def _refusal(self, error: GlimpseError, admitted: Admitted | None, *, client: str) -> bytes:
+        head = self.server_state.default_headers
+        return self._desk.turn_away(error, admitted, client=client, default_headers=head)
 
     def _end_wait_for_reader(self) -> None:
         if self._unread is not None:

@@ -314,9 +314,11 @@ def test_a_request_that_did_not_arrive_has_a_count_and_a_log_line(
         admitted = desk.admit(b"POST", b"/predict", headers_of(PNG, None, x_request_id="mine"))
         assert isinstance(admitted, Admitted)
         for late in (admitted, None):
-            answer = desk.turn_away(desk.too_late(), late, client="10.0.0.1")
+            date = [(b"date", b"today")]
+            answer = desk.turn_away(desk.too_late(), late, client="10.0.0.1", default_headers=date)
             head, _, body = answer.partition(b"\r\n\r\n")
             assert head.startswith(b"HTTP/1.1 408 Request Timeout\r\n")
+            assert b"\r\ndate: today\r\n" in head
             assert b"\r\nconnection: close" in head
             problem = json.loads(body)
             assert problem["code"] == "upload_timeout"

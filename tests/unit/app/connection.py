@@ -94,9 +94,12 @@ class FakeDesk:
         """As the real one."""
         return UploadTimeoutError("too late")
 
-    def turn_away(self, error: GlimpseError, admitted: Admitted | None, *, client: str) -> bytes:
+    def turn_away(
+        self, error: GlimpseError, admitted: Admitted | None, *, client: str, default_headers: RawHeaders
+    ) -> bytes:
         """Say why, and whose request it was."""
         assert client
+        assert default_headers == [(b"date", b"today")]
         self.turned_away.append(type(error))
         return TOO_LATE + (admitted.request_id.encode() if admitted else b"nobody")
 

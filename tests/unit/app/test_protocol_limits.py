@@ -192,6 +192,7 @@ def test_a_body_that_is_no_http_is_turned_away(is_begun: bool) -> None:
         connection.receive(b"no length\r\n")
         assert connection.transport.written.startswith(b"HTTP/1.1 400 Bad Request\r\n")
         assert b"\r\nx-request-id: mine\r\n" in connection.transport.written
+        assert b"\r\ndate: today\r\n" in connection.transport.written
         assert connection.transport.is_closed
         state = connection.protocol.cycle.scope["state"]
         assert (state[ANSWERED_WITH], state[REQUEST_ID]) == (400, "mine")
