@@ -433,6 +433,8 @@ def test_the_openapi_page_is_true(client: TestClient) -> None:
         "top_k",
         "X-Request-Timeout-Ms",
     ]
+    numbers = page["paths"]["/metrics"]["get"]["responses"]["200"]["content"]
+    assert list(numbers) == [client.get("/metrics").headers["content-type"].partition(";")[0]]
     batch = page["paths"]["/predict/batch"]["post"]
     assert list(batch["requestBody"]["content"]) == ["multipart/form-data"]
     answer = page["components"]["schemas"]["PredictBody"]["properties"]
