@@ -107,6 +107,7 @@ _OTHER_KINDS: tuple[tuple[Callable[[bytes], bool], str], ...] = (
     (lambda head: head.lstrip().startswith((b"<svg", b"<?xml")), "an SVG or XML text"),
     (lambda head: head.lstrip().lower().startswith((b"<!doctype html", b"<html")), "an HTML page"),
     (lambda head: head.lstrip().startswith((b"{", b"[")), "a JSON text"),
+    (lambda head: head.startswith((b"/9j/", b"iVBOR", b"data:")), "a base64 text, and the bytes are needed"),
 )
 
 

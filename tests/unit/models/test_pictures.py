@@ -1,5 +1,6 @@
 """Bytes from a stranger: what becomes a picture, and what is refused with which sentence."""
 
+import base64
 import functools
 import os
 import pickle
@@ -240,6 +241,9 @@ def test_no_bytes_are_refused() -> None:
         (b"\n <?xml version='1.0'?><svg/>", "an SVG or XML text"),
         (b"<!DOCTYPE html><title>404</title>", "an HTML page"),
         (b'{"detail": "not found"}', "a JSON text"),
+        (base64.b64encode(encode(gradient(), "JPEG")), "a base64 text, and the bytes are needed"),
+        (base64.b64encode(encode(gradient())), "a base64 text, and the bytes are needed"),
+        (b"data:image/webp;base64,UklGR", "a base64 text, and the bytes are needed"),
         (b"hello, world", "no picture format known here"),
         (pickle.dumps({"weights": [1.0]}), "no picture format known here"),
         (encode(gradient(), "PPM"), "no picture format known here"),
