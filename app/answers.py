@@ -20,7 +20,7 @@ from app.multipart import Part
 from app.problems import log_fault, to_body, to_reply
 from app.service import Answer, Service
 from app.settings import PREFIX, Settings
-from app.uploads import picture_of, pictures_of
+from app.uploads import picture_of, pictures_of, require_unpacked
 from models.checkpoint import Checkpoint
 from models.classifier import rank
 from models.errors import GlimpseError
@@ -161,6 +161,7 @@ async def reply_to(service: Service, asked: Asked, caller: Caller) -> Reply:
     """
     try:
         async with caller:
+            require_unpacked(asked.admitted.content_encoding)
             reply = await PATHS[asked.admitted.path].answer(service, asked, caller)
     except GlimpseError as error:
         log_fault(error, asked.admitted.request_id)
@@ -205,8 +206,8 @@ def _require_class(class_index: int | None, checkpoint: Checkpoint) -> None:
     labels = checkpoint.record.labels
     if class_index is not None and class_index >= len(labels):
         raise ParameterError(
-            f"The query parameter class_index is {class_index}; the model has {len(labels)} classes, from 0. "
-            "GET /model lists them."
+            f"The query parameter class_index is {'too large' if class_index == _MORE_THAN_ANY else class_index}; "
+            f"the model has {len(labels)} classes, from 0. GET /model lists them."
         )
 
 
@@ -221,7 +222,8 @@ def _whole_number(name: str, query: bytes, *, least: int) -> int | None:
         return None
     is_number = asked.isascii() and asked.isdecimal()
     # a number of a thousand digits is as good as this one, and Python would take its time to read it
-    value = int(asked) if is_number and len(asked) < 10 else _MORE_THAN_ANY
+    digits = asked.lstrip("0") or "0"
+    value = int(digits) if is_number and len(digits) < 10 else _MORE_THAN_ANY
     if not is_number or value < least:
         raise ParameterError(
             f"The query parameter {name} is {shortened(asked)}; a whole number from {least} is understood."

@@ -94,8 +94,8 @@ class Desk:
             self._held = _Held(time.monotonic() + _HELD_S, path, asked_ms, error, answer)
             return self._give_again(self._held, headers)
         self._service.admission.enter()
-        content_type = header(headers, b"content-type")
-        return Admitted(path, query, content_type, request_id_of(headers), timeout_s)
+        content_type, content_encoding = header(headers, b"content-type"), header(headers, b"content-encoding")
+        return Admitted(path, query, content_type, content_encoding, request_id_of(headers), timeout_s)
 
     def receive(self, admitted: Admitted, size_bytes: int) -> bytes | None:
         """Make room for a piece of a body that has come.
@@ -142,17 +142,20 @@ class Desk:
             "line, send a smaller picture, or raise GLIMPSE_UPLOAD_TIMEOUT_S."
         )
 
-    def turn_away(self, error: GlimpseError, admitted: Admitted | None, *, client: str) -> bytes:
+    def turn_away(
+        self, error: GlimpseError, admitted: Admitted | None, *, client: str, default_headers: RawHeaders
+    ) -> bytes:
         """Write the whole answer to a request that did not come to its end; then the connection is to be closed.
 
         Args:
             error: why not.
             admitted: its header, if that was all; None where not even that came.
             client: the address, for the log.
+            default_headers: of the server: the date.
         """
         request_id = admitted.request_id if admitted else request_id_of(())
         self._tell(admitted, kind_of(error).status, request_id=request_id, client=client)
-        return refusal(error, request_id, keep_alive=False)
+        return refusal(error, request_id, default_headers=default_headers, keep_alive=False)
 
     async def answer(self, admitted: Admitted, body: bytes, caller: Caller, *, client: str) -> Reply:
         """Answer a request whose body is there, count it and write its log line; this never fails.
@@ -216,14 +219,17 @@ class Desk:
         return refusal(held.error, request_id)
 
 
-def refusal(error: GlimpseError, request_id: str, *, keep_alive: bool = True) -> bytes:
+def refusal(
+    error: GlimpseError, request_id: str, *, default_headers: RawHeaders = (), keep_alive: bool = True
+) -> bytes:
     """Write an error as one whole answer.
 
     Args:
         error: of a request for which nothing was done.
         request_id: of it.
+        default_headers: of the server: the date, which a fault of the caller's must have (RFC 9110, 6.6.1).
         keep_alive: whether the connection carries another request.
     """
     reply = to_reply(error, request_id)
     told = reply._replace(headers={**reply.headers, SERVER_TIMING: NO_TIME})
-    return told.to_http(request_id, keep_alive=keep_alive)
+    return told.to_http(request_id, default_headers=default_headers, keep_alive=keep_alive)

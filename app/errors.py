@@ -99,8 +99,8 @@ class NotReadyError(UnavailableError):
 
 
 def stopped_too_soon() -> NotReadyError:
-    """What is told to a request that had not arrived when the time of a stop was over."""
-    return NotReadyError("The service stopped before the request had arrived. Send it elsewhere.")
+    """What is told to a request that had not arrived, or had no answer yet, when the time of a stop was over."""
+    return NotReadyError("The service stopped before the request was answered. Send it elsewhere.")
 
 
 class OverloadedError(UnavailableError):

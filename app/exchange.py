@@ -37,6 +37,8 @@ NO_TIME = Timing().to_header()
 """Of whoever was refused before anything was done for them."""
 ANSWERED_WITH = "answered_with"
 """Key in a scope's state: the status with which the protocol answered in the framework's place."""
+REQUEST_ID = "request_id"
+"""Key in a scope's state: the caller's, or ours; of the protocol, if that answered first."""
 
 
 class Admitted(NamedTuple):
@@ -46,6 +48,7 @@ class Admitted(NamedTuple):
         path: one of those that take pictures.
         query: what stood behind the question mark, as it came.
         content_type: None where there was none.
+        content_encoding: likewise.
         request_id: of the caller, or ours.
         timeout_s: for the answer, once the body is there.
     """
@@ -53,6 +56,7 @@ class Admitted(NamedTuple):
     path: str
     query: bytes
     content_type: str | None
+    content_encoding: str | None
     request_id: str
     timeout_s: float
 

@@ -42,7 +42,8 @@ def lifespan(settings: Settings, opened: Service | None) -> Lifespan[FastAPI]:
         app.state.service = service
         app.state.lab = lab = Lab(devices_of(settings), Turns())
         try:
-            with _drained_on_sigterm(service, settings.drain_delay_s):
+            # A second Ctrl-C cancels what would else be told of the end.
+            with contextlib.suppress(asyncio.CancelledError), _drained_on_sigterm(service, settings.drain_delay_s):
                 yield {"desk": Desk(service, settings)}
         finally:
             gc.unfreeze()

@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.answers import PATHS, Limit, body_limits
 from app.errors import BodyTooLargeError, stopped_too_soon
-from app.exchange import ANSWERED_WITH, NO_TIME, SERVER_TIMING
+from app.exchange import ANSWERED_WITH, NO_TIME, REQUEST_ID, SERVER_TIMING
 from app.headers import header, request_id_of, timeout_ms
 from app.lifespan import running_service
 from app.logs import log_request
@@ -35,8 +35,7 @@ class RequestContext:
             await self._app(scope, receive, send)
             return
         started_s = time.perf_counter()
-        request_id = request_id_of(scope["headers"])
-        scope.setdefault("state", {})["request_id"] = request_id
+        request_id = scope.setdefault("state", {}).setdefault(REQUEST_ID, request_id_of(scope["headers"]))
         service: Service | None = getattr(scope["app"].state, "service", None)
         status = 0
 

@@ -16,7 +16,9 @@ FORM = "multipart/form-data"
 _MAX_HEADER_BYTES = 8_192
 _MAX_NEAR_MISSES = 1_000
 """Lines that only begin with the boundary, which RFC 2046 forbids; each costs a look."""
-_BOUNDARY = re.compile(r';\s*boundary=(?:"([^"]{1,70})"|([^\s;"]{1,70})(?=[\s;]|$))', re.IGNORECASE)
+_BOUNDARY = re.compile(r';\s*boundary=(?:"((?:[^"\\]|\\.)+)"|([^\s;"]+)(?=[\s;]|$))', re.IGNORECASE)
+_QUOTED_PAIR = re.compile(r"\\(.)")
+_MOST_OF_A_BOUNDARY = 70
 """RFC 2046: 1 to 70 characters, quoted where they need it."""
 _FOLD = re.compile(rb"\r\n[ \t]+")
 """A header line that goes on in the next one, as mail programs still write it."""
@@ -56,8 +58,11 @@ def parse(body: bytes, content_type: str, *, max_parts: int) -> list[Part]:
     found = _BOUNDARY.search(content_type)
     if not found:
         raise _malformed("its Content-Type names no boundary")
+    boundary: str = found[2] or _QUOTED_PAIR.sub(r"\1", found[1])
+    if len(boundary) > _MOST_OF_A_BOUNDARY:
+        raise _malformed(f"its boundary has {len(boundary)} characters, over {_MOST_OF_A_BOUNDARY}")
     try:
-        delimiter = b"--" + (found[1] or found[2]).encode("ascii")
+        delimiter = b"--" + boundary.encode("ascii")
     except UnicodeEncodeError as error:
         raise _malformed("its boundary is not ASCII") from error
     parts: list[Part] = []

@@ -17,7 +17,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from app.callers import Caller
 from app.desk import Desk, refusal
 from app.errors import HeaderTooLargeError, MalformedRequestError, stopped_too_soon
-from app.exchange import ANSWERED_WITH, Admitted
+from app.exchange import ANSWERED_WITH, REQUEST_ID, Admitted
+from app.headers import request_id_of
 from app.problems import kind_of
 from models.errors import GlimpseError
 
@@ -197,8 +198,7 @@ class DeskProtocol(HttpToolsProtocol):
         """Answer a request that has not arrived when the service stops."""
         cycle = self._desk_cycle
         if cycle is not None and cycle.admitted is not None and cycle.caller is None:
-            answer = self._desk.turn_away(stopped_too_soon(), cycle.admitted, client=cycle.client)
-            self._break_off(cycle, answer)
+            self._break_off(cycle, self._refusal(stopped_too_soon(), cycle.admitted, client=cycle.client))
 
     def _feed(self, data: bytes) -> None:
         """Parse what came. An upgrade, which is not made here, is left out of its request."""
@@ -234,11 +234,26 @@ class DeskProtocol(HttpToolsProtocol):
         return first + b"".join(b"%b: %b\r\n" % pair for pair in kept) + b"\r\n"
 
     def _turn_away(self, error: GlimpseError) -> None:
-        """Answer what has no whole header, or no sense, unless another answer is due; close the connection."""
-        if self.cycle is None or self.cycle.response_complete:
+        """Answer what did not arrive, or has no sense, unless another answer is due; close the connection."""
+        cycle: object = self.cycle
+        if self._arrival is _Arrival.BODY and isinstance(cycle, _DeskCycle) and cycle.admitted:
+            self._break_off(cycle, self._refusal(error, cycle.admitted, client=cycle.client))
+            return
+        if self._arrival is _Arrival.BODY:
+            if not self.cycle.response_started and not self.pipeline:
+                told = self.cycle.scope["state"]
+                told[ANSWERED_WITH] = kind_of(error).status  # the framework counts the request, and logs it
+                request_id = told.setdefault(REQUEST_ID, request_id_of(self.headers))
+                head = self.server_state.default_headers
+                self.transport.write(refusal(error, request_id, default_headers=head, keep_alive=False))
+        elif self.cycle is None or self.cycle.response_complete:
             peer = self.client[0] if self.client else "unknown"
-            self.transport.write(self._desk.turn_away(error, None, client=peer))
+            self.transport.write(self._refusal(error, None, client=peer))
         self.transport.close()
+
+    def _refusal(self, error: GlimpseError, admitted: Admitted | None, *, client: str) -> bytes:
+        head = self.server_state.default_headers
+        return self._desk.turn_away(error, admitted, client=client, default_headers=head)
 
     def _end_wait_for_reader(self) -> None:
         if self._unread is not None:
@@ -257,20 +272,12 @@ class DeskProtocol(HttpToolsProtocol):
     def _on_too_late(self) -> None:
         """End a connection on which a request did not arrive: slow senders could take all of them."""
         self._too_late = None
-        cycle: object = self.cycle
         answers_another = self.cycle is not None and not self.cycle.response_complete
         if self.flow.read_paused or (self._arrival is _Arrival.HEADER and answers_another):
             self._watch()  # it is we who are slow
-        elif self._arrival is _Arrival.BODY and isinstance(cycle, _DeskCycle) and cycle.admitted:
-            answer = self._desk.turn_away(self._desk.too_late(), cycle.admitted, client=cycle.client)
-            self._break_off(cycle, answer)
-        elif self._arrival is _Arrival.HEADER:
+        elif self._arrival in (_Arrival.HEADER, _Arrival.BODY):
             self._turn_away(self._desk.too_late())
         else:
-            if self._arrival is _Arrival.BODY and not self.cycle.response_started:
-                error, told = self._desk.too_late(), self.cycle.scope["state"]
-                told[ANSWERED_WITH] = kind_of(error).status  # the framework counts the request, and logs it
-                self.transport.write(refusal(error, told.get("request_id", ""), keep_alive=False))
             self.transport.close()
 
     def _break_off(self, cycle: _DeskCycle, answer: bytes) -> None:

@@ -74,6 +74,11 @@ class _Server(uvicorn.Server):
         super().__init__(config)
         self._being_connected: set[asyncio.Task[object]] = set()
 
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().serve(sockets)
+        # All is answered. Should a thread still run, another signal ends the process without it.
+        signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets=[])
         for listener in sockets or []:

@@ -23,6 +23,7 @@ from app.problems import kind_of
 from app.runs import Result
 from app.served_model import ServedModel, open_checked
 from app.settings import Settings
+from app.threads import in_own_thread
 from models.checkpoint import Checkpoint
 from models.errors import GlimpseError
 from models.preprocessing import Images, Probabilities
@@ -242,7 +243,7 @@ class Service:
 
     async def _open_beside(self) -> ServedModel:
         try:
-            new = await asyncio.to_thread(self._open)
+            new = await in_own_thread(self._open)
         except Exception as error:  # whatever an engine raises, the old one goes on and the operator hears why
             raise _reload_error(error) from error
         try:

@@ -2,12 +2,25 @@
 
 from collections.abc import Sequence
 
-from app.errors import MissingFileError, TooManyFilesError, UnsupportedMediaTypeError
+from app.errors import MissingFileError, TooManyFilesError, UnsupportedMediaTypeError, shortened
 from app.multipart import FORM, Part, parse
 
 RAW = "application/octet-stream"
 _MAX_TEXTS = 8
 """Parts of a form beside its files; nobody reads them."""
+
+
+def require_unpacked(content_encoding: str | None) -> None:
+    """Do nothing for a body that was sent as it is; others are not unpacked here.
+
+    Raises:
+        UnsupportedMediaTypeError: it has another Content-Encoding than identity.
+    """
+    if content_encoding is not None and content_encoding.strip().lower() not in ("", "identity"):
+        raise UnsupportedMediaTypeError(
+            f"The body's Content-Encoding is {shortened(content_encoding)}; only identity is read. Send the body "
+            "as it is: pictures are packed already."
+        )
 
 
 def picture_of(body: bytes, content_type: str | None) -> bytes:

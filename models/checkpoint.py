@@ -6,6 +6,7 @@ Metadata, all strings: `format` = "pt"; `glimpse`, the JSON text of `models.reco
 the SHA-256 of that text. There is no code in it, and nothing is ever loaded in part.
 """
 
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -162,6 +163,8 @@ def load(path: Path) -> Checkpoint:
 
 def _read_file(path: Path) -> bytes:
     try:
+        if not stat.S_ISREG(path.stat().st_mode):  # to read a pipe or a device may take for ever
+            raise UnreadableCheckpointError("the checkpoint is no regular file. Check the path.")
         return path.read_bytes()
     except OSError as error:
         raise UnreadableCheckpointError(

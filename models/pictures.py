@@ -103,9 +103,11 @@ _OTHER_KINDS: tuple[tuple[Callable[[bytes], bool], str], ...] = (
     (lambda head: head.startswith((b"II*\0", b"MM\0*")), "a TIFF picture"),
     (lambda head: head.startswith(b"%PDF"), "a PDF document"),
     (lambda head: head.startswith(b"PK\x03\x04"), "a ZIP archive"),
+    (lambda head: head.startswith(b"\x1f\x8b"), "packed by gzip"),
     (lambda head: head.lstrip().startswith((b"<svg", b"<?xml")), "an SVG or XML text"),
     (lambda head: head.lstrip().lower().startswith((b"<!doctype html", b"<html")), "an HTML page"),
     (lambda head: head.lstrip().startswith((b"{", b"[")), "a JSON text"),
+    (lambda head: head.startswith((b"/9j/", b"iVBOR", b"data:")), "a base64 text, and the bytes are needed"),
 )
 
 

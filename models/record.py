@@ -176,6 +176,12 @@ def _labels(value: object) -> tuple[str, ...]:
     return tuple(value)
 
 
+def _words(name: str, value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{name} is {value!r}; a text is needed")
+    return value
+
+
 def _input(fields: dict[str, Any]) -> InputSpec:
     return InputSpec(**{**fields, "mean": tuple(fields["mean"]), "std": tuple(fields["std"])})
 
@@ -195,12 +201,12 @@ def _record(fields: dict[str, Any]) -> Record:
         if metrics.get(name) is not None:
             metrics[name] = tuple(kind(**each) for each in metrics[name])
     return Record(
-        name=str(fields["name"]),
+        name=_words("name", fields["name"]),
         architecture=architecture,
         labels=_labels(fields["labels"]),
         input=_input(fields["input"]),
         calibration=_calibration(fields["calibration"]),
         metrics=Metrics(**metrics),
         training=TrainingRun(**fields["training"]),
-        created_at=str(fields["created_at"]),
+        created_at=_words("created_at", fields["created_at"]),
     )

@@ -29,8 +29,9 @@ class LeanRoute(APIRoute):
 async def through_framework(request: Request) -> Response:
     """Answer a request that came through FastAPI, by the path that its route is declared with."""
     state, path = request.state, request.scope["route"].path
-    query, content_type = request.scope["query_string"], request.headers.get("content-type")
-    admitted = Admitted(path, query, content_type, state.request_id, state.timeout_s)
+    content_type, content_encoding = (request.headers.get(name) for name in ("content-type", "content-encoding"))
+    query = request.scope["query_string"]
+    admitted = Admitted(path, query, content_type, content_encoding, state.request_id, state.timeout_s)
     asked = Asked(admitted, await request.body())
     state.log_fields = asked.log_fields
     caller = Caller(request.receive, timeout_s=state.timeout_s)

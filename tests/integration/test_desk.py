@@ -1,6 +1,7 @@
 """The desk and the framework answer the same requests; here both are asked, over one real service."""
 
 import asyncio
+import gzip
 import json
 import logging
 from collections.abc import Callable, Coroutine
@@ -222,6 +223,24 @@ def test_each_request_at_the_desk_is_one_log_line_and_one_count(
     assert (second["status"], second["picture_bytes"]) == (415, 5)
 
 
+def test_a_packed_body_is_refused_both_ways(settings: Settings) -> None:
+    """415 with a sentence about that, whatever its type."""
+
+    async def check(service: Service, desk: Desk, client: httpx.AsyncClient) -> None:
+        body = gzip.compress(PNG)
+        admitted = desk.admit(b"POST", b"/predict", headers_of(body, "image/png", content_encoding="gzip"))
+        assert isinstance(admitted, Admitted)
+        assert desk.receive(admitted, len(body)) is None
+        ours = await desk.answer(admitted, body, Caller(None, timeout_s=10), client="x")
+        headers = {"content-type": "image/png", "content-encoding": "gzip"}
+        theirs = await client.post("/predict", content=body, headers=headers)
+        assert (ours.status, told(ours.body)) == (theirs.status_code, told(theirs.content))
+        assert told(ours.body)["code"] == "unsupported_media_type"
+        assert "Content-Encoding is 'gzip'" in told(ours.body)["detail"]
+
+    serve(settings, check)
+
+
 def test_who_hangs_up_is_a_499_in_the_log(settings: Settings, caplog: pytest.LogCaptureFixture) -> None:
     """Nobody reads it, and it is nobody's fault."""
 
@@ -248,7 +267,7 @@ def test_a_fault_nobody_foresaw_is_an_answer_with_its_cause_in_the_log(
 
     async def check(service: Service, desk: Desk, client: httpx.AsyncClient) -> None:
         monkeypatch.setattr(service.admission, "check", lambda **_: 1 / 0)
-        admitted = Admitted("/predict", b"", "image/png", "an-id", 10.0)
+        admitted = Admitted("/predict", b"", "image/png", None, "an-id", 10.0)
         assert desk.receive(admitted, len(PNG)) is None
         reply = await desk.answer(admitted, PNG, Caller(None, timeout_s=10), client="x")
         assert (reply.status, json.loads(reply.body)["request_id"]) == (500, "an-id")
@@ -295,9 +314,11 @@ def test_a_request_that_did_not_arrive_has_a_count_and_a_log_line(
         admitted = desk.admit(b"POST", b"/predict", headers_of(PNG, None, x_request_id="mine"))
         assert isinstance(admitted, Admitted)
         for late in (admitted, None):
-            answer = desk.turn_away(desk.too_late(), late, client="10.0.0.1")
+            date = [(b"date", b"today")]
+            answer = desk.turn_away(desk.too_late(), late, client="10.0.0.1", default_headers=date)
             head, _, body = answer.partition(b"\r\n\r\n")
             assert head.startswith(b"HTTP/1.1 408 Request Timeout\r\n")
+            assert b"\r\ndate: today\r\n" in head
             assert b"\r\nconnection: close" in head
             problem = json.loads(body)
             assert problem["code"] == "upload_timeout"

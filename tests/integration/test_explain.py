@@ -54,6 +54,8 @@ def test_any_class_can_be_asked_for(client: TestClient, class_index: int) -> Non
     ("query", "content", "status", "code", "words"),
     [
         ("?class_index=3", PNG, 422, "invalid_parameter", "the model has 3 classes"),
+        ("?class_index=99999999999999", PNG, 422, "invalid_parameter", "class_index is too large; the model"),
+        ("?class_index=00000000003", PNG, 422, "invalid_parameter", "class_index is 3; the model has 3 classes"),
         ("?class_index=-1", PNG, 422, "invalid_parameter", "a whole number from 0"),
         ("?class_index=red", PNG, 422, "invalid_parameter", "a whole number from 0"),
         ("", b"no picture", 415, "unsupported_format", "JPEG"),

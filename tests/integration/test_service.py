@@ -129,6 +129,21 @@ def test_what_never_started_can_be_stopped(settings: Settings) -> None:
     asyncio.run(Service(settings).stop())
 
 
+def test_an_application_that_is_cancelled_ends_without_a_fault(
+    settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    """So a second Ctrl-C ends it; uvicorn would log a traceback. It is stopped all the same."""
+    app = create_app(settings)
+
+    async def cancel() -> None:
+        async with app.router.lifespan_context(app):
+            raise asyncio.CancelledError
+
+    with caplog.at_level(logging.INFO):
+        asyncio.run(cancel())
+    assert caplog.records[-1].message == "stopped"
+
+
 def test_model_page_is_the_checkpoints_record(client: TestClient, checkpoint_path: Path) -> None:
     """Labels, network, input, metrics, calibration, training and digest, as they stand in the file."""
     checkpoint = load(checkpoint_path)
@@ -419,6 +434,8 @@ def test_the_openapi_page_is_true(client: TestClient) -> None:
         "top_k",
         "X-Request-Timeout-Ms",
     ]
+    numbers = page["paths"]["/metrics"]["get"]["responses"]["200"]["content"]
+    assert list(numbers) == [client.get("/metrics").headers["content-type"].partition(";")[0]]
     batch = page["paths"]["/predict/batch"]["post"]
     assert list(batch["requestBody"]["content"]) == ["multipart/form-data"]
     answer = page["components"]["schemas"]["PredictBody"]["properties"]

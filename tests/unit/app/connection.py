@@ -82,7 +82,7 @@ class FakeDesk:
         assert method == b"POST"
         assert headers
         self.asked += 1
-        return REFUSAL if self.refuses else Admitted("/predict", b"", None, f"id-{self.asked}", 100.0)
+        return REFUSAL if self.refuses else Admitted("/predict", b"", None, None, f"id-{self.asked}", 100.0)
 
     def receive(self, admitted: Admitted, size_bytes: int) -> bytes | None:
         """Take so many bytes of all bodies, and no more."""
@@ -94,9 +94,12 @@ class FakeDesk:
         """As the real one."""
         return UploadTimeoutError("too late")
 
-    def turn_away(self, error: GlimpseError, admitted: Admitted | None, *, client: str) -> bytes:
+    def turn_away(
+        self, error: GlimpseError, admitted: Admitted | None, *, client: str, default_headers: RawHeaders
+    ) -> bytes:
         """Say why, and whose request it was."""
         assert client
+        assert default_headers == [(b"date", b"today")]
         self.turned_away.append(type(error))
         return TOO_LATE + (admitted.request_id.encode() if admitted else b"nobody")
 

@@ -165,6 +165,7 @@ def test_a_part_without_a_filename_is_a_text() -> None:
         ('multipart/form-data; boundary="with blank:and=(more)?"', "with blank:and=(more)?"),
         ("multipart/form-data; boundary='()+_,-./:=?", "'()+_,-./:=?"),
         ("multipart/form-data; charset=utf-8; BOUNDARY=B", "B"),
+        (r'multipart/form-data; boundary="\B\+"', "B+"),
         ("multipart/form-data;boundary=B;charset=utf-8", "B"),
         ("multipart/form-data; boundary=B ; charset=utf-8", "B"),
         (f"multipart/form-data; boundary={'x' * 70}", "x" * 70),
@@ -236,8 +237,8 @@ def test_a_form_may_be_empty() -> None:
         ("multipart/form-data; boundary=", "names no boundary"),
         ('multipart/form-data; boundary=""', "names no boundary"),
         ("multipart/form-data; xboundary=B", "names no boundary"),
-        (f"multipart/form-data; boundary={'x' * 71}", "names no boundary"),
-        (f'multipart/form-data; boundary="{"x" * 71}"', "names no boundary"),
+        (f"multipart/form-data; boundary={'x' * 71}", "boundary has 71 characters, over 70"),
+        (f'multipart/form-data; boundary="{"x" * 71}"', "boundary has 71 characters, over 70"),
         ("multipart/form-data; boundary=Bär", "is not ASCII"),
     ],
 )

@@ -7,6 +7,7 @@ import httptools
 import pytest
 
 from app.errors import HeaderTooLargeError, MalformedRequestError, NotReadyError
+from app.exchange import ANSWERED_WITH, REQUEST_ID
 from models.errors import GlimpseError
 from tests.unit.app.connection import (
     HEAD,
@@ -171,6 +172,44 @@ def test_what_cannot_be_answered_is_turned_away(sent: bytes, error: type[Glimpse
         assert connection.desk.turned_away == [error]
         assert (connection.transport.written, connection.transport.is_closed) == (TOO_LATE + b"nobody", True)
         assert connection.desk.asked == connection.reached == 0
+
+    with_connection(check)
+
+
+CHUNKED = (
+    b"POST /chunks HTTP/1.1\r\nHost: x\r\nX-Request-ID: mine\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n"
+)
+
+
+@pytest.mark.parametrize("is_begun", [True, False])
+def test_a_body_that_is_no_http_is_turned_away(is_begun: bool) -> None:
+    """400 in the framework's place, under the id by which the framework logs it, whether that has begun or not."""
+
+    async def check(connection: Connection) -> None:
+        connection.receive(CHUNKED)
+        if is_begun:
+            await turns()
+        connection.receive(b"no length\r\n")
+        assert connection.transport.written.startswith(b"HTTP/1.1 400 Bad Request\r\n")
+        assert b"\r\nx-request-id: mine\r\n" in connection.transport.written
+        assert b"\r\ndate: today\r\n" in connection.transport.written
+        assert connection.transport.is_closed
+        state = connection.protocol.cycle.scope["state"]
+        assert (state[ANSWERED_WITH], state[REQUEST_ID]) == (400, "mine")
+        connection.protocol.connection_lost(None)
+        await turns()
+
+    with_connection(check)
+
+
+def test_a_broken_body_is_not_answered_before_the_request_in_front_of_it() -> None:
+    """Whoever reads the answers in order would take it for the first one's."""
+
+    async def check(connection: Connection) -> None:
+        connection.receive(WHOLE + CHUNKED + b"no length\r\n")
+        assert (connection.transport.written, connection.transport.is_closed) == (b"", True)
+        connection.protocol.connection_lost(None)
+        await turns()
 
     with_connection(check)
 

@@ -3,7 +3,7 @@
 import pytest
 
 from app.errors import MalformedFormError, MissingFileError, TooManyFilesError, UnsupportedMediaTypeError
-from app.uploads import picture_of, pictures_of
+from app.uploads import picture_of, pictures_of, require_unpacked
 
 FORM = "multipart/form-data; boundary=B"
 PICTURE = b"\x89PNG\r\n\x1a\n any bytes"
@@ -35,6 +35,19 @@ def filenames(*fields: tuple[str, bytes], max_files: int) -> list[str | None]:
 def test_a_raw_body_is_the_picture(content_type: str | None) -> None:
     """With any picture's type, or none; what it really is, its bytes say."""
     assert picture_of(PICTURE, content_type) == PICTURE
+
+
+@pytest.mark.parametrize("content_encoding", [None, "", "identity", " Identity "])
+def test_what_is_not_packed_is_read(content_encoding: str | None) -> None:
+    """Some clients say that they did nothing."""
+    require_unpacked(content_encoding)
+
+
+@pytest.mark.parametrize("content_encoding", ["gzip", "br", "identity, gzip"])
+def test_what_is_packed_is_refused(content_encoding: str) -> None:
+    """It is named, before anything looks for a picture in it."""
+    with pytest.raises(UnsupportedMediaTypeError, match=rf"Content-Encoding is '{content_encoding}'; only"):
+        require_unpacked(content_encoding)
 
 
 def test_the_forms_one_file_is_the_picture() -> None:

@@ -1,5 +1,6 @@
 """Bytes from a stranger: what becomes a picture, and what is refused with which sentence."""
 
+import base64
 import functools
 import os
 import pickle
@@ -235,10 +236,14 @@ def test_no_bytes_are_refused() -> None:
         (b"MM\0*\0\0\0\x08", "a TIFF picture"),
         (b"%PDF-1.7\n", "a PDF document"),
         (b"PK\x03\x04\x14\0", "a ZIP archive"),
+        (b"\x1f\x8b\x08\0", "packed by gzip"),
         (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "an SVG or XML text"),
         (b"\n <?xml version='1.0'?><svg/>", "an SVG or XML text"),
         (b"<!DOCTYPE html><title>404</title>", "an HTML page"),
         (b'{"detail": "not found"}', "a JSON text"),
+        (base64.b64encode(encode(gradient(), "JPEG")), "a base64 text, and the bytes are needed"),
+        (base64.b64encode(encode(gradient())), "a base64 text, and the bytes are needed"),
+        (b"data:image/webp;base64,UklGR", "a base64 text, and the bytes are needed"),
         (b"hello, world", "no picture format known here"),
         (pickle.dumps({"weights": [1.0]}), "no picture format known here"),
         (encode(gradient(), "PPM"), "no picture format known here"),

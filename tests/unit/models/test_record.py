@@ -138,6 +138,15 @@ def test_a_section_without_a_value_it_needs_is_refused(record: Record, section: 
         from_text(text)
 
 
+@pytest.mark.parametrize("field", ["name", "created_at"])
+@pytest.mark.parametrize("value", [5, None, ["a"]])
+def test_a_field_that_is_no_text_is_refused(record: Record, field: str, value: object) -> None:
+    """It is not made into one: the service would call itself None."""
+    text = _changed(record, lambda fields: fields.update({field: value}))
+    with pytest.raises(RecordError, match=rf"makes no sense: {field} is .*; a text is needed"):
+        from_text(text)
+
+
 @pytest.mark.parametrize("section", ["architecture", "input", "calibration", "metrics", "training"])
 def test_an_unknown_value_in_a_section_is_refused(record: Record, section: str) -> None:
     """A value that this version does not know is not dropped silently."""
