@@ -1,0 +1,21 @@
+"""What a run writes down about itself."""
+
+import pytest
+import torch
+
+from training.configuration import surroundings
+from training.devices import Computing
+
+
+def test_on_a_gpu_the_versions_below_pytorch_are_surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other kernels round in another way; on a CPU there are none."""
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "Test GPU")
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
+    monkeypatch.setattr(torch.backends.cudnn, "version", lambda: 91_000)
+    on_cuda, on_cpu = (surroundings(Computing(torch.device(name), torch.float32)) for name in ("cuda", "cpu"))
+    assert {key: on_cuda[key] for key in ("hardware", "cuda", "cudnn")} == {
+        "hardware": "Test GPU",
+        "cuda": "13.0",
+        "cudnn": 91_000,
+    }
+    assert on_cuda.keys() - on_cpu.keys() == {"cuda", "cudnn"}
