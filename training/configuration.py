@@ -112,11 +112,16 @@ def surroundings(computing: Computing) -> dict[str, Any]:
     return {
         "commit": current_commit(),
         "torch": torch.__version__,
+        **(_below_pytorch() if computing.device.type == "cuda" else {}),
         "threads": torch.get_num_threads(),
         "hardware": describe_hardware(computing.device),
         "compiled": computing.is_compiled,
         "processes": int(os.environ.get("WORLD_SIZE", "1")),
     }
+
+
+def _below_pytorch() -> dict[str, Any]:
+    return {"cuda": torch.version.cuda, "cudnn": torch.backends.cudnn.version()}  # type: ignore[no-untyped-call]
 
 
 def differences(now: Mapping[str, Any], then: Mapping[str, Any], *, apart_from: tuple[str, ...] = ()) -> list[str]:

@@ -68,7 +68,11 @@ class Ranks:
             return network
         device = next(network.parameters()).device
         ids = None if device.type == "cpu" else [device]
-        return DistributedDataParallel(network, device_ids=ids, broadcast_buffers=False)
+        parallel = DistributedDataParallel(network, device_ids=ids)
+        # All have the same statistics. Said here: as an argument PyTorch 2.14 warns of it, and 2.11 does not know
+        # its newer name.
+        parallel.broadcast_buffers = False
+        return parallel
 
     def together(self, network: nn.Module) -> nn.Module:
         """Make batch norms see the whole batch instead of this process's share."""

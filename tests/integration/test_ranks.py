@@ -70,6 +70,14 @@ def test_what_one_process_wants_all_do(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("one_process")
+def test_wrapping_a_network_warns_of_nothing_and_shares_no_statistics() -> None:
+    """It happens whenever some parameters come to rest; statistics are the same everywhere before a step."""
+    norm = SynchronisedBatchNorm(ShiftBatchNorm(5, rate=0.4))
+    parallel = Ranks(0, 2).parallel(norm)
+    assert not parallel.broadcast_buffers
+
+
+@pytest.mark.usefixtures("one_process")
 def test_sums_over_processes_are_never_compiled() -> None:
     """The compiler gets nothing of a batch norm that waits for other processes."""
     graphs = []

@@ -84,6 +84,18 @@ def test_a_broken_file_leaves_the_old_one_in_place(client: TestClient, checkpoin
     assert "cannot be read" in client.post("/model/reload", headers=KEY).json()["detail"]
 
 
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+def test_on_cuda_the_new_file_answers_from_now_on(settings: Settings, write_other: Callable[[], str]) -> None:
+    """The new engine is recorded beside the one that answers."""
+    with TestClient(create_app(settings.model_copy(update={"device": "cuda"}))) as client:
+        assert client.post("/predict", files={"file": PNG}).status_code == 200
+        digest = write_other()
+        assert client.post("/model/reload", headers=KEY).status_code == 200
+        body = client.post("/predict", files={"file": PNG}).json()
+        assert body["model"]["digest"] == digest
+
+
 @pytest.mark.parametrize("offered", [None, b"Bearer wrong", b"Basic x", "Bearer ä".encode(), b""])
 def test_without_the_key_nothing_is_reloaded(client: TestClient, offered: bytes | None) -> None:
     """401, and how the key is sent."""

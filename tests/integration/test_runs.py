@@ -365,9 +365,9 @@ def test_the_tutorials_record_says_float32(tmp_path: Path, monkeypatch: pytest.M
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
 @pytest.mark.parametrize("more", [(), ("--compile",)])
-def test_a_gpu_learns_what_a_cpu_learns(more: tuple[str, ...], data: Path, tmp_path: Path) -> None:
+def test_a_gpu_learns_what_a_cpu_learns(more: tuple[str, ...], tmp_path: Path) -> None:
     """Half precision on CUDA, compiled or not: the three brightnesses are told apart, and a run resumes."""
-    folder = tmp_path / "cuda"
+    data, folder = _write_data(tmp_path / "large.npz", side=32), tmp_path / "cuda"
     assert (
         run(["train", "--device", "cuda", "--recipe", "fast", "--data", str(data), "--run", str(folder), *more])
         == 0

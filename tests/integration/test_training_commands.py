@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from fastapi.testclient import TestClient
 from PIL import Image
 
@@ -160,6 +161,25 @@ def test_report_writes_one_page(folder: Path, tmp_path: Path, capsys: pytest.Cap
     text = page.read_text("utf-8")
     for expected in ("dark", "light", "gaussian noise", 'id="run"', "pictures, the part held out in training"):
         assert expected in text
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+def test_on_cuda_what_looks_at_a_checkpoint_looks_too(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Accuracy is that of the CPU, in float32; outliers and the page need only come to their ends."""
+    out = tmp_path / "m.safetensors"
+    assert _train(folder, out, "fast", "--epochs", "2") == 0
+    accuracies = []
+    for device in ("cpu", "cuda"):
+        capsys.readouterr()
+        assert run(["evaluate", str(out), "--data", str(folder), "--device", device, "--json"]) == 0
+        accuracies.append(json.loads(capsys.readouterr().out)["accuracy"])
+    assert accuracies[0] == accuracies[1]
+    looked = [str(out), "--data", str(folder), "--device", "cuda"]
+    assert run(["outliers", *looked]) == 0
+    assert run(["report", *looked, "--out", str(tmp_path / "page"), "--corruption-pictures", "2"]) == 0
 
 
 def test_grids_are_drawn(folder: Path, tmp_path: Path) -> None:

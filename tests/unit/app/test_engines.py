@@ -1,5 +1,6 @@
 """The engines of PyTorch, and the choice among all. OpenVINO's: tests/integration/test_engines_agree.py."""
 
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
@@ -11,8 +12,9 @@ import torch
 from app.engines import DeviceError, Engine, MissingEngineError, open_engine, torch_cuda
 from app.engines.torch_cpu import TorchEngine
 from app.engines.torch_cuda import CudaEngine, batch_sizes, record_what_fits
+from app.errors import EngineLostError
 from models import golden
-from models.checkpoint import Checkpoint, load
+from models.checkpoint import CHECKPOINTS, Checkpoint, load
 from models.classifier import run
 
 without_cuda = pytest.mark.skipif(torch.cuda.is_available(), reason="a CUDA device is here; it cannot be missed")
@@ -252,6 +254,65 @@ def test_on_cuda_the_golden_answers_are_right(decisive: Checkpoint, engine: str)
     answers = on_cuda.probabilities(decisive.golden_images)
     assert answers.dtype == np.float32
     golden.check(answers, decisive.golden_probabilities, tolerance=on_cuda.tolerance)
+
+
+@pytest.mark.gpu
+@needs_cuda
+def test_on_cuda_the_shipped_checkpoint_passes_its_own_check() -> None:
+    """Its network has a whitening stem, its answers a floor and a distance."""
+    shipped = load(CHECKPOINTS / "cifar10.safetensors")
+    engine = CudaEngine(shipped, max_batch_size=8)
+    shipped.check_golden(engine.probabilities(shipped.golden_images), tolerance=engine.tolerance)
+
+
+@pytest.mark.gpu
+@needs_cuda
+def test_on_cuda_an_engine_is_recorded_while_another_answers(trained_checkpoint: Path) -> None:
+    """As in a reload: neither disturbs the other, nor does a passing error of the first one."""
+    serving, images = load(trained_checkpoint), golden.draw(32, 32, 64)
+    first = CudaEngine(serving, max_batch_size=64)
+    expected = first.probabilities(images)
+    faults: list[str] = []
+    done = threading.Event()
+
+    def answer() -> None:
+        while not done.is_set():
+            if not np.array_equal(first.probabilities(images), expected):
+                faults.append("other answers")
+            try:
+                first.probabilities(images[:, :16])
+            except EngineLostError as error:
+                faults.append(str(error))
+            except RuntimeError:  # pictures of another size: told as itself
+                continue
+
+    thread = threading.Thread(target=answer)
+    thread.start()
+    try:
+        for _ in range(3):
+            recorded = load(trained_checkpoint)
+            engine = CudaEngine(recorded, max_batch_size=64)
+            recorded.check_golden(engine.probabilities(recorded.golden_images), tolerance=engine.tolerance)
+    finally:
+        done.set()
+        thread.join()
+    assert faults == []
+
+
+@pytest.mark.gpu
+@needs_cuda
+def test_on_cuda_without_room_for_the_largest_batch_smaller_ones_are_served() -> None:
+    """With 1 GiB of the device: 16,384 pictures take several, one takes next to nothing."""
+    shipped = load(CHECKPOINTS / "cifar10.safetensors")
+    whole = torch.cuda.get_device_properties(0).total_memory
+    torch.cuda.empty_cache()
+    torch.cuda.set_per_process_memory_fraction(min(1.0, 2**30 / whole))
+    try:
+        engine = CudaEngine(shipped, max_batch_size=16_384)
+        assert 1 <= engine.max_batch_size < 16_384
+        shipped.check_golden(engine.probabilities(shipped.golden_images), tolerance=engine.tolerance)
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
 
 
 @pytest.mark.gpu

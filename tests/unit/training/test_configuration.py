@@ -1,8 +1,26 @@
-"""The text of what a run was asked to do."""
+"""What a run was asked to do, and what it writes down about itself."""
 
-from training.configuration import flatten
+import pytest
+import torch
+
+from training.configuration import flatten, surroundings
+from training.devices import Computing
 
 
 def test_nested_fields_become_names_with_dots() -> None:
     """A recipe is one list of names and values."""
     assert dict(flatten({"a": {"b": 1, "c": {"d": 2}}, "e": [3]})) == {"a.b": 1, "a.c.d": 2, "e": [3]}
+
+
+def test_on_a_gpu_the_versions_below_pytorch_are_surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other kernels round in another way; on a CPU there are none."""
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "Test GPU")
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
+    monkeypatch.setattr(torch.backends.cudnn, "version", lambda: 91_000)
+    on_cuda, on_cpu = (surroundings(Computing(torch.device(name), torch.float32)) for name in ("cuda", "cpu"))
+    assert {key: on_cuda[key] for key in ("hardware", "cuda", "cudnn")} == {
+        "hardware": "Test GPU",
+        "cuda": "13.0",
+        "cudnn": 91_000,
+    }
+    assert on_cuda.keys() - on_cpu.keys() == {"cuda", "cudnn"}
