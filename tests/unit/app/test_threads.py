@@ -33,7 +33,7 @@ def test_work_that_does_not_end_keeps_nobody() -> None:
         while not threads:
             await asyncio.sleep(0)
         waiting.cancel()
-        with pytest.raises(asyncio.CancelledError, match="^$"):
+        with pytest.raises(asyncio.CancelledError, match=r"^$"):
             await waiting
 
     ending = threading.Thread(target=lambda: with_loop(check()), daemon=True)
