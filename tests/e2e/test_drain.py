@@ -98,18 +98,22 @@ def test_a_thread_that_is_stuck_can_be_left(checkpoint_path: Path) -> None:
     options = ["--checkpoint", str(checkpoint_path), "--engine", "torch", "--port", "0", "--drain-delay-s", "0"]
     command = [sys.executable, "-c", _WITH_A_STUCK_THREAD, *options]
     with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stderr
-        for line in process.stderr:
-            if json.loads(line)["message"] == "ready":
+        try:
+            assert process.stderr
+            for line in process.stderr:
+                if json.loads(line)["message"] == "ready":
+                    process.send_signal(signal.SIGTERM)
+                if json.loads(line)["message"] == "stopped":
+                    break
+            code = None
+            for _ in range(60):  # the first one may come before the end of the event loop
                 process.send_signal(signal.SIGTERM)
-            if json.loads(line)["message"] == "stopped":
-                break
-        code = None
-        while code is None:  # it may not be heard between the last line and the end of the event loop
-            process.send_signal(signal.SIGTERM)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                code = process.wait(timeout=0.5)
-        assert code == 0
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    code = process.wait(timeout=0.5)
+                    break
+            assert code == 0
+        finally:
+            process.kill()
 
 
 def test_a_second_sigterm_does_not_wait(start_server: Callable[..., Server]) -> None:
