@@ -39,7 +39,7 @@ def quantize(
     Args:
         network: in evaluation mode, on its device; it stays as it is.
         architecture: of it.
-        images: uint8 (n, height, width, 3), of the training part; of up to 1,000 the ranges are taken.
+        images: uint8 (n, height, width, 3), of the training part; the ranges are taken from up to 1,000.
         classes: of the network.
         spec: of its images.
         console: told of the progress.
@@ -62,7 +62,7 @@ def quantize(
     quantized = replace(
         architecture, arguments={**architecture.arguments, "input_ranges": list(map(list, ranges))}
     )
-    twin = build(quantized, classes=classes, spec=spec).to(images.device)
+    twin = build(quantized, classes=classes, spec=spec)
     twin.load_state_dict(network.state_dict())
     twin.to(next(network.parameters()).device).eval()
     with torch.no_grad():
@@ -81,7 +81,7 @@ def measure_ranges(
     Args:
         network: in evaluation mode.
         convolutions: of it, in their order.
-        images: uint8 (n, height, width, 3); up to 1,000 are taken, evenly.
+        images: uint8 (n, height, width, 3); 500 to 1,000 are taken where there are more, evenly.
         console: told of the progress.
 
     Returns:

@@ -9,8 +9,10 @@ import typer
 from models.checkpoint import load, save
 from training.calibration import calibrate
 from training.devices import choose_device
+from training.errors import TrainingError
 from training.evaluate import measure_network
 from training.options import CacheOption, CheckpointArgument, DataOption, Device, DeviceOption
+from training.provenance import current_commit, now_utc
 from training.quantization import quantize as quantize_network
 from training.recalibration import read_as_trained
 from training.targets import check_target
@@ -27,6 +29,8 @@ def quantize(
     """Round filters and maps to bytes, which CPUs multiply fastest; calibrated and measured anew."""
     with told_in_a_sentence() as console:
         check_target(out)
+        if out.exists() and out.samefile(checkpoint):
+            raise TrainingError(f"--out {out} is the checkpoint itself, which would be lost; name another file.")
         loaded = load(checkpoint)
         record = loaded.record
         dataset = read_as_trained(data, record, cache=cache, report=teller(console))
@@ -48,8 +52,16 @@ def quantize(
             calibration=fitted.calibration,
             distance=fitted.distance,
         )
+        origin = {"from": loaded.digest, "commit": current_commit()}
         quantized = dataclasses.replace(
-            record, architecture=architecture, calibration=fitted.calibration, metrics=metrics
+            record,
+            architecture=architecture,
+            calibration=fitted.calibration,
+            metrics=metrics,
+            training=dataclasses.replace(
+                record.training, configuration={**record.training.configuration, "quantized": origin}
+            ),
+            created_at=now_utc(),
         )
         digest = save(out, network, quantized, distance=fitted.distance)
         tell(console, fitted.sentence)

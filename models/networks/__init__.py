@@ -53,7 +53,7 @@ def build(architecture: Architecture, *, classes: int, spec: InputSpec, temperat
         )
     try:
         return constructor(classes=classes, spec=spec, temperature=temperature, **architecture.arguments)
-    except (TypeError, ValueError, RuntimeError) as error:  # RuntimeError: torch refuses a size
+    except (TypeError, ValueError, OverflowError, RuntimeError) as error:  # RuntimeError: torch refuses a size
         raise ArchitectureError(
             f"The network {architecture.name!r} cannot be built for {classes} classes, "
             f"{spec.width} × {spec.height} pixels and arguments {dict(architecture.arguments)}: {error}. "

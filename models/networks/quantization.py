@@ -6,7 +6,6 @@ numbers in floating point and is the reference; an engine may multiply the whole
 are exact, and comes to the same answers. What a checkpoint claims was measured with the rounding in it.
 """
 
-import math
 from collections.abc import Sequence
 
 import torch
@@ -18,6 +17,7 @@ Range = tuple[float, float]
 _HIGHEST_LEVEL = 255  # of maps: unsigned bytes
 _LARGEST_FILTER = 127  # signed bytes without -128, so that a filter and its negation are both there
 _EMPTY = 1e-12  # a filter of zeros needs a step, too
+_SMALLEST_STEP, _LARGEST_STEP = 1e-6, 1e6  # what a normalised map can need, and float32 tells apart
 
 
 def round_to_levels(x: Tensor, limits: Range) -> Tensor:
@@ -28,13 +28,11 @@ def round_to_levels(x: Tensor, limits: Range) -> Tensor:
         limits: of the levels; moved by less than one level, so that 0 is one.
 
     Returns:
-        Same shape and dtype.
+        Same shape and dtype; NaN becomes a level like any other number.
     """
-    lowest, highest = limits
-    step = (highest - lowest) / _HIGHEST_LEVEL
-    zero = round(-lowest / step)
+    step, zero = _levels(limits)
     if torch.compiler.is_exporting():  # the fused operator cannot tell its shapes in advance
-        return ((x / step + zero).round().clamp(0, _HIGHEST_LEVEL) - zero) * step
+        return (((x / step).round() + zero).clamp(0, _HIGHEST_LEVEL) - zero) * step
     return torch.fake_quantize_per_tensor_affine(x.float(), step, zero, 0, _HIGHEST_LEVEL).to(x.dtype)
 
 
@@ -66,13 +64,28 @@ def ranges_of_groups(
         return [[None] * convolutions] * groups
     if len(input_ranges) != groups * convolutions:
         raise ValueError(f"{len(input_ranges)} input ranges for {groups * convolutions} convolutions")
-    ranges = []
-    for limits in input_ranges:
-        lowest, highest = map(float, limits)
-        if not (math.isfinite(highest - lowest) and lowest <= 0 < highest):
-            raise ValueError(f"the input range {list(limits)} does not reach from 0 or less to more than 0")
-        ranges.append((lowest, highest))
+    ranges = list(map(_checked, input_ranges))
     return [ranges[start : start + convolutions] for start in range(0, len(ranges), convolutions)]
+
+
+def _checked(limits: Sequence[float]) -> Range:
+    if not isinstance(limits, list | tuple) or [type(limit) in (int, float) for limit in limits] != [True, True]:
+        raise ValueError(f"the input range {limits!r} is not two numbers")
+    lowest, highest = map(float, limits)
+    step = (highest - lowest) / _HIGHEST_LEVEL
+    if not (lowest <= 0 < highest and _SMALLEST_STEP <= step <= _LARGEST_STEP):
+        raise ValueError(
+            f"the input range {list(limits)} does not reach from 0 or less to more than 0 in 255 steps of "
+            f"{_SMALLEST_STEP} to {_LARGEST_STEP}"
+        )
+    return lowest, highest
+
+
+def _levels(limits: Range) -> tuple[float, int]:
+    """The step from level to level, and the level that is 0."""
+    lowest, highest = limits
+    step = (highest - lowest) / _HIGHEST_LEVEL
+    return step, round(-lowest / step)
 
 
 def is_quantized(network: nn.Module) -> bool:

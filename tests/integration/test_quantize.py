@@ -1,6 +1,7 @@
 """From training to bytes: `quantize`, and what evaluates, exports, explains and serves its file."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from PIL import Image
 from app.engines import open_engine
 from app.main import create_app
 from app.settings import Settings
+from models.calibration import Calibration
 from models.checkpoint import CHECKPOINTS, load
 from models.classifier import answer
 from tests.drawing import encode
@@ -70,7 +72,9 @@ def quantized(trained: Path, archive: Path) -> Path:
 def test_it_is_nearly_as_good_and_calibrated_anew(trained: Path, quantized: Path) -> None:
     """The record tells the same training; accuracy, calibration and golden answers are its own."""
     before, after = load(trained), load(quantized)
-    assert after.record.training == before.record.training
+    configuration = dict(after.record.training.configuration)
+    assert configuration.pop("quantized")["from"] == before.digest
+    assert replace(after.record.training, configuration=configuration) == before.record.training
     assert after.record.architecture.arguments["input_ranges"]
     for view, accuracy in before.record.metrics.accuracy.items():
         assert after.record.metrics.accuracy[view] == pytest.approx(accuracy, abs=0.02)
@@ -145,13 +149,17 @@ def test_where_nothing_was_held_out_it_is_not_calibrated(
     capsys.readouterr()
     assert run(["quantize", str(plain), "--data", str(archive), "--out", str(out), "--device", "cpu"]) == 0
     assert "Not calibrated: 0 pictures were held out" in capsys.readouterr().err
-    assert load(out).record.calibration.abstain_threshold == load(plain).record.calibration.abstain_threshold
+    assert load(out).record.calibration == Calibration()
 
 
 def test_quantize_refuses_what_it_cannot_do(
     quantized: Path, archive: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Twice, and the tutorial: a sentence each, and nothing is written."""
+    """Twice, over itself, and the tutorial: a sentence each, and nothing is written."""
+    before = quantized.read_bytes()
+    assert run(["quantize", str(quantized), "--data", str(archive), "--out", str(quantized)]) == 1
+    assert "name another file" in capsys.readouterr().err
+    assert quantized.read_bytes() == before
     out = tmp_path / "out.safetensors"
     assert run(["quantize", str(quantized), "--data", str(archive), "--out", str(out)]) == 1
     assert "quantized already" in capsys.readouterr().err

@@ -69,9 +69,9 @@ def test_the_first_prediction_is_real() -> None:
     shown = json.loads(_blocks("json")[0])
     with TestClient(create_app(Settings(device="cpu"))) as client:
         data = (ROOT / "docs" / "ship.jpg").read_bytes()
-        body = client.post("/predict?top_k=2", files={"file": data}).json()
+        body = client.post("/predict?top_k=1", files={"file": data}).json()
     for item in shown["predictions"]:
-        item["score"] = pytest.approx(item["score"], abs=5e-3)  # bfloat16 or float32
+        item["score"] = pytest.approx(item["score"], abs=5e-3)  # whatever the engine
     del shown["request_id"], body["request_id"]
     assert body == shown
 
