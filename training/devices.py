@@ -32,7 +32,7 @@ def choose_device(name: str) -> torch.device:
         )
     if not has_cuda or name == "cpu":
         return torch.device("cpu")
-    torch.backends.cudnn.conv.fp32_precision = "ieee"  # type: ignore[attr-defined]
+    torch.backends.cudnn.allow_tf32 = False
     return torch.device("cuda")
 
 

@@ -62,7 +62,7 @@ class CudaEngine:
         spec = checkpoint.record.input
         shape = (max_batch_size, spec.height, spec.width, 3)
         # For explanations: they are made in float32, which TF32 is not.
-        torch.backends.cudnn.conv.fp32_precision = "ieee"  # type: ignore[attr-defined]
+        torch.backends.cudnn.allow_tf32 = False
         try:
             self.device = torch.cuda.get_device_name()
             self._graph = checkpoint.graph.to("cuda").to(memory_format=torch.channels_last)

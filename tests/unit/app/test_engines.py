@@ -2,7 +2,6 @@
 
 import threading
 from pathlib import Path
-from types import SimpleNamespace
 from typing import cast
 
 import numpy as np
@@ -180,13 +179,12 @@ def test_no_room_for_one_image_is_told() -> None:
 
 def test_explanations_on_cuda_are_no_tf32(loaded: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
     """The engine computes in half precision; what else runs that network does in float32, and means it."""
-    convolutions = SimpleNamespace(fp32_precision="tf32")
-    monkeypatch.setattr(torch.backends.cudnn, "conv", convolutions)
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "get_device_name", _fail)
     with pytest.raises(DeviceError, match="no such driver"):
         CudaEngine(loaded, max_batch_size=1)
-    assert convolutions.fp32_precision == "ieee"
+    assert torch.backends.cudnn.allow_tf32 is False
 
 
 def _fail() -> str:

@@ -10,6 +10,8 @@ ROOT = Path(__file__).parents[3]
 _STOPPED_AT_AN_IMPORT = """
 import runpy, signal, sys
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background inherits that it is ignored
+
 class Stop:
     def find_spec(self, name, *_):
         if name == "torch":
