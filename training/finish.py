@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 from rich.console import Console
+from torch import nn
 
 from models.calibration import Calibration
 from models.checkpoint import load, save
@@ -13,6 +14,7 @@ from models.metrics import Metrics
 from models.record import Record, TrainingRun
 from training.calibration import calibrate
 from training.configuration import Request
+from training.dataset import Dataset, Split
 from training.devices import describe_hardware
 from training.evaluate import measure_network
 from training.label_mistakes import LabelMistake, find_label_mistakes
@@ -77,21 +79,7 @@ def finish(
         return None
     dataset = plan.dataset
     if dataset.held_out is not None:
-        _, held_out = measure_network(
-            trained.network,
-            dataset.held_out,
-            labels=dataset.labels,
-            name=f"{dataset.name} held out",
-            console=console,
-        )
-        accuracy = held_out.accuracy
-        tell(
-            console,
-            f"held-out part, {held_out.n:,} pictures: {100 * accuracy['single_view']:.2f} % (single view), "
-            f"{100 * accuracy['six_views']:.2f} % (six views)",
-        )
-        if run is not None:
-            run.log_once(kind="held_out", n=held_out.n, **accuracy)
+        _measure_held_out(trained.network, dataset.held_out, dataset, run, console=console)
     fitted = calibrate(trained.network, dataset.train, dataset.held_out, console=console)
     tell(console, fitted.sentence)
     views, metrics = measure_network(
@@ -110,25 +98,42 @@ def finish(
     doubted = None
     if dataset.test.files:
         doubted = find_label_mistakes(dataset.test, views.single_view, labels=dataset.labels)
-    report = None
-    if run is not None:
-        if doubted is not None:
-            write_label_mistakes(doubted, run.folder)
-        written = load(run.folder / CHECKPOINT)
-        written.network.to(device)  # in place
-        report = make_report(
-            written,
-            dataset.test,
-            views=views,
-            metrics=metrics,
-            label_mistakes=doubted,
-            history=read_history(run.folder),
-            folder=run.folder,
-            pictures=PICTURES,
-            seed=request.seed,
-            console=console,
-        )
+    if run is None:
+        return Result(metrics, trained.seconds, digests, None, doubted)
+    if doubted is not None:
+        write_label_mistakes(doubted, run.folder)
+    written = load(run.folder / CHECKPOINT)
+    written.network.to(device)  # in place
+    report = make_report(
+        written,
+        dataset.test,
+        views=views,
+        metrics=metrics,
+        label_mistakes=doubted,
+        history=read_history(run.folder),
+        folder=run.folder,
+        pictures=PICTURES,
+        seed=request.seed,
+        console=console,
+    )
     return Result(metrics, trained.seconds, digests, report, doubted)
+
+
+def _measure_held_out(
+    network: nn.Module, held_out: Split, dataset: Dataset, run: Run | None, *, console: Console
+) -> None:
+    """Tell, and write down, what hyper-parameters are chosen on."""
+    _, metrics = measure_network(
+        network, held_out, labels=dataset.labels, name=f"{dataset.name} held out", console=console
+    )
+    accuracy = metrics.accuracy
+    tell(
+        console,
+        f"held-out part, {metrics.n:,} pictures: {100 * accuracy['single_view']:.2f} % (single view), "
+        f"{100 * accuracy['six_views']:.2f} % (six views)",
+    )
+    if run is not None:
+        run.log_once(kind="held_out", n=metrics.n, **accuracy)
 
 
 def _record(
