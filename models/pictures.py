@@ -170,7 +170,7 @@ def decode(
         raise TooManyPixelsError(
             f"The picture, or a frame of it, has too many pixels: {error} The limit is {max_pixels:,}. {advice}"
         ) from error
-    except Exception as error:
+    except Exception as error:  # decoders raise whatever they stumble over
         raise BrokenPictureError(
             f"The {picture_format} picture of {len(data):,} bytes could not be decoded: "
             f"{_first_line(error)}. It is damaged or cut off; export or copy it again."
