@@ -56,7 +56,7 @@ def time_recipe(
     network = network.to(memory_format=torch.channels_last)
     assert isinstance(network, FastNetwork | ResidualNetwork)
     network.fit_stem(images[: recipe.stem_pictures])
-    learner = make_learner(recipe, network, pictures=len(images), computing=computing, ranks=ALONE)
+    learner = make_learner(recipe, network, pictures=len(images), selector=None, computing=computing, ranks=ALONE)
     rows = []
     for until, side in recipe.resolutions:
         epoch = int(until * recipe.epochs) - 1

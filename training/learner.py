@@ -10,10 +10,11 @@ from torch import Tensor, nn
 
 from training.devices import Computing
 from training.lookahead import SlowCopy
-from training.losses import Loss, loss_of
+from training.losses import Loss, losses_of
 from training.ranks import Ranks
 from training.recipes import LargeBatchRecipe
 from training.schedule import make_optimizers, set_rates
+from training.selection import Look, Selector
 
 
 @dataclass
@@ -25,7 +26,8 @@ class Learner:
         network: on its device.
         optimizers: over its parameters.
         slow: the copy that looks ahead; None where the recipe has none.
-        loss: of logits and what is wanted.
+        losses: of logits and what is wanted, a number for each picture.
+        selector: picks what is learnt; None where the recipe learns from every picture.
         steps_per_epoch: whole batches in a pass.
         computing: in which dtype, compiled or not.
         ranks: the processes that train together.
@@ -39,7 +41,8 @@ class Learner:
     network: nn.Module
     optimizers: tuple[torch.optim.Optimizer, ...]
     slow: SlowCopy | None
-    loss: Loss
+    losses: Loss
+    selector: Selector | None
     steps_per_epoch: int
     computing: Computing
     ranks: Ranks
@@ -56,6 +59,12 @@ class Learner:
         return self.recipe.batch_size
 
     @property
+    def learnt(self) -> int:
+        """Pictures of a batch that a step learns from."""
+        selection = self.recipe.selection
+        return self.batch_size if selection is None else selection.count(self.batch_size)
+
+    @property
     def steps(self) -> int:
         """Steps of the whole run."""
         return self.recipe.epochs * self.steps_per_epoch
@@ -66,15 +75,26 @@ class Learner:
         group = self.optimizers[-1].param_groups[-1]
         return float(group["lr"] / group["highest_lr"])
 
+    def choose(self, index: Tensor, look: Look) -> Tensor:
+        """Choose what the next step learns from: all of a batch, or what the selector picks of it.
+
+        Args:
+            index: of all pictures of the batch, the same in all processes.
+            look: how pictures are seen.
+        """
+        if self.selector is None:
+            return index
+        return self.selector.pick(index, look, step=self.step, steps=self.steps)
+
     def learn(self, images: Tensor, wanted: Tensor) -> Tensor:
-        """Take one step on this process's share of a batch: forward, loss in float32, backward, update.
+        """Take one step on this process's share of what was chosen: forward, loss in float32, backward, update.
 
         Args:
             images: uint8 or float in 0…255, (share, height, width, 3), on the network's device.
             wanted: (share,) classes or (share, classes) logits of a teacher, there too.
 
         Returns:
-            The loss per picture of the whole batch, before the step; a tensor without dimensions.
+            The loss per picture of all that was chosen, before the step; a tensor without dimensions.
         """
         if self.step % self.steps_per_epoch == 0:
             self.epoch_loss.zero_()
@@ -82,7 +102,7 @@ class Learner:
         forward = self._ready()
         with self.computing.autocast():
             logits = forward(images)
-        loss = self.loss(logits.float(), wanted)
+        loss = self.losses(logits.float(), wanted).sum()
         self.network.zero_grad(set_to_none=True)
         self.ranks.scale(loss).backward()  # type: ignore[no-untyped-call]
         for optimizer in self.optimizers:
@@ -90,7 +110,7 @@ class Learner:
         self.step += 1
         if self.slow is not None:
             self.slow.follow(done=self.step, steps=self.steps)
-        loss_per_picture = self.ranks.total(loss.detach()) / self.batch_size
+        loss_per_picture = self.ranks.total(loss.detach()) / self.learnt
         self.epoch_loss += loss_per_picture
         return loss_per_picture
 
@@ -103,6 +123,7 @@ class Learner:
             "network": dict(self.network.state_dict()),
             "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
             "slow": None if self.slow is None else self.slow.tensors,
+            "selector": None if self.selector is None else self.selector.state(),
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -114,6 +135,8 @@ class Learner:
             optimizer.load_state_dict(saved)
         if self.slow is not None:
             self.slow.restore(state["slow"])
+        if self.selector is not None:
+            self.selector.restore(state["selector"])
 
     def _ready(self) -> nn.Module:
         """Wrap the network for its processes, anew whenever some of its parameters came to rest."""
@@ -130,6 +153,7 @@ def make_learner(
     network: nn.Module,
     *,
     pictures: int,
+    selector: Selector | None,
     computing: Computing,
     ranks: Ranks,
 ) -> Learner:
@@ -139,6 +163,7 @@ def make_learner(
         recipe: fitted to the data.
         network: with its stem fitted, on its device.
         pictures: to learn from, at least a batch.
+        selector: of the same recipe; None where it learns from every picture.
         computing: in which dtype, compiled or not.
         ranks: the processes that train together.
     """
@@ -148,7 +173,8 @@ def make_learner(
         network=network.train(),
         optimizers=make_optimizers(recipe, network, steps_per_epoch=steps_per_epoch, dtype=computing.dtype),
         slow=None if recipe.lookahead is None else SlowCopy(recipe.lookahead, network),
-        loss=loss_of(recipe),
+        losses=losses_of(recipe),
+        selector=selector,
         steps_per_epoch=steps_per_epoch,
         computing=computing,
         ranks=ranks,

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from typing import cast
 
@@ -27,6 +28,7 @@ from training.progress import RunProgress
 from training.ranks import ALONE, Ranks
 from training.recipes import LargeBatchRecipe, Recipe, TutorialRecipe
 from training.run import Run
+from training.selection import make_selector
 from training.tutorial import train_tutorial
 
 Wanted = Callable[[Order, Tensor], Tensor]
@@ -91,7 +93,14 @@ def train(
     started_s = time.monotonic()
     images, targets = data.images.to(device), data.targets.to(device)
     cast(FastNetwork | ResidualNetwork, network).fit_stem(images[: recipe.stem_pictures])
-    learner = make_learner(recipe, ranks.together(network), pictures=len(data), computing=computing, ranks=ranks)
+    learner = make_learner(
+        recipe,
+        ranks.together(network),
+        pictures=len(data),
+        selector=make_selector(recipe, images, classes=classes, spec=spec, computing=computing, ranks=ranks),
+        computing=computing,
+        ranks=ranks,
+    )
     with ranks.first_alone():
         state = run.load_state(device=device) if run else None
     if state is not None:
@@ -132,10 +141,9 @@ def _make_steps(
                 run.keep_snapshot(learner)
             lap_s = time.monotonic()
             order = draw_epoch(recipe, len(pictures), spec=spec, seed=seed, epoch=epoch).to(pictures.device)
+            look = partial(_look, recipe, pictures, order, wanted, spec=spec, seed=seed, epoch=epoch)
             for index in islice(batches(order, recipe.batch_size), learner.step % per_epoch, None):
-                share = learner.ranks.share(index)
-                images = show(recipe, pictures, order, share, spec=spec, seed=seed, epoch=epoch)
-                loss = learner.learn(images, wanted(order, share))
+                loss = learner.learn(*look(learner.ranks.share(learner.choose(index, look))))
                 last_loss = _read(loss, learner, epoch=epoch, last=last_loss)
                 learner.seconds += time.monotonic() - lap_s
                 progress.step(place=f"epoch {epoch + 1}/{recipe.epochs}", loss=last_loss, pictures=len(index))
@@ -146,6 +154,21 @@ def _make_steps(
                     interrupts.obey()
                     raise KeyboardInterrupt  # another process of this training was told to stop
                 lap_s = time.monotonic()  # a state was perhaps saved, which is no training
+
+
+def _look(
+    recipe: LargeBatchRecipe,
+    pictures: Tensor,
+    order: Order,
+    wanted: Wanted,
+    index: Tensor,
+    *,
+    spec: InputSpec,
+    seed: int,
+    epoch: int,
+) -> tuple[Tensor, Tensor]:
+    """Show some pictures of an epoch, and tell what is wanted for them."""
+    return show(recipe, pictures, order, index, spec=spec, seed=seed, epoch=epoch), wanted(order, index)
 
 
 def _read(loss: Tensor, learner: Learner, *, epoch: int, last: float | None) -> float | None:

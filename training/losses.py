@@ -9,10 +9,10 @@ from torch import Tensor
 from training.recipes import LargeBatchRecipe
 
 Loss = Callable[[Tensor, Tensor], Tensor]
-"""float32 logits (batch, classes) and what is wanted → the loss, summed over the batch."""
+"""float32 logits (batch, classes) and what is wanted → the loss of each picture (batch,)."""
 
 
-def loss_of(recipe: LargeBatchRecipe) -> Loss:
+def losses_of(recipe: LargeBatchRecipe) -> Loss:
     """Choose a recipe's loss: a teacher's answers where it has one, else the labels."""
     if recipe.teaching is not None:
         return partial(distance_to_teacher, temperature=recipe.teaching.temperature)
@@ -20,18 +20,18 @@ def loss_of(recipe: LargeBatchRecipe) -> Loss:
 
 
 def distance_to_labels(logits: Tensor, targets: Tensor, *, smoothing: float) -> Tensor:
-    """Cross-entropy, summed.
+    """Cross-entropy of each picture.
 
     Args:
         logits: float32 (batch, classes).
         targets: int64 (batch,).
         smoothing: share of each target that is spread over all classes.
     """
-    return F.cross_entropy(logits, targets, label_smoothing=smoothing, reduction="sum")
+    return F.cross_entropy(logits, targets, label_smoothing=smoothing, reduction="none")
 
 
 def distance_to_teacher(logits: Tensor, taught: Tensor, *, temperature: float) -> Tensor:
-    """Kullback–Leibler divergence of the student's from the teacher's probabilities, summed.
+    """Kullback–Leibler divergence of the student's from the teacher's probabilities, for each picture.
 
     Args:
         logits: float32 (batch, classes), the student's.
@@ -42,4 +42,4 @@ def distance_to_teacher(logits: Tensor, taught: Tensor, *, temperature: float) -
     """
     student = F.log_softmax(logits / temperature, dim=1)
     teacher = F.log_softmax(taught / temperature, dim=1)
-    return F.kl_div(student, teacher, log_target=True, reduction="sum") * temperature**2
+    return F.kl_div(student, teacher, log_target=True, reduction="none").sum(dim=1) * temperature**2

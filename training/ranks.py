@@ -54,6 +54,20 @@ class Ranks:
             torch.distributed.all_reduce(value)
         return value
 
+    def gather(self, own: Tensor, *, count: int) -> Tensor:
+        """Join what each process has of a batch, a number for each picture of its share.
+
+        Args:
+            own: (share,).
+            count: pictures of the batch.
+
+        Returns:
+            (count,), in the order of the batch.
+        """
+        whole = own.new_zeros(count)
+        self.share(whole).copy_(own)
+        return self.total(whole)
+
     def agree(self, is_wanted: bool) -> bool:
         """Whether any process wants something, so that all do it at the same step; no GPU is waited for."""
         return is_wanted if self.world == 1 else bool(self.total(torch.tensor(float(is_wanted))))

@@ -1,0 +1,143 @@
+"""The small network that picks what the large one learns from."""
+
+import dataclasses
+
+import pytest
+import torch
+from torch import Tensor
+
+from models.networks import Architecture, build
+from models.preprocessing import InputSpec
+from training.devices import Computing
+from training.learner import Learner, make_learner
+from training.ranks import ALONE
+from training.recipes import AccurateRecipe, Selection
+from training.selection import Selector, make_selector
+
+SPEC = InputSpec()
+COMPUTING = Computing(torch.device("cpu"), torch.float32)
+PICTURES, BATCH = 64, 16
+
+
+def _recipe(selection: Selection | None) -> AccurateRecipe:
+    return AccurateRecipe(
+        architecture=Architecture("residual", {"widths": [8, 8, 8]}),
+        batch_size=BATCH,
+        stem_pictures=PICTURES,
+        selection=selection,
+    )
+
+
+def _images() -> Tensor:
+    return torch.randint(0, 256, (PICTURES, 32, 32, 3), generator=torch.Generator().manual_seed(0)).byte()
+
+
+def _look(index: Tensor) -> tuple[Tensor, Tensor]:
+    return _images()[index], index % 3
+
+
+def _selector(table: Selection) -> Selector:
+    torch.manual_seed(0)
+    selector = make_selector(_recipe(table), _images(), classes=3, spec=SPEC, computing=COMPUTING, ranks=ALONE)
+    assert selector is not None
+    return selector
+
+
+def _learner(table: Selection | None) -> Learner:
+    torch.manual_seed(1)
+    recipe = _recipe(table)
+    network = build(recipe.architecture, classes=3, spec=SPEC)
+    selector = None if table is None else _selector(table)
+    return make_learner(recipe, network, pictures=PICTURES, selector=selector, computing=COMPUTING, ranks=ALONE)
+
+
+def _weights(selector: Selector) -> dict[str, Tensor]:
+    return {name: parameter.detach().clone() for name, parameter in selector.network.named_parameters()}
+
+
+def test_the_pictures_with_the_largest_losses_are_picked_in_the_order_of_the_batch() -> None:
+    """A quarter of a shuffled batch is picked, and no picture that was left has a larger loss than one of it."""
+    selector = _selector(Selection(share=0.25, widths=(4, 4, 4), learns_every=4))
+    index = torch.randperm(PICTURES, generator=torch.Generator().manual_seed(3))[:BATCH]
+    images, wanted = _look(index)
+    with torch.no_grad():
+        losses = selector.losses(selector.network(images), wanted)
+    picked = selector.pick(index, _look, step=1, steps=100)
+    is_picked = torch.isin(index, picked)
+    assert torch.equal(picked, index[is_picked])
+    assert len(picked) == BATCH // 4
+    assert losses[is_picked].min() >= losses[~is_picked].max()
+
+
+def test_it_learns_at_every_fourth_step_only_and_then_from_what_it_picked() -> None:
+    """Steps between leave the weights; the step that learns is the one that the picked pictures ask for."""
+    table = Selection(widths=(4, 4, 4), learns_every=4)
+    selector, by_hand = _selector(table), _selector(table)
+    index = torch.arange(BATCH)
+    before = _weights(selector)
+    selector.pick(index, _look, step=3, steps=100)
+    assert all(torch.equal(before[name], weight) for name, weight in _weights(selector).items())
+    by_hand.network.load_state_dict(selector.network.state_dict())
+    picked = selector.pick(index, _look, step=4, steps=100)
+    assert not torch.equal(before["head.weight"], _weights(selector)["head.weight"])
+    # the head's gradient by hand, from the batch whose norms see all pictures
+    images, wanted = _look(index)
+    losses = by_hand.losses(by_hand.network(images), wanted)
+    losses[torch.isin(index, picked)].sum().backward()  # type: ignore[no-untyped-call]
+    learnt = selector.network.get_parameter("head.weight").grad
+    expected = by_hand.network.get_parameter("head.weight").grad
+    assert learnt is not None
+    assert expected is not None
+    torch.testing.assert_close(learnt, expected)
+
+
+def test_a_learner_without_selection_learns_from_the_whole_batch() -> None:
+    """The index goes through as it came."""
+    learner, index = _learner(None), torch.arange(BATCH)
+    assert learner.choose(index, _look) is index
+    assert learner.learnt == BATCH
+
+
+def test_a_learner_goes_on_with_its_selector_where_its_state_was_taken() -> None:
+    """After a restored state both networks make the steps that they would have made."""
+    table = Selection(widths=(4, 4, 4), learns_every=2)
+    straight, first, second = (_learner(table) for _ in range(3))
+
+    def steps(learner: Learner, *batches: int) -> None:
+        for start in batches:
+            index = torch.arange(start, start + BATCH)
+            learner.learn(*_look(learner.choose(index, _look)))
+
+    steps(straight, 0, 16, 32, 48)
+    steps(first, 0, 16, 32)
+    second.restore(first.state())
+    steps(second, 48)
+    for name, tensor in straight.network.state_dict().items():
+        assert torch.equal(second.network.state_dict()[name], tensor), name
+    assert second.selector is not None
+    assert straight.selector is not None
+    for name, tensor in straight.selector.network.state_dict().items():
+        assert torch.equal(second.selector.network.state_dict()[name], tensor), name
+
+
+def test_the_loss_is_told_per_picture_that_was_learnt() -> None:
+    """Half a batch is learnt, and the loss is its mean."""
+    learner = _learner(Selection(widths=(4, 4, 4)))
+    assert learner.learnt == BATCH // 2
+    chosen = learner.choose(torch.arange(BATCH), _look)
+    images, wanted = _look(chosen)
+    with torch.no_grad():
+        expected = learner.losses(learner.network(images), wanted).mean()
+    assert learner.learn(images, wanted).item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+@pytest.mark.parametrize(("batch_size", "count"), [(1024, 512), (33, 16), (1, 1)])
+def test_at_least_one_picture_of_a_batch_is_learnt(batch_size: int, count: int) -> None:
+    """The share is rounded to whole pictures."""
+    assert Selection().count(batch_size) == count
+
+
+def test_a_recipe_without_selection_has_no_selector() -> None:
+    """Then there is no small network."""
+    recipe = dataclasses.replace(_recipe(None))
+    assert make_selector(recipe, _images(), classes=3, spec=SPEC, computing=COMPUTING, ranks=ALONE) is None
