@@ -9,12 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from training.devices import Computing
+from training.epoch import Look
 from training.lookahead import SlowCopy
 from training.losses import Loss, losses_of
 from training.ranks import Ranks
 from training.recipes import LargeBatchRecipe
 from training.schedule import make_optimizers, set_rates
-from training.selection import Look, Selector
+from training.selection import Selector
 
 
 @dataclass

@@ -1,9 +1,7 @@
 """The training loop of the recipes with large batches, and the door to the beginner's."""
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from itertools import islice
 from typing import cast
 
@@ -15,24 +13,19 @@ from models.networks import build
 from models.networks.fast import FastNetwork
 from models.networks.residual import ResidualNetwork
 from models.preprocessing import InputSpec
-from training.augment import Order, batches, cover, crop, draw_order, resize
 from training.dataset import Split
 from training.devices import Computing
+from training.epoch import Wanted, draw_epoch
 from training.errors import check_finite
 from training.extension import snapshot_epoch
-from training.fitting import resolution
 from training.interrupts import interrupts_between_steps
 from training.learner import Learner, make_learner
-from training.photographs import photographs
 from training.progress import RunProgress
 from training.ranks import ALONE, Ranks
-from training.recipes import LargeBatchRecipe, Recipe, TutorialRecipe
+from training.recipes import Recipe, TutorialRecipe
 from training.run import Run
 from training.selection import make_selector
 from training.tutorial import train_tutorial
-
-Wanted = Callable[[Order, Tensor], Tensor]
-"""Order of the epoch and index (batch,) → what the network should say: classes, or a teacher's logits."""
 
 
 @dataclass(frozen=True)
@@ -136,17 +129,17 @@ def _make_steps(
         RunProgress(console, steps=learner.steps, done=learner.step) as progress,
     ):
         last_loss: float | None = None
-        for epoch in range(learner.step // per_epoch, recipe.epochs):
+        for number in range(learner.step // per_epoch, recipe.epochs):
             if run is not None and learner.step == snapshot_epoch(recipe) * per_epoch:
                 run.keep_snapshot(learner)
             lap_s = time.monotonic()
-            order = draw_epoch(recipe, len(pictures), spec=spec, seed=seed, epoch=epoch).to(pictures.device)
-            look = partial(_look, recipe, pictures, order, wanted, spec=spec, seed=seed, epoch=epoch)
-            for index in islice(batches(order, recipe.batch_size), learner.step % per_epoch, None):
-                loss = learner.learn(*look(learner.ranks.share(learner.choose(index, look))))
-                last_loss = _read(loss, learner, epoch=epoch, last=last_loss)
+            epoch = draw_epoch(recipe, pictures, wanted, spec=spec, seed=seed, number=number)
+            for index in islice(epoch.batches(), learner.step % per_epoch, None):
+                chosen = learner.choose(index, epoch.look)
+                loss = learner.learn(*epoch.look(learner.ranks.share(chosen)))
+                last_loss = _read(loss, learner, epoch=number, last=last_loss)
                 learner.seconds += time.monotonic() - lap_s
-                progress.step(place=f"epoch {epoch + 1}/{recipe.epochs}", loss=last_loss, pictures=len(index))
+                progress.step(place=f"epoch {number + 1}/{recipe.epochs}", loss=last_loss, pictures=len(index))
                 must_stop = learner.ranks.agree(interrupts.is_pending)
                 if run is not None:
                     run.note_step(learner, loss=loss, must_save=must_stop)
@@ -156,21 +149,6 @@ def _make_steps(
                 lap_s = time.monotonic()  # a state was perhaps saved, which is no training
 
 
-def _look(
-    recipe: LargeBatchRecipe,
-    pictures: Tensor,
-    order: Order,
-    wanted: Wanted,
-    index: Tensor,
-    *,
-    spec: InputSpec,
-    seed: int,
-    epoch: int,
-) -> tuple[Tensor, Tensor]:
-    """Show some pictures of an epoch, and tell what is wanted for them."""
-    return show(recipe, pictures, order, index, spec=spec, seed=seed, epoch=epoch), wanted(order, index)
-
-
 def _read(loss: Tensor, learner: Learner, *, epoch: int, last: float | None) -> float | None:
     """Look at the loss; on a GPU, which need not be waited for at each step, mostly the last one stays."""
     is_last = learner.step % learner.steps_per_epoch == 0
@@ -178,32 +156,3 @@ def _read(loss: Tensor, learner: Learner, *, epoch: int, last: float | None) -> 
         return last
     check_finite(learner.epoch_loss.item(), epoch=epoch, step=learner.step)
     return loss.item()
-
-
-def draw_epoch(recipe: LargeBatchRecipe, pictures: int, *, spec: InputSpec, seed: int, epoch: int) -> Order:
-    """Draw order, shifts, flips and covered squares of an epoch, on the CPU."""
-    rooms = (spec.height - recipe.cutout, spec.width - recipe.cutout)
-    return draw_order(pictures, shift=recipe.shift, seed=seed, epoch=epoch, rooms=rooms)
-
-
-def show(
-    recipe: LargeBatchRecipe,
-    images: Tensor,
-    order: Order,
-    index: Tensor,
-    *,
-    spec: InputSpec,
-    seed: int,
-    epoch: int,
-) -> Tensor:
-    """Make a batch as the recipe shows it to the network in an epoch.
-
-    Returns:
-        uint8 or float32 in 0…255, (batch, height, width, 3), at the epoch's resolution.
-    """
-    # the network eats bytes and takes the mean off itself, so the nearest byte to the mean becomes nearly zero
-    red, green, blue = (round(255 * mean) for mean in spec.mean)
-    cropped = crop(images, order, index)
-    treated = photographs(cropped, seed=seed, epoch=epoch, index=index, share=recipe.photograph_share)
-    covered = cover(treated, order, index, side=recipe.cutout, colour=(red, green, blue))
-    return resize(covered, resolution(recipe, epoch))

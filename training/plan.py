@@ -15,10 +15,10 @@ from training.configuration import Request, configure
 from training.data import read_dataset
 from training.dataset import Dataset, Split, fingerprint
 from training.devices import Computing, choose_dtype
+from training.epoch import Wanted
 from training.extension import extend
 from training.fitting import fit_to_data
 from training.held_out import set_aside
-from training.loop import Wanted
 from training.provenance import current_commit
 from training.recipes import RECIPES, LargeBatchRecipe, Recipe, TutorialRecipe
 from training.teacher import Teacher, load_teacher, open_answers

@@ -8,7 +8,7 @@ its whole run first and writes down what it picked; here both make each step tog
 it has the large one's residual groups.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -20,13 +20,11 @@ from models.networks.fast import FastNetwork
 from models.networks.residual import ResidualNetwork
 from models.preprocessing import InputSpec
 from training.devices import Computing
+from training.epoch import Look
 from training.losses import Loss, losses_of
 from training.ranks import Ranks
 from training.recipes import LargeBatchRecipe, Selection
 from training.schedule import make_optimizers, set_rates
-
-Look = Callable[[Tensor], tuple[Tensor, Tensor]]
-"""Index (n,) of pictures → their images as the epoch shows them, and what is wanted for them."""
 
 
 @dataclass

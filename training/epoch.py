@@ -1,0 +1,81 @@
+"""One pass over the pictures: their order, and how each is shown to a network."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from models.preprocessing import InputSpec
+from training.augment import Order, batches, cover, crop, draw_order, resize
+from training.fitting import resolution
+from training.photographs import photographs
+from training.recipes import LargeBatchRecipe
+
+Wanted = Callable[[Order, Tensor], Tensor]
+"""Order of the epoch and index (batch,) → what the network should say: classes, or a teacher's logits."""
+
+Look = Callable[[Tensor], tuple[Tensor, Tensor]]
+"""Index (batch,) of pictures → their images as they are shown, and what is wanted for them."""
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """A pass that was drawn; whoever draws it again sees the same.
+
+    Attributes:
+        recipe: as it is carried out.
+        pictures: uint8 (n, height, width, 3), on the device.
+        wanted: of an order and an index.
+        spec: of the pictures.
+        seed: of everything random.
+        number: counted from 0.
+        order: with the shifts, flips and covered squares, on the device.
+    """
+
+    recipe: LargeBatchRecipe
+    pictures: Tensor
+    wanted: Wanted
+    spec: InputSpec
+    seed: int
+    number: int
+    order: Order
+
+    def batches(self) -> Iterator[Tensor]:
+        """Give an index (batch,) for each step; what is left over of a last batch is not shown."""
+        return batches(self.order, self.recipe.batch_size)
+
+    def look(self, index: Tensor) -> tuple[Tensor, Tensor]:
+        """Show some pictures.
+
+        Args:
+            index: (batch,).
+
+        Returns:
+            Images, uint8 or float32 in 0…255, (batch, height, width, 3), at the epoch's resolution; and what is
+            wanted for them.
+        """
+        # the network eats bytes and takes the mean off itself: the nearest byte to the mean becomes nearly zero
+        red, green, blue = (round(255 * mean) for mean in self.spec.mean)
+        cropped = crop(self.pictures, self.order, index)
+        share = self.recipe.photograph_share
+        treated = photographs(cropped, seed=self.seed, epoch=self.number, index=index, share=share)
+        covered = cover(treated, self.order, index, side=self.recipe.cutout, colour=(red, green, blue))
+        return resize(covered, resolution(self.recipe, self.number)), self.wanted(self.order, index)
+
+
+def draw_epoch(
+    recipe: LargeBatchRecipe, pictures: Tensor, wanted: Wanted, *, spec: InputSpec, seed: int, number: int
+) -> Epoch:
+    """Draw order, shifts, flips and covered squares of an epoch, on the CPU, so that they are the same everywhere.
+
+    Args:
+        recipe: as it is carried out.
+        pictures: uint8 (n, height, width, 3), on the device.
+        wanted: of an order and an index.
+        spec: of the pictures.
+        seed: of everything random.
+        number: of the epoch, counted from 0.
+    """
+    rooms = (spec.height - recipe.cutout, spec.width - recipe.cutout)
+    order = draw_order(len(pictures), shift=recipe.shift, seed=seed, epoch=number, rooms=rooms)
+    return Epoch(recipe, pictures, wanted, spec, seed, number, order.to(pictures.device))
