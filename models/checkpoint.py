@@ -74,26 +74,33 @@ class Checkpoint:
         return len(self.record.labels) + (self.distance is not None)
 
     def golden_tolerance(self, tolerance: float) -> float:
-        """Widen what an arithmetic may change a golden probability by, if this network is quantized."""
-        return max(tolerance, golden.QUANTIZED_TOLERANCE) if is_quantized(self.network) else tolerance
+        """Tell by how much an arithmetic may change a golden probability of this network.
+
+        Args:
+            tolerance: the same at temperature 1 and without quantization. Below that temperature logits are
+                multiplied, and their rounding with them, so as much more is allowed.
+        """
+        return self._unsharpened(tolerance) * max(1.0, 1 / self.record.calibration.temperature)
 
     def check_golden(self, answers: Answers, *, tolerance: float) -> None:
         """Compare an engine's answers for the golden pictures with those that are stored.
 
         Args:
             answers: float32 (count, answer_columns).
-            tolerance: largest difference of one probability at temperature 1; below it logits are multiplied, and
-                their rounding with them, so as much more is allowed.
+            tolerance: largest difference of one probability, as of `golden_tolerance`.
 
         Raises:
             GoldenError: a probability or a distance is another one.
         """
         classes = self.golden_probabilities.shape[1]
-        allowed = self.golden_tolerance(tolerance)
-        sharpened = allowed * max(1.0, 1 / self.record.calibration.temperature)
-        golden.check(answers[:, :classes], self.golden_probabilities, tolerance=sharpened)
+        golden.check(answers[:, :classes], self.golden_probabilities, tolerance=self.golden_tolerance(tolerance))
         if self.golden_distances is not None:
-            golden.check_distances(answers[:, classes:], self.golden_distances, tolerance=allowed)
+            golden.check_distances(
+                answers[:, classes:], self.golden_distances, tolerance=self._unsharpened(tolerance)
+            )
+
+    def _unsharpened(self, tolerance: float) -> float:
+        return max(tolerance, golden.QUANTIZED_TOLERANCE) if is_quantized(self.network) else tolerance
 
     @property
     def classifier(self) -> Classifier:

@@ -46,7 +46,7 @@ def reference(loaded: Checkpoint) -> Engine:
 @pytest.fixture(scope="module")
 def sharpened(loaded: Checkpoint, compiled: Engine) -> float:
     """By how much a probability may differ."""
-    return loaded.golden_tolerance(compiled.tolerance) / loaded.record.calibration.temperature
+    return loaded.golden_tolerance(compiled.tolerance)
 
 
 def _probabilities(rows: Probabilities) -> Probabilities:

@@ -48,6 +48,15 @@ def test_the_fast_network_is_loaded_too(tmp_path: Path, record: Record) -> None:
         torch.testing.assert_close(state[name], tensor.to(state[name].dtype), atol=0, rtol=0)
 
 
+@pytest.mark.parametrize(("temperature", "allowed"), [(0.5, 0.002), (1.0, 0.001), (2.0, 0.001)])
+def test_a_low_temperature_sharpens_rounding_too(path: Path, temperature: float, allowed: float) -> None:
+    """Logits over a temperature of a half differ by twice as much; a high one allows no less."""
+    loaded = checkpoint.load(path)
+    calibration = dataclasses.replace(loaded.record.calibration, temperature=temperature)
+    sharpened = dataclasses.replace(loaded, record=dataclasses.replace(loaded.record, calibration=calibration))
+    assert sharpened.golden_tolerance(0.001) == pytest.approx(allowed)
+
+
 def test_a_loaded_network_is_ready_to_serve(path: Path) -> None:
     """It is in evaluation mode, frozen, on the CPU, with its filters channels-last."""
     network = checkpoint.load(path).network
