@@ -127,6 +127,9 @@ def _below_pytorch() -> dict[str, Any]:
 def differences(now: Mapping[str, Any], then: Mapping[str, Any], *, apart_from: tuple[str, ...] = ()) -> list[str]:
     """Name each field that two texts do not share, with both values: "seed is 1 and was 0".
 
+    A field that is None now and was not there then is the same: a recipe that does not have what a newer version
+    can do.
+
     Args:
         now: as it is.
         then: as it was.
@@ -137,7 +140,9 @@ def differences(now: Mapping[str, Any], then: Mapping[str, Any], *, apart_from: 
     return [
         f"{name} is {new.get(name, absent)!r} and was {old.get(name, absent)!r}"
         for name in [*old, *(name for name in new if name not in old)]
-        if new.get(name, absent) != old.get(name, absent) and name not in apart_from
+        if new.get(name, absent) != old.get(name, absent)
+        and not (name not in old and new[name] is None)
+        and name not in apart_from
     ]
 
 

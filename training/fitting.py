@@ -15,8 +15,9 @@ _MOST_TABLE_PIXELS = 4
 def fit_to_data(recipe: Recipe, pictures: int, *, shorter_side: int, epochs: int | None) -> Recipe:
     """Make a recipe fit the data that it is to learn.
 
-    A small data set gets smaller batches and more passes. Large pictures get larger shifts and cutout
-    squares and smaller batches; small ones are never shrunk.
+    A small data set gets smaller batches and more passes, and every picture of a batch is learnt: there is no
+    time to save. Large pictures get larger shifts and cutout squares and smaller batches; small ones are never
+    shrunk.
 
     Args:
         recipe: as in the table.
@@ -34,7 +35,12 @@ def fit_to_data(recipe: Recipe, pictures: int, *, shorter_side: int, epochs: int
     recipe = _fit_to_size(recipe, shorter_side)
     batch_size = min(recipe.batch_size, max(pictures // 8, min(pictures, 32)))
     enough = math.ceil(recipe.fewest_steps / (pictures // batch_size))
-    return replace(recipe, batch_size=batch_size, epochs=epochs or max(recipe.epochs, enough))
+    return replace(
+        recipe,
+        batch_size=batch_size,
+        epochs=epochs or max(recipe.epochs, enough),
+        selection=recipe.selection if batch_size == recipe.batch_size else None,
+    )
 
 
 def _fit_to_size(recipe: LargeBatchRecipe, shorter_side: int) -> LargeBatchRecipe:

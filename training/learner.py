@@ -1,8 +1,7 @@
 """Everything that changes from one step of a training to the next, and the step itself."""
 
-import gc
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -16,6 +15,7 @@ from training.ranks import Ranks
 from training.recipes import LargeBatchRecipe
 from training.schedule import make_optimizers, set_rates
 from training.selection import Selector
+from training.wrapped import Wrapped
 
 
 @dataclass
@@ -25,12 +25,12 @@ class Learner:
     Attributes:
         recipe: as it is carried out.
         network: on its device.
+        forward: what is called instead of it.
         optimizers: over its parameters.
         slow: the copy that looks ahead; None where the recipe has none.
         losses: of logits and what is wanted, a number for each picture.
         selector: picks what is learnt; None where the recipe learns from every picture.
         steps_per_epoch: whole batches in a pass.
-        computing: in which dtype, compiled or not.
         ranks: the processes that train together.
         step: steps made.
         seconds: that they took.
@@ -40,19 +40,17 @@ class Learner:
 
     recipe: LargeBatchRecipe
     network: nn.Module
+    forward: Wrapped
     optimizers: tuple[torch.optim.Optimizer, ...]
     slow: SlowCopy | None
     losses: Loss
     selector: Selector | None
     steps_per_epoch: int
-    computing: Computing
     ranks: Ranks
     epoch_loss: Tensor
     step: int = 0
     seconds: float = 0.0
     log_every: int = 10  # steps
-    _forward: nn.Module | None = None
-    _trained: list[nn.Parameter] = field(default_factory=list)
 
     @property
     def batch_size(self) -> int:
@@ -60,10 +58,10 @@ class Learner:
         return self.recipe.batch_size
 
     @property
-    def learnt(self) -> int:
+    def pictures_learnt(self) -> int:
         """Pictures of a batch that a step learns from."""
         selection = self.recipe.selection
-        return self.batch_size if selection is None else selection.count(self.batch_size)
+        return self.batch_size if selection is None else selection.pictures_of(self.batch_size)
 
     @property
     def steps(self) -> int:
@@ -100,10 +98,7 @@ class Learner:
         if self.step % self.steps_per_epoch == 0:
             self.epoch_loss.zero_()
         set_rates(self.recipe, self.optimizers, step=self.step, steps=self.steps)
-        forward = self._ready()
-        with self.computing.autocast():
-            logits = forward(images)
-        loss = self.losses(logits.float(), wanted).sum()
+        loss = self.losses(self.forward(images), wanted).sum()
         self.network.zero_grad(set_to_none=True)
         self.ranks.scale(loss).backward()  # type: ignore[no-untyped-call]
         for optimizer in self.optimizers:
@@ -111,7 +106,7 @@ class Learner:
         self.step += 1
         if self.slow is not None:
             self.slow.follow(done=self.step, steps=self.steps)
-        loss_per_picture = self.ranks.total(loss.detach()) / self.learnt
+        loss_per_picture = self.ranks.total(loss.detach()) / self.pictures_learnt
         self.epoch_loss += loss_per_picture
         return loss_per_picture
 
@@ -139,15 +134,6 @@ class Learner:
         if self.selector is not None:
             self.selector.restore(state["selector"])
 
-    def _ready(self) -> nn.Module:
-        """Wrap the network for its processes, anew whenever some of its parameters came to rest."""
-        trained = [p for p in self.network.parameters() if p.requires_grad]
-        if self._forward is None or len(trained) != len(self._trained):
-            self._trained, self._forward = trained, None
-            gc.collect()  # an old wrapper goes first: as long as it lives it sums gradients too
-            self._forward = self.ranks.parallel(self.computing.compiled(self.network))
-        return self._forward
-
 
 def make_learner(
     recipe: LargeBatchRecipe,
@@ -172,12 +158,12 @@ def make_learner(
     return Learner(
         recipe=recipe,
         network=network.train(),
+        forward=Wrapped(network, computing, ranks),
         optimizers=make_optimizers(recipe, network, steps_per_epoch=steps_per_epoch, dtype=computing.dtype),
         slow=None if recipe.lookahead is None else SlowCopy(recipe.lookahead, network),
         losses=losses_of(recipe),
         selector=selector,
         steps_per_epoch=steps_per_epoch,
-        computing=computing,
         ranks=ranks,
         epoch_loss=torch.zeros((), dtype=torch.float64, device=next(network.parameters()).device),
     )

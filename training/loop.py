@@ -155,4 +155,6 @@ def _read(loss: Tensor, learner: Learner, *, epoch: int, last: float | None) -> 
     if loss.is_cuda and learner.step % learner.log_every and not is_last:
         return last
     check_finite(learner.epoch_loss.item(), epoch=epoch, step=learner.step)
+    if learner.selector is not None:
+        check_finite(learner.selector.loss.item(), epoch=epoch, step=learner.step)
     return loss.item()

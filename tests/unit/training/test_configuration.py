@@ -3,13 +3,31 @@
 import pytest
 import torch
 
-from training.configuration import flatten, surroundings
+from training.configuration import differences, flatten, surroundings
 from training.devices import Computing
 
 
 def test_nested_fields_become_names_with_dots() -> None:
     """A recipe is one list of names and values."""
     assert dict(flatten({"a": {"b": 1, "c": {"d": 2}}, "e": [3]})) == {"a.b": 1, "a.c.d": 2, "e": [3]}
+
+
+def test_each_field_that_differs_is_named_with_both_values() -> None:
+    """Fields that may differ are passed over; what is gone, or new with a value, is told."""
+    then = {"seed": 0, "recipe": {"epochs": 10, "shift": 2, "old": 1}}
+    now = {"seed": 1, "recipe": {"epochs": 12, "shift": 2, "new": 3}}
+    assert differences(now, then, apart_from=("recipe.epochs",)) == [
+        "seed is 1 and was 0",
+        "recipe.old is 'absent' and was 1",
+        "recipe.new is 3 and was 'absent'",
+    ]
+
+
+def test_what_a_newer_version_can_do_and_a_run_does_not_is_no_difference() -> None:
+    """A run from before `selection` goes on; one that now would have it does not, nor one that lost it."""
+    assert differences({"recipe": {"selection": None}}, {"recipe": {}}) == []
+    assert differences({"recipe": {"selection": {"share": 0.5}}}, {"recipe": {}}) != []
+    assert differences({"recipe": {"selection": None}}, {"recipe": {"selection": {"share": 0.5}}}) != []
 
 
 def test_on_a_gpu_the_versions_below_pytorch_are_surroundings(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,6 +30,13 @@ def test_a_small_data_set_gets_enough_steps(recipe: LargeBatchRecipe, pictures: 
     assert fitted.epochs * (pictures // fitted.batch_size) >= fitted.fewest_steps
 
 
+def test_a_small_data_set_is_learnt_whole() -> None:
+    """Where the data cut the batch, nothing is selected from it; where the pictures' size does, it is as ever."""
+    assert _fit(AccurateRecipe(), 3_000).selection is None
+    assert _fit(AccurateRecipe(), 48_000).selection == AccurateRecipe().selection
+    assert _fit(AccurateRecipe(), 48_000, side=96).selection == AccurateRecipe().selection
+
+
 @pytest.mark.parametrize("recipe", [TutorialRecipe(), FastRecipe()])
 @pytest.mark.parametrize("pictures", [0, 1])
 def test_fewer_than_two_pictures_are_refused(recipe: Recipe, pictures: int) -> None:
@@ -64,6 +71,6 @@ def test_large_pictures_come_in_smaller_batches() -> None:
 
 
 def test_resolution_grows_to_the_full_size() -> None:
-    """`fast` runs three epochs at 3/4, three at 7/8, four at full size; `accurate` all 40."""
+    """`fast` runs three epochs at 3/4, three at 7/8, four at full size; `accurate` all of its."""
     assert [resolution(FastRecipe(), epoch) for epoch in range(10)] == [0.75] * 3 + [0.875] * 3 + [1.0] * 4
-    assert [resolution(AccurateRecipe(), epoch) for epoch in range(40)] == [1.0] * 40
+    assert [resolution(AccurateRecipe(), epoch) for epoch in range(45)] == [1.0] * 45

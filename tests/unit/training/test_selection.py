@@ -1,7 +1,5 @@
 """The small network that picks what the large one learns from."""
 
-import dataclasses
-
 import pytest
 import torch
 from torch import Tensor
@@ -12,6 +10,7 @@ from training.devices import Computing
 from training.learner import Learner, make_learner
 from training.ranks import ALONE
 from training.recipes import AccurateRecipe, Selection
+from training.schedule import factor
 from training.selection import Selector, make_selector
 
 SPEC = InputSpec()
@@ -69,18 +68,26 @@ def test_the_pictures_with_the_largest_losses_are_picked_in_the_order_of_the_bat
     assert losses[is_picked].min() >= losses[~is_picked].max()
 
 
-def test_it_learns_at_every_fourth_step_only_and_then_from_what_it_picked() -> None:
-    """Steps between leave the weights; the step that learns is the one that the picked pictures ask for."""
+def test_it_learns_at_every_fourth_step_only_with_the_rates_of_the_large_network() -> None:
+    """Steps between leave the weights, and the schedule goes on at each."""
+    selector = _selector(Selection(widths=(4, 4, 4), learns_every=4))
+    learnt_at = []
+    for step in range(9):
+        before = _weights(selector)["head.weight"]
+        selector.pick(torch.arange(BATCH), _look, step=step, steps=10)
+        if not torch.equal(before, _weights(selector)["head.weight"]):
+            learnt_at.append(step)
+        for group in selector.optimizers[0].param_groups:
+            assert group["lr"] == pytest.approx(group["highest_lr"] * factor(selector.recipe.schedule, step / 10))
+    assert learnt_at == [0, 4, 8]
+
+
+def test_it_learns_from_what_it_picked() -> None:
+    """The head's gradient is that of the picked pictures, while the norms see all of the batch."""
     table = Selection(widths=(4, 4, 4), learns_every=4)
     selector, by_hand = _selector(table), _selector(table)
     index = torch.arange(BATCH)
-    before = _weights(selector)
-    selector.pick(index, _look, step=3, steps=100)
-    assert all(torch.equal(before[name], weight) for name, weight in _weights(selector).items())
-    by_hand.network.load_state_dict(selector.network.state_dict())
     picked = selector.pick(index, _look, step=4, steps=100)
-    assert not torch.equal(before["head.weight"], _weights(selector)["head.weight"])
-    # the head's gradient by hand, from the batch whose norms see all pictures
     images, wanted = _look(index)
     losses = by_hand.losses(by_hand.network(images), wanted)
     losses[torch.isin(index, picked)].sum().backward()  # type: ignore[no-untyped-call]
@@ -95,7 +102,7 @@ def test_a_learner_without_selection_learns_from_the_whole_batch() -> None:
     """The index goes through as it came."""
     learner, index = _learner(None), torch.arange(BATCH)
     assert learner.choose(index, _look) is index
-    assert learner.learnt == BATCH
+    assert learner.pictures_learnt == BATCH
 
 
 def test_a_learner_goes_on_with_its_selector_where_its_state_was_taken() -> None:
@@ -108,10 +115,10 @@ def test_a_learner_goes_on_with_its_selector_where_its_state_was_taken() -> None
             index = torch.arange(start, start + BATCH)
             learner.learn(*_look(learner.choose(index, _look)))
 
-    steps(straight, 0, 16, 32, 48)
+    steps(straight, 0, 16, 32, 48, 0)
     steps(first, 0, 16, 32)
     second.restore(first.state())
-    steps(second, 48)
+    steps(second, 48, 0)  # the small network learns at the last one, with its momentum
     for name, tensor in straight.network.state_dict().items():
         assert torch.equal(second.network.state_dict()[name], tensor), name
     assert second.selector is not None
@@ -123,7 +130,7 @@ def test_a_learner_goes_on_with_its_selector_where_its_state_was_taken() -> None
 def test_the_loss_is_told_per_picture_that_was_learnt() -> None:
     """Half a batch is learnt, and the loss is its mean."""
     learner = _learner(Selection(widths=(4, 4, 4)))
-    assert learner.learnt == BATCH // 2
+    assert learner.pictures_learnt == BATCH // 2
     chosen = learner.choose(torch.arange(BATCH), _look)
     images, wanted = _look(chosen)
     with torch.no_grad():
@@ -131,13 +138,12 @@ def test_the_loss_is_told_per_picture_that_was_learnt() -> None:
     assert learner.learn(images, wanted).item() == pytest.approx(expected.item(), rel=1e-5)
 
 
-@pytest.mark.parametrize(("batch_size", "count"), [(1024, 512), (33, 16), (1, 1)])
-def test_at_least_one_picture_of_a_batch_is_learnt(batch_size: int, count: int) -> None:
-    """The share is rounded to whole pictures."""
-    assert Selection().count(batch_size) == count
+@pytest.mark.parametrize(("batch_size", "count"), [(1024, 512), (33, 16), (2, 2), (1, 1)])
+def test_at_least_two_pictures_of_a_batch_are_learnt(batch_size: int, count: int) -> None:
+    """The share is rounded to whole pictures; a batch norm of one has no spread."""
+    assert Selection().pictures_of(batch_size) == count
 
 
 def test_a_recipe_without_selection_has_no_selector() -> None:
     """Then there is no small network."""
-    recipe = dataclasses.replace(_recipe(None))
-    assert make_selector(recipe, _images(), classes=3, spec=SPEC, computing=COMPUTING, ranks=ALONE) is None
+    assert make_selector(_recipe(None), _images(), classes=3, spec=SPEC, computing=COMPUTING, ranks=ALONE) is None

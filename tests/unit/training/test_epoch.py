@@ -1,0 +1,48 @@
+"""A drawn pass over the pictures."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from models.preprocessing import InputSpec
+from training.epoch import Epoch, draw_epoch
+from training.recipes import AccurateRecipe
+
+PICTURES = 40
+
+
+def _draw(number: int = 1, *, seed: int = 3, side: float = 1.0, photographs: float = 0.0) -> Epoch:
+    recipe = AccurateRecipe(batch_size=16, resolutions=((1.0, side),), photograph_share=photographs)
+    images = torch.randint(0, 256, (PICTURES, 32, 32, 3), generator=torch.Generator().manual_seed(0)).byte()
+
+    def wanted(_: object, index: Tensor) -> Tensor:
+        return 10 * index
+
+    return draw_epoch(recipe, images, wanted, spec=InputSpec(), seed=seed, number=number)
+
+
+@pytest.mark.parametrize(("side", "photographs", "by"), [(1.0, 0.0, 0), (0.75, 0.0, 0), (1.0, 0.5, 1)])
+def test_a_picture_looks_the_same_in_any_company(side: float, photographs: float, by: int) -> None:
+    """Selection rests on it: what was rated is what is learnt. A photo may differ by a rounded byte."""
+    epoch = _draw(side=side, photographs=photographs)
+    index = torch.randperm(PICTURES, generator=torch.Generator().manual_seed(1))[:16]
+    some = torch.tensor([2, 3, 11])
+    (images, wanted), (again, _) = epoch.look(index), epoch.look(index[some])
+    assert (images[some].float() - again.float()).abs().max() <= by
+    assert torch.equal(wanted, 10 * index)
+
+
+def test_whole_batches_are_given_and_the_rest_is_left() -> None:
+    """Of 40 pictures two batches of 16, each picture once."""
+    batches = list(_draw().batches())
+    assert [len(index) for index in batches] == [16, 16]
+    assert len(set(torch.cat(batches).tolist())) == 32
+
+
+def test_an_epoch_is_drawn_again_as_it_was() -> None:
+    """Seed and number decide it, so that a resumed run sees what it would have seen."""
+    first, again = (next(epoch.batches()) for epoch in (_draw(), _draw()))
+    assert torch.equal(first, again)
+    assert torch.equal(_draw().look(first)[0], _draw().look(first)[0])
+    for other in (_draw(2), _draw(seed=4)):
+        assert not torch.equal(next(other.batches()), first)
