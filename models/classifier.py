@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from models.calibration import Calibration
-from models.distance import Graph
+from models.graph import Graph
 from models.pictures import Picture
 from models.preprocessing import Answers, Images, InputSpec, Probabilities, to_images
 

@@ -14,7 +14,7 @@ import torch
 
 from models import golden
 from models.checkpoint import Checkpoint
-from models.distance import Graph
+from models.graph import Graph
 from models.networks.byte_filters import with_byte_filters
 from models.networks.pixel_stem import with_pixel_stem
 from models.networks.quantization import is_quantized
