@@ -67,7 +67,7 @@ class Classifier:
         return [rank(row, self.labels, top_k=1)[0] for row in rows]
 
 
-def run(network: nn.Module, images: Images) -> Probabilities:
+def probabilities_of(network: nn.Module, images: Images) -> Probabilities:
     """Run a network in evaluation mode once, on the device where it is.
 
     Args:

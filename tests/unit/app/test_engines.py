@@ -14,7 +14,7 @@ from app.engines.torch_cuda import CudaEngine, batch_sizes, record_what_fits
 from app.errors import EngineLostError
 from models import golden
 from models.checkpoint import CHECKPOINTS, Checkpoint, load
-from models.classifier import run
+from models.classifier import probabilities_of
 
 without_cuda = pytest.mark.skipif(torch.cuda.is_available(), reason="a CUDA device is here; it cannot be missed")
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
@@ -47,7 +47,7 @@ def test_torch_on_a_cpu_answers_to_the_bit_what_the_network_answers(loaded: Chec
     for images in (loaded.golden_images, loaded.golden_images[:1]):
         answers = engine.probabilities(images)
         assert answers.dtype == np.float32
-        assert np.array_equal(answers, run(loaded.network, images))
+        assert np.array_equal(answers, probabilities_of(loaded.network, images))
 
 
 def test_torch_on_a_cpu_uses_the_threads_that_it_was_given(loaded: Checkpoint) -> None:

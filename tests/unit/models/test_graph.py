@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from models import golden
-from models.classifier import answer, run
+from models.classifier import answer, probabilities_of
 from models.distance import ClassDistance
 from models.graph import Graph
 from models.networks import ARCHITECTURES, Architecture, build
@@ -39,7 +39,7 @@ def test_the_answers_end_with_the_distance(network: nn.Module) -> None:
     answers = answer(Graph(network.eval(), distance), images)
     assert answers.shape == (8, 4)
     assert answers.dtype == np.float32
-    assert np.array_equal(answers[:, :3], run(network, images))
+    assert np.array_equal(answers[:, :3], probabilities_of(network, images))
     with torch.inference_mode():
         expected = distance(network.features(torch.from_numpy(images)))  # type: ignore[operator]
     assert np.array_equal(answers[:, 3:], expected.numpy())
@@ -48,4 +48,4 @@ def test_the_answers_end_with_the_distance(network: nn.Module) -> None:
 def test_without_a_distance_the_answers_are_the_probabilities(network: nn.Module) -> None:
     """No column is added."""
     images = golden.draw(32, 32)
-    assert np.array_equal(answer(Graph(network.eval(), None), images), run(network, images))
+    assert np.array_equal(answer(Graph(network.eval(), None), images), probabilities_of(network, images))
