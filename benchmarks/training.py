@@ -25,8 +25,7 @@ from torch import Tensor
 
 from benchmarks.conditions import describe
 from models.networks import build
-from models.networks.fast import FastNetwork
-from models.networks.residual import ResidualNetwork
+from models.networks.whitened import WhitenedNetwork
 from models.preprocessing import InputSpec
 from training.carry_out import carry_out
 from training.configuration import Request
@@ -74,7 +73,7 @@ def time_recipe(
     targets = torch.randint(0, CLASSES, (len(images),)).to(computing.device)
     network = build(recipe.architecture, classes=CLASSES, spec=spec).to(computing.device)
     network = network.to(memory_format=torch.channels_last)
-    assert isinstance(network, FastNetwork | ResidualNetwork)
+    assert isinstance(network, WhitenedNetwork)
     network.fit_stem(images[: recipe.stem_pictures])
     learner = make_learner(
         recipe,

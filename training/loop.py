@@ -10,8 +10,7 @@ from rich.console import Console
 from torch import Tensor, nn
 
 from models.networks import build
-from models.networks.fast import FastNetwork
-from models.networks.residual import ResidualNetwork
+from models.networks.whitened import WhitenedNetwork
 from models.preprocessing import InputSpec
 from training.dataset import Split
 from training.devices import Computing
@@ -85,7 +84,7 @@ def train(
         return Trained(network.eval(), recipe, seconds)
     started_s = time.monotonic()
     images, targets = data.images.to(device), data.targets.to(device)
-    cast(FastNetwork | ResidualNetwork, network).fit_stem(images[: recipe.stem_pictures])
+    cast(WhitenedNetwork, network).fit_stem(images[: recipe.stem_pictures])
     learner = make_learner(
         recipe,
         ranks.together(network),

@@ -17,8 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from models.networks import Architecture, build
-from models.networks.fast import FastNetwork
-from models.networks.residual import ResidualNetwork
+from models.networks.whitened import WhitenedNetwork
 from models.preprocessing import InputSpec
 from training.devices import Computing
 from training.epoch import Look
@@ -123,7 +122,7 @@ def make_selector(
     large = recipe.architecture
     small = Architecture(large.name, {**large.arguments, "widths": table.widths})
     network = build(small, classes=classes, spec=spec).to(computing.device).to(memory_format=torch.channels_last)
-    cast(FastNetwork | ResidualNetwork, network).fit_stem(images[: recipe.stem_pictures])
+    cast(WhitenedNetwork, network).fit_stem(images[: recipe.stem_pictures])
     network = ranks.together(network).train()
     per_epoch = len(images) // recipe.batch_size
     return Selector(
