@@ -141,7 +141,7 @@ def main() -> None:
         max_batch_size=given.max_batch_size,
     )
     spec, way = checkpoint.record.input, f"{engine.name} {engine.dtype}"
-    engine_rows = time_way(way, engine.probabilities, spec=spec, largest=engine.max_batch_size)
+    engine_rows = time_way(way, engine.answer, spec=spec, largest=engine.max_batch_size)
     on_cuda = engine.device != "cpu"
     plain_rows = [
         timing
