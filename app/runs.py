@@ -21,13 +21,13 @@ class Result(NamedTuple):
     """What the engine found out about one picture.
 
     Attributes:
-        probabilities: float32 (classes,), the distance behind them if the checkpoint has one.
+        answers: float32 (classes,), probabilities; behind them the distance if the checkpoint has one.
         queue_ms: from submission to the start of its batch.
         infer_ms: that its batch took.
         batch_size: how many rode along, this one included.
     """
 
-    probabilities: Answers
+    answers: Answers
     queue_ms: float
     infer_ms: float
     batch_size: int

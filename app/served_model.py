@@ -36,7 +36,7 @@ class ServedModel:
         self.engine = engine
         checked = partial(_checked, engine.name, columns=checkpoint.answer_columns)
         self.batcher = Batcher(
-            checked(engine.probabilities),
+            checked(engine.answer),
             warm_up=engine.warm_up,
             lanes=engine.lanes,
             max_batch_size=engine.max_batch_size,
@@ -83,7 +83,7 @@ class ServedModel:
                 deadline_s = time.monotonic() + timeout_s
                 images = list(self.checkpoint.golden_images)
                 results = await asyncio.gather(*self.batcher.submit_first(images, deadline_s=deadline_s))
-        got = np.stack([result.probabilities for result in results])
+        got = np.stack([result.answers for result in results])
         self.checkpoint.check_golden(got, tolerance=self.engine.tolerance)
 
     async def retire(self, *, timeout_s: float) -> None:
@@ -130,6 +130,6 @@ def open_checked(settings: Settings, *, threads: int) -> tuple[Checkpoint, Engin
         threads=threads,
         max_batch_size=settings.max_batch_size,
     )
-    answers = engine.probabilities(checkpoint.golden_images)
+    answers = engine.answer(checkpoint.golden_images)
     checkpoint.check_golden(answers, tolerance=engine.tolerance)
     return checkpoint, engine

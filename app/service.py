@@ -192,7 +192,7 @@ class Service:
             prepared = await self._decoders.prepare(data, model.checkpoint.record.input, caller, timing)
             result = await self._run(model, prepared.image, caller, timing)
         classes = len(model.checkpoint.record.labels)
-        row = result.probabilities
+        row = result.answers
         distance = float(row[classes]) if len(row) > classes else None
         return Answer(model.checkpoint, prepared, row[:classes], distance)
 

@@ -28,7 +28,7 @@ from app.engines import open_engine
 from benchmarks.conditions import describe
 from benchmarks.plain_network import plain_network
 from models.checkpoint import CHECKPOINTS, load
-from models.classifier import run
+from models.classifier import probabilities_of
 from models.preprocessing import Images, InputSpec, Probabilities
 
 BATCHES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
@@ -103,7 +103,7 @@ def _run_plain(
     network: nn.Module, precision: Callable[[], AbstractContextManager[object]], images: Images
 ) -> Probabilities:
     with precision():
-        return run(network, images)
+        return probabilities_of(network, images)
 
 
 def _name(dtype: torch.dtype) -> str:
@@ -141,7 +141,7 @@ def main() -> None:
         max_batch_size=given.max_batch_size,
     )
     spec, way = checkpoint.record.input, f"{engine.name} {engine.dtype}"
-    engine_rows = time_way(way, engine.probabilities, spec=spec, largest=engine.max_batch_size)
+    engine_rows = time_way(way, engine.answer, spec=spec, largest=engine.max_batch_size)
     on_cuda = engine.device != "cpu"
     plain_rows = [
         timing

@@ -24,14 +24,12 @@ from rich.console import Console
 from torch import Tensor
 
 from benchmarks.conditions import describe
-from models.networks import build
-from models.networks.fast import FastNetwork
-from models.networks.residual import ResidualNetwork
 from models.preprocessing import InputSpec
 from training.carry_out import carry_out
 from training.configuration import Request
 from training.devices import Computing, choose_device, choose_dtype, keep_freed_memory
 from training.epoch import Look, draw_epoch
+from training.fresh import fit_stem, fresh_network
 from training.learner import make_learner
 from training.ranks import ALONE
 from training.recipes import RECIPES, LargeBatchRecipe, TutorialRecipe
@@ -72,10 +70,8 @@ def time_recipe(
     """
     spec = InputSpec(height=SIDE, width=SIDE)
     targets = torch.randint(0, CLASSES, (len(images),)).to(computing.device)
-    network = build(recipe.architecture, classes=CLASSES, spec=spec).to(computing.device)
-    network = network.to(memory_format=torch.channels_last)
-    assert isinstance(network, FastNetwork | ResidualNetwork)
-    network.fit_stem(images[: recipe.stem_pictures])
+    network = fresh_network(recipe.architecture, classes=CLASSES, spec=spec, device=computing.device)
+    fit_stem(network, images, recipe=recipe)
     learner = make_learner(
         recipe,
         network,
@@ -112,8 +108,8 @@ def time_tutorial(recipe: TutorialRecipe, images: torch.Tensor, *, steps: int) -
         steps: a hundredth of the mini-batches.
     """
     device = images.device
-    network = build(recipe.architecture, classes=CLASSES, spec=InputSpec(height=SIDE, width=SIDE)).to(device)
-    network = network.to(memory_format=torch.channels_last)
+    spec = InputSpec(height=SIDE, width=SIDE)
+    network = fresh_network(recipe.architecture, classes=CLASSES, spec=spec, device=device)
     optimizer = torch.optim.SGD(network.parameters(), lr=recipe.lr, momentum=recipe.momentum)
     beginner = Beginner(
         recipe, network, optimizer, len(images) // recipe.batch_size, torch.Generator().get_state()

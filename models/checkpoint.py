@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from models import golden
 from models.classifier import Classifier, answer
-from models.distance import ClassDistance, Graph
+from models.distance import ClassDistance
 from models.errors import (
     CheckpointError,
     NotFiniteError,
@@ -25,6 +25,7 @@ from models.errors import (
     TensorShapeError,
     UnreadableCheckpointError,
 )
+from models.graph import Graph
 from models.networks import build
 from models.networks.quantization import is_quantized
 from models.preprocessing import Answers, Images, Probabilities

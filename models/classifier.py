@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from models.calibration import Calibration
-from models.distance import Graph
+from models.graph import Graph
 from models.pictures import Picture
 from models.preprocessing import Answers, Images, InputSpec, Probabilities, to_images
 
@@ -67,7 +67,7 @@ class Classifier:
         return [rank(row, self.labels, top_k=1)[0] for row in rows]
 
 
-def run(network: nn.Module, images: Images) -> Probabilities:
+def probabilities_of(network: nn.Module, images: Images) -> Probabilities:
     """Run a network in evaluation mode once, on the device where it is.
 
     Args:

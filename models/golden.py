@@ -21,6 +21,9 @@ QUANTIZED_TOLERANCE = 2e-2
 """The same for a quantized network in any arithmetic: a value that lies between two levels falls on one or the
 other by the last bit of a sum, and the next layers carry that on: 6.2e-3 on the first quantized `cifar10`."""
 
+_DISTANCE_FACTOR = 5
+"""A distance is about 1 and adds up many features: it may differ by so much more than a probability."""
+
 
 def draw(height: int, width: int, count: int = GOLDEN_COUNT) -> Images:
     """Draw pictures of coloured waves and grain from a fixed seed; no data set is needed.
@@ -44,10 +47,6 @@ def draw(height: int, width: int, count: int = GOLDEN_COUNT) -> Images:
     return images
 
 
-_DISTANCE_FACTOR = 5
-"""A distance is about 1 and adds up many features: it may differ by so much more than a probability."""
-
-
 def check(got: Probabilities, expected: Probabilities, *, tolerance: float) -> None:
     """Compare the answers of a loaded model with those stored when it was saved.
 
@@ -59,12 +58,7 @@ def check(got: Probabilities, expected: Probabilities, *, tolerance: float) -> N
     Raises:
         GoldenError: a probability differs by more, or is no number.
     """
-    if got.shape != expected.shape:
-        raise GoldenError(
-            f"The golden pictures gave answers of shape {got.shape}, stored are {expected.shape}. "
-            "Restore the original file."
-        )
-    worst = float(np.abs(got.astype(np.float64) - expected).max())
+    worst = _worst_difference(got, expected, name="answers")
     if not worst <= tolerance:  # also when it is NaN
         raise GoldenError(
             "The golden pictures give other answers than when the checkpoint was saved: a probability differs by "
@@ -84,16 +78,25 @@ def check_distances(got: Answers, expected: Answers, *, tolerance: float) -> Non
     Raises:
         GoldenError: a distance differs by more, or is no number.
     """
-    if got.shape != expected.shape:
-        raise GoldenError(
-            f"The golden pictures gave distances of shape {got.shape}, stored are {expected.shape}. "
-            "Restore the original file."
-        )
-    share = np.abs(got.astype(np.float64) - expected) / np.maximum(np.abs(expected), 1)
-    worst, allowed = float(share.max()), _DISTANCE_FACTOR * tolerance
+    worst = _worst_difference(got, expected, name="distances", unit=np.maximum(np.abs(expected), 1))
+    allowed = _DISTANCE_FACTOR * tolerance
     if not worst <= allowed:  # also when it is NaN
         raise GoldenError(
             "The golden pictures are at other distances from the classes than when the checkpoint was saved: one "
             f"differs by {worst:.2%} of itself, allowed are {allowed:.2%}. The tensors abstain.* or the weights "
             "have changed; restore the original file."
         )
+
+
+def _worst_difference(got: Answers, expected: Answers, *, name: str, unit: Answers | float = 1.0) -> float:
+    """Find the largest difference of any two numbers, each over its unit; NaN where one is no number.
+
+    Raises:
+        GoldenError: the shapes differ; it calls the numbers by their name.
+    """
+    if got.shape != expected.shape:
+        raise GoldenError(
+            f"The golden pictures gave {name} of shape {got.shape}, stored are {expected.shape}. "
+            "Restore the original file."
+        )
+    return float((np.abs(got.astype(np.float64) - expected) / unit).max())

@@ -14,6 +14,9 @@ from models.preprocessing import InputSpec
 
 FORMAT_VERSION = 1
 
+_ADVICE = "Train the checkpoint again, or fetch a good copy."
+_INPUT_FIELDS = tuple(field.name for field in dataclasses.fields(InputSpec))
+
 
 @dataclass(frozen=True)
 class TrainingRun:
@@ -156,12 +159,6 @@ def from_text(text: str) -> tuple[Record, str, GoldenConditions]:
         raise RecordError(f"The text about the model has no field {error}. {_ADVICE}") from error
     except (TypeError, ValueError, AttributeError, OverflowError) as error:
         raise RecordError(f"The text about the model makes no sense: {error}. {_ADVICE}") from error
-
-
-_ADVICE = "Train the checkpoint again, or fetch a good copy."
-
-
-_INPUT_FIELDS = tuple(field.name for field in dataclasses.fields(InputSpec))
 
 
 def _refuse_constant(name: str) -> None:

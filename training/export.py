@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from models import golden
 from models.checkpoint import Checkpoint
-from models.distance import Graph
 from models.errors import GoldenError
+from models.graph import Graph
 from models.tensor_file import write_atomically
 from training.errors import ExportError
 

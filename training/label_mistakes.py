@@ -14,7 +14,7 @@ import torch
 from rich.console import Console
 from torch import Tensor, nn
 
-from models.classifier import run
+from models.classifier import probabilities_of
 from models.preprocessing import InputSpec
 from models.tensor_file import write_atomically
 from training.dataset import Dataset, Split
@@ -141,7 +141,9 @@ def single_view(network: nn.Module, images: Tensor) -> Tensor:
     Returns:
         float32 (n, classes), probabilities, on the CPU.
     """
-    return torch.cat([torch.from_numpy(run(network, chunk.numpy())) for chunk in torch.split(images, _BATCH_SIZE)])
+    return torch.cat(
+        [torch.from_numpy(probabilities_of(network, chunk.numpy())) for chunk in torch.split(images, _BATCH_SIZE)]
+    )
 
 
 def find_label_mistakes(split: Split, probabilities: Tensor, *, labels: Sequence[str]) -> list[LabelMistake]:

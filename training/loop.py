@@ -3,21 +3,18 @@
 import time
 from dataclasses import dataclass
 from itertools import islice
-from typing import cast
 
 import torch
 from rich.console import Console
 from torch import Tensor, nn
 
-from models.networks import build
-from models.networks.fast import FastNetwork
-from models.networks.residual import ResidualNetwork
 from models.preprocessing import InputSpec
 from training.dataset import Split
 from training.devices import Computing
 from training.epoch import Wanted, draw_epoch
 from training.errors import check_finite
 from training.extension import snapshot_epoch
+from training.fresh import fit_stem, fresh_network
 from training.interrupts import interrupts_between_steps
 from training.learner import Learner, make_learner
 from training.progress import RunProgress
@@ -78,14 +75,13 @@ def train(
     """
     torch.manual_seed(seed)
     device = computing.device
-    network = build(recipe.architecture, classes=classes, spec=spec).to(device)
-    network = network.to(memory_format=torch.channels_last)
+    network = fresh_network(recipe.architecture, classes=classes, spec=spec, device=device)
     if isinstance(recipe, TutorialRecipe):
         seconds = train_tutorial(recipe, network, data, seed=seed, device=device, console=console, run=run)
         return Trained(network.eval(), recipe, seconds)
     started_s = time.monotonic()
     images, targets = data.images.to(device), data.targets.to(device)
-    cast(FastNetwork | ResidualNetwork, network).fit_stem(images[: recipe.stem_pictures])
+    fit_stem(network, images, recipe=recipe)
     learner = make_learner(
         recipe,
         ranks.together(network),

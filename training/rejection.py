@@ -8,7 +8,7 @@ from torch import Tensor
 
 from models.calibration import Calibration
 from models.classifier import answer
-from models.distance import Graph
+from models.graph import Graph
 from training.calibration import accepted
 from training.outliers import auroc, false_acceptance
 

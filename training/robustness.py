@@ -7,7 +7,7 @@ import torch
 from rich.console import Console
 from torch import Tensor, nn
 
-from models.classifier import run
+from models.classifier import probabilities_of
 from training.corruptions import KINDS, SEVERITIES, corrupt
 from training.dataset import Split
 from training.progress import RunProgress
@@ -81,5 +81,5 @@ def table(robustness: Robustness) -> list[str]:
 
 
 def _accuracy(network: nn.Module, images: Tensor, targets: Tensor) -> float:
-    answers = [run(network, chunk.numpy()).argmax(1) for chunk in torch.split(images, _BATCH_SIZE)]
+    answers = [probabilities_of(network, chunk.numpy()).argmax(1) for chunk in torch.split(images, _BATCH_SIZE)]
     return int((torch.cat([torch.from_numpy(answer) for answer in answers]) == targets).sum()) / len(targets)

@@ -11,17 +11,16 @@ left over at the end of an epoch.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from models.networks import Architecture, build
-from models.networks.fast import FastNetwork
-from models.networks.residual import ResidualNetwork
+from models.networks import Architecture
 from models.preprocessing import InputSpec
 from training.devices import Computing
 from training.epoch import Look
+from training.fresh import fit_stem, fresh_network
 from training.losses import Loss, losses_of
 from training.ranks import Ranks
 from training.recipes import LargeBatchRecipe, Selection
@@ -122,8 +121,8 @@ def make_selector(
         return None
     large = recipe.architecture
     small = Architecture(large.name, {**large.arguments, "widths": table.widths})
-    network = build(small, classes=classes, spec=spec).to(computing.device).to(memory_format=torch.channels_last)
-    cast(FastNetwork | ResidualNetwork, network).fit_stem(images[: recipe.stem_pictures])
+    network = fresh_network(small, classes=classes, spec=spec, device=computing.device)
+    fit_stem(network, images, recipe=recipe)
     network = ranks.together(network).train()
     per_epoch = len(images) // recipe.batch_size
     return Selector(

@@ -20,7 +20,7 @@ class MissingEngineError(GlimpseError):
 
 
 class Engine(Protocol):
-    """Pixels in, probabilities out; the only thing that the service knows about a network.
+    """Pixels in, answers out; the only thing that the service knows about a network.
 
     Attributes:
         name: as in the setting `engine`.
@@ -29,7 +29,7 @@ class Engine(Protocol):
         tolerance: largest difference of one probability from the stored golden answers.
         max_batch_size: most images of one run.
         lanes: how many threads may run it at the same time.
-        run_aside: as `probabilities`, of one image, for a thread that is no lane; None where that is no gain.
+        run_aside: as `answer`, of one image, for a thread that is no lane; None where that is no gain.
     """
 
     name: str
@@ -46,7 +46,7 @@ class Engine(Protocol):
         """Do what a thread would otherwise do in its first runs, whatever their size."""
         ...
 
-    def probabilities(self, images: Images) -> Answers:
+    def answer(self, images: Images) -> Answers:
         """Classify uint8 (n, height, width, 3) into float32 (n, classes).
 
         A checkpoint with a distance (`models.distance`) has one more column for it, the last.

@@ -14,7 +14,7 @@ import torch
 
 from models import golden
 from models.checkpoint import Checkpoint
-from models.distance import Graph
+from models.graph import Graph
 from models.networks.byte_filters import with_byte_filters
 from models.networks.pixel_stem import with_pixel_stem
 from models.networks.quantization import is_quantized
@@ -93,7 +93,7 @@ class OpenVinoEngine:
         for size in range(1, self.max_batch_size + 1):
             lane.warm_up(np.zeros((size, *self._shape), np.uint8))
 
-    def probabilities(self, images: Images) -> Answers:
+    def answer(self, images: Images) -> Answers:
         """Classify uint8 (n, height, width, 3) into float32 (n, classes), and a last column for a distance."""
         return self._lane().run(images)
 

@@ -34,7 +34,7 @@ class TorchEngine:
     def warm_up(self) -> None:
         """Nothing: no kernels are made for a batch size."""
 
-    def probabilities(self, images: Images) -> Answers:
+    def answer(self, images: Images) -> Answers:
         """Classify uint8 (n, height, width, 3) into float32 (n, classes), and a last column for a distance."""
         if torch.get_num_threads() != self._threads:  # the number belongs to the calling thread
             torch.set_num_threads(self._threads)

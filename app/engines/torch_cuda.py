@@ -84,7 +84,7 @@ class CudaEngine:
         """Leave this thread one core: every batch size is recorded already, and the GPU does the rest."""
         torch.set_num_threads(1)
 
-    def probabilities(self, images: Images) -> Answers:
+    def answer(self, images: Images) -> Answers:
         """Classify uint8 (n, height, width, 3) into float32 (n, classes), and a last column for a distance."""
         # Made for each call: kept, it and this engine would hold each other in memory after a reload.
         is_lost = partial(_is_lost, self._stream)

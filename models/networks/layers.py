@@ -16,8 +16,6 @@ STEM_CHANNELS = 2 * 3 * _STEM_KERNEL**2
 _WHITENING_EPSILON = 5e-4  # arXiv 2404.00498: keeps the filters of nearly empty directions bounded
 _BATCH_NORM_EPSILON = 1e-12
 _PICTURES_AT_ONCE = 250  # 250 pictures of 96 × 96 take 0.3 GB for a moment, 5,000 take 6
-SMALLEST_SIDE = 9
-"""In pixels: the stem takes one off, then three halvings must leave one."""
 
 
 class ShiftBatchNorm(nn.BatchNorm2d):

@@ -1,7 +1,7 @@
 """The residual network that reaches 96 % on CIFAR-10: 9.9 million parameters, 829 MFLOP a picture.
 
-Source: K. Jordan, airbench96 (arXiv 2404.00498; repository version with widths 128/384/512: 96.03 %, n=400).
-The last pooling is a global maximum, as in the `fast` network and for the same reason.
+Source: K. Jordan, airbench96 (arXiv 2404.00498; repository version with widths 128/384/512: 96.03 %, n=400),
+but for the last pooling (`models/networks/whitened.py`).
 """
 
 from collections.abc import Sequence
@@ -9,15 +9,9 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.networks.layers import (
-    SMALLEST_SIDE,
-    STEM_CHANNELS,
-    Convolution,
-    ShiftBatchNorm,
-    WhiteningStem,
-)
-from models.networks.normalization import Normalization
-from models.networks.quantization import Range, ranges_of_groups
+from models.networks.layers import Convolution, ShiftBatchNorm
+from models.networks.quantization import Range
+from models.networks.whitened import WhitenedNetwork
 from models.preprocessing import InputSpec
 
 _BATCH_NORM_RATE = 0.1  # PyTorch's default, which the record keeps
@@ -43,7 +37,7 @@ class _ResidualGroup(nn.Module):
         return F.gelu(self.norm3(self.conv3(x)) + entry)
 
 
-class ResidualNetwork(nn.Module):
+class ResidualNetwork(WhitenedNetwork):
     """Whitening stem, three residual groups, global maximum, scaled head without bias.
 
     Args:
@@ -64,48 +58,15 @@ class ResidualNetwork(nn.Module):
         widths: Sequence[int] = (128, 384, 512),
         input_ranges: Sequence[Sequence[float]] | None = None,
     ) -> None:
-        super().__init__()
-        if min(spec.height, spec.width) < SMALLEST_SIDE:
-            raise ValueError(f"the residual network needs at least {SMALLEST_SIDE} × {SMALLEST_SIDE} pixels")
-        if not widths or min(widths) < 1:
-            raise ValueError(
-                f"the widths are {list(widths)}; at least one group with at least one channel is needed"
-            )
-        self.temperature = temperature
-        self.normalize = Normalization(spec)
-        self.stem = WhiteningStem()
+        super().__init__(
+            "residual",
+            _ResidualGroup,
+            convolutions=3,
+            classes=classes,
+            spec=spec,
+            temperature=temperature,
+            widths=widths,
+            input_ranges=input_ranges,
+        )
         nn.init.zeros_(self.stem.bias)  # type: ignore[arg-type]  # it has one
-        channels = (STEM_CHANNELS, *widths)
-        ranges = ranges_of_groups(input_ranges, groups=len(widths), convolutions=3)
-        self.groups = nn.Sequential(*map(_ResidualGroup, channels, widths, ranges))
-        self.head = nn.Linear(widths[-1], classes, bias=False)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Classify uint8 images (batch, height, width, 3) into logits (batch, classes)."""
-        return self.logits(self.features(images))
-
-    @property
-    def feature_count(self) -> int:
-        """How many numbers the head sees."""
-        return self.head.in_features
-
-    @property
-    def stages(self) -> tuple[nn.Module, ...]:
-        """The modules that give maps (batch, channels, rows, columns), each coarser than the one before."""
-        return tuple(self.groups)
-
-    def features(self, images: Tensor) -> Tensor:
-        """Compute from uint8 images (batch, height, width, 3) what the head sees: (batch, features)."""
-        x = F.gelu(self.stem(self.normalize(images)))  # (batch, 24, 31, 31)
-        x = self.groups(x)  # (batch, 512, 3, 3)
-        features: Tensor = x.amax(dim=(2, 3))  # (batch, 512)
-        return features
-
-    def logits(self, features: Tensor) -> Tensor:
-        """Turn features (batch, features) into logits (batch, classes)."""
-        logits: Tensor = self.head(features) * (_LOGIT_SCALE / self.temperature)
-        return logits
-
-    def fit_stem(self, images: Tensor) -> None:
-        """Compute the frozen filters of the stem from uint8 images (n, height, width, 3)."""
-        self.stem.fit(images, self.normalize)
+        self.logit_scale = _LOGIT_SCALE

@@ -16,7 +16,7 @@ from app.engines import Engine, open_engine
 from models import golden
 from models.checkpoint import CHECKPOINTS, Checkpoint, load, save
 from models.networks import build
-from models.preprocessing import Images, Probabilities
+from models.preprocessing import Answers, Images, Probabilities
 from tests.integration.test_shipped_checkpoints import CIFAR10, ROOT, needs_cifar10
 from training.data import read_test
 
@@ -49,14 +49,14 @@ def sharpened(loaded: Checkpoint, compiled: Engine) -> float:
     return loaded.golden_tolerance(compiled.tolerance)
 
 
-def _probabilities(rows: Probabilities) -> Probabilities:
+def _probabilities(rows: Answers) -> Probabilities:
     """Without the distance behind them."""
     return rows[:, :10]
 
 
-def answers(engine: Engine, images: Images, size: int) -> Probabilities:
+def answers(engine: Engine, images: Images, size: int) -> Answers:
     """Of all images, in batches of that size."""
-    return np.concatenate([engine.probabilities(images[at : at + size]) for at in range(0, len(images), size)])
+    return np.concatenate([engine.answer(images[at : at + size]) for at in range(0, len(images), size)])
 
 
 def test_the_golden_answers_are_right(loaded: Checkpoint, compiled: Engine) -> None:
@@ -64,7 +64,7 @@ def test_the_golden_answers_are_right(loaded: Checkpoint, compiled: Engine) -> N
     assert (compiled.name, compiled.device, compiled.max_batch_size) == ("openvino", "cpu", LARGEST)
     assert compiled.dtype in {"int8", "float32"}
     assert compiled.tolerance == golden.TOLERANCE[torch.float32]
-    got = compiled.probabilities(loaded.golden_images)
+    got = compiled.answer(loaded.golden_images)
     assert got.dtype == np.float32
     loaded.check_golden(got, tolerance=compiled.tolerance)
 
@@ -74,7 +74,7 @@ def test_a_picture_is_answered_alike_in_any_batch(
     loaded: Checkpoint, compiled: Engine, sharpened: float, size: int
 ) -> None:
     """Whoever rides along, the differences stay within the tolerance."""
-    whole = _probabilities(compiled.probabilities(loaded.golden_images))
+    whole = _probabilities(compiled.answer(loaded.golden_images))
     got = _probabilities(answers(compiled, loaded.golden_images, size))
     assert np.abs(got - whole).max() <= sharpened
 
@@ -135,9 +135,9 @@ def test_a_small_batch_is_shared_only_while_that_is_faster(monkeypatch: pytest.M
 
 def test_an_answer_stays_what_it_was(loaded: Checkpoint, compiled: Engine) -> None:
     """The next run writes into the same memory; who holds an answer must not see it change."""
-    first = compiled.probabilities(loaded.golden_images[:4])
+    first = compiled.answer(loaded.golden_images[:4])
     before = first.copy()
-    compiled.probabilities(loaded.golden_images[4:])
+    compiled.answer(loaded.golden_images[4:])
     assert np.array_equal(first, before)
     assert np.abs(_probabilities(first).sum(axis=1) - 1).max() < 1e-5
 
@@ -177,7 +177,7 @@ def test_a_network_that_is_not_quantized_runs_in_bfloat16(loaded: Checkpoint, tm
     )
     assert engine.dtype in {"bfloat16", "float32"}
     assert engine.tolerance == golden.TOLERANCE[getattr(torch, engine.dtype)]
-    plain.check_golden(engine.probabilities(plain.golden_images), tolerance=engine.tolerance)
+    plain.check_golden(engine.answer(plain.golden_images), tolerance=engine.tolerance)
     images = golden.draw(32, 32, count=200)
     expected, got = (_probabilities(answers(one, images, LARGEST)) for one in (exact, engine))
     second, best = np.sort(expected, axis=1)[:, -2:].T

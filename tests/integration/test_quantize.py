@@ -93,7 +93,7 @@ def test_openvino_multiplies_bytes_and_answers_the_same(quantized: Path, archive
     assert engine.dtype == ("int8" if openvino_cpu.multiplies_bytes() else "float32")
     with np.load(archive) as stored:
         images = stored["x_test"]
-    got = np.concatenate([engine.probabilities(images[at : at + 16]) for at in range(0, len(images), 16)])[:, :3]
+    got = np.concatenate([engine.answer(images[at : at + 16]) for at in range(0, len(images), 16)])[:, :3]
     expected = answer(loaded.graph, images)[:, :3]
     assert np.abs(got - expected).max() < 0.05
     assert (got.argmax(1) == expected.argmax(1)).mean() >= 0.99
@@ -113,7 +113,7 @@ def test_without_byte_instructions_it_is_float32(
         loaded = load(quantized)
         engine = open_engine(loaded, engine="openvino", device="cpu", threads=1, max_batch_size=8)
         assert engine.dtype == "float32"
-        loaded.check_golden(engine.probabilities(loaded.golden_images), tolerance=engine.tolerance)
+        loaded.check_golden(engine.answer(loaded.golden_images), tolerance=engine.tolerance)
     cpuinfo.write_text("flags : avx2 avx512_vnni\n")
     monkeypatch.setattr(openvino_cpu, "_CPUINFO", cpuinfo)
     assert openvino_cpu.multiplies_bytes()

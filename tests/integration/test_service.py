@@ -19,7 +19,7 @@ from app.main import create_app
 from app.service import OpenModel, Service
 from app.settings import Settings
 from models.checkpoint import Checkpoint, load
-from models.preprocessing import Images, Probabilities
+from models.preprocessing import Answers, Images
 from tests.conftest import LABELS
 from tests.drawing import encode, gradient
 
@@ -37,7 +37,7 @@ class ScriptedEngine:
     run_aside = None
 
     def __init__(self, checkpoint: Checkpoint) -> None:
-        self.script: list[float | Probabilities | Exception] = []
+        self.script: list[float | Answers | Exception] = []
         self._golden = checkpoint.golden_probabilities
         self._may_go = threading.Event()
         self._may_go.set()
@@ -53,7 +53,7 @@ class ScriptedEngine:
     def warm_up(self) -> None:
         """Nothing."""
 
-    def probabilities(self, images: Images) -> Probabilities:
+    def answer(self, images: Images) -> Answers:
         """Follow the script; after its end repeat the golden answers."""
         assert self._may_go.wait(timeout=20)
         entry = self.script.pop(0) if self.script else None

@@ -12,7 +12,7 @@ import numpy as np
 from app.batching import Batcher
 from app.errors import EngineError
 from app.runs import Result, Run
-from models.preprocessing import Images, Probabilities
+from models.preprocessing import Answers, Images
 
 FAR = 1e9
 POISON = 255
@@ -60,7 +60,7 @@ class GatedEngine:
         self._began = threading.Semaphore(0)
         self._gate = threading.Semaphore(0)
 
-    def __call__(self, images: Images) -> Probabilities:
+    def __call__(self, images: Images) -> Answers:
         """Run, when let go."""
         self.runs.append([int(image.flat[0]) for image in images])
         self._began.release()
@@ -76,7 +76,7 @@ class GatedEngine:
         self._gate.release(runs)
 
 
-def answers(images: Images) -> Probabilities:
+def answers(images: Images) -> Answers:
     """The first pixel as the only score; a poisoned picture fails the whole run."""
     if (images[:, 0, 0, 0] == POISON).any():
         raise ValueError("poison")
@@ -90,7 +90,7 @@ def picture(value: int) -> Images:
 
 def scores(results: list[Result]) -> list[int]:
     """The answers as the pixels that they came from."""
-    return [int(result.probabilities[0]) for result in results]
+    return [int(result.answers[0]) for result in results]
 
 
 @contextlib.asynccontextmanager

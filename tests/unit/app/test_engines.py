@@ -14,7 +14,7 @@ from app.engines.torch_cuda import CudaEngine, batch_sizes, record_what_fits
 from app.errors import EngineLostError
 from models import golden
 from models.checkpoint import CHECKPOINTS, Checkpoint, load
-from models.classifier import run
+from models.classifier import probabilities_of
 
 without_cuda = pytest.mark.skipif(torch.cuda.is_available(), reason="a CUDA device is here; it cannot be missed")
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
@@ -45,16 +45,16 @@ def test_torch_on_a_cpu_answers_to_the_bit_what_the_network_answers(loaded: Chec
     engine = torch_on_cpu(loaded)
     assert (engine.name, engine.device, engine.dtype) == ("torch", "cpu", "float32")
     for images in (loaded.golden_images, loaded.golden_images[:1]):
-        answers = engine.probabilities(images)
+        answers = engine.answer(images)
         assert answers.dtype == np.float32
-        assert np.array_equal(answers, run(loaded.network, images))
+        assert np.array_equal(answers, probabilities_of(loaded.network, images))
 
 
 def test_torch_on_a_cpu_uses_the_threads_that_it_was_given(loaded: Checkpoint) -> None:
     """Whichever thread calls, and whatever another engine set before."""
     engines = [torch_on_cpu(loaded, threads=threads) for threads in (2, 1)]
     for engine, threads in zip(engines, (2, 1), strict=True):
-        engine.probabilities(loaded.golden_images[:1])
+        engine.answer(loaded.golden_images[:1])
         assert torch.get_num_threads() == threads
 
 
@@ -249,7 +249,7 @@ def test_on_cuda_the_golden_answers_are_right(decisive: Checkpoint, engine: str)
     on_cuda = open_engine(decisive, engine=engine, device="auto", threads=1, max_batch_size=8)
     assert isinstance(on_cuda, CudaEngine)
     assert (on_cuda.device, on_cuda.dtype) == (torch.cuda.get_device_name(), "float16")
-    answers = on_cuda.probabilities(decisive.golden_images)
+    answers = on_cuda.answer(decisive.golden_images)
     assert answers.dtype == np.float32
     golden.check(answers, decisive.golden_probabilities, tolerance=on_cuda.tolerance)
 
@@ -260,7 +260,7 @@ def test_on_cuda_the_shipped_checkpoint_passes_its_own_check() -> None:
     """Its network has a whitening stem, its answers a floor and a distance."""
     shipped = load(CHECKPOINTS / "cifar10.safetensors")
     engine = CudaEngine(shipped, max_batch_size=8)
-    shipped.check_golden(engine.probabilities(shipped.golden_images), tolerance=engine.tolerance)
+    shipped.check_golden(engine.answer(shipped.golden_images), tolerance=engine.tolerance)
 
 
 @pytest.mark.gpu
@@ -269,16 +269,16 @@ def test_on_cuda_an_engine_is_recorded_while_another_answers(trained_checkpoint:
     """As in a reload: neither disturbs the other, nor does a passing error of the first one."""
     serving, images = load(trained_checkpoint), golden.draw(32, 32, 64)
     first = CudaEngine(serving, max_batch_size=64)
-    expected = first.probabilities(images)
+    expected = first.answer(images)
     faults: list[str] = []
     done = threading.Event()
 
     def answer() -> None:
         while not done.is_set():
-            if not np.array_equal(first.probabilities(images), expected):
+            if not np.array_equal(first.answer(images), expected):
                 faults.append("other answers")
             try:
-                first.probabilities(images[:, :16])
+                first.answer(images[:, :16])
             except EngineLostError as error:
                 faults.append(str(error))
             except RuntimeError:  # pictures of another size: told as itself
@@ -290,7 +290,7 @@ def test_on_cuda_an_engine_is_recorded_while_another_answers(trained_checkpoint:
         for _ in range(3):
             recorded = load(trained_checkpoint)
             engine = CudaEngine(recorded, max_batch_size=64)
-            recorded.check_golden(engine.probabilities(recorded.golden_images), tolerance=engine.tolerance)
+            recorded.check_golden(engine.answer(recorded.golden_images), tolerance=engine.tolerance)
     finally:
         done.set()
         thread.join()
@@ -308,7 +308,7 @@ def test_on_cuda_without_room_for_the_largest_batch_smaller_ones_are_served() ->
     try:
         engine = CudaEngine(shipped, max_batch_size=16_384)
         assert 1 <= engine.max_batch_size < 16_384
-        shipped.check_golden(engine.probabilities(shipped.golden_images), tolerance=engine.tolerance)
+        shipped.check_golden(engine.answer(shipped.golden_images), tolerance=engine.tolerance)
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)
 
@@ -320,8 +320,8 @@ def test_on_cuda_padding_and_portions_change_nothing(decisive: Checkpoint, count
     """1 and 256 are recorded, 3 is padded, more than 256 goes in portions: each row is what it would be alone."""
     images = golden.draw(32, 32, count)
     engine = CudaEngine(decisive, max_batch_size=256)
-    answers = engine.probabilities(images)
-    alone = np.concatenate([engine.probabilities(image[None]) for image in images[:20]])
+    answers = engine.answer(images)
+    alone = np.concatenate([engine.answer(image[None]) for image in images[:20]])
     assert answers.shape == (count, 3)
     assert np.abs(answers[:20] - alone).max() <= engine.tolerance
     assert np.abs(answers.sum(axis=1) - 1).max() < 1e-5
@@ -333,8 +333,8 @@ def test_on_cuda_answers_stay_what_they_were(decisive: Checkpoint) -> None:
     """The memory that a run writes is used again; who holds an answer must not see it change."""
     engine = CudaEngine(decisive, max_batch_size=4)
     images = golden.draw(32, 32, 8)
-    first = engine.probabilities(images[:4])
+    first = engine.answer(images[:4])
     before = first.copy()
-    engine.probabilities(images[4:])
+    engine.answer(images[4:])
     assert np.array_equal(first, before)
-    assert np.array_equal(engine.probabilities(images[:4]), before)
+    assert np.array_equal(engine.answer(images[:4]), before)

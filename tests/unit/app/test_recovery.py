@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from app.engines.recovery import Recovery
 from app.errors import EngineError, EngineLostError
-from models.preprocessing import Images, Probabilities
+from models.preprocessing import Answers, Images
 
 
 class Device:
@@ -29,7 +29,7 @@ class Device:
         self.runs: list[int] = []
         self.released = 0
 
-    def run(self, images: Images) -> Probabilities:
+    def run(self, images: Images) -> Answers:
         """Run, if there is room."""
         self.runs.append(len(images))
         if len(images) > self.room:
@@ -51,7 +51,7 @@ def images(count: int) -> Images:
     return np.arange(count, dtype=np.uint8)[:, None, None, None].repeat(3, axis=3)
 
 
-def is_in_order(rows: Probabilities, count: int) -> bool:
+def is_in_order(rows: Answers, count: int) -> bool:
     """Every image has its own answer, in its own place."""
     return rows.dtype == np.float32 and rows.tolist() == [[value] for value in range(count)]
 
@@ -91,7 +91,7 @@ def test_memory_that_runs_out_between_two_portions_costs_no_answer() -> None:
     """The portions that are done are kept, and only what failed is tried again."""
     device = Device(room=8)
 
-    def run(portion: Images) -> Probabilities:
+    def run(portion: Images) -> Answers:
         if len(device.runs) == 2:
             device.room = 3
         return device.run(portion)
@@ -123,7 +123,7 @@ def test_no_room_for_one_image_is_the_engines_error() -> None:
     assert is_in_order(run(images(4)), 4)
 
 
-def _broken(_: Images) -> Probabilities:
+def _broken(_: Images) -> Answers:
     raise RuntimeError("CUDA error: an illegal memory access was encountered")
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from app.errors import EngineError, EngineLostError
 from app.runs import Batch, Clock, Item, Result, Run, outcomes
-from models.preprocessing import Images, Probabilities
+from models.preprocessing import Answers, Images
 from tests.unit.app.lanes import FAR, POISON, Log, answers, picture, scores
 from tests.unit.app.loops import with_loop
 
@@ -44,7 +44,7 @@ def test_one_poisoned_picture_of_32_fails_alone() -> None:
     log = Log()
     runs: list[int] = []
 
-    def run(images: Images) -> Probabilities:
+    def run(images: Images) -> Answers:
         runs.append(len(images))
         return answers(images)
 
@@ -67,7 +67,7 @@ def test_a_lost_engine_is_not_asked_again_for_each_picture() -> None:
     log = Log()
     runs = []
 
-    def lost(images: Images) -> Probabilities:
+    def lost(images: Images) -> Answers:
         runs.append(len(images))
         raise EngineLostError("gone")
 
@@ -85,7 +85,7 @@ def test_another_number_of_answers_is_a_failure(shape: tuple[int, ...]) -> None:
 def test_a_score_that_is_no_number_fails_its_own_picture() -> None:
     """NaN in one row is that picture's error; the other rows are answers."""
 
-    def run(images: Images) -> Probabilities:
+    def run(images: Images) -> Answers:
         rows = answers(images)
         rows[rows == 3] = np.nan
         return rows

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from models import checkpoint, errors, golden
 from models.calibration import Calibration
-from models.classifier import run
+from models.classifier import probabilities_of
 from models.errors import CheckpointError, HeaderError
 from models.networks import Architecture, build
 from models.record import Record
@@ -28,7 +28,7 @@ def test_what_was_saved_is_loaded(tmp_path: Path, network: nn.Module, record: Re
     assert loaded.digest == digest == "sha256:" + sha256(path.read_bytes())
     torch.testing.assert_close(loaded.network.state_dict(), network.state_dict(), atol=0, rtol=0)
     np.testing.assert_array_equal(loaded.golden_images, golden.draw(32, 32))
-    answers = run(network.eval(), golden.draw(32, 32))
+    answers = probabilities_of(network.eval(), golden.draw(32, 32))
     np.testing.assert_allclose(loaded.golden_probabilities, answers, atol=1e-6)
 
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from models import golden
 from models.calibration import Calibration
-from models.classifier import Classifier, Prediction, rank, run
+from models.classifier import Classifier, Prediction, probabilities_of, rank
 from models.errors import EmptyBatchError
 from models.pictures import Picture
 from models.preprocessing import InputSpec
@@ -123,7 +123,7 @@ def test_probabilities_are_the_softmax_of_the_logits() -> None:
             assert received.dtype == torch.uint8
             return self.inner(received.double())  # type: ignore[no-any-return]
 
-    answer = run(FromBytes(), images)
+    answer = probabilities_of(FromBytes(), images)
     assert answer.dtype == np.float32
     np.testing.assert_allclose(answer, expected, atol=1e-5)
     np.testing.assert_allclose(answer.sum(axis=1), 1, atol=1e-6)

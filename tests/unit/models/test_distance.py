@@ -1,17 +1,12 @@
-"""The distance of features from the classes, and the graph that computes it with the logits."""
+"""The distance of features from the classes."""
 
-import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from models import golden
-from models.classifier import answer, run
-from models.distance import ClassDistance, Graph
+from models.distance import ClassDistance
 from models.errors import CheckpointError, NotFiniteError, TensorKeysError, TensorShapeError
-from models.networks import ARCHITECTURES, Architecture, build
-from models.preprocessing import InputSpec
 
 
 def _tensors(features: int = 5, classes: int = 3) -> dict[str, Tensor]:
@@ -39,35 +34,6 @@ def test_the_length_of_the_features_does_not_count() -> None:
     distance = ClassDistance(**_tensors())
     features = torch.rand(4, 5)
     torch.testing.assert_close(distance(features * 0.01), distance(features), atol=1e-5, rtol=1e-4)
-
-
-@pytest.mark.parametrize("name", ARCHITECTURES)
-def test_every_network_shows_the_features_that_its_logits_come_from(name: str) -> None:
-    """`logits` of `features` is the forward pass, to the bit."""
-    network = build(Architecture(name), classes=4, spec=InputSpec(), temperature=0.7).eval()
-    images = torch.from_numpy(golden.draw(32, 32))
-    features = network.features(images)  # type: ignore[operator]
-    assert features.ndim == 2
-    assert torch.equal(network.logits(features), network(images))  # type: ignore[operator]
-
-
-def test_the_answers_end_with_the_distance(network: nn.Module) -> None:
-    """Probabilities are the network's own, to the bit, and one column is added."""
-    images = golden.draw(32, 32)
-    distance = ClassDistance(**_tensors(features=84))
-    answers = answer(Graph(network.eval(), distance), images)
-    assert answers.shape == (8, 4)
-    assert answers.dtype == np.float32
-    assert np.array_equal(answers[:, :3], run(network, images))
-    with torch.inference_mode():
-        expected = distance(network.features(torch.from_numpy(images)))  # type: ignore[operator]
-    assert np.array_equal(answers[:, 3:], expected.numpy())
-
-
-def test_without_a_distance_the_answers_are_the_probabilities(network: nn.Module) -> None:
-    """No column is added."""
-    images = golden.draw(32, 32)
-    assert np.array_equal(answer(Graph(network.eval(), None), images), run(network, images))
 
 
 def _without(name: str) -> dict[str, Tensor]:

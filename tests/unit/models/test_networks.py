@@ -129,13 +129,15 @@ def test_one_fast_network_takes_images_of_several_sizes(side: int) -> None:
 
 @pytest.mark.parametrize(("name", "smallest"), [("tutorial", 16), ("fast", 9), ("residual", 9)])
 def test_the_smallest_size_is_as_announced(name: str, smallest: int) -> None:
-    """The smallest size works, and one pixel less in either direction is refused with that size."""
+    """The smallest size works, and one pixel less in either direction is refused with name and size."""
     assert _build(name, spec=InputSpec(height=smallest, width=smallest))(_images(1, smallest, smallest)).shape == (
         1,
         10,
     )
     for height, width in ((smallest - 1, 32), (32, smallest - 1)):
-        with pytest.raises(ArchitectureError, match=rf"at least {smallest} × {smallest} pixels"):
+        with pytest.raises(
+            ArchitectureError, match=rf"the {name} network needs at least {smallest} × {smallest} pixels"
+        ):
             _build(name, spec=InputSpec(height=height, width=width))
 
 

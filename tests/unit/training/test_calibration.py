@@ -9,7 +9,7 @@ from rich.console import Console
 from torch import nn
 
 from models.calibration import Calibration
-from models.distance import Graph
+from models.graph import Graph
 from models.networks import Architecture, build
 from models.preprocessing import InputSpec
 from training.calibration import ACCEPTED_SHARE, FEWEST_HELD_OUT, accepted, calibrate, choose_thresholds

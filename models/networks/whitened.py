@@ -1,0 +1,106 @@
+"""What the `fast` and the `residual` network have in common: a whitening stem, groups, one head.
+
+Source: K. Jordan, arXiv 2404.00498, and its repository. There the last pooling has a fixed size; here it is a
+global maximum, which is the same thing at 32 × 32 and lets a network take other sizes, during training
+(progressive resizing) and after it.
+"""
+
+from collections.abc import Callable, Sequence
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from models.networks.layers import STEM_CHANNELS, WhiteningStem
+from models.networks.normalization import Normalization
+from models.networks.quantization import Range, ranges_of_groups
+from models.preprocessing import InputSpec
+
+MakeGroup = Callable[[int, int, Sequence[Range | None]], nn.Module]
+"""Channels in, channels out, and what each convolution rounds to, None for nothing → a group."""
+
+_SMALLEST_SIDE = 9
+"""In pixels: the stem takes one off, then three halvings must leave one."""
+
+
+class WhitenedNetwork(nn.Module):
+    """Whitening stem, groups that halve the sides, global maximum, scaled head without bias.
+
+    Random numbers are drawn for stem, groups and head in this order: another would give a seed other weights. A
+    network of this kind then sets `logit_scale`, and changes what shall begin otherwise.
+
+    Attributes:
+        logit_scale: the logits are multiplied by it.
+
+    Args:
+        name: as in the table of networks, for messages.
+        make_group: makes each group.
+        convolutions: 3×3 ones in each group.
+        classes: number of classes.
+        spec: size, mean and deviation of the images; both sides at least 9 pixels.
+        temperature: the logits are divided by it.
+        widths: channels of the groups.
+        input_ranges: lowest and highest value in front of each 3×3 convolution, in their order; with them it is a
+            quantized network (`models/networks/quantization.py`).
+
+    Raises:
+        ValueError: the images are too small, a group has no channel, or the ranges do not fit.
+    """
+
+    logit_scale: float
+
+    def __init__(
+        self,
+        name: str,
+        make_group: MakeGroup,
+        *,
+        convolutions: int,
+        classes: int,
+        spec: InputSpec,
+        temperature: float,
+        widths: Sequence[int],
+        input_ranges: Sequence[Sequence[float]] | None,
+    ) -> None:
+        super().__init__()
+        if min(spec.height, spec.width) < _SMALLEST_SIDE:
+            raise ValueError(f"the {name} network needs at least {_SMALLEST_SIDE} × {_SMALLEST_SIDE} pixels")
+        if not widths or min(widths) < 1:
+            raise ValueError(
+                f"the widths are {list(widths)}; at least one group with at least one channel is needed"
+            )
+        self.temperature = temperature
+        self.normalize = Normalization(spec)
+        self.stem = WhiteningStem()
+        channels = (STEM_CHANNELS, *widths)
+        ranges = ranges_of_groups(input_ranges, groups=len(widths), convolutions=convolutions)
+        self.groups = nn.Sequential(*map(make_group, channels, widths, ranges))
+        self.head = nn.Linear(widths[-1], classes, bias=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Classify uint8 images (batch, height, width, 3) into logits (batch, classes)."""
+        return self.logits(self.features(images))
+
+    @property
+    def feature_count(self) -> int:
+        """How many numbers the head sees."""
+        return self.head.in_features
+
+    @property
+    def stages(self) -> tuple[nn.Module, ...]:
+        """The modules that give maps (batch, channels, rows, columns), each coarser than the one before."""
+        return tuple(self.groups)
+
+    def features(self, images: Tensor) -> Tensor:
+        """Compute from uint8 images (batch, height, width, 3) what the head sees: (batch, features)."""
+        x = F.gelu(self.stem(self.normalize(images)))  # (batch, 24, 31, 31) of 32 × 32 pixels
+        x = self.groups(x)  # (batch, features, 3, 3)
+        features: Tensor = x.amax(dim=(2, 3))  # (batch, features)
+        return features
+
+    def logits(self, features: Tensor) -> Tensor:
+        """Turn features (batch, features) into logits (batch, classes)."""
+        logits: Tensor = self.head(features) * (self.logit_scale / self.temperature)
+        return logits
+
+    def fit_stem(self, images: Tensor) -> None:
+        """Compute the frozen filters of the stem from uint8 images (n, height, width, 3)."""
+        self.stem.fit(images, self.normalize)

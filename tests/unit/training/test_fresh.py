@@ -1,0 +1,41 @@
+"""A network before its first step."""
+
+import pytest
+import torch
+
+from models import golden
+from models.networks import ARCHITECTURES, Architecture, build
+from models.networks.fast import FastNetwork
+from models.preprocessing import InputSpec
+from training.fresh import fit_stem, fresh_network
+from training.recipes import FastRecipe
+
+SPEC, CPU = InputSpec(), torch.device("cpu")
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_it_has_the_weights_that_its_seed_gives_channels_last(name: str) -> None:
+    """The numbers are those of `build` after the same seed, in an order in memory that convolutions like."""
+    architecture = Architecture(name, {} if name == "tutorial" else {"widths": [8, 8, 8]})
+    torch.manual_seed(3)
+    built = build(architecture, classes=3, spec=SPEC).state_dict()
+    torch.manual_seed(3)
+    fresh = fresh_network(architecture, classes=3, spec=SPEC, device=CPU).state_dict()
+    assert list(fresh) == list(built)
+    for key, tensor in fresh.items():
+        assert torch.equal(tensor, built[key]), key
+        assert tensor.ndim != 4 or tensor.is_contiguous(memory_format=torch.channels_last), key
+
+
+def test_the_stem_is_fitted_to_as_many_pictures_as_the_recipe_says() -> None:
+    """The first of them, and nothing behind them counts."""
+    images = torch.from_numpy(golden.draw(32, 32))
+    recipe = FastRecipe(architecture=Architecture("fast", {"widths": [8, 8, 8]}), stem_pictures=5)
+    network = fresh_network(recipe.architecture, classes=3, spec=SPEC, device=CPU)
+    assert isinstance(network, FastNetwork)
+    network.fit_stem(images[:5])
+    expected = network.stem.weight.clone()
+    network.fit_stem(images)
+    assert not torch.equal(network.stem.weight, expected)
+    fit_stem(network, images, recipe=recipe)
+    assert torch.equal(network.stem.weight, expected)
