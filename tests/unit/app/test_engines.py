@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from app.engines import DeviceError, Engine, MissingEngineError, open_engine, torch_cuda
+from app.engines import Engine, open_engine, torch_cuda
 from app.engines.torch_cpu import TorchEngine
 from app.engines.torch_cuda import CudaEngine, batch_sizes, record_what_fits
-from app.errors import EngineLostError
+from app.errors import DeviceError, EngineLostError, MissingEngineError
 from models import golden
 from models.checkpoint import CHECKPOINTS, Checkpoint, load
 from models.classifier import run
