@@ -170,7 +170,7 @@ async def reply_to(service: Service, asked: Asked, caller: Caller) -> Reply:
 
 
 def _reply(body: dict[str, object], checkpoint: Checkpoint, asked: Asked) -> Reply:
-    body["model"] = {"name": checkpoint.record.name, "digest": checkpoint.digest}
+    body["model"] = checkpoint.reference
     body["request_id"] = asked.admitted.request_id
     return Reply(200, "application/json", {}, json.dumps(body).encode())
 

@@ -35,7 +35,7 @@ from app.errors import (
     UnsupportedMediaTypeError,
     UploadTimeoutError,
 )
-from app.exchange import Reply
+from app.exchange import REQUEST_ID, Reply
 from app.logs import SERVICE
 from models.errors import (
     BrokenPictureError,
@@ -162,8 +162,9 @@ def log_fault(error: Exception, request_id: str) -> None:
 
 
 async def _on_error(request: Request, error: Exception) -> Response:
-    log_fault(error, request.state.request_id)
-    return to_response(error, request.state.request_id)
+    request_id = _request_id(request)
+    log_fault(error, request_id)
+    return to_response(error, request_id)
 
 
 async def _on_http_exception(request: Request, error: Exception) -> JSONResponse:
@@ -176,7 +177,7 @@ async def _on_http_exception(request: Request, error: Exception) -> JSONResponse
         error.status_code,
         HTTP_CODES.get(error.status_code, "http_error"),
         details.get(error.status_code, str(error.detail)),
-        request_id=request.state.request_id,
+        request_id=_request_id(request),
     )
     return JSONResponse(body, error.status_code, dict(error.headers or {}), media_type=MEDIA_TYPE)
 
@@ -184,7 +185,12 @@ async def _on_http_exception(request: Request, error: Exception) -> JSONResponse
 async def _on_invalid_parameter(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     sentences = ParameterError(" ".join(_parameter_sentence(fault) for fault in error.errors()))
-    return to_response(sentences, request.state.request_id)
+    return to_response(sentences, _request_id(request))
+
+
+def _request_id(request: Request) -> str:
+    request_id: str = request.scope["state"][REQUEST_ID]
+    return request_id
 
 
 def _parameter_sentence(fault: Mapping[str, Any]) -> str:
