@@ -13,9 +13,10 @@ from PIL import Image
 from starlette.datastructures import QueryParams
 
 from app.callers import Caller
-from app.errors import BodyTooLargeError, ParameterError, shortened
+from app.errors import BodyTooLargeError, ParameterError
 from app.exchange import SERVER_TIMING, Asked, Reply
 from app.explanation import METHOD
+from app.headers import shortened
 from app.multipart import Part
 from app.problems import log_fault, to_body, to_reply
 from app.service import Answer, Service

@@ -154,11 +154,3 @@ class EngineError(GlimpseError):
 
 class EngineLostError(EngineError):
     """The engine will fail on everything from now on; only a new process helps."""
-
-
-_SHOWN_CHARACTERS = 40
-
-
-def shortened(text: str) -> str:
-    """Quote what a caller sent, and of a long text its beginning."""
-    return repr(text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}…")

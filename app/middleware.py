@@ -18,6 +18,9 @@ from app.problems import to_response
 from app.settings import Settings
 from models.errors import GlimpseError
 
+_LET_BY = 4
+"""A body of at most so many times the limit is read and forgotten. Source: choice; a film instead of a photo."""
+
 
 class RequestContext:
     """Gives each request an id, answers what nothing else caught, counts it, and writes one log line.
@@ -75,10 +78,6 @@ class RequestContext:
                 fault=fault,
                 more=scope["state"].get(LOG_FIELDS, {}),
             )
-
-
-_LET_BY = 4
-"""A body of at most so many times the limit is read and forgotten. Source: choice; a film instead of a photo."""
 
 
 class Admit:

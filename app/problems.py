@@ -88,6 +88,8 @@ KINDS: Mapping[type[Exception], Kind] = {
     EngineError: Kind(500, "engine_failed"),
     Exception: Kind(500, "internal_error"),
 }
+_ROWS: dict[type[Exception], Kind] = dict(KINDS)
+"""`KINDS`, and the subclasses that came: under overload the same few come thousands of times."""
 HTTP_CODES: Mapping[int, str] = {404: "not_found", 405: "method_not_allowed"}
 """Codes of what the router itself refuses; any other status is `http_error`."""
 
@@ -103,10 +105,6 @@ def kind_of(error: Exception) -> Kind:
     if kind is None:
         kind = _ROWS[error_class] = next(KINDS[ancestor] for ancestor in error_class.__mro__ if ancestor in KINDS)
     return kind
-
-
-_ROWS: dict[type[Exception], Kind] = dict(KINDS)
-"""With the classes that were met on the way: under overload the same few are asked for thousands of times."""
 
 
 def to_body(error: Exception, request_id: str) -> dict[str, object]:
