@@ -1,5 +1,6 @@
 """The engines of PyTorch, and the choice among all. OpenVINO's: tests/integration/test_engines_agree.py."""
 
+import sys
 import threading
 from pathlib import Path
 from typing import cast
@@ -29,7 +30,7 @@ def loaded(checkpoint_path: Path) -> Checkpoint:
 @pytest.fixture
 def _no_openvino(monkeypatch: pytest.MonkeyPatch) -> None:
     """As in an environment without the extra."""
-    monkeypatch.setattr("app.engines.find_spec", lambda _: None)
+    monkeypatch.setitem(sys.modules, "openvino", None)
 
 
 def torch_on_cpu(checkpoint: Checkpoint, *, threads: int = 1) -> Engine:
