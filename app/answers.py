@@ -13,9 +13,10 @@ from PIL import Image
 from starlette.datastructures import QueryParams
 
 from app.callers import Caller
-from app.errors import BodyTooLargeError, ParameterError, shortened
+from app.errors import BodyTooLargeError, ParameterError
 from app.exchange import SERVER_TIMING, Asked, Reply
 from app.explanation import METHOD
+from app.headers import shortened
 from app.multipart import Part
 from app.problems import log_fault, to_body, to_reply
 from app.service import Answer, Service
@@ -170,7 +171,7 @@ async def reply_to(service: Service, asked: Asked, caller: Caller) -> Reply:
 
 
 def _reply(body: dict[str, object], checkpoint: Checkpoint, asked: Asked) -> Reply:
-    body["model"] = {"name": checkpoint.record.name, "digest": checkpoint.digest}
+    body["model"] = checkpoint.reference
     body["request_id"] = asked.admitted.request_id
     return Reply(200, "application/json", {}, json.dumps(body).encode())
 

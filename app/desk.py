@@ -85,7 +85,7 @@ class Desk:
             return None
         held = self._held
         if held and held.path == path and held.timeout_ms == asked_ms and time.monotonic() < held.until_s:
-            self._service.refused(held.error)
+            self._service.refusals.count(held.error)
             return self._give_again(held, headers)
         try:
             timeout_s = self._service.admit(asked_ms / 1000)
@@ -110,7 +110,7 @@ class Desk:
         try:
             self._service.admission.hold(size_bytes)
         except UnavailableError as error:
-            self._service.refused(error)
+            self._service.refusals.count(error)
             self._service.metrics.count_answer(admitted.path, kind_of(error).status)
             return refusal(error, admitted.request_id, keep_alive=False)
         return None

@@ -13,6 +13,11 @@ InputError
     ├── ParameterError            a query parameter or header out of its range
     └── UnknownDemoError          the tensor lab has no demo of this name
 GlimpseError
+├── StartError                    it cannot run as it was set up; the operator hears it, and no caller
+│   ├── SettingsError             a setting has a name or a value that cannot be used
+│   ├── ListenError               the address is taken, or not of this machine
+│   ├── MissingEngineError        the engine is not installed, or does not run on that device
+│   └── DeviceError               the device is not there, or cannot hold the network
 ├── UnavailableError              not now; come back later
 │   ├── NotReadyError             starting, stopping, or giving wrong answers
 │   └── OverloadedError           the deadline could not be kept, or the queue is full
@@ -79,6 +84,26 @@ class UnknownDemoError(RequestError):
     """The tensor lab has no demo of this name."""
 
 
+class StartError(GlimpseError):
+    """The service cannot run as it was set up; the operator hears it, and no caller."""
+
+
+class SettingsError(StartError):
+    """A setting has a name or a value that cannot be used."""
+
+
+class ListenError(StartError):
+    """The address is taken, or not of this machine."""
+
+
+class MissingEngineError(StartError):
+    """The engine that was asked for is not installed, or does not run on that device."""
+
+
+class DeviceError(StartError):
+    """The device that was asked for is not there, or cannot hold the network."""
+
+
 class UnavailableError(GlimpseError):
     """The service cannot answer now.
 
@@ -129,11 +154,3 @@ class EngineError(GlimpseError):
 
 class EngineLostError(EngineError):
     """The engine will fail on everything from now on; only a new process helps."""
-
-
-_SHOWN_CHARACTERS = 40
-
-
-def shortened(text: str) -> str:
-    """Quote what a caller sent, and of a long text its beginning."""
-    return repr(text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}…")

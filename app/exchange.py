@@ -5,6 +5,15 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import NamedTuple
 
+SERVER_TIMING = "server-timing"
+REQUEST_ID = "request_id"
+"""Key in a scope's state: the id of the request. Whoever answers first sets it, the middleware or the protocol."""
+TIMEOUT_S = "timeout_s"
+"""Key in a scope's state: seconds for the answer once the body is there; set where pictures are let in."""
+LOG_FIELDS = "log_fields"
+"""Key in a scope's state: the fields that a route adds to the log line of its request."""
+ANSWERED_WITH = "answered_with"
+"""Key in a scope's state: the HTTP status that the protocol answered in the framework's place."""
 _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus}
 
 
@@ -32,13 +41,8 @@ class Timing:
         )
 
 
-SERVER_TIMING = "server-timing"
 NO_TIME = Timing().to_header()
-"""Of whoever was refused before anything was done for them."""
-ANSWERED_WITH = "answered_with"
-"""Key in a scope's state: the status with which the protocol answered in the framework's place."""
-REQUEST_ID = "request_id"
-"""Key in a scope's state: the caller's, or ours; of the protocol, if that answered first."""
+"""Server-Timing of a request that was refused before anything was done for it."""
 
 
 class Admitted(NamedTuple):

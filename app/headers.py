@@ -1,4 +1,4 @@
-"""What a request says in its headers, read the same way at the desk and behind the framework."""
+"""What a request says in its headers, read in one way at the desk and behind the framework; how it is quoted."""
 
 import random
 import re
@@ -12,6 +12,7 @@ RawHeaders = Sequence[tuple[bytes, bytes]]
 
 _IDS = random.Random()  # noqa: S311 - told apart, not kept secret; and no system call for each
 _SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+_SHOWN_CHARACTERS = 40
 
 
 def header(headers: RawHeaders, name: bytes) -> str | None:
@@ -44,3 +45,8 @@ def timeout_ms(headers: RawHeaders, settings: Settings) -> int:
             f"Leave it out for {settings.deadline_ms}."
         )
     return int(asked)
+
+
+def shortened(text: str) -> str:
+    """Quote what a caller sent in a header, a path or a query; of a long text its first 40 characters."""
+    return repr(text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}…")

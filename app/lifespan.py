@@ -55,13 +55,19 @@ def lifespan(settings: Settings, opened: Service | None) -> Lifespan[FastAPI]:
     return run
 
 
+def service_of(scope: Scope) -> Service | None:
+    """Find the service of a request; None where the application has not started, or has stopped."""
+    service: Service | None = getattr(scope["app"].state, "service", None)
+    return service
+
+
 def running_service(scope: Scope) -> Service:
     """Find the service of a request.
 
     Raises:
         NotReadyError: the application has not started, or has stopped.
     """
-    service: Service | None = getattr(scope["app"].state, "service", None)
+    service = service_of(scope)
     if service is None:
         raise NotReadyError("The service is starting or stopping. Try again soon.")
     return service

@@ -10,14 +10,16 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.answers import PATHS, Limit, body_limits
 from app.errors import BodyTooLargeError, stopped_too_soon
-from app.exchange import ANSWERED_WITH, NO_TIME, REQUEST_ID, SERVER_TIMING
+from app.exchange import ANSWERED_WITH, LOG_FIELDS, NO_TIME, REQUEST_ID, SERVER_TIMING, TIMEOUT_S
 from app.headers import header, request_id_of, timeout_ms
-from app.lifespan import running_service
+from app.lifespan import running_service, service_of
 from app.logs import log_request
 from app.problems import to_response
-from app.service import Service
 from app.settings import Settings
 from models.errors import GlimpseError
+
+_LET_BY = 4
+"""A body of at most so many times the limit is read and forgotten. Source: choice; a film instead of a photo."""
 
 
 class RequestContext:
@@ -36,7 +38,7 @@ class RequestContext:
             return
         started_s = time.perf_counter()
         request_id = scope.setdefault("state", {}).setdefault(REQUEST_ID, request_id_of(scope["headers"]))
-        service: Service | None = getattr(scope["app"].state, "service", None)
+        service = service_of(scope)
         status = 0
 
         async def send_with_id(message: Message) -> None:
@@ -74,12 +76,8 @@ class RequestContext:
                 seconds=seconds,
                 client=(scope.get("client") or ("unknown",))[0],
                 fault=fault,
-                more=scope["state"].get("log_fields", {}),
+                more=scope["state"].get(LOG_FIELDS, {}),
             )
-
-
-_LET_BY = 4
-"""A body of at most so many times the limit is read and forgotten. Source: choice; a film instead of a photo."""
 
 
 class Admit:
@@ -98,9 +96,9 @@ class Admit:
         if scope["type"] == "http" and _path(scope) in PATHS and scope["method"] == "POST":
             try:
                 service = running_service(scope)
-                scope["state"]["timeout_s"] = service.admit(timeout_ms(scope["headers"], self._settings) / 1000)
+                scope["state"][TIMEOUT_S] = service.admit(timeout_ms(scope["headers"], self._settings) / 1000)
             except GlimpseError as error:
-                await to_response(error, scope["state"]["request_id"])(scope, receive, send)
+                await to_response(error, scope["state"][REQUEST_ID])(scope, receive, send)
                 return
         await self._app(scope, receive, send)
 
@@ -138,10 +136,10 @@ class BodyLimit:
             # Most clients send all they have before they listen, and would find the connection reset.
             is_let_by = int(announced) <= _LET_BY * limit_bytes and header(scope["headers"], b"expect") is None
             error = too_large(f"{int(announced):,} bytes", is_let_by=is_let_by)
-            await to_response(error, scope["state"]["request_id"])(scope, receive, send)
+            await to_response(error, scope["state"][REQUEST_ID])(scope, receive, send)
             return
         received_bytes = held_bytes = 0
-        service: Service | None = getattr(scope["app"].state, "service", None)
+        service = service_of(scope)
 
         async def counted() -> Message:
             nonlocal received_bytes, held_bytes

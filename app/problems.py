@@ -35,7 +35,7 @@ from app.errors import (
     UnsupportedMediaTypeError,
     UploadTimeoutError,
 )
-from app.exchange import Reply
+from app.exchange import REQUEST_ID, Reply
 from app.logs import SERVICE
 from models.errors import (
     BrokenPictureError,
@@ -88,6 +88,8 @@ KINDS: Mapping[type[Exception], Kind] = {
     EngineError: Kind(500, "engine_failed"),
     Exception: Kind(500, "internal_error"),
 }
+_ROWS: dict[type[Exception], Kind] = dict(KINDS)
+"""`KINDS`, and the subclasses that came: under overload the same few come thousands of times."""
 HTTP_CODES: Mapping[int, str] = {404: "not_found", 405: "method_not_allowed"}
 """Codes of what the router itself refuses; any other status is `http_error`."""
 
@@ -103,10 +105,6 @@ def kind_of(error: Exception) -> Kind:
     if kind is None:
         kind = _ROWS[error_class] = next(KINDS[ancestor] for ancestor in error_class.__mro__ if ancestor in KINDS)
     return kind
-
-
-_ROWS: dict[type[Exception], Kind] = dict(KINDS)
-"""With the classes that were met on the way: under overload the same few are asked for thousands of times."""
 
 
 def to_body(error: Exception, request_id: str) -> dict[str, object]:
@@ -162,8 +160,9 @@ def log_fault(error: Exception, request_id: str) -> None:
 
 
 async def _on_error(request: Request, error: Exception) -> Response:
-    log_fault(error, request.state.request_id)
-    return to_response(error, request.state.request_id)
+    request_id = _request_id(request)
+    log_fault(error, request_id)
+    return to_response(error, request_id)
 
 
 async def _on_http_exception(request: Request, error: Exception) -> JSONResponse:
@@ -176,7 +175,7 @@ async def _on_http_exception(request: Request, error: Exception) -> JSONResponse
         error.status_code,
         HTTP_CODES.get(error.status_code, "http_error"),
         details.get(error.status_code, str(error.detail)),
-        request_id=request.state.request_id,
+        request_id=_request_id(request),
     )
     return JSONResponse(body, error.status_code, dict(error.headers or {}), media_type=MEDIA_TYPE)
 
@@ -184,7 +183,12 @@ async def _on_http_exception(request: Request, error: Exception) -> JSONResponse
 async def _on_invalid_parameter(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     sentences = ParameterError(" ".join(_parameter_sentence(fault) for fault in error.errors()))
-    return to_response(sentences, request.state.request_id)
+    return to_response(sentences, _request_id(request))
+
+
+def _request_id(request: Request) -> str:
+    request_id: str = request.scope["state"][REQUEST_ID]
+    return request_id
 
 
 def _parameter_sentence(fault: Mapping[str, Any]) -> str:

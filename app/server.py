@@ -20,12 +20,13 @@ from uvicorn.supervisors import Multiprocess
 
 from app import logs
 from app.cores import usable_cores
+from app.errors import ListenError, SettingsError
 from app.main import create_app
 from app.metrics import FOLDER_VARIABLE
 from app.protocol import DeskProtocol
 from app.served_model import open_checked
 from app.service import Service
-from app.settings import Settings, SettingsError, read_settings, to_environment
+from app.settings import Settings, read_settings, to_environment
 from models.errors import GlimpseError
 
 _LOOK_AWAY_S = 1.0
@@ -159,10 +160,6 @@ def _configure(settings: Settings, app: FastAPI | str) -> uvicorn.Config:
 def _say_where(listener: socket.socket) -> None:
     host, port = listener.getsockname()[:2]
     logs.SERVICE.info(f"serving on http://{f'[{host}]' if ':' in host else host}:{port}")
-
-
-class ListenError(GlimpseError):
-    """The address is taken or not ours."""
 
 
 def _listen(settings: Settings) -> socket.socket:

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import time
-from collections import Counter
 from typing import NamedTuple, Protocol
 
 from starlette.requests import ClientDisconnect
@@ -13,13 +12,14 @@ from app.callers import Caller
 from app.cores import share, usable_cores
 from app.decoding import DecodePool, Prepared
 from app.engines import Engine
-from app.errors import EngineError, EngineLostError, NotReadyError, ReloadError, UnavailableError
+from app.errors import NotReadyError, ReloadError, UnavailableError
 from app.exchange import Timing
 from app.explanation import Explainer
 from app.judging import Judge, reason_of
 from app.logs import SERVICE
 from app.metrics import Metrics
-from app.problems import kind_of
+from app.queue_watch import QueueWatch
+from app.refusals import Refusals
 from app.runs import Result
 from app.served_model import ServedModel, open_checked
 from app.settings import Settings
@@ -31,7 +31,6 @@ from models.preprocessing import Images, Probabilities
 _LAST_RUN_S = 1.0
 """What a run in progress gets when all requests are over; one that hangs must not keep the process."""
 _BEAT_S = 0.05
-_TELL_EVERY_S = 1.0
 
 
 class OpenModel(Protocol):
@@ -66,11 +65,11 @@ class Service:
     Attributes:
         model: what answers now.
         admission: who is let in.
+        refusals: who is turned away.
         metrics: what is counted.
         judge: whether the answers are right.
         explainer: draws heat maps.
         is_draining: it has been told to stop, and answers what still comes.
-        is_lost: only a new process helps.
     """
 
     def __init__(self, settings: Settings, open_model: OpenModel = open_checked) -> None:
@@ -81,8 +80,8 @@ class Service:
         self.admission = Admission(
             max_waiting=settings.max_queue, decoders=self._threads.decode, max_bytes=settings.max_bodies_bytes
         )
+        self.refusals = Refusals(self.metrics)
         self.is_draining = False
-        self.is_lost = False
         self.judge = Judge(
             lambda: self.model,
             interval_s=settings.golden_interval_s,
@@ -98,12 +97,10 @@ class Service:
             admission=self.admission,
             metrics=self.metrics,
         )
-        self._refused: Counter[str] = Counter()
-        self._refusals_told_s = 0.0
+        self._watch = QueueWatch(self.metrics, self.admission, doubt=self.judge.doubt)
         self._reloading = asyncio.Lock()
         self._retiring: set[asyncio.Task[None]] = set()
         self._heartbeat: asyncio.TimerHandle | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
         self.model = self._open()
 
     async def start(self) -> None:
@@ -112,7 +109,7 @@ class Service:
         Raises:
             GlimpseError: they did not.
         """
-        self._loop = asyncio.get_running_loop()
+        self._watch.start()
         await self.model.start()
         await self.judge.judge()
         if fault := self.judge.fault:
@@ -127,8 +124,7 @@ class Service:
         self.drain()
         if self._heartbeat:
             self._heartbeat.cancel()
-        if self._refused:
-            self._tell_refusals(time.monotonic())
+        self.refusals.tell()
         await self.judge.stop()
         await self._decoders.close()
         await self.explainer.close()
@@ -154,13 +150,14 @@ class Service:
             left_s = timeout_s - self.admission.lag_s
             self.admission.check(within_s=left_s)
         except UnavailableError as error:
-            self.refused(error)
+            self.refusals.count(error)
             raise
         return left_s
 
-    def refused(self, error: UnavailableError) -> None:
-        """Count a request that was turned away."""
-        self._refused[kind_of(error).code] += 1
+    @property
+    def is_lost(self) -> bool:
+        """Whether only a new process helps."""
+        return self._watch.is_lost
 
     def require_ready(self) -> None:
         """Do nothing while new callers are welcome.
@@ -239,7 +236,7 @@ class Service:
 
     def _open(self) -> ServedModel:
         checkpoint, engine = self._open_model(self.settings, threads=self._threads.engine)
-        return ServedModel(checkpoint, engine, max_queue=self.settings.max_queue, events=self)
+        return ServedModel(checkpoint, engine, max_queue=self.settings.max_queue, events=self._watch)
 
     async def _open_beside(self) -> ServedModel:
         try:
@@ -270,20 +267,10 @@ class Service:
 
     def _beat(self, due_s: float) -> None:
         """Measure how late the event loop is."""
-        assert self._loop is not None
         now_s = time.monotonic()
         self.admission.lagged(now_s - due_s)
-        if self._refused and now_s > self._refusals_told_s + _TELL_EVERY_S:
-            self._tell_refusals(now_s)
-        self._heartbeat = self._loop.call_later(_BEAT_S, self._beat, now_s + _BEAT_S)
-
-    def _tell_refusals(self, now_s: float) -> None:
-        """Count and log all refusals since the last time at once: one by one they would cost what they save."""
-        for code, count in self._refused.items():
-            self.metrics.refused.labels(code).inc(count)
-        SERVICE.warning("refused", extra={"fields": dict(self._refused)})
-        self._refused.clear()
-        self._refusals_told_s = now_s
+        self.refusals.tell_if_due(now_s)
+        self._heartbeat = asyncio.get_running_loop().call_later(_BEAT_S, self._beat, now_s + _BEAT_S)
 
     def _tell_verdict(self) -> None:
         self.metrics.ready.set(not self.judge.fault and not self.is_draining)
@@ -300,30 +287,6 @@ class Service:
         }
         self.metrics.serves(**facts)
         SERVICE.info("ready", extra={"fields": facts})
-
-    # What the queue tells, from the event loop and from the engine thread.
-
-    def dropped(self, reason: str) -> None:
-        """A picture left the queue unanswered."""
-        self.metrics.dropped.labels(reason).inc()
-
-    def ran(self, *, size: int, infer_ms: float, waiting: int) -> None:
-        """A batch was answered."""
-        self.metrics.batch_size.observe(size)
-        self.metrics.queue_depth.set(waiting)
-        self.admission.answered(size=size, seconds=infer_ms / 1000, finished_s=time.monotonic(), waiting=waiting)
-
-    def idle(self) -> None:
-        """Nothing waits any more."""
-        self.metrics.queue_depth.set(0)
-        self.admission.idle()
-
-    def failed(self, error: EngineError) -> None:
-        """A picture failed alone: ask the golden ones whether that was its fault or the engine's."""
-        self.metrics.engine_failures.inc()
-        self.is_lost = self.is_lost or isinstance(error, EngineLostError)
-        if self._loop is not None:
-            self._loop.call_soon_threadsafe(self.judge.doubt)
 
 
 def _reload_error(error: Exception) -> ReloadError:

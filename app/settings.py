@@ -11,8 +11,8 @@ from typing import Any, Literal, Self
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from app.errors import SettingsError
 from models.checkpoint import CHECKPOINTS
-from models.errors import GlimpseError
 from models.pictures import DEFAULT_MAX_PIXELS, MOST_PIXELS
 
 PREFIX = "GLIMPSE_"
@@ -23,10 +23,6 @@ _LEAST_S, _DAY_S = 0.1, 86_400
 
 _SECRETS = {"admin_key"}
 """Never shown, not even when they are refused."""
-
-
-class SettingsError(GlimpseError):
-    """A setting has a name or a value that cannot be used."""
 
 
 class Settings(BaseSettings):

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from app.errors import MissingFileError, TooManyFilesError, UnsupportedMediaTypeError, shortened
+from app.errors import MissingFileError, TooManyFilesError, UnsupportedMediaTypeError
+from app.headers import shortened
 from app.multipart import FORM, Part, parse
 
 RAW = "application/octet-stream"

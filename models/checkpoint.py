@@ -6,6 +6,7 @@ Metadata, all strings: `format` = "pt"; `glimpse`, the JSON text of `models.reco
 the SHA-256 of that text. There is no code in it, and nothing is ever loaded in part.
 """
 
+import functools
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -68,6 +69,11 @@ class Checkpoint:
     def graph(self) -> Graph:
         """What an engine runs: the network, with the distance where there is one."""
         return Graph(self.network, self.distance, floor=self.record.calibration.floor).eval()
+
+    @functools.cached_property
+    def reference(self) -> Mapping[str, str]:
+        """Name and digest, by which every answer says which file it is of; made once."""
+        return {"name": self.record.name, "digest": self.digest}
 
     @property
     def answer_columns(self) -> int:

@@ -64,19 +64,33 @@ def choose_dtype(name: str, device: torch.device) -> torch.dtype:
     return {"float32": torch.float32, "bfloat16": torch.bfloat16}.get(name) or fast_dtype(device)
 
 
-def fast_dtype(device: torch.device) -> torch.dtype:
-    """Return bfloat16 where the device multiplies matrices faster in it, else float32."""
+def fast_dtype(device: torch.device, cpuinfo: Path = _CPUINFO) -> torch.dtype:
+    """Return bfloat16 where the device multiplies matrices faster in it, else float32.
+
+    Args:
+        device: to compute on.
+        cpuinfo: what Linux says of the processor; a file that is missing names no extensions.
+    """
     if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float32
-    return torch.bfloat16 if {"amx_bf16", "avx512_bf16"} & set(_cpu_field("flags").split()) else torch.float32
+    return (
+        torch.bfloat16
+        if {"amx_bf16", "avx512_bf16"} & set(_cpu_field("flags", cpuinfo).split())
+        else torch.float32
+    )
 
 
-def describe_hardware(device: torch.device) -> str:
-    """Name the accelerator, or the processor with its cores and matrix extensions."""
+def describe_hardware(device: torch.device, cpuinfo: Path = _CPUINFO) -> str:
+    """Name the accelerator, or the processor with its threads and matrix extensions.
+
+    Args:
+        device: to compute on.
+        cpuinfo: what Linux says of the processor; where it is missing, Python's `platform` names it.
+    """
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    extensions = [flag for flag in ("amx_bf16", "avx512_bf16") if flag in _cpu_field("flags").split()]
-    model = _cpu_field("model name") or platform.processor() or platform.machine()
+    extensions = [flag for flag in ("amx_bf16", "avx512_bf16") if flag in _cpu_field("flags", cpuinfo).split()]
+    model = _cpu_field("model name", cpuinfo) or platform.processor() or platform.machine()
     return f"{model}, {torch.get_num_threads()} threads" + (f", {' '.join(extensions)}" if extensions else "")
 
 
@@ -94,9 +108,9 @@ def keep_freed_memory() -> None:
     libc.mallopt(_MALLOC_TRIM_THRESHOLD, 2**31 - 1)
 
 
-def _cpu_field(name: str) -> str:
+def _cpu_field(name: str, cpuinfo: Path) -> str:
     """First value of a field of /proc/cpuinfo, empty where there is none."""
-    if os.name != "posix" or not _CPUINFO.exists():
+    if os.name != "posix" or not cpuinfo.exists():
         return ""
-    lines = (line.partition(":") for line in _CPUINFO.read_text().splitlines())
+    lines = (line.partition(":") for line in cpuinfo.read_text().splitlines())
     return next((value.strip() for key, _, value in lines if key.strip() == name), "")

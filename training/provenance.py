@@ -5,12 +5,19 @@ import subprocess
 from pathlib import Path
 
 
-def current_commit() -> str:
-    """Name the commit of this code, with "-dirty" if files differ from it; "unknown" outside a git clone."""
+def current_commit(folder: Path = Path(__file__).parent) -> str:
+    """Name the commit of this code by 12 digits or more, with "-dirty" if files differ from it.
+
+    Args:
+        folder: in the clone.
+
+    Returns:
+        "unknown" outside of a git clone, before its first commit, or without git.
+    """
     try:
         done = subprocess.run(
             ["git", "describe", "--always", "--abbrev=12", "--dirty", "--exclude=*"],  # noqa: S607 - PATH decides
-            cwd=Path(__file__).parent,
+            cwd=folder,
             capture_output=True,
             text=True,
             check=True,

@@ -9,14 +9,10 @@ from typing import Protocol, cast
 import torch
 
 from app.engines.torch_cpu import TorchEngine
-from app.engines.torch_cuda import CudaEngine, DeviceError
+from app.engines.torch_cuda import CudaEngine
+from app.errors import MissingEngineError
 from models.checkpoint import Checkpoint
-from models.errors import GlimpseError
 from models.preprocessing import Answers, Images
-
-
-class MissingEngineError(GlimpseError):
-    """The engine that was asked for is not installed, or does not run on that device."""
 
 
 class Engine(Protocol):
@@ -91,6 +87,3 @@ def open_engine(
     return OpenVinoEngine(
         checkpoint, threads=threads, max_batch_size=max_batch_size or OpenVinoEngine.BEST_BATCH_SIZE
     )
-
-
-__all__ = ["DeviceError", "Engine", "MissingEngineError", "open_engine"]

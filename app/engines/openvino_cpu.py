@@ -49,6 +49,7 @@ class OpenVinoEngine:
         checkpoint: whose network is compiled.
         threads: of the CPU; so many lanes.
         max_batch_size: most images of one run.
+        cpuinfo: what Linux says of the processor; a file that is missing names no instructions.
     """
 
     name = "openvino"
@@ -56,9 +57,11 @@ class OpenVinoEngine:
     BEST_BATCH_SIZE = 16
     """From 8 on a picture costs the same; longer batches only make who comes next wait (docs/benchmarks.md)."""
 
-    def __init__(self, checkpoint: Checkpoint, *, threads: int, max_batch_size: int) -> None:
+    def __init__(
+        self, checkpoint: Checkpoint, *, threads: int, max_batch_size: int, cpuinfo: Path = _CPUINFO
+    ) -> None:
         spec = checkpoint.record.input
-        plan = _plan(checkpoint)
+        plan = _plan(checkpoint, cpuinfo)
         self.dtype = plan.dtype
         self.tolerance = golden.TOLERANCE[plan.rounds_to]
         self.max_batch_size = max_batch_size
@@ -126,10 +129,10 @@ class _Plan(NamedTuple):
     rounds_to: torch.dtype
 
 
-def _plan(checkpoint: Checkpoint) -> _Plan:
+def _plan(checkpoint: Checkpoint, cpuinfo: Path) -> _Plan:
     graph = checkpoint.graph
     if is_quantized(graph.network):
-        if not multiplies_bytes():
+        if not multiplies_bytes(cpuinfo):
             return _Plan(graph, "float32", torch.float32)
         return _Plan(graph.around(with_byte_filters(graph.network)), "int8", torch.float32)
     if "BF16" in _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
@@ -137,9 +140,13 @@ def _plan(checkpoint: Checkpoint) -> _Plan:
     return _Plan(graph, "float32", torch.float32)
 
 
-def multiplies_bytes() -> bool:
-    """Whether the CPU adds up products of bytes in 32 bits; where it uses 16, sums would overflow."""
-    return bool(_BYTE_INSTRUCTIONS & set(_CPUINFO.read_text().split())) if _CPUINFO.exists() else False
+def multiplies_bytes(cpuinfo: Path = _CPUINFO) -> bool:
+    """Whether the CPU adds up products of bytes in 32 bits; where it uses 16, sums would overflow.
+
+    Args:
+        cpuinfo: what Linux says of the processor; a file that is missing names no instructions.
+    """
+    return bool(_BYTE_INSTRUCTIONS & set(cpuinfo.read_text().split())) if cpuinfo.exists() else False
 
 
 class _Lane:

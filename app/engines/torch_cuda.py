@@ -1,6 +1,5 @@
 """PyTorch on CUDA: half precision, channels-last, pinned staging, one CUDA graph for each of a few batch sizes."""
 
-import logging
 from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple, TypeVar
@@ -10,17 +9,13 @@ import torch
 from torch import Tensor
 
 from app.engines.recovery import Recovery
+from app.errors import DeviceError
+from app.logs import SERVICE
 from models import golden
 from models.checkpoint import Checkpoint
-from models.errors import GlimpseError
 from models.preprocessing import Answers, Images
 
-_LOG = logging.getLogger("glimpse")
 T = TypeVar("T")
-
-
-class DeviceError(GlimpseError):
-    """The device that was asked for is not there, or cannot hold the network."""
 
 
 class _Recorded(NamedTuple):
@@ -163,7 +158,7 @@ def record_what_fits(record: Callable[[int], T], largest: int, *, release: Calla
             "not_recorded": [size for size in sizes if size not in recorded],
             "max_batch_size": max(recorded),
         }
-        _LOG.warning("out of device memory", extra={"fields": fields})
+        SERVICE.warning("out of device memory", extra={"fields": fields})
     return dict(sorted(recorded.items()))
 
 

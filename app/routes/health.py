@@ -5,10 +5,10 @@ import time
 from fastapi import APIRouter, Request
 
 from app.errors import NotReadyError
+from app.lifespan import service_of
 from app.routes.dependencies import RunningService
 from app.routes.openapi import problems
 from app.schemas import HealthBody, ModelReference, StatusBody
-from app.service import Service
 
 router = APIRouter(tags=["health"])
 
@@ -21,7 +21,7 @@ async def health(service: RunningService) -> HealthBody:
     checkpoint, engine = service.model.checkpoint, service.model.engine
     return HealthBody(
         status="ok",
-        model=ModelReference(name=checkpoint.record.name, digest=checkpoint.digest),
+        model=ModelReference.model_validate(checkpoint.reference),
         engine=engine.name,
         device=engine.device,
         dtype=engine.dtype,
@@ -33,7 +33,7 @@ async def health(service: RunningService) -> HealthBody:
 @router.get("/health/live", responses=problems(503))
 async def live(request: Request) -> StatusBody:
     """Answer 200 while the process can be helped by waiting; restart it when this fails."""
-    service: Service | None = getattr(request.app.state, "service", None)
+    service = service_of(request.scope)
     if service and service.is_lost:
         raise NotReadyError("The device is lost, and only a new process can have it back. Restart the service.")
     return StatusBody(status="live")

@@ -9,7 +9,7 @@ from starlette.routing import request_response
 
 from app.answers import reply_to
 from app.callers import Caller
-from app.exchange import Admitted, Asked
+from app.exchange import LOG_FIELDS, REQUEST_ID, TIMEOUT_S, Admitted, Asked
 from app.lifespan import running_service
 
 
@@ -28,12 +28,12 @@ class LeanRoute(APIRoute):
 
 async def through_framework(request: Request) -> Response:
     """Answer a request that came through FastAPI, by the path that its route is declared with."""
-    state, path = request.state, request.scope["route"].path
+    state, path = request.scope["state"], request.scope["route"].path
     content_type, content_encoding = (request.headers.get(name) for name in ("content-type", "content-encoding"))
     query = request.scope["query_string"]
-    admitted = Admitted(path, query, content_type, content_encoding, state.request_id, state.timeout_s)
+    admitted = Admitted(path, query, content_type, content_encoding, state[REQUEST_ID], state[TIMEOUT_S])
     asked = Asked(admitted, await request.body())
-    state.log_fields = asked.log_fields
-    caller = Caller(request.receive, timeout_s=state.timeout_s)
+    state[LOG_FIELDS] = asked.log_fields
+    caller = Caller(request.receive, timeout_s=state[TIMEOUT_S])
     status, media_type, headers, body = await reply_to(running_service(request.scope), asked, caller)
     return Response(body, status, headers, media_type)

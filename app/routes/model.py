@@ -11,7 +11,6 @@ from app.errors import AdminKeyError
 from app.routes.dependencies import RunningService
 from app.routes.openapi import problems
 from app.schemas import ModelBody, ModelReference, ReloadBody
-from models.checkpoint import Checkpoint
 
 router = APIRouter(tags=["model"])
 admin_router = APIRouter(tags=["model"])
@@ -44,8 +43,6 @@ async def reload(service: RunningService, key: BearerKey) -> ReloadBody:
     if not secrets.compare_digest(offered.encode(), wanted.get_secret_value().encode()):
         raise AdminKeyError("The header Authorization: Bearer … with the operator's key is missing or wrong.")
     old, new = await service.reload()
-    return ReloadBody(model=_reference(new), previous=_reference(old))
-
-
-def _reference(checkpoint: Checkpoint) -> ModelReference:
-    return ModelReference(name=checkpoint.record.name, digest=checkpoint.digest)
+    return ReloadBody(
+        model=ModelReference.model_validate(new.reference), previous=ModelReference.model_validate(old.reference)
+    )

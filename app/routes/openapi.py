@@ -7,6 +7,19 @@ from app.problems import MEDIA_TYPE
 from app.schemas import ProblemBody
 from app.uploads import RAW
 
+_DESCRIPTIONS = {
+    401: "the key is missing or wrong",
+    404: "there is no such demo; the detail names those that there are",
+    409: "the new checkpoint was refused; the old one goes on",
+    413: "too many bytes, pixels or files",
+    415: "not a picture that is read here",
+    422: "a broken picture or a bad parameter",
+    500: "a fault of the service; the log has the cause",
+    501: "what this needs is not installed where the service runs",
+    503: "not ready or overloaded; Retry-After says when to ask again",
+    504: "the deadline passed",
+}
+
 
 def _accepts(content: dict[str, Any]) -> dict[str, Any]:
     return {"required": True, "content": content}
@@ -38,17 +51,3 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
         }
         for status in statuses
     }
-
-
-_DESCRIPTIONS = {
-    401: "the key is missing or wrong",
-    404: "there is no such demo; the detail names those that there are",
-    409: "the new checkpoint was refused; the old one goes on",
-    413: "too many bytes, pixels or files",
-    415: "not a picture that is read here",
-    422: "a broken picture or a bad parameter",
-    500: "a fault of the service; the log has the cause",
-    501: "what this needs is not installed where the service runs",
-    503: "not ready or overloaded; Retry-After says when to ask again",
-    504: "the deadline passed",
-}

@@ -6,7 +6,8 @@ from typing import Annotated, Any
 import torch
 from fastapi import APIRouter, Depends, Request, Response
 
-from app.errors import ParameterError, UnknownDemoError, shortened
+from app.errors import ParameterError, UnknownDemoError
+from app.headers import shortened
 from app.lifespan import running_service
 from app.routes.dependencies import RunningService
 from app.routes.openapi import problems

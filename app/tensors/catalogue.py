@@ -10,7 +10,8 @@ from typing import ClassVar, Literal, NamedTuple
 
 import torch
 
-from app.errors import ParameterError, shortened
+from app.errors import ParameterError
+from app.headers import shortened
 from app.settings import Settings
 
 Value = int | float | str

@@ -9,8 +9,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from app.errors import ParameterError
-from app.settings import SettingsError, read_settings
+from app.errors import ParameterError, SettingsError
+from app.settings import read_settings
 from app.tensors.catalogue import DEMOS, Devices, devices_of, parameters_of, read_values
 from app.tensors.lab import ANATOMY, Served, demos, run_demo
 from app.tensors.report import list_for_terminal, to_terminal

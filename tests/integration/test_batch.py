@@ -8,8 +8,10 @@ import pytest
 from fastapi.testclient import TestClient
 from httpx2 import Response
 
+from app.callers import Caller
+from app.exchange import Timing
 from app.main import create_app
-from app.service import Service
+from app.service import Answer, Service
 from app.settings import Settings
 from tests.drawing import bomb, encode, gradient
 
@@ -73,31 +75,27 @@ def test_top_k_holds_for_each_file(client: TestClient) -> None:
     assert _post(client, PNG, params={"top_k": 0}).status_code == 422
 
 
-def test_other_callers_are_heard_between_the_files_of_a_batch(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_other_callers_are_heard_between_the_files_of_a_batch(settings: Settings) -> None:
     """Each file begins in a turn of its own: the event loop goes round at least once for each of 16 pictures."""
+    begun: list[int] = []
+    turns = 0
+
+    class Noting(Service):
+        """Notes in which turn each picture begins."""
+
+        async def classify(self, data: bytes, caller: Caller, timing: Timing) -> Answer:
+            begun.append(turns)
+            return await super().classify(data, caller, timing)
+
+    async def count_turns() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
 
     async def run() -> None:
-        service = Service(settings)
-        app = create_app(settings, service=service)
+        app = create_app(settings, service=Noting(settings))
         async with app.router.lifespan_context(app):
-            begun: list[int] = []
-            turns = 0
-
-            async def count_turns() -> None:
-                nonlocal turns
-                while True:
-                    turns += 1
-                    await asyncio.sleep(0)
-
-            classify = service.classify
-
-            async def noted(*given: Any) -> Any:
-                begun.append(turns)
-                return await classify(*given)
-
-            monkeypatch.setattr(service, "classify", noted)
             others = asyncio.create_task(count_turns())
             transport = httpx.ASGITransport(app)
             async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:

@@ -4,7 +4,6 @@ import io
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
@@ -14,7 +13,6 @@ from hypothesis import strategies as st
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-import app.decoding
 from models.checkpoint import load
 from models.pictures import FORMATS, decode
 from models.preprocessing import to_images
@@ -118,25 +116,20 @@ def test_a_bomb_is_refused_from_its_header(client: TestClient) -> None:
     assert detail.endswith("Resize it, or raise GLIMPSE_MAX_PIXELS.")
 
 
-def test_a_small_picture_that_unpacks_megabytes_is_decoded_on_a_thread(
-    client: TestClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_small_picture_that_unpacks_megabytes_is_decoded_on_a_thread(client: TestClient) -> None:
     """Its few kilobytes of compressed text would stop the event loop for 50 ms; a plain one is decoded there."""
-    threads: list[str] = []
 
-    def noted(*given: Any, **named: Any) -> Any:
-        threads.append(threading.current_thread().name)
-        return decode(*given, **named)
+    def decoding_threads() -> int:
+        return sum(thread.name.startswith("decode") for thread in threading.enumerate())
 
-    monkeypatch.setattr(app.decoding, "decode", noted)
+    before = decoding_threads()  # the pool of this client starts each with its first picture
     text = PngInfo()
     text.add_text("comment", "x" * 1_000_000, zip=True)
     plain, packed = encode(gradient(8, 8)), encode(gradient(8, 8), pnginfo=text)
     assert len(packed) < 3_000
-    for data in (plain, packed):
+    for data, started in ((plain, 0), (packed, 1)):
         assert client.post("/predict", content=data).status_code == 200
-    assert not threads[0].startswith("decode")
-    assert threads[1].startswith("decode")
+        assert decoding_threads() == before + started
 
 
 def test_too_many_bytes_are_refused_by_their_announcement(client: TestClient) -> None:

@@ -1,5 +1,6 @@
 """From training to bytes: `quantize`, and what evaluates, exports, explains and serves its file."""
 
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from importlib.util import find_spec
@@ -104,19 +105,19 @@ def test_without_byte_instructions_it_is_float32(
     quantized: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """There OpenVINO would add up in 16 bits, and overflow; the golden answers are the same."""
-    from app.engines import openvino_cpu
+    monkeypatch.setitem(sys.modules, "openvino_telemetry", None)  # as `open_engine` does
+    from app.engines.openvino_cpu import OpenVinoEngine, multiplies_bytes
 
     cpuinfo = tmp_path / "cpuinfo"
     cpuinfo.write_text("flags : avx2 avx512f\n")
     for path in (cpuinfo, tmp_path / "none"):
-        monkeypatch.setattr(openvino_cpu, "_CPUINFO", path)
+        assert not multiplies_bytes(path)
         loaded = load(quantized)
-        engine = open_engine(loaded, engine="openvino", device="cpu", threads=1, max_batch_size=8)
+        engine = OpenVinoEngine(loaded, threads=1, max_batch_size=8, cpuinfo=path)
         assert engine.dtype == "float32"
         loaded.check_golden(engine.answer(loaded.golden_images), tolerance=engine.tolerance)
     cpuinfo.write_text("flags : avx2 avx512_vnni\n")
-    monkeypatch.setattr(openvino_cpu, "_CPUINFO", cpuinfo)
-    assert openvino_cpu.multiplies_bytes()
+    assert multiplies_bytes(cpuinfo)
 
 
 def test_it_is_evaluated_served_and_explained(

@@ -13,7 +13,9 @@ import torch
 from models.checkpoint import load
 from tests.drawing import write_archive
 from training.cli import run
+from training.configuration import Request
 from training.evaluate import run_views
+from training.plan import choose_computing, prepare
 from training.resume import ask_again, asked_before
 from training.run_lock import alone_in
 
@@ -351,12 +353,12 @@ def test_the_tutorial_computes_in_no_other_way(
     assert sentence in capsys.readouterr().err
 
 
-def test_the_tutorials_record_says_float32(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also on a processor that multiplies faster in bfloat16."""
-    cpuinfo = tmp_path / "cpuinfo"
-    cpuinfo.write_text("flags : amx_bf16\n")
-    monkeypatch.setattr("training.devices._CPUINFO", cpuinfo)
+def test_the_tutorials_record_says_float32(tmp_path: Path) -> None:
+    """Whatever dtype is chosen for the other recipes: bfloat16 on a processor that multiplies faster in it."""
     larger = _write_data(tmp_path / "large.npz", side=32)
+    request = Request(recipe="tutorial", data=str(larger), dtype="bfloat16")
+    planned = prepare(request, choose_computing(request, torch.device("cpu")), tell=lambda _: None)
+    assert planned.configuration["dtype"] == "float32"
     out = tmp_path / "m.safetensors"
     assert _train("--recipe", "tutorial", "--data", larger, "--out", out, "--epochs", 1) == 0
     assert load(out).record.training.configuration["dtype"] == "float32"

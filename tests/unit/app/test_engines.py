@@ -1,5 +1,6 @@
 """The engines of PyTorch, and the choice among all. OpenVINO's: tests/integration/test_engines_agree.py."""
 
+import sys
 import threading
 from pathlib import Path
 from typing import cast
@@ -8,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from app.engines import DeviceError, Engine, MissingEngineError, open_engine, torch_cuda
+from app.engines import Engine, open_engine, torch_cuda
 from app.engines.torch_cpu import TorchEngine
 from app.engines.torch_cuda import CudaEngine, batch_sizes, record_what_fits
-from app.errors import EngineLostError
+from app.errors import DeviceError, EngineLostError, MissingEngineError
 from models import golden
 from models.checkpoint import CHECKPOINTS, Checkpoint, load
 from models.classifier import probabilities_of
@@ -29,7 +30,7 @@ def loaded(checkpoint_path: Path) -> Checkpoint:
 @pytest.fixture
 def _no_openvino(monkeypatch: pytest.MonkeyPatch) -> None:
     """As in an environment without the extra."""
-    monkeypatch.setattr("app.engines.find_spec", lambda _: None)
+    monkeypatch.setitem(sys.modules, "openvino", None)
 
 
 def torch_on_cpu(checkpoint: Checkpoint, *, threads: int = 1) -> Engine:

@@ -17,15 +17,19 @@ from app.errors import (
     EngineLostError,
     NotReadyError,
     OverloadedError,
+    StartError,
 )
 from app.problems import HTTP_CODES, KINDS, MEDIA_TYPE, kind_of, log_fault, problem_body, to_body, to_response
 from models.errors import CheckpointError, GlimpseError, InputError, TooManyPixelsError
 
 DOCUMENTED = (Path(__file__).parents[3] / "docs" / "api.md").read_text()
+SOURCES = Path(errors.__file__).parent
 OURS = [error for _, error in inspect.getmembers(errors, inspect.isclass) if error.__module__ == errors.__name__]
 """What app/errors.py defines."""
 TOLD_AS_ITS_PARENT: dict[type[Exception], type[Exception]] = {EngineLostError: EngineError}
 """The caller can do no more about the one than about the other."""
+TOLD_TO_THE_OPERATOR = [error for error in OURS if issubclass(error, StartError)]
+"""No request is there to be answered with them; what a reload meets of them is in its ReloadError."""
 _INDENT = 4  # columns of one level in the drawing
 
 
@@ -40,11 +44,30 @@ def test_every_input_error_has_a_row_of_its_own(error: type[Exception]) -> None:
     assert 400 <= KINDS[error].status < 500
 
 
-@pytest.mark.parametrize("error", OURS, ids=lambda error: error.__name__)
+@pytest.mark.parametrize(
+    "error", [error for error in OURS if error not in TOLD_TO_THE_OPERATOR], ids=lambda error: error.__name__
+)
 def test_every_error_of_the_service_has_a_row_of_its_own(error: type[Exception]) -> None:
     """None is told as an internal error by mistake."""
     assert TOLD_AS_ITS_PARENT.get(error, error) in KINDS
     assert (error in KINDS) != (error in TOLD_AS_ITS_PARENT)
+
+
+@pytest.mark.parametrize("error", TOLD_TO_THE_OPERATOR, ids=lambda error: error.__name__)
+def test_what_ends_a_start_is_nothing_that_a_caller_is_told(error: type[Exception]) -> None:
+    """It has no row: a path or a setting in its sentence would be nobody's business."""
+    assert error not in KINDS
+    assert kind_of(error()) == KINDS[Exception]
+
+
+def test_every_error_of_the_service_is_drawn() -> None:
+    """None is defined beside the tree, where these tests would not see it."""
+    defined = {
+        (path.name, name)
+        for path in SOURCES.rglob("*.py")
+        for name in re.findall(r"^class (\w+Error)\b", path.read_text(encoding="utf-8"), re.MULTILINE)
+    }
+    assert defined == {("errors.py", error.__name__) for error in OURS}
 
 
 def test_the_drawn_tree_is_the_real_one() -> None:

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from app.settings import Settings, SettingsError, read_settings, to_environment
+from app.errors import SettingsError
+from app.settings import Settings, read_settings, to_environment
 
 KEY = "a key that is long enough"
 

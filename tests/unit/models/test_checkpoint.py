@@ -57,6 +57,14 @@ def test_a_low_temperature_sharpens_rounding_too(path: Path, temperature: float,
     assert sharpened.golden_tolerance(0.001) == pytest.approx(allowed)
 
 
+def test_a_checkpoint_is_referred_to_by_name_and_digest(path: Path, record: Record) -> None:
+    """One object for all answers; another file, another reference."""
+    loaded = checkpoint.load(path)
+    assert loaded.reference == {"name": record.name, "digest": loaded.digest}
+    assert loaded.reference is loaded.reference
+    assert dataclasses.replace(loaded, digest="sha256:0").reference["digest"] == "sha256:0"
+
+
 def test_a_loaded_network_is_ready_to_serve(path: Path) -> None:
     """It is in evaluation mode, frozen, on the CPU, with its filters channels-last."""
     network = checkpoint.load(path).network

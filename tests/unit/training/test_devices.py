@@ -8,11 +8,13 @@ import torch
 from training import devices
 from training.errors import TrainingError
 
+CPU = torch.device("cpu")
 
-def _pretend_cpu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str) -> None:
-    cpuinfo = tmp_path / "cpuinfo"
-    cpuinfo.write_text(text)
-    monkeypatch.setattr(devices, "_CPUINFO", cpuinfo)
+
+def _cpuinfo(folder: Path, text: str) -> Path:
+    path = folder / "cpuinfo"
+    path.write_text(text)
+    return path
 
 
 @pytest.mark.parametrize(
@@ -23,32 +25,30 @@ def _pretend_cpu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str) -> 
         ("amx_tile amx_bf16", torch.bfloat16),
     ],
 )
-def test_bfloat16_is_used_where_the_processor_has_it(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, flags: str, dtype: torch.dtype
-) -> None:
+def test_bfloat16_is_used_where_the_processor_has_it(tmp_path: Path, flags: str, dtype: torch.dtype) -> None:
     """Emulated bfloat16 is slower than float32; only real instructions count."""
-    _pretend_cpu(monkeypatch, tmp_path, f"model name\t: Test CPU\nflags\t\t: {flags}\n\nflags : none\n")
-    assert devices.fast_dtype(torch.device("cpu")) is dtype
+    cpuinfo = _cpuinfo(tmp_path, f"model name\t: Test CPU\nflags\t\t: {flags}\n\nflags : none\n")
+    assert devices.fast_dtype(CPU, cpuinfo) is dtype
 
 
-def test_hardware_is_named_with_its_threads(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_hardware_is_named_with_its_threads(tmp_path: Path) -> None:
     """The record says which processor, how many threads, and its matrix extensions."""
-    _pretend_cpu(monkeypatch, tmp_path, "model name\t: Test CPU\nflags : amx_bf16 avx512_bf16\n")
-    text = devices.describe_hardware(torch.device("cpu"))
+    cpuinfo = _cpuinfo(tmp_path, "model name\t: Test CPU\nflags : amx_bf16 avx512_bf16\n")
+    text = devices.describe_hardware(CPU, cpuinfo)
     assert text == f"Test CPU, {torch.get_num_threads()} threads, amx_bf16 avx512_bf16"
 
 
-def test_a_machine_without_cpuinfo_still_has_a_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_machine_without_cpuinfo_still_has_a_name(tmp_path: Path) -> None:
     """Elsewhere than on Linux the platform module answers, and float32 is used."""
-    monkeypatch.setattr(devices, "_CPUINFO", tmp_path / "absent")
-    assert "threads" in devices.describe_hardware(torch.device("cpu"))
-    assert devices.fast_dtype(torch.device("cpu")) is torch.float32
+    cpuinfo = tmp_path / "absent"
+    assert "threads" in devices.describe_hardware(CPU, cpuinfo)
+    assert devices.fast_dtype(CPU, cpuinfo) is torch.float32
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="a CUDA device is here")
 def test_cuda_where_there_is_none_is_refused() -> None:
     """`auto` falls back to the CPU, `cuda` does not."""
-    assert devices.choose_device("auto") == torch.device("cpu")
+    assert devices.choose_device("auto") == CPU
     with pytest.raises(TrainingError, match=r"no CUDA device here.*--device cpu"):
         devices.choose_device("cuda")
 

@@ -1,0 +1,55 @@
+"""What follows from what happens in the queue: numbers, a better estimate of the wait, doubt about the engine."""
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from app.admission import Admission
+from app.errors import EngineError, EngineLostError
+from app.metrics import Metrics
+
+
+class QueueWatch:
+    """Hears everything that happens in the queue (`app.runs.BatchEvents`), from the event loop and from lanes.
+
+    Args:
+        metrics: told of everything.
+        admission: told what a batch cost, and when nothing waits.
+        doubt: called on the event loop when a picture failed alone: was that its fault, or the engine's?
+
+    Attributes:
+        is_lost: the device failed for good; only a new process helps.
+    """
+
+    def __init__(self, metrics: Metrics, admission: Admission, *, doubt: Callable[[], None]) -> None:
+        self.is_lost = False
+        self._metrics = metrics
+        self._admission = admission
+        self._doubt = doubt
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def start(self) -> None:
+        """Call `doubt` on the running event loop from now on; before that, failures are counted alone."""
+        self._loop = asyncio.get_running_loop()
+
+    def dropped(self, reason: str) -> None:
+        """A picture left the queue unanswered."""
+        self._metrics.dropped.labels(reason).inc()
+
+    def ran(self, *, size: int, infer_ms: float, waiting: int) -> None:
+        """A batch was answered."""
+        self._metrics.batch_size.observe(size)
+        self._metrics.queue_depth.set(waiting)
+        self._admission.answered(size=size, seconds=infer_ms / 1000, finished_s=time.monotonic(), waiting=waiting)
+
+    def idle(self) -> None:
+        """Nothing waits any more."""
+        self._metrics.queue_depth.set(0)
+        self._admission.idle()
+
+    def failed(self, error: EngineError) -> None:
+        """A picture failed alone."""
+        self._metrics.engine_failures.inc()
+        self.is_lost = self.is_lost or isinstance(error, EngineLostError)
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._doubt)

@@ -1,0 +1,48 @@
+"""Who was turned away: counted one by one, told all at once."""
+
+from collections import Counter
+
+from app.errors import UnavailableError
+from app.logs import SERVICE
+from app.metrics import Metrics
+from app.problems import kind_of
+
+_TELL_EVERY_S = 1.0
+
+
+class Refusals:
+    """Counts requests that were turned away, and tells the metrics and the log how many there were.
+
+    Told one by one they would cost what they save; used on the event loop.
+
+    Args:
+        metrics: told how many, by code.
+    """
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+        self._untold: Counter[str] = Counter()
+        self._told_s = 0.0
+
+    def count(self, error: UnavailableError) -> None:
+        """Count a request that was turned away."""
+        self._untold[kind_of(error).code] += 1
+
+    def tell_if_due(self, now_s: float) -> None:
+        """Tell what was not told yet, if the last time is more than a second ago.
+
+        Args:
+            now_s: on the steady clock.
+        """
+        if self._untold and now_s > self._told_s + _TELL_EVERY_S:
+            self._told_s = now_s
+            self.tell()
+
+    def tell(self) -> None:
+        """Tell what was not told yet; where that is nothing, do nothing."""
+        if not self._untold:
+            return
+        for code, count in self._untold.items():
+            self._metrics.refused.labels(code).inc(count)
+        SERVICE.warning("refused", extra={"fields": dict(self._untold)})
+        self._untold.clear()

@@ -1,0 +1,99 @@
+"""What metrics, admission and judge hear of the queue."""
+
+import asyncio
+import threading
+
+import pytest
+
+from app.admission import Admission
+from app.errors import EngineError, EngineLostError
+from app.metrics import Metrics
+from app.queue_watch import QueueWatch
+from app.runs import BatchEvents
+from tests.unit.app.loops import with_loop
+
+
+def admission() -> Admission:
+    """Nothing is measured yet."""
+    return Admission(max_waiting=100, decoders=1, max_bytes=1_000)
+
+
+def shown(metrics: Metrics) -> set[str]:
+    """The lines of a scrape."""
+    return set(metrics.exposition().decode().splitlines())
+
+
+def never() -> None:
+    """Nobody is to call this."""
+    raise AssertionError("there is nothing to doubt")
+
+
+def test_a_batch_is_measured_and_teaches_admission() -> None:
+    """Four pictures in 2 s are half a second for each; two more wait."""
+    metrics, door = Metrics(), admission()
+    watch: BatchEvents = QueueWatch(metrics, door, doubt=never)
+    watch.ran(size=4, infer_ms=2_000.0, waiting=2)
+    assert {"glimpse_batch_size_sum 4.0", "glimpse_queue_depth 2.0"} <= shown(metrics)
+    with door.picture():
+        assert door.wait_s == pytest.approx(0.5)
+
+
+def test_when_nothing_waits_the_depth_is_zero_and_the_time_from_then_on_costs_nobody() -> None:
+    """Else the pause before the next batch would count as the price of its pictures."""
+    metrics, door = Metrics(), admission()
+    watch = QueueWatch(metrics, door, doubt=never)
+    watch.ran(size=1, infer_ms=3_600_000.0, waiting=5)  # an hour; behind a backlog next to none would be counted
+    watch.idle()
+    watch.ran(size=1, infer_ms=3_600_000.0, waiting=0)
+    with door.picture():
+        assert door.wait_s == pytest.approx(3_600)
+    watch.idle()
+    assert "glimpse_queue_depth 0.0" in shown(metrics)
+
+
+@pytest.mark.parametrize("reason", ["queue_full", "expired", "abandoned", "draining"])
+def test_a_dropped_picture_is_counted_by_its_reason(reason: str) -> None:
+    """One more."""
+    metrics = Metrics()
+    QueueWatch(metrics, admission(), doubt=never).dropped(reason)
+    assert f'glimpse_dropped_total{{reason="{reason}"}} 1.0' in shown(metrics)
+
+
+def test_a_failure_is_doubted_on_the_event_loop() -> None:
+    """It comes from a lane; what it wakes belongs to the loop."""
+    heard: list[threading.Thread] = []
+    metrics = Metrics()
+
+    async def run() -> None:
+        doubted = asyncio.Event()
+
+        def doubt() -> None:
+            heard.append(threading.current_thread())
+            doubted.set()
+
+        watch = QueueWatch(metrics, admission(), doubt=doubt)
+        watch.start()
+        await asyncio.to_thread(watch.failed, EngineError("It failed."))
+        await doubted.wait()
+        assert not watch.is_lost
+
+    with_loop(run())
+    assert heard == [threading.current_thread()]
+    assert "glimpse_engine_failures_total 1.0" in shown(metrics)
+
+
+def test_before_the_start_a_failure_is_counted_alone() -> None:
+    """There is no loop yet on which somebody could doubt."""
+    metrics = Metrics()
+    QueueWatch(metrics, admission(), doubt=never).failed(EngineError("It failed."))
+    assert "glimpse_engine_failures_total 1.0" in shown(metrics)
+
+
+def test_a_lost_device_stays_lost() -> None:
+    """Whatever fails after it."""
+    watch = QueueWatch(Metrics(), admission(), doubt=never)
+    lost = [watch.is_lost]
+    for error in (EngineError("It failed."), EngineLostError("It is gone."), EngineError("It failed.")):
+        watch.failed(error)
+        lost.append(watch.is_lost)
+    assert lost == [False, False, True, True]
