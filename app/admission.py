@@ -2,7 +2,7 @@
 
 import math
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from app.errors import OverloadedError
@@ -73,17 +73,19 @@ class Admission:
             self._entering = 0  # whoever entered and never had a turn has hung up
         self._lag_s = max(seconds, self._lag_s * _KEPT_LAG)
 
-    def check(self, *, within_s: float, pictures: int = 1) -> None:
+    def check(self, *, within_s: float, pictures: int = 1, decoding_bytes: int = 0) -> None:
         """Refuse what would come too late.
 
         Args:
             within_s: what the caller gives.
             pictures: in the request.
+            decoding_bytes: of its pictures that need a decoding thread, but for one.
 
         Raises:
             OverloadedError: the wait is too long, or too many wait; it says when the backlog will be short enough.
         """
-        wait_s = self.wait_s + (pictures - 1) * self._picture_s
+        own_s = (pictures - 1) * self._picture_s + decoding_bytes * self._byte_s / self._decoders
+        wait_s = self.wait_s + own_s
         excess_s = wait_s - within_s * (1 - _KEPT_FREE)
         if excess_s > 0:
             raise OverloadedError(
@@ -99,6 +101,41 @@ class Admission:
                 "Come back after Retry-After seconds.",
                 retry_after_s=max(1, math.ceil(wait_s / 2)),
             )
+
+    @contextmanager
+    def reserve(self, decoding_bytes: Sequence[int], *, within_s: float) -> Iterator[Callable[[int], None]]:
+        """Refuse a batch whole, or keep room for each of its pictures until that is counted by itself.
+
+        Pictures of a batch begin one after the other: several batches that came at once would each find the
+        others' uncounted.
+
+        Args:
+            decoding_bytes: of each picture; 0 of one that needs no decoding thread.
+            within_s: as for `check`.
+
+        Returns:
+            What gives up the room of one picture, by its place in the batch; the end gives up the rest.
+
+        Raises:
+            OverloadedError: as for `check`.
+        """
+        others_bytes = sum(decoding_bytes) - max(decoding_bytes)
+        self.check(within_s=within_s, pictures=len(decoding_bytes), decoding_bytes=others_bytes)
+        kept = dict(enumerate(decoding_bytes))
+        self._pictures += len(kept)
+        self._decoding_bytes += sum(decoding_bytes)
+
+        def give_up(place: int) -> None:
+            size_bytes = kept.pop(place, None)
+            if size_bytes is not None:
+                self._pictures -= 1
+                self._decoding_bytes -= size_bytes
+
+        try:
+            yield give_up
+        finally:
+            for place in list(kept):
+                give_up(place)
 
     def hold(self, size_bytes: int) -> None:
         """Count bytes of a body as they come; `let_go` of them when the request is over.

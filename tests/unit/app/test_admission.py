@@ -118,6 +118,44 @@ def test_a_batch_needs_room_for_all_of_it(let_in: LetIn) -> None:
         door.check(within_s=60, pictures=3)
 
 
+def test_what_is_reserved_counts_until_each_picture_counts_itself() -> None:
+    """Of three places the first is given up at its turn, the others at the end; nothing is given up twice."""
+    door = measured(0.25, max_waiting=4)
+    with door.reserve([0, 0, 0], within_s=60) as give_up:
+        assert door.wait_s == 0.75
+        with (
+            pytest.raises(OverloadedError, match=r"^3 pictures .* \(GLIMPSE_MAX_QUEUE\)"),
+            door.reserve([0, 0], within_s=60),
+        ):
+            pass
+        give_up(0)
+        give_up(0)
+        with door.picture():
+            assert door.wait_s == 0.75
+        assert door.wait_s == 0.5
+    assert door.wait_s == 0
+    give_up(1)  # of a picture whose turn comes when its request is over
+    assert door.wait_s == 0
+
+
+def test_a_batch_waits_for_the_decoding_of_its_own_files() -> None:
+    """0.5 ms a byte, two threads: 4,000 bytes beside the largest are 1 s, and all 10,000 are 2.5 s to others."""
+    door = admission()
+    door.decoded(size_bytes=1_000, seconds=0.5)
+    with (
+        pytest.raises(OverloadedError, match="brings 3, about 1,000 ms"),
+        door.reserve([2_000, 6_000, 2_000], within_s=1.0),
+    ):
+        pass
+    with door.reserve([2_000, 6_000, 2_000], within_s=4.0) as give_up:
+        assert door.wait_s == 2.5
+        give_up(1)
+        assert door.wait_s == 1.0
+    assert door.wait_s == 0
+    with door.reserve([1_000_000], within_s=0.001):  # alone, it is worth a try
+        pass
+
+
 def test_large_numbers_can_be_read(let_in: LetIn) -> None:
     """A comma between the thousands."""
     door = measured(0.25, max_waiting=1_234)
