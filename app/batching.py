@@ -64,6 +64,11 @@ class Batcher:
             for lane, (warm, ended) in enumerate(zip(self._warm, self._ended, strict=True))
         ]
 
+    @property
+    def waiting(self) -> int:
+        """How many pictures wait; to be asked on any thread."""
+        return len(self._queue)
+
     async def start(self) -> None:
         """Start the engine's threads, and wait until each is warm; answers go to the running event loop.
 

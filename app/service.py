@@ -101,7 +101,7 @@ class Service:
         self._refused: Counter[str] = Counter()
         self._refusals_told_s = 0.0
         self._reloading = asyncio.Lock()
-        self._retiring: set[asyncio.Task[None]] = set()
+        self._retiring: dict[asyncio.Task[None], ServedModel] = {}
         self._heartbeat: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self.model = self._open()
@@ -227,8 +227,8 @@ class Service:
             self.explainer.forget()
             self.judge.doubt()  # a fault of the old one is none of the new one's
             retiring = asyncio.create_task(old.retire(timeout_s=self.settings.max_deadline_ms / 1000))
-            self._retiring.add(retiring)
-            retiring.add_done_callback(self._retiring.discard)
+            self._retiring[retiring] = old
+            retiring.add_done_callback(self._retiring.pop)
             return old.checkpoint, new.checkpoint
 
     async def _end_retiring(self) -> None:
@@ -269,10 +269,12 @@ class Service:
         return result
 
     def _beat(self, due_s: float) -> None:
-        """Measure how late the event loop is."""
+        """Measure how late the event loop is, and how much waits: an engine that hangs tells nobody."""
         assert self._loop is not None
         now_s = time.monotonic()
         self.admission.lagged(now_s - due_s)
+        waiting = sum(model.batcher.waiting for model in (self.model, *self._retiring.values()))
+        self.metrics.queue_depth.set(waiting)
         if self._refused and now_s > self._refusals_told_s + _TELL_EVERY_S:
             self._tell_refusals(now_s)
         self._heartbeat = self._loop.call_later(_BEAT_S, self._beat, now_s + _BEAT_S)
@@ -310,12 +312,10 @@ class Service:
     def ran(self, *, size: int, infer_ms: float, waiting: int) -> None:
         """A batch was answered."""
         self.metrics.batch_size.observe(size)
-        self.metrics.queue_depth.set(waiting)
         self.admission.answered(size=size, seconds=infer_ms / 1000, finished_s=time.monotonic(), waiting=waiting)
 
     def idle(self) -> None:
         """Nothing waits any more."""
-        self.metrics.queue_depth.set(0)
         self.admission.idle()
 
     def failed(self, error: EngineError) -> None:
