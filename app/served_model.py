@@ -13,6 +13,7 @@ from app.engines import Engine, open_engine
 from app.errors import EngineError
 from app.runs import BatchEvents, Run
 from app.settings import Settings
+from app.threads import in_own_thread
 from models.checkpoint import Checkpoint, load
 from models.preprocessing import Answers, Images
 
@@ -55,8 +56,12 @@ class ServedModel:
             Exception: what the engine raised while it was warmed up.
         """
         await self.batcher.start()
-        if self._run_aside and _seconds(self._run_aside, self.checkpoint.golden_images[:1]) <= _LONGEST_ASIDE_S:
-            self.batcher.help_with(self._run_aside)
+        if self._run_aside:
+            image = self.checkpoint.golden_images[:1]
+            # Not here: in a reload others are answered meanwhile, and the first run makes kernels.
+            if await in_own_thread(partial(_seconds, self._run_aside, image)) <= _LONGEST_ASIDE_S:
+                self._run_aside(image)  # kernels belong to the thread that made them
+                self.batcher.help_with(self._run_aside)
 
     @contextlib.contextmanager
     def in_use(self) -> Iterator[None]:
