@@ -34,7 +34,7 @@ class ScriptedEngine:
     """
 
     name, device, dtype, tolerance, max_batch_size, lanes = "scripted", "nowhere", "float32", 1e-3, 32, 1
-    run_aside = None
+    run_aside, checked_sizes = None, (32,)
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         self.script: list[float | Probabilities | Exception] = []

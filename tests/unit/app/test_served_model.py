@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app.served_model import ServedModel
+from app.served_model import ServedModel, check_every_way
 from models.checkpoint import Checkpoint, load
+from models.errors import GoldenError
 from models.preprocessing import Answers, Images
 from tests.unit.app.lanes import Log
 from tests.unit.app.loops import with_loop
@@ -21,16 +22,23 @@ def checkpoint(checkpoint_path: Path) -> Checkpoint:
 
 
 class GoldenEngine:
-    """Gives the golden answers, of which the first is the only picture ever asked alone.
+    """Knows the golden pictures by heart.
 
     Attributes:
-        answers: what it says to each picture of a batch, in order.
+        wrong_sizes: batches of these get other answers.
+        sizes: of all batches that were run.
     """
 
     name, device, dtype, tolerance, max_batch_size, lanes = "golden", "nowhere", "float32", 1e-3, 32, 1
+    checked_sizes = (1, 3, 20)
 
     def __init__(self, checkpoint: Checkpoint, run_aside: Callable[[Images], Answers] | None = None) -> None:
-        self.answers: Answers = checkpoint.golden_probabilities
+        self.wrong_sizes: set[int] = set()
+        self.sizes: list[int] = []
+        self._known = {
+            image.tobytes(): answer
+            for image, answer in zip(checkpoint.golden_images, checkpoint.golden_probabilities, strict=True)
+        }
         self._run_aside = run_aside
 
     @property
@@ -42,8 +50,10 @@ class GoldenEngine:
         """Nothing."""
 
     def probabilities(self, images: Images) -> Answers:
-        """The golden answers, again and again."""
-        return np.resize(self.answers, (len(images), self.answers.shape[1]))
+        """Remember, or be wrong."""
+        self.sizes.append(len(images))
+        answers = np.stack([self._known[image.tobytes()] for image in images])
+        return answers[:, ::-1] if len(images) in self.wrong_sizes else answers
 
 
 @pytest.mark.parametrize(("run_s", "helps"), [(0.0019, True), (0.0021, False)])
@@ -70,3 +80,58 @@ def test_only_runs_that_are_short_are_made_on_the_event_loop(
     assert len(threads) == 6 + helps
     here = threading.current_thread()
     assert [thread is here for thread in threads] == [False] * 6 + [True] * helps
+
+
+def test_the_golden_pictures_go_every_way_that_an_engine_has(checkpoint: Checkpoint) -> None:
+    """Eight in batches of 1 and 3, 24 in batches of 20, and eight one by one as the event loop runs them."""
+    aside: list[int] = []
+
+    def run_aside(images: Images) -> Answers:
+        aside.append(len(images))
+        return engine.probabilities(images)
+
+    engine = GoldenEngine(checkpoint, run_aside)
+    check_every_way(checkpoint, engine)
+    assert engine.sizes == [1] * 8 + [3, 3, 2] + [20, 4] + [1] * 8
+    assert aside == [1] * 8
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 20])
+def test_one_way_that_is_wrong_is_found_out(checkpoint: Checkpoint, size: int) -> None:
+    """Whichever, the last batch of a row included."""
+    engine = GoldenEngine(checkpoint)
+    engine.wrong_sizes = {size}
+    with pytest.raises(GoldenError, match="give other answers"):
+        check_every_way(checkpoint, engine)
+
+
+def test_an_event_loop_that_would_answer_wrongly_is_found_out(checkpoint: Checkpoint) -> None:
+    """Its own compiled network is asked, too."""
+    wrong = GoldenEngine(checkpoint)
+    wrong.wrong_sizes = {1}
+    with pytest.raises(GoldenError, match="give other answers"):
+        check_every_way(checkpoint, GoldenEngine(checkpoint, wrong.probabilities))
+
+
+def test_the_judge_asks_all_pictures_and_one_alone_by_turns(checkpoint: Checkpoint) -> None:
+    """What is wrong stays wrong until the same way is right."""
+
+    async def check() -> None:
+        engine = GoldenEngine(checkpoint)
+        model = ServedModel(checkpoint, engine, max_queue=10, events=Log())
+        await model.start()
+        for _ in range(3):
+            await model.ask_golden(timeout_s=10)
+        assert engine.sizes == [8, 1, 8]
+        engine.wrong_sizes = {1}
+        for _ in range(2):
+            with pytest.raises(GoldenError, match="give other answers"):
+                await model.ask_golden(timeout_s=10)
+        engine.wrong_sizes = {8}
+        await model.ask_golden(timeout_s=10)
+        with pytest.raises(GoldenError, match="give other answers"):
+            await model.ask_golden(timeout_s=10)
+        assert engine.sizes == [8, 1, 8, 1, 1, 1, 8]
+        await model.retire(timeout_s=10)
+
+    with_loop(check())
