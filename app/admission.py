@@ -99,7 +99,7 @@ class Admission:
             raise OverloadedError(
                 f"{self._pictures:,} pictures are being answered, which is the limit (GLIMPSE_MAX_QUEUE). "
                 "Come back after Retry-After seconds.",
-                retry_after_s=max(1, math.ceil(wait_s / 2)),
+                retry_after_s=_half_of(wait_s),
             )
 
     @contextmanager
@@ -150,7 +150,7 @@ class Admission:
                 f"The bodies that are in work, {self._held_bytes:,} bytes, leave no room for "
                 f"{size_bytes:,} more; the limit is {self._max_bytes:,} (GLIMPSE_MAX_BODIES_BYTES). Come "
                 "back after Retry-After seconds.",
-                retry_after_s=1,
+                retry_after_s=_half_of(self.wait_s),
             )
         self._held_bytes += size_bytes
 
@@ -208,3 +208,8 @@ class Admission:
 
 def _moved(mean: float, newest: float) -> float:
     return newest if mean == 0 else mean + _NEWEST * (newest - mean)
+
+
+def _half_of(wait_s: float) -> int:
+    """Whole seconds after which half of a backlog is done, and there is room again."""
+    return max(1, math.ceil(wait_s / 2))

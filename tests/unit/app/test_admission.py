@@ -265,3 +265,12 @@ def test_bodies_may_not_fill_the_memory_together() -> None:
     assert refused.value.retry_after_s == 1
     door.let_go(40)
     door.hold(40)
+
+
+def test_who_finds_no_memory_may_come_back_when_half_of_the_work_is_done(let_in: LetIn) -> None:
+    """20 pictures of 0.25 s are 5 s of work: 3 s, rounded up."""
+    door = measured(0.25, max_bytes=100)
+    let_in(door, 20)
+    with pytest.raises(OverloadedError, match="leave no room for 101 more") as refused:
+        door.hold(101)
+    assert refused.value.retry_after_s == 3
