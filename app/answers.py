@@ -15,7 +15,7 @@ from starlette.datastructures import QueryParams
 
 from app.callers import Caller
 from app.decoding import INLINE_BYTES
-from app.errors import BodyTooLargeError, ParameterError, shortened
+from app.errors import BodyTooLargeError, ParameterError, UnavailableError, shortened
 from app.exchange import SERVER_TIMING, Asked, Reply
 from app.explanation import METHOD
 from app.multipart import Part
@@ -173,6 +173,8 @@ async def reply_to(service: Service, asked: Asked, caller: Caller) -> Reply:
             require_unpacked(asked.admitted.content_encoding)
             reply = await PATHS[asked.admitted.path].answer(service, asked, caller)
     except GlimpseError as error:
+        if isinstance(error, UnavailableError):
+            service.refused(error)
         log_fault(error, asked.admitted.request_id)
         reply = to_reply(error, asked.admitted.request_id)
     return reply._replace(headers={**reply.headers, SERVER_TIMING: asked.timing.to_header()})

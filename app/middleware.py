@@ -9,7 +9,7 @@ import time
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.answers import PATHS, Limit, body_limits
-from app.errors import BodyTooLargeError, stopped_too_soon
+from app.errors import BodyTooLargeError, UnavailableError, stopped_too_soon
 from app.exchange import ANSWERED_WITH, NO_TIME, REQUEST_ID, SERVER_TIMING
 from app.headers import header, request_id_of, timeout_ms
 from app.lifespan import running_service
@@ -152,7 +152,11 @@ class BodyLimit:
                 if received_bytes > limit_bytes:
                     raise too_large(f"more than {limit_bytes:,} bytes")
                 if service:
-                    service.admission.hold(size_bytes)
+                    try:
+                        service.admission.hold(size_bytes)
+                    except UnavailableError as error:
+                        service.refused(error)
+                        raise
                     held_bytes += size_bytes
             return message
 

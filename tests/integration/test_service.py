@@ -294,6 +294,31 @@ def test_every_answer_says_where_its_time_went(settings: Settings) -> None:
         assert "server-timing" not in client.get("/model").headers
 
 
+@pytest.mark.parametrize(
+    ("path", "field", "limits"),
+    [
+        pytest.param("/predict/batch", "files", {"max_queue": 1}, id="a batch"),
+        pytest.param("/predict", "file", {"max_bodies_bytes": 100}, id="a body"),
+        pytest.param("/explain", "file", {}, id="an explanation"),
+    ],
+)
+def test_a_refusal_after_the_header_is_counted_too(
+    settings: Settings, path: str, field: str, limits: dict[str, int]
+) -> None:
+    """Where the batch is too many, where its body finds no room, where too many explanations wait."""
+    with TestClient(create_app(settings.model_copy(update=limits))) as client:
+        service = client.app.state.service  # type: ignore[attr-defined]
+        service.explainer._waiting = 8
+        answer = client.post(path, files=[(field, ("a.png", PNG))] * 2)
+        assert (answer.status_code, answer.json()["code"]) == (503, "overloaded")
+        for _ in range(5_000):
+            if 'glimpse_refused_total{code="overloaded"} 1.0' in client.get("/metrics").text:
+                break
+        else:
+            raise AssertionError(client.get("/metrics").text)
+        service.explainer._waiting = 0
+
+
 def test_a_lost_device_is_not_live(settings: Settings) -> None:
     """Only a new process can have it back, so the supervisor is told to start one."""
     with _scripted(settings) as (client, engine):
