@@ -168,7 +168,7 @@ class Service:
         Raises:
             NotReadyError: the golden answers are not right, or the service is stopping.
         """
-        self.judge.require_right_answers()
+        self.judge.require_no_fault()
         if self.is_draining:
             raise NotReadyError("The service is stopping. Send new requests elsewhere.")
 

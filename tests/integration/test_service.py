@@ -225,6 +225,23 @@ def test_a_judge_that_fails_itself_is_not_ready_and_judges_again(settings: Setti
         _until(client, "/health/ready", 200)
 
 
+def test_what_an_engine_says_of_itself_is_not_told_to_callers(
+    settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Not by the 503 either, as by the 500: they hear that it failed, the probe and the log hear the reason."""
+    with _scripted(settings.model_copy(update={"golden_interval_s": 0.01})) as (client, engine):
+        engine.script = [RuntimeError("no file at /secret/path")] * 100_000
+        assert "/secret/path" in _until(client, "/health/ready", 503)["detail"]
+        refused = client.post("/predict", files={"file": PNG})
+        assert (refused.status_code, refused.json()["code"]) == (503, "not_ready")
+        assert "secret" not in refused.text
+        assert "the engine, or the comparison of its answers, failed" in refused.json()["detail"]
+        engine.script = []
+        _until(client, "/health/ready", 200)
+    lines = [vars(line)["fields"] for line in caplog.records if line.getMessage() == "not ready"]
+    assert "/secret/path" in lines[0]["reason"]
+
+
 def test_late_golden_answers_make_it_not_ready(settings: Settings) -> None:
     """An engine that hangs is not ready, and says so, while liveness waits for it; a caller gets 504 in time."""
     limits = {"golden_interval_s": 0.01, "deadline_ms": 200}
