@@ -38,6 +38,8 @@ class Admission:
         self._decoders = decoders
         self._pictures = 0
         self._decoding_bytes = 0
+        self._run_s = 0.0
+        self._run_pictures = 0.0
         self._picture_s = 0.0
         self._byte_s = 0.0
         self._backlogged_since_s: float | None = None
@@ -187,7 +189,8 @@ class Admission:
         """Learn from a batch what a picture costs.
 
         While there is a backlog the time between two batches counts, with everything that the engine waits for;
-        otherwise only the run itself is known.
+        otherwise only the run itself is known. Times and pictures are added up apart: each picture counts alike,
+        or the event loop's runs of one, which cost more for it, would speak for a whole batch.
 
         Args:
             size: of the batch.
@@ -198,7 +201,10 @@ class Admission:
         with self._lanes:
             since_s = self._backlogged_since_s
             spent_s = seconds if since_s is None else max(0.0, finished_s - since_s)
-            self._picture_s = _moved(self._picture_s, spent_s / size)
+            share = _NEWEST if self._run_pictures else 1.0
+            self._run_s += share * (spent_s - self._run_s)
+            self._run_pictures += share * (size - self._run_pictures)
+            self._picture_s = self._run_s / self._run_pictures
             self._backlogged_since_s = finished_s if waiting else None
 
     def idle(self) -> None:

@@ -174,8 +174,26 @@ def test_a_tenth_of_each_new_measurement_is_believed() -> None:
     """The first counts whole; then 0.25 s and one of 1.25 s make 0.35 s."""
     door = measured(0.25)
     assert cost(door) == 0.25
-    door.answered(size=4, seconds=5.0, finished_s=200.0, waiting=0)
+    door.answered(size=8, seconds=10.0, finished_s=200.0, waiting=0)
     assert cost(door) == pytest.approx(0.35)
+
+
+def test_each_picture_counts_alike_however_many_ride_along() -> None:
+    """16 pictures took 1.6 s, and one 0.2 s by itself: 1.46 s for 14.5, not a tenth of the way to 0.2 s."""
+    door = admission()
+    door.answered(size=16, seconds=1.6, finished_s=100.0, waiting=0)
+    door.answered(size=1, seconds=0.2, finished_s=200.0, waiting=0)
+    assert cost(door) == pytest.approx(1.46 / 14.5)
+
+
+def test_in_a_backlog_the_cost_is_what_the_service_gets_done() -> None:
+    """In each second a lane ends 16 pictures and the event loop four, one by one: 50 ms a picture."""
+    door = admission()
+    for second in range(100):
+        for part in range(1, 5):
+            door.answered(size=1, seconds=0.1, finished_s=second + part / 5, waiting=9)
+        door.answered(size=16, seconds=0.9, finished_s=second + 1.0, waiting=9)
+    assert cost(door) == pytest.approx(1 / 20, rel=0.3)
 
 
 def test_in_a_backlog_the_time_between_two_batches_counts() -> None:
@@ -186,9 +204,9 @@ def test_in_a_backlog_the_time_between_two_batches_counts() -> None:
     door.answered(size=10, seconds=1.0, finished_s=103.0, waiting=5)
     assert cost(door) == pytest.approx(0.1 + 0.1 * (0.3 - 0.1))
     door.answered(size=5, seconds=1.0, finished_s=105.0, waiting=0)
-    assert cost(door) == pytest.approx(0.12 + 0.1 * (0.4 - 0.12))
+    assert cost(door) == pytest.approx((1.2 + 0.1 * (2.0 - 1.2)) / (10 + 0.1 * (5 - 10)))
     door.answered(size=10, seconds=1.0, finished_s=900.0, waiting=0)
-    assert cost(door) == pytest.approx(0.148 + 0.1 * (0.1 - 0.148))
+    assert cost(door) == pytest.approx((1.28 + 0.1 * (1.0 - 1.28)) / (9.5 + 0.1 * (10 - 9.5)))
 
 
 def test_a_pause_after_everybody_left_is_no_backlog() -> None:
