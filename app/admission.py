@@ -2,7 +2,7 @@
 
 import math
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from app.errors import OverloadedError
@@ -38,6 +38,8 @@ class Admission:
         self._decoders = decoders
         self._pictures = 0
         self._decoding_bytes = 0
+        self._run_s = 0.0
+        self._run_pictures = 0.0
         self._picture_s = 0.0
         self._byte_s = 0.0
         self._backlogged_since_s: float | None = None
@@ -73,17 +75,19 @@ class Admission:
             self._entering = 0  # whoever entered and never had a turn has hung up
         self._lag_s = max(seconds, self._lag_s * _KEPT_LAG)
 
-    def check(self, *, within_s: float, pictures: int = 1) -> None:
+    def check(self, *, within_s: float, pictures: int = 1, decoding_bytes: int = 0) -> None:
         """Refuse what would come too late.
 
         Args:
             within_s: what the caller gives.
             pictures: in the request.
+            decoding_bytes: of its pictures that need a decoding thread, but for one.
 
         Raises:
             OverloadedError: the wait is too long, or too many wait; it says when the backlog will be short enough.
         """
-        wait_s = self.wait_s + (pictures - 1) * self._picture_s
+        own_s = (pictures - 1) * self._picture_s + decoding_bytes * self._byte_s / self._decoders
+        wait_s = self.wait_s + own_s
         excess_s = wait_s - within_s * (1 - _KEPT_FREE)
         if excess_s > 0:
             raise OverloadedError(
@@ -97,8 +101,43 @@ class Admission:
             raise OverloadedError(
                 f"{self._pictures:,} pictures are being answered, which is the limit (GLIMPSE_MAX_QUEUE). "
                 "Come back after Retry-After seconds.",
-                retry_after_s=max(1, math.ceil(wait_s / 2)),
+                retry_after_s=_half_of(wait_s),
             )
+
+    @contextmanager
+    def reserve(self, decoding_bytes: Sequence[int], *, within_s: float) -> Iterator[Callable[[int], None]]:
+        """Refuse a batch whole, or keep room for each of its pictures until that is counted by itself.
+
+        Pictures of a batch begin one after the other: several batches that came at once would each find the
+        others' uncounted.
+
+        Args:
+            decoding_bytes: of each picture; 0 of one that needs no decoding thread.
+            within_s: as for `check`.
+
+        Returns:
+            What gives up the room of one picture, by its place in the batch; the end gives up the rest.
+
+        Raises:
+            OverloadedError: as for `check`.
+        """
+        others_bytes = sum(decoding_bytes) - max(decoding_bytes)
+        self.check(within_s=within_s, pictures=len(decoding_bytes), decoding_bytes=others_bytes)
+        kept = dict(enumerate(decoding_bytes))
+        self._pictures += len(kept)
+        self._decoding_bytes += sum(decoding_bytes)
+
+        def give_up(place: int) -> None:
+            size_bytes = kept.pop(place, None)
+            if size_bytes is not None:
+                self._pictures -= 1
+                self._decoding_bytes -= size_bytes
+
+        try:
+            yield give_up
+        finally:
+            for place in list(kept):
+                give_up(place)
 
     def hold(self, size_bytes: int) -> None:
         """Count bytes of a body as they come; `let_go` of them when the request is over.
@@ -113,7 +152,7 @@ class Admission:
                 f"The bodies that are in work, {self._held_bytes:,} bytes, leave no room for "
                 f"{size_bytes:,} more; the limit is {self._max_bytes:,} (GLIMPSE_MAX_BODIES_BYTES). Come "
                 "back after Retry-After seconds.",
-                retry_after_s=1,
+                retry_after_s=_half_of(self.wait_s),
             )
         self._held_bytes += size_bytes
 
@@ -150,7 +189,8 @@ class Admission:
         """Learn from a batch what a picture costs.
 
         While there is a backlog the time between two batches counts, with everything that the engine waits for;
-        otherwise only the run itself is known.
+        otherwise only the run itself is known. Times and pictures are added up apart: each picture counts alike,
+        or the event loop's runs of one, which cost more for it, would speak for a whole batch.
 
         Args:
             size: of the batch.
@@ -161,7 +201,10 @@ class Admission:
         with self._lanes:
             since_s = self._backlogged_since_s
             spent_s = seconds if since_s is None else max(0.0, finished_s - since_s)
-            self._picture_s = _moved(self._picture_s, spent_s / size)
+            share = _NEWEST if self._run_pictures else 1.0
+            self._run_s += share * (spent_s - self._run_s)
+            self._run_pictures += share * (size - self._run_pictures)
+            self._picture_s = self._run_s / self._run_pictures
             self._backlogged_since_s = finished_s if waiting else None
 
     def idle(self) -> None:
@@ -171,3 +214,8 @@ class Admission:
 
 def _moved(mean: float, newest: float) -> float:
     return newest if mean == 0 else mean + _NEWEST * (newest - mean)
+
+
+def _half_of(wait_s: float) -> int:
+    """Whole seconds after which half of a backlog is done, and there is room again."""
+    return max(1, math.ceil(wait_s / 2))

@@ -7,13 +7,15 @@ import asyncio
 import io
 import json
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Literal, NamedTuple
 
 from PIL import Image
 from starlette.datastructures import QueryParams
 
 from app.callers import Caller
-from app.errors import BodyTooLargeError, ParameterError
+from app.decoding import INLINE_BYTES
+from app.errors import BodyTooLargeError, ParameterError, UnavailableError
 from app.exchange import SERVER_TIMING, Asked, Reply
 from app.explanation import METHOD
 from app.headers import shortened
@@ -53,9 +55,16 @@ async def answer_many(service: Service, asked: Asked, caller: Caller) -> Reply:
     files = pictures_of(asked.body, asked.admitted.content_type, max_files=service.settings.max_batch_files)
     asked.log_fields["pictures"] = len(files)
     asked.log_fields["picture_bytes"] = sum(len(file.data) for file in files)
-    service.admission.check(within_s=asked.admitted.timeout_s, pictures=len(files))
+    sizes = (len(file.data) for file in files)
+    decoding_bytes = [size if INLINE_BYTES < size <= service.settings.max_body_bytes else 0 for size in sizes]
     turn = asyncio.Lock()
-    outcomes = await asyncio.gather(*(_outcome(service, file, caller, asked, turn) for file in files))
+    with service.admission.reserve(decoding_bytes, within_s=asked.admitted.timeout_s) as give_up:
+        outcomes = await asyncio.gather(
+            *(
+                _outcome(service, file, caller, asked, turn=turn, give_up=partial(give_up, place))
+                for place, file in enumerate(files)
+            )
+        )
     results = [
         {"filename": file.filename}
         | (
@@ -165,6 +174,8 @@ async def reply_to(service: Service, asked: Asked, caller: Caller) -> Reply:
             require_unpacked(asked.admitted.content_encoding)
             reply = await PATHS[asked.admitted.path].answer(service, asked, caller)
     except GlimpseError as error:
+        if isinstance(error, UnavailableError):
+            service.refusals.count(error)
         log_fault(error, asked.admitted.request_id)
         reply = to_reply(error, asked.admitted.request_id)
     return reply._replace(headers={**reply.headers, SERVER_TIMING: asked.timing.to_header()})
@@ -177,18 +188,24 @@ def _reply(body: dict[str, object], checkpoint: Checkpoint, asked: Asked) -> Rep
 
 
 async def _outcome(
-    service: Service, file: Part, caller: Caller, asked: Asked, turn: asyncio.Lock
+    service: Service, file: Part, caller: Caller, asked: Asked, *, turn: asyncio.Lock, give_up: Callable[[], None]
 ) -> Answer | Exception:
-    """A file's answer, or what was wrong with it; each begins in a turn of the event loop of its own."""
+    """A file's answer, or what was wrong with it; each begins in a turn of the event loop of its own.
+
+    Until then room is kept for it, which `give_up` gives back: from its turn on `classify` counts it.
+    """
     limit_bytes = service.settings.max_body_bytes
     if len(file.data) > limit_bytes:
+        give_up()
         return BodyTooLargeError(
             f"The file is {len(file.data):,} bytes; the limit is {limit_bytes:,} bytes. Send a smaller picture, "
             "or raise GLIMPSE_MAX_BODY_BYTES."
         )
     async with turn:
         await asyncio.sleep(0)
+    give_up()
     try:
+        caller.require_waiting()
         return await service.classify(file.data, caller, asked.timing)
     except (GlimpseError, MemoryError) as error:
         log_fault(error, asked.admitted.request_id)

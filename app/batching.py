@@ -17,8 +17,9 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 
-from app.errors import NotReadyError, OverloadedError
+from app.errors import EngineLostError, NotReadyError, OverloadedError
 from app.helping import Helper
+from app.logs import SERVICE
 from app.queues import Queue
 from app.runs import Batch, BatchEvents, Clock, Item, Result, Run, outcomes, settle
 from models.preprocessing import Images
@@ -63,6 +64,11 @@ class Batcher:
             threading.Thread(target=self._live, args=(warm, ended), name=f"engine_{lane}", daemon=True)
             for lane, (warm, ended) in enumerate(zip(self._warm, self._ended, strict=True))
         ]
+
+    @property
+    def waiting(self) -> int:
+        """How many pictures wait; to be asked on any thread."""
+        return len(self._queue)
 
     async def start(self) -> None:
         """Start the engine's threads, and wait until each is warm; answers go to the running event loop.
@@ -167,10 +173,19 @@ class Batcher:
             warm.set_exception(error)
         else:
             warm.set_result(None)
-            while batch := self._next():
-                settle(outcomes(batch, self._run, events=self._events, clock=self._clock, waiting=self._queue))
+            self._answer_batches()
         finally:
             ended.set_result(None)
+
+    def _answer_batches(self) -> None:
+        """Run what comes; a fault of ours between two batches ends the lane, and must not do so in silence."""
+        try:
+            while batch := self._next():
+                settle(outcomes(batch, self._run, events=self._events, clock=self._clock, waiting=self._queue))
+        except Exception as error:  # noqa: BLE001 - whatever it is, only a new process has all lanes again
+            SERVICE.error("a lane of the engine has ended", exc_info=error)
+            lost = EngineLostError(f"A lane has ended ({type(error).__name__}: {error}). Restart the service.")
+            self._events.failed(lost)
 
     def _next(self) -> Batch | None:
         """Wait for work; None when there will be none any more."""

@@ -50,6 +50,16 @@ class Caller:
         if self._listener:
             self._listener.cancel()
 
+    def require_waiting(self) -> None:
+        """Do nothing while somebody waits.
+
+        Raises:
+            ClientDisconnect: the caller hung up.
+            DeadlineError: the time is over.
+        """
+        if self._verdict:
+            raise self._verdict
+
     async def wait(self, future: asyncio.Future[T]) -> T:
         """Wait for one thing; it is cancelled when the caller leaves or the time is over.
 

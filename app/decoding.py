@@ -15,7 +15,7 @@ from models.errors import PictureError, TooManyPixelsError
 from models.pictures import Picture, decode
 from models.preprocessing import Images, InputSpec, to_images
 
-_INLINE_BYTES = 16_384
+INLINE_BYTES = 16_384
 _INLINE_PIXELS = 16_384
 """A picture of at most so many bytes and pixels is decoded on the event loop: that takes under a millisecond, and
 the way to a thread and back costs more than decoding a small one (docs/benchmarks.md)."""
@@ -73,7 +73,7 @@ class DecodePool:
         """
         started_s = time.monotonic()
         try:
-            if len(data) <= _INLINE_BYTES and not any(name in data for name in _COMPRESSED):
+            if len(data) <= INLINE_BYTES and not any(name in data for name in _COMPRESSED):
                 with contextlib.suppress(TooManyPixelsError):
                     return _prepared(data, spec, max_pixels=min(_INLINE_PIXELS, self._max_pixels))
             return await self._prepare_in_thread(data, spec, caller)

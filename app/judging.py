@@ -5,7 +5,7 @@ import contextlib
 import logging
 from collections.abc import Callable
 
-from app.errors import NotReadyError
+from app.errors import EngineError, NotReadyError
 from app.logs import SERVICE
 from app.metrics import Metrics
 from app.served_model import ServedModel
@@ -40,6 +40,7 @@ class Judge:
         on_verdict: Callable[[], None],
     ) -> None:
         self.fault: str | None = "it is starting"
+        self._kind = self.fault
         self.timeout_s = timeout_s
         self._current = current
         self._interval_s = interval_s
@@ -52,10 +53,16 @@ class Judge:
         """Do nothing while the golden answers are right.
 
         Raises:
-            NotReadyError: they were wrong, late or missing when they were last asked.
+            NotReadyError: they were wrong, late or missing when they were last asked; of an engine's own error it
+                tells everybody only that there was one.
         """
         if self.fault:
-            raise NotReadyError(f"The service is not ready: {self.fault}. Come back after Retry-After seconds.")
+            raise _not_ready(self._kind)
+
+    def require_no_fault(self) -> None:
+        """Do the same for an operator, who hears the whole reason."""
+        if self.fault:
+            raise _not_ready(self.fault)
 
     def doubt(self) -> None:
         """Ask at once; called on the event loop."""
@@ -80,7 +87,7 @@ class Judge:
         except Exception as error:  # noqa: BLE001 - whatever it is, not ready; and the judging must go on
             if judged is not self._current():
                 return  # replaced meanwhile
-            self.fault = reason_of(error)
+            self.fault, self._kind = reason_of(error), _kind_of(error)
             self._metrics.golden_checks.labels("late" if isinstance(error, TimeoutError) else "wrong").inc()
         else:
             self.fault = None
@@ -109,3 +116,14 @@ def reason_of(error: Exception) -> str:
     if isinstance(error, TimeoutError):
         return "the golden answers came too late"
     return str(error) if isinstance(error, GlimpseError) else f"{type(error).__name__}: {error}"
+
+
+def _kind_of(error: Exception) -> str:
+    """The same for everybody: what an engine or Python says of itself may name paths and devices."""
+    if isinstance(error, EngineError) or not isinstance(error, GlimpseError | TimeoutError):
+        return "the engine, or the comparison of its answers, failed; the operator finds the cause in the log"
+    return reason_of(error)
+
+
+def _not_ready(reason: str) -> NotReadyError:
+    return NotReadyError(f"The service is not ready: {reason}. Come back after Retry-After seconds.")

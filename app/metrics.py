@@ -99,8 +99,11 @@ class Metrics:
 
 
 def _forget_the_dead(folder: Path) -> None:
-    """A worker that was killed could not take itself out of what is added up as living."""
+    """A worker that was killed could not take itself out of what is added up as living.
+
+    Another worker may be asked at the same moment, and do the same.
+    """
     for file in folder.glob("gauge_live*_*.db"):
         pid = int(file.stem.rpartition("_")[2])
         if not Path(f"/proc/{pid}").exists():
-            mark_process_dead(pid)  # type: ignore[no-untyped-call]
+            file.unlink(missing_ok=True)

@@ -9,7 +9,7 @@ import time
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.answers import PATHS, Limit, body_limits
-from app.errors import BodyTooLargeError, stopped_too_soon
+from app.errors import BodyTooLargeError, UnavailableError, stopped_too_soon
 from app.exchange import ANSWERED_WITH, LOG_FIELDS, NO_TIME, REQUEST_ID, SERVER_TIMING, TIMEOUT_S
 from app.headers import header, request_id_of, timeout_ms
 from app.lifespan import running_service, service_of
@@ -150,7 +150,11 @@ class BodyLimit:
                 if received_bytes > limit_bytes:
                     raise too_large(f"more than {limit_bytes:,} bytes")
                 if service:
-                    service.admission.hold(size_bytes)
+                    try:
+                        service.admission.hold(size_bytes)
+                    except UnavailableError as error:
+                        service.refusals.count(error)
+                        raise
                     held_bytes += size_bytes
             return message
 

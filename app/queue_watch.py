@@ -39,12 +39,10 @@ class QueueWatch:
     def ran(self, *, size: int, infer_ms: float, waiting: int) -> None:
         """A batch was answered."""
         self._metrics.batch_size.observe(size)
-        self._metrics.queue_depth.set(waiting)
         self._admission.answered(size=size, seconds=infer_ms / 1000, finished_s=time.monotonic(), waiting=waiting)
 
     def idle(self) -> None:
         """Nothing waits any more."""
-        self._metrics.queue_depth.set(0)
         self._admission.idle()
 
     def failed(self, error: EngineError) -> None:

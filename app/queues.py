@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from app.errors import DeadlineError
+from app.errors import DeadlineError, EngineError
+from app.logs import SERVICE
 from app.runs import Batch, BatchEvents, Clock, Item, settle
 
 
@@ -52,9 +53,14 @@ class Queue:
 
     def take(self) -> Batch | None:
         """Take the prepared batch, else a new one; None where nobody waits any more."""
-        batch = self._still_wanted(self._prepared) if self._prepared else None
-        self._prepared = None
-        return batch or self._form()
+        prepared, self._prepared = self._prepared, None
+        if prepared is not None:
+            try:
+                if batch := self._still_wanted(prepared):
+                    return batch
+            except Exception as error:  # noqa: BLE001 - as in `_form`
+                self._fail(prepared.items, error)
+        return self._form()
 
     def take_one(self) -> Batch | None:
         """Take the picture that would wait longest: the first behind the prepared batch, else the last in it."""
@@ -70,12 +76,27 @@ class Queue:
 
     def _form(self) -> Batch | None:
         """Take who is still worth running, up to a whole batch."""
-        items: list[Item] = []
-        while self._items and len(items) < self._max_batch_size:
-            item = self._items.popleft()
-            if self._keep_or_drop(item):
-                items.append(item)
-        return Batch(items, np.stack([item.image for item in items])) if items else None
+        while self._items:
+            taken: list[Item] = []
+            items: list[Item] = []
+            try:
+                while self._items and len(items) < self._max_batch_size:
+                    taken.append(self._items.popleft())
+                    if self._keep_or_drop(taken[-1]):
+                        items.append(taken[-1])
+                if items:
+                    return Batch(items, np.stack([item.image for item in items]))
+            except Exception as error:  # noqa: BLE001 - no memory, say; who was taken must not wait for ever
+                self._fail(taken, error)
+        return None
+
+    def _fail(self, items: Sequence[Item], error: Exception) -> None:
+        """Tell everybody of a batch that it could not be formed; the others go on."""
+        SERVICE.error("a batch could not be formed", exc_info=error, extra={"fields": {"pictures": len(items)}})
+        failure = EngineError(f"A batch could not be formed: {type(error).__name__}: {error}")
+        failure.__cause__ = error
+        settle([(item, failure) for item in items])
+        self._events.failed(failure)
 
     def _still_wanted(self, batch: Batch) -> Batch | None:
         """Look again at a batch that was prepared ahead: somebody may have left since."""

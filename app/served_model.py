@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import math
 import time
 from collections.abc import Iterator
 from functools import partial
@@ -13,6 +14,7 @@ from app.engines import Engine, open_engine
 from app.errors import EngineError
 from app.runs import BatchEvents, Run
 from app.settings import Settings
+from app.threads import in_own_thread
 from models.checkpoint import Checkpoint, load
 from models.preprocessing import Answers, Images
 
@@ -44,6 +46,7 @@ class ServedModel:
             events=events,
         )
         self._run_aside = checked(engine.run_aside) if engine.run_aside else None
+        self._asked_pictures: int | None = None
         self._users = 0
         self._unused = asyncio.Event()
         self._unused.set()
@@ -55,8 +58,12 @@ class ServedModel:
             Exception: what the engine raised while it was warmed up.
         """
         await self.batcher.start()
-        if self._run_aside and _seconds(self._run_aside, self.checkpoint.golden_images[:1]) <= _LONGEST_ASIDE_S:
-            self.batcher.help_with(self._run_aside)
+        if self._run_aside:
+            image = self.checkpoint.golden_images[:1]
+            # Not here: in a reload others are answered meanwhile, and the first run makes kernels.
+            if await in_own_thread(partial(_seconds, self._run_aside, image)) <= _LONGEST_ASIDE_S:
+                self._run_aside(image)  # kernels belong to the thread that made them
+                self.batcher.help_with(self._run_aside)
 
     @contextlib.contextmanager
     def in_use(self) -> Iterator[None]:
@@ -71,7 +78,10 @@ class ServedModel:
                 self._unused.set()
 
     async def ask_golden(self, *, timeout_s: float) -> None:
-        """Send the golden pictures through the queue, before all others.
+        """Send the golden pictures through the queue, before all others: once all, and the next time one alone.
+
+        An engine may run single pictures another way than batches. The next time comes only when the answers were
+        right, or a fault of one way would look mended by the other.
 
         Raises:
             GoldenError: the answers are other ones.
@@ -81,10 +91,11 @@ class ServedModel:
         with self.in_use():
             async with asyncio.timeout(timeout_s):
                 deadline_s = time.monotonic() + timeout_s
-                images = list(self.checkpoint.golden_images)
+                images = list(self.checkpoint.golden_images[: self._asked_pictures])
                 results = await asyncio.gather(*self.batcher.submit_first(images, deadline_s=deadline_s))
         got = np.stack([result.answers for result in results])
-        self.checkpoint.check_golden(got, tolerance=self.engine.tolerance)
+        self.checkpoint.check_golden(got, tolerance=self.engine.tolerance, first=self._asked_pictures)
+        self._asked_pictures = 1 if self._asked_pictures is None else None
 
     async def retire(self, *, timeout_s: float) -> None:
         """Close the queue once the last request that began with this model has its answer, or the time is over."""
@@ -116,7 +127,7 @@ def _seconds(run: Run, images: Images) -> float:
 
 
 def open_checked(settings: Settings, *, threads: int) -> tuple[Checkpoint, Engine]:
-    """Load the checkpoint, start the engine, and compare its answers with the golden ones.
+    """Load the checkpoint, start the engine, and compare its answers with the golden ones, whichever way it runs.
 
     Raises:
         CheckpointError: the file is refused, or the engine gives other answers.
@@ -130,6 +141,24 @@ def open_checked(settings: Settings, *, threads: int) -> tuple[Checkpoint, Engin
         threads=threads,
         max_batch_size=settings.max_batch_size,
     )
-    answers = engine.answer(checkpoint.golden_images)
-    checkpoint.check_golden(answers, tolerance=engine.tolerance)
+    check_every_way(checkpoint, engine)
     return checkpoint, engine
+
+
+def check_every_way(checkpoint: Checkpoint, engine: Engine) -> None:
+    """Send the golden pictures in each batch size for which an engine has something of its own, and aside.
+
+    They are cut where a batch is smaller, and repeated where it is larger.
+
+    Raises:
+        GoldenError: the answers are other ones.
+    """
+    count = len(checkpoint.golden_images)
+    ways: list[tuple[Run, int]] = [(engine.answer, size) for size in engine.checked_sizes]
+    if engine.run_aside:
+        ways.append((engine.run_aside, 1))
+    for run, size in ways:
+        images = np.concatenate([checkpoint.golden_images] * math.ceil(size / count))
+        answers = np.concatenate([run(images[at : at + size]) for at in range(0, len(images), size)])
+        for first in range(0, len(images), count):
+            checkpoint.check_golden(answers[first : first + count], tolerance=engine.tolerance)

@@ -99,7 +99,7 @@ class Service:
         )
         self._watch = QueueWatch(self.metrics, self.admission, doubt=self.judge.doubt)
         self._reloading = asyncio.Lock()
-        self._retiring: set[asyncio.Task[None]] = set()
+        self._retiring: dict[asyncio.Task[None], ServedModel] = {}
         self._heartbeat: asyncio.TimerHandle | None = None
         self.model = self._open()
 
@@ -165,7 +165,7 @@ class Service:
         Raises:
             NotReadyError: the golden answers are not right, or the service is stopping.
         """
-        self.judge.require_right_answers()
+        self.judge.require_no_fault()
         if self.is_draining:
             raise NotReadyError("The service is stopping. Send new requests elsewhere.")
 
@@ -224,8 +224,8 @@ class Service:
             self.explainer.forget()
             self.judge.doubt()  # a fault of the old one is none of the new one's
             retiring = asyncio.create_task(old.retire(timeout_s=self.settings.max_deadline_ms / 1000))
-            self._retiring.add(retiring)
-            retiring.add_done_callback(self._retiring.discard)
+            self._retiring[retiring] = old
+            retiring.add_done_callback(self._retiring.pop)
             return old.checkpoint, new.checkpoint
 
     async def _end_retiring(self) -> None:
@@ -266,9 +266,11 @@ class Service:
         return result
 
     def _beat(self, due_s: float) -> None:
-        """Measure how late the event loop is."""
+        """Measure how late the event loop is, and how much waits: an engine that hangs tells nobody."""
         now_s = time.monotonic()
         self.admission.lagged(now_s - due_s)
+        waiting = sum(model.batcher.waiting for model in (self.model, *self._retiring.values()))
+        self.metrics.queue_depth.set(waiting)
         self.refusals.tell_if_due(now_s)
         self._heartbeat = asyncio.get_running_loop().call_later(_BEAT_S, self._beat, now_s + _BEAT_S)
 

@@ -89,22 +89,23 @@ class Checkpoint:
         """
         return self._unsharpened(tolerance) * max(1.0, 1 / self.record.calibration.temperature)
 
-    def check_golden(self, answers: Answers, *, tolerance: float) -> None:
+    def check_golden(self, answers: Answers, *, tolerance: float, first: int | None = None) -> None:
         """Compare an engine's answers for the golden pictures with those that are stored.
 
         Args:
             answers: float32 (count, answer_columns).
             tolerance: largest difference of one probability, as of `golden_tolerance`.
+            first: how many of the pictures were asked; None for all.
 
         Raises:
             GoldenError: a probability or a distance is another one.
         """
         classes = self.golden_probabilities.shape[1]
-        golden.check(answers[:, :classes], self.golden_probabilities, tolerance=self.golden_tolerance(tolerance))
+        expected = self.golden_probabilities[:first]
+        golden.check(answers[:, :classes], expected, tolerance=self.golden_tolerance(tolerance))
         if self.golden_distances is not None:
-            golden.check_distances(
-                answers[:, classes:], self.golden_distances, tolerance=self._unsharpened(tolerance)
-            )
+            distances = self.golden_distances[:first]
+            golden.check_distances(answers[:, classes:], distances, tolerance=self._unsharpened(tolerance))
 
     def _unsharpened(self, tolerance: float) -> float:
         return max(tolerance, golden.QUANTIZED_TOLERANCE) if is_quantized(self.network) else tolerance

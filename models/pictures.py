@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image, ImageFile
+from PIL import AvifImagePlugin, Image, ImageFile
 from PIL.AvifImagePlugin import AvifImageFile
 from PIL.BmpImagePlugin import BmpImageFile
 from PIL.GifImagePlugin import GifImageFile
@@ -32,6 +32,10 @@ DEFAULT_MAX_PIXELS = 50_000_000
 
 MOST_PIXELS = 178_956_970
 """The largest limit that can be set: of more pixels Pillow's own guard refuses some formats."""
+
+AvifImagePlugin.DEFAULT_MAX_THREADS = 1
+"""Pillow starts a thread for every core of the process, for each picture: whoever decodes here counts on one, and
+decodes as many pictures at a time as there are cores. Pillow has no other way to say it."""
 
 _START_OF_SCAN = 0xDAFF  # the bytes FF DA, read as one little-endian number
 _MAX_SCANS = 64

@@ -1,7 +1,7 @@
 """What runs the network: one small protocol, and the function that chooses."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from types import ModuleType
 from typing import Protocol, cast
@@ -25,6 +25,8 @@ class Engine(Protocol):
         tolerance: largest difference of one probability from the stored golden answers.
         max_batch_size: most images of one run.
         lanes: how many threads may run it at the same time.
+        checked_sizes: batch sizes in which the golden pictures must pass, so that all that it has compiled or
+            recorded has answered them.
         run_aside: as `answer`, of one image, for a thread that is no lane; None where that is no gain.
     """
 
@@ -34,6 +36,9 @@ class Engine(Protocol):
     tolerance: float
     max_batch_size: int
     lanes: int
+
+    @property
+    def checked_sizes(self) -> Sequence[int]: ...
 
     @property
     def run_aside(self) -> Callable[[Images], Answers] | None: ...

@@ -65,6 +65,7 @@ class OpenVinoEngine:
         self.dtype = plan.dtype
         self.tolerance = golden.TOLERANCE[plan.rounds_to]
         self.max_batch_size = max_batch_size
+        self.checked_sizes = (1, _SHARED_SIZE, max(golden.GOLDEN_COUNT, max_batch_size))
         self.lanes = threads
         self._shape = (spec.height, spec.width, 3)
         with warnings.catch_warnings():  # the converter traces, which torch has deprecated

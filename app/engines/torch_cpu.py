@@ -22,6 +22,7 @@ class TorchEngine:
     dtype = "float32"
     tolerance = golden.TOLERANCE[torch.float32]
     lanes = 1
+    checked_sizes = (golden.GOLDEN_COUNT,)
     run_aside = None
     BEST_BATCH_SIZE = 32
     """From 8 to 128 images cost the same each (docs/benchmarks.md); a short batch keeps waiting short."""

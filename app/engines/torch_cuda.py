@@ -74,6 +74,7 @@ class CudaEngine:
                 "or use GLIMPSE_DEVICE=cpu."
             ) from error
         self.max_batch_size = self._most = max(self._recorded)
+        self.checked_sizes = tuple(self._recorded)
 
     def warm_up(self) -> None:
         """Leave this thread one core: every batch size is recorded already, and the GPU does the rest."""

@@ -35,7 +35,10 @@ async def live(request: Request) -> StatusBody:
     """Answer 200 while the process can be helped by waiting; restart it when this fails."""
     service = service_of(request.scope)
     if service and service.is_lost:
-        raise NotReadyError("The device is lost, and only a new process can have it back. Restart the service.")
+        raise NotReadyError(
+            "The device, or a thread that runs it, is lost, and only a new process can have it back. Restart the "
+            "service."
+        )
     return StatusBody(status="live")
 
 

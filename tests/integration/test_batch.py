@@ -1,19 +1,23 @@
 """POST /predict/batch: one result or one problem for each file, in order."""
 
 import asyncio
+import json
 from typing import Any
 
 import httpx
 import pytest
 from fastapi.testclient import TestClient
 from httpx2 import Response
+from starlette.requests import ClientDisconnect
 
+from app.answers import reply_to
 from app.callers import Caller
-from app.exchange import Timing
+from app.exchange import Admitted, Asked, Timing
 from app.main import create_app
 from app.service import Answer, Service
 from app.settings import Settings
 from tests.drawing import bomb, encode, gradient
+from tests.unit.app.loops import turns
 
 PNG = encode(gradient())
 JPEG = encode(gradient(640, 480), "JPEG")
@@ -140,3 +144,63 @@ def test_more_pictures_than_may_wait_are_overload(settings: Settings) -> None:
         assert (answer.status_code, answer.json()["code"]) == (503, "overloaded")
         assert int(answer.headers["retry-after"]) >= 1
         assert _post(client, PNG, PNG, PNG).status_code == 200
+
+
+def _asked(*files: bytes) -> Asked:
+    """A batch whose body is there, as the desk has it."""
+    parts = [("files", (f"{place}.png", data)) for place, data in enumerate(files)]
+    request = httpx.Request("POST", "http://test/predict/batch", files=parts)
+    content_type = request.headers["content-type"]
+    return Asked(Admitted("/predict/batch", b"", content_type, None, "id", 60.0), request.read())
+
+
+def test_batches_that_come_together_are_let_in_or_refused_whole(settings: Settings) -> None:
+    """Room is there for one: it keeps it while its files wait for their turns; the other hears when to come."""
+
+    async def run() -> None:
+        service = Service(settings.model_copy(update={"max_queue": 4}))
+        await service.start()
+        replies = await asyncio.gather(
+            *(reply_to(service, _asked(PNG, JPEG, PNG), Caller(None, timeout_s=60)) for _ in range(2))
+        )
+        assert [reply.status for reply in replies] == [200, 503]
+        assert not any("problem" in result for result in json.loads(replies[0].body)["results"])
+        assert int(replies[1].headers["retry-after"]) >= 1
+        assert (await reply_to(service, _asked(*[PNG] * 4), Caller(None, timeout_s=60))).status == 200
+        await service.stop()
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("has_hung_up", [True, False], ids=["hung up", "too late"])
+def test_nothing_is_decoded_for_a_batch_that_nobody_waits_for(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, has_hung_up: bool
+) -> None:
+    """The caller leaves after the first of 16 files, or the time is over then: the others are not begun."""
+    begun = 0
+
+    async def run() -> None:
+        service = Service(settings)
+        await service.start()
+        caller = Caller(None, timeout_s=60)
+        classify = service.classify
+
+        async def leave(*given: Any) -> Any:
+            nonlocal begun
+            begun += 1
+            caller.hang_up() if has_hung_up else caller._time_is_over()
+            return await classify(*given)
+
+        monkeypatch.setattr(service, "classify", leave)
+        if has_hung_up:
+            with pytest.raises(ClientDisconnect):
+                await reply_to(service, _asked(*[PNG] * 16), caller)
+        else:
+            reply = await reply_to(service, _asked(*[PNG] * 16), caller)
+            codes = {result["problem"]["code"] for result in json.loads(reply.body)["results"]}
+            assert codes == {"deadline_exceeded"}
+        await turns()
+        await service.stop()
+
+    asyncio.run(run())
+    assert begun == 1

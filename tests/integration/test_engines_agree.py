@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from app.engines import Engine, open_engine
+from app.served_model import check_every_way
 from models import golden
 from models.checkpoint import CHECKPOINTS, Checkpoint, load, save
 from models.networks import build
@@ -67,6 +68,12 @@ def test_the_golden_answers_are_right(loaded: Checkpoint, compiled: Engine) -> N
     got = compiled.answer(loaded.golden_images)
     assert got.dtype == np.float32
     loaded.check_golden(got, tolerance=compiled.tolerance)
+
+
+def test_all_that_is_compiled_is_checked(loaded: Checkpoint, compiled: Engine) -> None:
+    """The networks of one thread, of several for a batch of one or two, and of the event loop."""
+    assert compiled.checked_sizes == (1, 2, LARGEST)
+    check_every_way(loaded, compiled)
 
 
 @pytest.mark.parametrize("size", [1, 3, 7])

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import dataclasses
 import gc
+import math
 import shutil
 import threading
 import weakref
@@ -21,6 +22,7 @@ from app.service import Service
 from app.settings import Settings
 from models.checkpoint import Checkpoint, load, save
 from models.networks import build
+from models.preprocessing import Answers, Images
 from models.record import Record
 from tests.drawing import encode, gradient
 from tests.integration.conftest import ADMIN_KEY
@@ -199,3 +201,46 @@ def test_requests_during_reloads_never_fail(
         caller.join()
     assert not faults
     assert seen == set(labels)
+
+
+def test_the_queue_depth_counts_what_waits_for_a_replaced_model(settings: Settings) -> None:
+    """Also while its engine hangs, and though nothing waits for the new one; it is 0 when all are answered."""
+    may_go = threading.Event()
+
+    def open_and_hold(settings: Settings, *, threads: int) -> tuple[Checkpoint, Engine]:
+        checkpoint, engine = open_checked(settings, threads=threads)
+        run = engine.answer
+        hangs = not opened
+        opened.append(engine)
+
+        def held(images: Images) -> Answers:
+            assert not hangs or len(images) > 4 or may_go.wait(timeout=20)  # not the golden ones
+            return run(images)
+
+        setattr(engine, "answer", held)  # noqa: B010 - of an instance
+        return checkpoint, engine
+
+    opened: list[Engine] = []
+
+    async def shows(service: Service, depth: int) -> None:
+        async with asyncio.timeout(20):
+            while f"glimpse_queue_depth {depth}.0" not in service.metrics.exposition().decode():
+                await asyncio.sleep(0)
+
+    async def check() -> None:
+        service = Service(settings, open_and_hold)
+        await service.start()
+        batcher, image = service.model.batcher, service.model.checkpoint.golden_images[0]
+        answers = [batcher.submit(image, deadline_s=math.inf)]
+        while batcher.waiting:
+            await asyncio.sleep(0)
+        answers += [batcher.submit(image, deadline_s=math.inf) for _ in range(4)]
+        await shows(service, 4)
+        await service.reload()
+        await shows(service, 4)
+        may_go.set()
+        await asyncio.gather(*answers)
+        await shows(service, 0)
+        await service.stop()
+
+    asyncio.run(check())

@@ -34,7 +34,7 @@ class ScriptedEngine:
     """
 
     name, device, dtype, tolerance, max_batch_size, lanes = "scripted", "nowhere", "float32", 1e-3, 32, 1
-    run_aside = None
+    run_aside, checked_sizes = None, (32,)
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         self.script: list[float | Answers | Exception] = []
@@ -225,6 +225,23 @@ def test_a_judge_that_fails_itself_is_not_ready_and_judges_again(settings: Setti
         _until(client, "/health/ready", 200)
 
 
+def test_what_an_engine_says_of_itself_is_not_told_to_callers(
+    settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Not by the 503 either, as by the 500: they hear that it failed, the probe and the log hear the reason."""
+    with _scripted(settings.model_copy(update={"golden_interval_s": 0.01})) as (client, engine):
+        engine.script = [RuntimeError("no file at /secret/path")] * 100_000
+        assert "/secret/path" in _until(client, "/health/ready", 503)["detail"]
+        refused = client.post("/predict", files={"file": PNG})
+        assert (refused.status_code, refused.json()["code"]) == (503, "not_ready")
+        assert "secret" not in refused.text
+        assert "the engine, or the comparison of its answers, failed" in refused.json()["detail"]
+        engine.script = []
+        _until(client, "/health/ready", 200)
+    lines = [vars(line)["fields"] for line in caplog.records if line.getMessage() == "not ready"]
+    assert "/secret/path" in lines[0]["reason"]
+
+
 def test_late_golden_answers_make_it_not_ready(settings: Settings) -> None:
     """An engine that hangs is not ready, and says so, while liveness waits for it; a caller gets 504 in time."""
     limits = {"golden_interval_s": 0.01, "deadline_ms": 200}
@@ -292,6 +309,31 @@ def test_every_answer_says_where_its_time_went(settings: Settings) -> None:
         late = _timing(client.post("/predict", files={"file": PNG}, headers={"X-Request-Timeout-Ms": "400"}))
         assert (late[1] > 100, late[2:]) == (True, [0, 0])
         assert "server-timing" not in client.get("/model").headers
+
+
+@pytest.mark.parametrize(
+    ("path", "field", "limits"),
+    [
+        pytest.param("/predict/batch", "files", {"max_queue": 1}, id="a batch"),
+        pytest.param("/predict", "file", {"max_bodies_bytes": 100}, id="a body"),
+        pytest.param("/explain", "file", {}, id="an explanation"),
+    ],
+)
+def test_a_refusal_after_the_header_is_counted_too(
+    settings: Settings, path: str, field: str, limits: dict[str, int]
+) -> None:
+    """Where the batch is too many, where its body finds no room, where too many explanations wait."""
+    with TestClient(create_app(settings.model_copy(update=limits))) as client:
+        service = client.app.state.service  # type: ignore[attr-defined]
+        service.explainer._waiting = 8
+        answer = client.post(path, files=[(field, ("a.png", PNG))] * 2)
+        assert (answer.status_code, answer.json()["code"]) == (503, "overloaded")
+        for _ in range(5_000):
+            if 'glimpse_refused_total{code="overloaded"} 1.0' in client.get("/metrics").text:
+                break
+        else:
+            raise AssertionError(client.get("/metrics").text)
+        service.explainer._waiting = 0
 
 
 def test_a_lost_device_is_not_live(settings: Settings) -> None:

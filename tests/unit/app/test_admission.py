@@ -118,6 +118,44 @@ def test_a_batch_needs_room_for_all_of_it(let_in: LetIn) -> None:
         door.check(within_s=60, pictures=3)
 
 
+def test_what_is_reserved_counts_until_each_picture_counts_itself() -> None:
+    """Of three places the first is given up at its turn, the others at the end; nothing is given up twice."""
+    door = measured(0.25, max_waiting=4)
+    with door.reserve([0, 0, 0], within_s=60) as give_up:
+        assert door.wait_s == 0.75
+        with (
+            pytest.raises(OverloadedError, match=r"^3 pictures .* \(GLIMPSE_MAX_QUEUE\)"),
+            door.reserve([0, 0], within_s=60),
+        ):
+            pass
+        give_up(0)
+        give_up(0)
+        with door.picture():
+            assert door.wait_s == 0.75
+        assert door.wait_s == 0.5
+    assert door.wait_s == 0
+    give_up(1)  # of a picture whose turn comes when its request is over
+    assert door.wait_s == 0
+
+
+def test_a_batch_waits_for_the_decoding_of_its_own_files() -> None:
+    """0.5 ms a byte, two threads: 4,000 bytes beside the largest are 1 s, and all 10,000 are 2.5 s to others."""
+    door = admission()
+    door.decoded(size_bytes=1_000, seconds=0.5)
+    with (
+        pytest.raises(OverloadedError, match="brings 3, about 1,000 ms"),
+        door.reserve([2_000, 6_000, 2_000], within_s=1.0),
+    ):
+        pass
+    with door.reserve([2_000, 6_000, 2_000], within_s=4.0) as give_up:
+        assert door.wait_s == 2.5
+        give_up(1)
+        assert door.wait_s == 1.0
+    assert door.wait_s == 0
+    with door.reserve([1_000_000], within_s=0.001):  # alone, it is worth a try
+        pass
+
+
 def test_large_numbers_can_be_read(let_in: LetIn) -> None:
     """A comma between the thousands."""
     door = measured(0.25, max_waiting=1_234)
@@ -136,8 +174,26 @@ def test_a_tenth_of_each_new_measurement_is_believed() -> None:
     """The first counts whole; then 0.25 s and one of 1.25 s make 0.35 s."""
     door = measured(0.25)
     assert cost(door) == 0.25
-    door.answered(size=4, seconds=5.0, finished_s=200.0, waiting=0)
+    door.answered(size=8, seconds=10.0, finished_s=200.0, waiting=0)
     assert cost(door) == pytest.approx(0.35)
+
+
+def test_each_picture_counts_alike_however_many_ride_along() -> None:
+    """16 pictures took 1.6 s, and one 0.2 s by itself: 1.46 s for 14.5, not a tenth of the way to 0.2 s."""
+    door = admission()
+    door.answered(size=16, seconds=1.6, finished_s=100.0, waiting=0)
+    door.answered(size=1, seconds=0.2, finished_s=200.0, waiting=0)
+    assert cost(door) == pytest.approx(1.46 / 14.5)
+
+
+def test_in_a_backlog_the_cost_is_what_the_service_gets_done() -> None:
+    """In each second a lane ends 16 pictures and the event loop four, one by one: 50 ms a picture."""
+    door = admission()
+    for second in range(100):
+        for part in range(1, 5):
+            door.answered(size=1, seconds=0.1, finished_s=second + part / 5, waiting=9)
+        door.answered(size=16, seconds=0.9, finished_s=second + 1.0, waiting=9)
+    assert cost(door) == pytest.approx(1 / 20, rel=0.3)
 
 
 def test_in_a_backlog_the_time_between_two_batches_counts() -> None:
@@ -148,9 +204,9 @@ def test_in_a_backlog_the_time_between_two_batches_counts() -> None:
     door.answered(size=10, seconds=1.0, finished_s=103.0, waiting=5)
     assert cost(door) == pytest.approx(0.1 + 0.1 * (0.3 - 0.1))
     door.answered(size=5, seconds=1.0, finished_s=105.0, waiting=0)
-    assert cost(door) == pytest.approx(0.12 + 0.1 * (0.4 - 0.12))
+    assert cost(door) == pytest.approx((1.2 + 0.1 * (2.0 - 1.2)) / (10 + 0.1 * (5 - 10)))
     door.answered(size=10, seconds=1.0, finished_s=900.0, waiting=0)
-    assert cost(door) == pytest.approx(0.148 + 0.1 * (0.1 - 0.148))
+    assert cost(door) == pytest.approx((1.28 + 0.1 * (1.0 - 1.28)) / (9.5 + 0.1 * (10 - 9.5)))
 
 
 def test_a_pause_after_everybody_left_is_no_backlog() -> None:
@@ -227,3 +283,12 @@ def test_bodies_may_not_fill_the_memory_together() -> None:
     assert refused.value.retry_after_s == 1
     door.let_go(40)
     door.hold(40)
+
+
+def test_who_finds_no_memory_may_come_back_when_half_of_the_work_is_done(let_in: LetIn) -> None:
+    """20 pictures of 0.25 s are 5 s of work: 3 s, rounded up."""
+    door = measured(0.25, max_bytes=100)
+    let_in(door, 20)
+    with pytest.raises(OverloadedError, match="leave no room for 101 more") as refused:
+        door.hold(101)
+    assert refused.value.retry_after_s == 3

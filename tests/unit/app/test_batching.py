@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.batching import Batcher
-from app.errors import DeadlineError, EngineError, NotReadyError, OverloadedError
+from app.errors import DeadlineError, EngineError, EngineLostError, NotReadyError, OverloadedError
 from app.runs import Result
 from tests.unit.app.lanes import FAR, POISON, GatedEngine, Log, answers, picture, running, scores
 from tests.unit.app.loops import with_loop
@@ -226,6 +226,55 @@ def test_each_lane_is_warm_before_the_first_picture() -> None:
                 pass
 
     with_loop(check())
+
+
+def test_pictures_that_make_no_batch_fail_and_the_lane_goes_on(caplog: pytest.LogCaptureFixture) -> None:
+    """Two sizes cannot be stacked, nor can pictures without memory for it; the next one is answered."""
+
+    async def check() -> None:
+        log, engine = Log(), GatedEngine()
+        async with running(engine, log) as queue:
+            first = queue.submit(picture(0), deadline_s=FAR)
+            await engine.began()
+            unfit = [queue.submit(np.zeros((side, side, 3), np.uint8), deadline_s=FAR) for side in (1, 2)]
+            engine.let_go(2)
+            for answer in unfit:
+                with pytest.raises(EngineError, match="A batch could not be formed: ValueError"):
+                    await answer
+            assert scores([await first, await queue.submit(picture(5), deadline_s=FAR)]) == [0, 5]
+        assert log.failures == 1
+
+    with_loop(check())
+    (line,) = caplog.records
+    assert (line.levelname, line.getMessage()) == ("ERROR", "a batch could not be formed")
+    assert vars(line)["fields"] == {"pictures": 2}
+
+
+def test_a_lane_that_ends_is_lost_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    """Whoever restarts the process hears of it; a service with one lane would answer nobody, in silence."""
+    told: list[EngineError] = []
+
+    class Broken(Log):
+        """Somebody who cannot be told that nothing is left to do."""
+
+        def idle(self) -> None:
+            """Fail."""
+            raise MemoryError("no room for a number")
+
+        def failed(self, error: EngineError) -> None:
+            """Remember."""
+            told.append(error)
+
+    async def check() -> None:
+        async with running(answers, Broken()):
+            while not told:
+                await asyncio.sleep(0)
+
+    with_loop(check())
+    (lost,) = told
+    assert isinstance(lost, EngineLostError)
+    assert "MemoryError: no room" in str(lost)
+    assert [line.getMessage() for line in caplog.records] == ["a lane of the engine has ended"]
 
 
 def test_draining_one_that_never_started_is_nothing() -> None:

@@ -155,6 +155,19 @@ def test_all_that_a_caller_waits_for_ends_together() -> None:
     on_a_loop(check)
 
 
+def test_who_begins_something_may_ask_first() -> None:
+    """What cannot be cancelled, as decoding on the event loop, is not begun for nobody."""
+
+    async def check() -> None:
+        async with Caller(Line().receive, timeout_s=LONG_S) as caller:
+            caller.require_waiting()
+            caller.hang_up()
+            with pytest.raises(ClientDisconnect, match="hung up"):
+                caller.require_waiting()
+
+    on_a_loop(check)
+
+
 def test_the_first_reason_stays() -> None:
     """Who hung up and whose time is over then did hang up."""
 

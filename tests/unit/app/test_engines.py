@@ -13,6 +13,7 @@ from app.engines import Engine, open_engine, torch_cuda
 from app.engines.torch_cpu import TorchEngine
 from app.engines.torch_cuda import CudaEngine, batch_sizes, record_what_fits
 from app.errors import DeviceError, EngineLostError, MissingEngineError
+from app.served_model import check_every_way
 from models import golden
 from models.checkpoint import CHECKPOINTS, Checkpoint, load
 from models.classifier import probabilities_of
@@ -262,6 +263,15 @@ def test_on_cuda_the_shipped_checkpoint_passes_its_own_check() -> None:
     shipped = load(CHECKPOINTS / "cifar10.safetensors")
     engine = CudaEngine(shipped, max_batch_size=8)
     shipped.check_golden(engine.answer(shipped.golden_images), tolerance=engine.tolerance)
+
+
+@pytest.mark.gpu
+@needs_cuda
+def test_on_cuda_every_recorded_size_is_checked(decisive: Checkpoint) -> None:
+    """Each is a graph of its own, and the golden pictures pass it before it answers anybody."""
+    engine = CudaEngine(decisive, max_batch_size=20)
+    assert engine.checked_sizes == (1, 2, 4, 8, 16, 20)
+    check_every_way(decisive, engine)
 
 
 @pytest.mark.gpu

@@ -12,7 +12,7 @@ import pytest
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-from app.metrics import CONTENT_TYPE, FOLDER_VARIABLE, STAGES, Metrics
+from app.metrics import CONTENT_TYPE, FOLDER_VARIABLE, STAGES, Metrics, _forget_the_dead
 
 ROOT = Path(__file__).parents[3]
 Labels = frozenset[tuple[str, str]]
@@ -157,3 +157,19 @@ def test_whichever_worker_is_asked_adds_up_all_of_them(tmp_path: Path) -> None:
         assert found["glimpse_requests_total", labels(route="/predict", status="200")] == 3
         assert found["glimpse_queue_depth", labels()] == 5
         assert found["glimpse_ready", labels()] == 1
+
+
+def test_two_scrapes_may_forget_the_same_dead_worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other one was faster by a moment: what shall be gone is gone."""
+    left_behind = tmp_path / "gauge_livesum_999999999.db"
+    left_behind.touch()
+    really = os.unlink
+
+    def second(path: Path) -> None:
+        really(path)
+        really(path)
+
+    for name in ("remove", "unlink"):
+        monkeypatch.setattr(os, name, second)
+    _forget_the_dead(tmp_path)
+    assert not left_behind.exists()

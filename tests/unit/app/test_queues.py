@@ -1,10 +1,12 @@
 """Who is taken with whom, with nobody who runs them; what is prepared shows by what can still come before it."""
 
 import asyncio
+from typing import Any
 
+import numpy as np
 import pytest
 
-from app.errors import DeadlineError
+from app.errors import DeadlineError, EngineError
 from app.queues import Queue
 from app.runs import Batch, Item
 from tests.unit.app.lanes import FAR, Log, picture
@@ -110,5 +112,33 @@ def test_one_is_taken_from_where_it_would_wait_longest() -> None:
         queue = filled(1, 2, 3, 4, 5, max_batch_size=3)
         assert [taken(queue, one=True) for _ in range(4)] == [[4], [5], [3], [2]]
         assert (taken(queue), len(queue)) == ([1], 0)
+
+    with_loop(check())
+
+
+def test_a_prepared_batch_without_memory_fails_alone() -> None:
+    """Who is left of it needs a batch of their own; where there is no room for it, the next in the queue come."""
+
+    class Full(np.ndarray[Any, np.dtype[np.uint8]]):
+        """Pixels that cannot be copied."""
+
+        def __getitem__(self, key: Any) -> Any:
+            """Fail."""
+            raise MemoryError
+
+    async def check() -> None:
+        log = Log()
+        queue = filled(1, max_batch_size=2, log=log)
+        leaver, left = item(2), queue._items[0]
+        with queue.changed:
+            queue.put(leaver)
+            queue.put(item(3))
+        assert queue._prepared
+        queue._prepared.images = queue._prepared.images.view(Full)
+        leaver.answer.cancel()
+        assert taken(queue) == [3]
+        await turns()
+        assert isinstance(left.answer.exception(), EngineError)
+        assert log.failures == 1
 
     with_loop(check())

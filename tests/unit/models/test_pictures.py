@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import AvifImagePlugin, Image
 
 from models.errors import (
     BrokenPictureError,
@@ -455,3 +455,20 @@ def test_a_jpeg_of_endless_scans_is_refused() -> None:
     last = data.rindex(b"\xff\xda")
     with pytest.raises(BrokenPictureError, match="has more than 64 scans"):
         decode(data[:-2] + data[last:-2] * 5000 + data[-2:])
+
+
+def test_an_avif_is_decoded_by_the_thread_that_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a machine of 64 cores, too: a service decodes one picture a core already."""
+    data = encode(gradient(), "AVIF")
+    threads: list[int] = []
+    library = AvifImagePlugin._avif  # type: ignore[attr-defined]
+    pillows_own = library.AvifDecoder
+
+    def noted(data: bytes, codec: str, max_threads: int) -> object:
+        threads.append(max_threads)
+        return pillows_own(data, codec, max_threads)
+
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(64)), raising=False)
+    monkeypatch.setattr(library, "AvifDecoder", noted)
+    assert decode(data).format == "AVIF"
+    assert threads == [1]
