@@ -30,6 +30,7 @@ from models.networks.residual import ResidualNetwork
 from models.preprocessing import InputSpec
 from training.carry_out import carry_out
 from training.configuration import Request
+from training.dataset import spread
 from training.devices import Computing, choose_device, choose_dtype, keep_freed_memory
 from training.epoch import Look, draw_epoch
 from training.learner import make_learner
@@ -75,7 +76,7 @@ def time_recipe(
     network = build(recipe.architecture, classes=CLASSES, spec=spec).to(computing.device)
     network = network.to(memory_format=torch.channels_last)
     assert isinstance(network, FastNetwork | ResidualNetwork)
-    network.fit_stem(images[: recipe.stem_pictures])
+    network.fit_stem(spread(images, count=recipe.stem_pictures))
     learner = make_learner(
         recipe,
         network,

@@ -33,6 +33,26 @@ class Split:
         return self.files or tuple(f"{part}[{place}]" for place in range(len(self)))
 
 
+def spread(images: Tensor, *, count: int) -> Tensor:
+    """Take pictures from all over a data set: a folder's stand class by class, and its first ones show one class.
+
+    The data set is cut into as many stretches, and each gives a picture at a place that is drawn, always the same
+    one: every tenth picture would again be of one class where classes take turns.
+
+    Args:
+        images: (n, …) on any device.
+        count: at least 1; where there are no more pictures, all are taken.
+
+    Returns:
+        (count, …) or (n, …), in the order of the data set, on its device.
+    """
+    count = min(count, len(images))
+    edges = torch.arange(count + 1) * len(images) // max(count, 1)
+    drawn = torch.rand(count, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    places = edges[:-1] + (drawn * edges.diff()).long()
+    return images[places.to(images.device)]
+
+
 @dataclass(frozen=True)
 class Dataset:
     """What a training starts from.

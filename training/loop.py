@@ -13,7 +13,7 @@ from models.networks import build
 from models.networks.fast import FastNetwork
 from models.networks.residual import ResidualNetwork
 from models.preprocessing import InputSpec
-from training.dataset import Split
+from training.dataset import Split, spread
 from training.devices import Computing
 from training.epoch import Wanted, draw_epoch
 from training.errors import check_finite
@@ -85,7 +85,7 @@ def train(
         return Trained(network.eval(), recipe, seconds)
     started_s = time.monotonic()
     images, targets = data.images.to(device), data.targets.to(device)
-    cast(FastNetwork | ResidualNetwork, network).fit_stem(images[: recipe.stem_pictures])
+    cast(FastNetwork | ResidualNetwork, network).fit_stem(spread(images, count=recipe.stem_pictures))
     learner = make_learner(
         recipe,
         ranks.together(network),

@@ -20,6 +20,7 @@ from models.networks import Architecture, build
 from models.networks.fast import FastNetwork
 from models.networks.residual import ResidualNetwork
 from models.preprocessing import InputSpec
+from training.dataset import spread
 from training.devices import Computing
 from training.epoch import Look
 from training.losses import Loss, losses_of
@@ -123,7 +124,7 @@ def make_selector(
     large = recipe.architecture
     small = Architecture(large.name, {**large.arguments, "widths": table.widths})
     network = build(small, classes=classes, spec=spec).to(computing.device).to(memory_format=torch.channels_last)
-    cast(FastNetwork | ResidualNetwork, network).fit_stem(images[: recipe.stem_pictures])
+    cast(FastNetwork | ResidualNetwork, network).fit_stem(spread(images, count=recipe.stem_pictures))
     network = ranks.together(network).train()
     per_epoch = len(images) // recipe.batch_size
     return Selector(
