@@ -4,6 +4,7 @@ import io
 import json
 import os
 import shutil
+import signal
 import sys
 from pathlib import Path
 
@@ -296,6 +297,24 @@ def test_an_earlier_checkpoint_survives_a_failed_training(
     assert _train(folder, out) == 130
     assert "Stopped by Ctrl-C; nothing was written." in capsys.readouterr().err
     assert out.read_bytes() == b"yesterday's"
+
+
+@pytest.mark.parametrize("stage", ["prepare", "finish"])
+def test_sigterm_is_heard_before_and_after_the_steps(
+    stage: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """While data are read, and while the result is measured: 143, a sentence, and no file."""
+    import training.carry_out
+
+    def terminate(*_args: object, **_options: object) -> None:
+        signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(training.carry_out, "train", lambda *_args, **_options: None)
+    monkeypatch.setattr(training.carry_out, stage, terminate)
+    out = tmp_path / "m.safetensors"
+    assert _train(folder, out) == 143
+    assert "Stopped by SIGTERM; nothing was written." in capsys.readouterr().err
+    assert not out.exists()
 
 
 def test_a_folder_is_looked_at_before_it_is_trained_on(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
