@@ -149,13 +149,16 @@ def differences(now: Mapping[str, Any], then: Mapping[str, Any], *, apart_from: 
 def write_configuration(
     path: Path, *, request: Request, configuration: Mapping[str, Any], environment: Mapping[str, Any]
 ) -> None:
-    """Write the three parts of a run's text, for people and for `--resume`."""
+    """Write the three parts of a run's text, for people and for `--resume`.
+
+    In ASCII: names of files are bytes and need not be text, and escaped they come back as they were.
+    """
     fields = {
         "request": dataclasses.asdict(request),
         "configuration": configuration,
         "environment": environment,
     }
-    write_atomically(path, (json.dumps(fields, indent=2, ensure_ascii=False) + "\n").encode())
+    write_atomically(path, (json.dumps(fields, indent=2) + "\n").encode())
 
 
 def read_configuration(path: Path) -> tuple[Request, dict[str, Any]]:

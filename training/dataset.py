@@ -10,6 +10,15 @@ from training.errors import DataError
 from training.findings import Findings
 
 
+def to_unicode(name: str) -> str:
+    """Make text of a file's name, which is bytes: a checkpoint and the service tell it to others.
+
+    Returns:
+        The same where it is text; else with a question mark for each byte that is not.
+    """
+    return name.encode("utf-8", "replace").decode()
+
+
 @dataclass(frozen=True)
 class Split:
     """Pictures of the network's size and their classes.
@@ -81,7 +90,7 @@ class Dataset:
             DataError: a label is empty, stands twice, or is no Unicode text.
         """
         for label in self.labels:
-            if not label or label != label.encode("utf-8", "replace").decode():
+            if not label or label != to_unicode(label):
                 raise DataError(f"{self.name}: the class name {label!r} is no Unicode text. Rename it.")
         if len(set(self.labels)) != len(self.labels):
             raise DataError(f"{self.name}: a class name stands twice in {', '.join(self.labels)}. Rename one.")

@@ -14,7 +14,7 @@ from models.metrics import Metrics
 from models.record import Record, TrainingRun
 from training.calibration import calibrate
 from training.configuration import Request
-from training.dataset import Dataset, Split
+from training.dataset import Dataset, Split, to_unicode
 from training.devices import describe_hardware
 from training.evaluate import measure_network
 from training.label_mistakes import LabelMistake, find_label_mistakes
@@ -92,7 +92,7 @@ def finish(
         distance=fitted.distance,
     )
     fallback = plan.recipe.name if run is None else run.folder.resolve().name
-    name = Path(request.out).stem if request.out else fallback
+    name = to_unicode(Path(request.out).stem if request.out else fallback)
     record = _record(name, trained, plan, metrics, fitted.calibration, device=device)
     digests = tuple(save(target, trained.network, record, distance=fitted.distance) for target in targets)
     doubted = None

@@ -350,6 +350,27 @@ def test_a_file_name_need_not_be_text(folder: Path, monkeypatch: pytest.MonkeyPa
         assert b"dark/caf\\udce9.png: The file is no picture" in stream.buffer.getvalue()
 
 
+@pytest.mark.parametrize("kind", ["folder", "archive"])
+def test_names_of_data_and_result_need_not_be_text(kind: str, folder: Path) -> None:
+    """A run writes them down, and the service tells what it serves, with question marks."""
+    data, run_folder = (folder.parent / os.fsdecode(name) for name in (b"data-\xe9", b"run-\xff"))
+    if kind == "folder":
+        folder.rename(data)
+    else:
+        data = data.with_suffix(".npz")
+        images = np.random.default_rng(0).integers(0, 256, (12, 32, 32, 3), dtype=np.uint8)
+        targets = np.arange(12) % 2
+        write_archive(data, {"x_train": images, "y_train": targets, "x_test": images, "y_test": targets})
+    options = ["--recipe", "fast", "--data", str(data), "--run", str(run_folder), "--epochs", "1"]
+    assert run(["train", "--device", "cpu", *options]) == 0
+    with TestClient(
+        create_app(Settings(checkpoint=run_folder / "checkpoint.safetensors", engine="torch"))
+    ) as client:
+        answer = client.get("/model")
+    assert answer.status_code == 200
+    assert (answer.json()["name"], answer.json()["metrics"]["split"]) == ("run-?", "data-? test")
+
+
 def test_an_archive_is_looked_at_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A test picture that was learnt is a leak, told by its place."""
     random = np.random.default_rng(0)

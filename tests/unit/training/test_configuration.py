@@ -1,10 +1,30 @@
 """What a run was asked to do, and what it writes down about itself."""
 
+import os
+from pathlib import Path
+
 import pytest
 import torch
 
-from training.configuration import differences, flatten, surroundings
+from training.configuration import (
+    Request,
+    differences,
+    flatten,
+    read_configuration,
+    surroundings,
+    write_configuration,
+)
 from training.devices import Computing
+
+
+def test_names_that_are_no_text_come_back_as_they_were(tmp_path: Path) -> None:
+    """A path is bytes: what is no UTF-8 is written escaped, and so are the labels of any language."""
+    request = Request(recipe="fast", data=os.fsdecode(b"caf\xe9"), out=os.fsdecode(b"\xff.safetensors"))
+    configuration = {"labels": ["žába", "猫"], "seed": 0}
+    path = tmp_path / "configuration.json"
+    write_configuration(path, request=request, configuration=configuration, environment={})
+    asked, follows = read_configuration(path)
+    assert (asked.data, asked.out, follows) == (request.data, request.out, configuration)
 
 
 def test_nested_fields_become_names_with_dots() -> None:

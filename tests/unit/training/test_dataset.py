@@ -1,9 +1,11 @@
-"""What a training starts from: pictures from all over it."""
+"""What a training starts from: its names, and pictures from all over it."""
+
+import os
 
 import pytest
 import torch
 
-from training.dataset import spread
+from training.dataset import spread, to_unicode
 
 
 def test_each_stretch_of_the_pictures_gives_one() -> None:
@@ -34,3 +36,11 @@ def test_the_same_pictures_are_taken_each_time_and_nothing_else_is_drawn() -> No
     assert torch.equal(torch.get_rng_state(), before)
     torch.manual_seed(6)
     assert torch.equal(spread(torch.arange(100), count=10), first)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [(b"caf\xe9", "caf?"), ("žába 猫".encode(), "žába 猫"), (b"\xff\xfe", "??")]
+)
+def test_a_name_becomes_text(name: bytes, text: str) -> None:
+    """Bytes that are no UTF-8 become question marks, all else stays."""
+    assert to_unicode(os.fsdecode(name)) == text
