@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from models.networks import build
 from models.preprocessing import InputSpec
 from training import findings
 from training.configuration import Request, configure
@@ -45,6 +46,13 @@ class Plan:
     configuration: dict[str, Any]
     wanted: Wanted | None
     commit: str
+
+    @property
+    def checkpoint_bytes(self) -> int:
+        """Of the weights in a checkpoint, which are nearly all of it."""
+        with torch.device("meta"):
+            network = build(self.recipe.architecture, classes=len(self.dataset.labels), spec=self.spec)
+        return sum(tensor.nbytes for tensor in network.state_dict().values())
 
 
 def choose_computing(request: Request, device: torch.device) -> Computing:

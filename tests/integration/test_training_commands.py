@@ -7,6 +7,7 @@ import shutil
 import signal
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -297,6 +298,41 @@ def test_an_earlier_checkpoint_survives_a_failed_training(
     assert _train(folder, out) == 130
     assert "Stopped by Ctrl-C; nothing was written." in capsys.readouterr().err
     assert out.read_bytes() == b"yesterday's"
+
+
+def test_a_result_whose_place_is_gone_is_rescued(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its folder was there before the training and is not after it: exit code 1, but the weights are kept."""
+    import training.carry_out
+    from training.finish import finish
+
+    out, rescue = tmp_path / "out" / "m.safetensors", tmp_path / "rescue"
+    rescue.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(rescue))
+
+    def finish_elsewhere(*arguments: Any, **options: Any) -> Any:
+        out.parent.rmdir()
+        out.parent.touch()
+        return finish(*arguments, **options)
+
+    monkeypatch.setattr(training.carry_out, "finish", finish_elsewhere)
+    assert _train(folder, out, "tutorial", "--epochs", "1") == 1
+    (rescued,) = rescue.glob("glimpse-*/m.safetensors")
+    assert f"The checkpoint is {rescued};" in capsys.readouterr().err
+    assert load(rescued).record.name == "m"
+
+
+def test_a_disk_without_room_is_refused_before_the_training(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The tutorial's network has 0.2 MB; of a run nothing is left behind."""
+    free = shutil.disk_usage(tmp_path)._replace(free=100_000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: free)
+    run_folder = tmp_path / "run"
+    assert _train(folder, tmp_path / "m.safetensors", "tutorial", "--run", str(run_folder)) == 1
+    assert "m.safetensors will have 0.2 MB, and its disk has 0.1 MB left" in capsys.readouterr().err
+    assert list(run_folder.iterdir()) == []
 
 
 @pytest.mark.parametrize("stage", ["prepare", "finish"])
