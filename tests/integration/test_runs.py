@@ -304,6 +304,17 @@ def test_a_student_learns_from_a_teacher(finished: Path, data: Path, tmp_path: P
     assert all(torch.equal(now[name], then[name]) for name in then)
 
 
+def test_a_teacher_that_learnt_what_is_held_out_is_warned_of(
+    finished: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is taken all the same."""
+    teacher, out = finished / "checkpoint.safetensors", tmp_path / "m.safetensors"
+    options = ("--recipe", "compact", "--data", data, "--teacher", teacher, "--cache", tmp_path, "--epochs", 1)
+    assert _train(*options, "--out", out, "--held-out", 9) == 0
+    assert "trained with 0 pictures held out instead of 9, so it may know" in capsys.readouterr().err
+    assert load(out).record.training.configuration["teacher"] == load(teacher).digest
+
+
 def test_compact_without_a_teacher_learns_the_labels(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
