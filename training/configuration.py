@@ -12,6 +12,7 @@ import torch
 
 from models.preprocessing import InputSpec
 from models.tensor_file import write_atomically
+from training.data import CIFAR10
 from training.devices import Computing, describe_hardware
 from training.errors import TrainingError
 from training.provenance import current_commit
@@ -53,6 +54,21 @@ class Request:
     photographs: float | None = None
     extensions: tuple[int, ...] = ()
     input_size: int | None = None
+
+
+def with_whole_paths(request: Request) -> Request:
+    """Make a request mean the same from any working folder; `cifar10` is no path and stays."""
+
+    def whole(path: str) -> str:
+        return str(Path(path).absolute())
+
+    return dataclasses.replace(
+        request,
+        data=request.data if request.data == CIFAR10 else whole(request.data),
+        cache=whole(request.cache),
+        out=None if request.out is None else whole(request.out),
+        teacher=None if request.teacher is None else whole(request.teacher),
+    )
 
 
 def configure(

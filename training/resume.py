@@ -15,6 +15,7 @@ from training.configuration import (
     read_configuration,
     settled,
     surroundings,
+    with_whole_paths,
     write_configuration,
 )
 from training.devices import Computing
@@ -119,7 +120,8 @@ def open_run(
     if not path.exists():
         if extends is not None:
             _take_snapshot(run, extends, configuration, device=computing.device)
-        write_configuration(path, request=request, configuration=configuration, environment=environment)
+        asked = with_whole_paths(request)
+        write_configuration(path, request=asked, configuration=configuration, environment=environment)
         return run
     changed = differences(configuration, read_configuration(path)[1])
     if changed:

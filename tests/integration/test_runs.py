@@ -213,6 +213,22 @@ def test_a_run_goes_on_with_another_cache(stopped: Path, tmp_path: Path) -> None
     assert ask_again(asked, {}, folder=stopped).cache == "/proc/nowhere"
 
 
+def test_a_run_goes_on_from_another_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was typed from one folder is found again from another, and nothing is written there."""
+    for name in ("here", "there"):
+        (tmp_path / name).mkdir()
+    _write_data(tmp_path / "here" / "bright.npz")
+    monkeypatch.chdir(tmp_path / "here")
+    options = ("--recipe", "fast", "--data", "bright.npz", "--out", "m.safetensors", "--epochs", 1)
+    assert _train(*options, "--run", "run") == 0
+    for name in ("m.safetensors", "run/checkpoint.safetensors"):
+        Path(name).unlink()
+    monkeypatch.chdir(tmp_path / "there")
+    assert _train("--resume", "../here/run") == 0
+    assert (tmp_path / "here" / "m.safetensors").exists()
+    assert list((tmp_path / "there").iterdir()) == []
+
+
 def test_a_run_without_a_place_for_its_result_is_wrong_usage(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
