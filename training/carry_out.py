@@ -65,6 +65,7 @@ def carry_out(
                     computing=computing,
                     save_every=save_every,
                     extends=extends,
+                    found=plan.dataset.findings,
                     warn=told,
                 )
                 if plan.dataset.findings is not None and ranks.is_first:
