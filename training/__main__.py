@@ -1,14 +1,21 @@
 """`python -m training`: the command line, or a sentence about what it needs."""
 
+import signal
 import sys
 from importlib.util import find_spec
+from types import FrameType
+from typing import NoReturn
 
 _EXTRA = ("typer", "rich", "matplotlib", "torchmetrics", "torchvision")
 """What the commands import, some of it only after minutes of training."""
 
 
 def main() -> int:
-    """Run the command line; the exit code is 0 done, 1 refused, 2 usage, 130 stopped by Ctrl-C, 143 by SIGTERM."""
+    """Run the command line; the exit code is 0 done, 1 refused, 2 usage, 130 stopped by Ctrl-C, 143 by SIGTERM.
+
+    A command hears SIGTERM itself while it works; before and after that, importing torch say, it is heard here.
+    """
+    signal.signal(signal.SIGTERM, _stop)
     missing = [name for name in _EXTRA if find_spec(name) is None]
     if missing:
         sys.stderr.write(f"Training needs what is not installed: pip install {' '.join(missing)}\n")
@@ -20,6 +27,11 @@ def main() -> int:
     except KeyboardInterrupt:
         sys.stderr.write("Stopped by Ctrl-C; nothing was written.\n")
         return 130
+
+
+def _stop(_signal: int, _frame: FrameType | None) -> NoReturn:
+    sys.stderr.write("Stopped by SIGTERM; nothing was written.\n")
+    sys.exit(143)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from models.record import Record
 from training import cifar10
-from training.dataset import Dataset, Split
+from training.dataset import Dataset, Split, to_unicode
 from training.errors import DataError
 
 _MOST_CLASSES = 1_000_000  # more is a mistake in the file, and a table over them would fill the memory
@@ -57,7 +57,7 @@ def read_archive(path: Path) -> Dataset:
             f"{path}: y_test has the classes {', '.join(labels[place] for place in strangers)}, which y_train has "
             "not. Add training pictures of them, or take them out of the test part."
         )
-    return Dataset(path.stem, labels, train, test)
+    return Dataset(to_unicode(path.stem), labels, train, test)
 
 
 def read_test_archive(path: Path, record: Record) -> tuple[str, tuple[str, ...], Split]:

@@ -15,6 +15,7 @@ from training.plan import choose_computing, prepare
 from training.ranks import join_ranks
 from training.resume import open_run
 from training.run_lock import alone_in
+from training.targets import check_room
 from training.tensorboard import TensorboardLog
 from training.terminal import teller
 
@@ -53,6 +54,8 @@ def carry_out(
             if folder is not None and ranks.is_first:
                 stack.enter_context(alone_in(folder))
             plan = prepare(request, computing, tell=told)
+            for target in targets:
+                check_room(target, needed_bytes=plan.checkpoint_bytes)
             run = None
             if folder is not None:
                 run = open_run(
@@ -62,6 +65,7 @@ def carry_out(
                     computing=computing,
                     save_every=save_every,
                     extends=extends,
+                    found=plan.dataset.findings,
                     warn=told,
                 )
                 if plan.dataset.findings is not None and ranks.is_first:

@@ -12,6 +12,7 @@ import torch
 
 from models.preprocessing import InputSpec
 from models.tensor_file import write_atomically
+from training.data import CIFAR10
 from training.devices import Computing, describe_hardware
 from training.errors import TrainingError
 from training.provenance import current_commit
@@ -53,6 +54,21 @@ class Request:
     photographs: float | None = None
     extensions: tuple[int, ...] = ()
     input_size: int | None = None
+
+
+def with_whole_paths(request: Request) -> Request:
+    """Make a request mean the same from any working folder; `cifar10` is no path and stays."""
+
+    def whole(path: str) -> str:
+        return str(Path(path).absolute())
+
+    return dataclasses.replace(
+        request,
+        data=request.data if request.data == CIFAR10 else whole(request.data),
+        cache=whole(request.cache),
+        out=None if request.out is None else whole(request.out),
+        teacher=None if request.teacher is None else whole(request.teacher),
+    )
 
 
 def configure(
@@ -149,13 +165,16 @@ def differences(now: Mapping[str, Any], then: Mapping[str, Any], *, apart_from: 
 def write_configuration(
     path: Path, *, request: Request, configuration: Mapping[str, Any], environment: Mapping[str, Any]
 ) -> None:
-    """Write the three parts of a run's text, for people and for `--resume`."""
+    """Write the three parts of a run's text, for people and for `--resume`.
+
+    In ASCII: names of files are bytes and need not be text, and escaped they come back as they were.
+    """
     fields = {
         "request": dataclasses.asdict(request),
         "configuration": configuration,
         "environment": environment,
     }
-    write_atomically(path, (json.dumps(fields, indent=2, ensure_ascii=False) + "\n").encode())
+    write_atomically(path, (json.dumps(fields, indent=2) + "\n").encode())
 
 
 def read_configuration(path: Path) -> tuple[Request, dict[str, Any]]:

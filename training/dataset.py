@@ -10,6 +10,15 @@ from training.errors import DataError
 from training.findings import Findings
 
 
+def to_unicode(name: str) -> str:
+    """Make text of a file's name, which is bytes: a checkpoint and the service tell it to others.
+
+    Returns:
+        The same where it is text; else with a question mark for each byte that is not.
+    """
+    return name.encode("utf-8", "replace").decode()
+
+
 @dataclass(frozen=True)
 class Split:
     """Pictures of the network's size and their classes.
@@ -31,6 +40,26 @@ class Split:
     def names(self, part: str) -> tuple[str, ...]:
         """Return the files, or `part[0]`, `part[1]`, … where there are none."""
         return self.files or tuple(f"{part}[{place}]" for place in range(len(self)))
+
+
+def spread(images: Tensor, *, count: int) -> Tensor:
+    """Take pictures from all over a data set: a folder's stand class by class, and its first ones show one class.
+
+    The data set is cut into as many stretches, and each gives a picture at a place that is drawn, always the same
+    one: every tenth picture would again be of one class where classes take turns.
+
+    Args:
+        images: (n, …) on any device.
+        count: at least 1; where there are no more pictures, all are taken.
+
+    Returns:
+        (count, …) or (n, …), in the order of the data set, on its device.
+    """
+    count = min(count, len(images))
+    edges = torch.arange(count + 1) * len(images) // max(count, 1)
+    drawn = torch.rand(count, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    places = edges[:-1] + (drawn * edges.diff()).long()
+    return images[places.to(images.device)]
 
 
 @dataclass(frozen=True)
@@ -61,7 +90,7 @@ class Dataset:
             DataError: a label is empty, stands twice, or is no Unicode text.
         """
         for label in self.labels:
-            if not label or label != label.encode("utf-8", "replace").decode():
+            if not label or label != to_unicode(label):
                 raise DataError(f"{self.name}: the class name {label!r} is no Unicode text. Rename it.")
         if len(set(self.labels)) != len(self.labels):
             raise DataError(f"{self.name}: a class name stands twice in {', '.join(self.labels)}. Rename one.")

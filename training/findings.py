@@ -172,6 +172,30 @@ def write(findings: Findings, folder: Path) -> Path:
     return path
 
 
+def changed_counts(findings: Findings, folder: Path) -> list[str]:
+    """Tell what a data set has become since a run's `data.json` was written; nothing where there is none to read.
+
+    Args:
+        findings: of the data as they are.
+        folder: of the run.
+
+    Returns:
+        A clause for each class with more or fewer pictures to learn from; a single one where it must be other
+        pictures, since all classes have as many.
+    """
+    try:
+        counts = json.loads((folder / FILE_NAME).read_text("utf-8"))["counts"]
+        then = {str(label): int(parts["train"]) for label, parts in counts.items()}
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return []
+    now = {label: parts["train"] for label, parts in findings.counts.items()}
+    return [
+        f"{label!r} has {_count(now.get(label, 0), 'picture')} to learn from and had {then.get(label, 0):,}"
+        for label in [*then, *(label for label in now if label not in then)]
+        if now.get(label, 0) != then.get(label, 0)
+    ] or ["each class has as many pictures to learn from as before, so some are others or were edited"]
+
+
 def _count(number: int, noun: str) -> str:
     return f"{number:,} {noun}" + ("" if number == 1 else "s")
 

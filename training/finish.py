@@ -2,6 +2,7 @@
 
 import dataclasses
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -14,7 +15,7 @@ from models.metrics import Metrics
 from models.record import Record, TrainingRun
 from training.calibration import calibrate
 from training.configuration import Request
-from training.dataset import Dataset, Split
+from training.dataset import Dataset, Split, to_unicode
 from training.devices import describe_hardware
 from training.evaluate import measure_network
 from training.label_mistakes import LabelMistake, find_label_mistakes
@@ -27,6 +28,7 @@ from training.report.history import read_history
 from training.report.making import make_report
 from training.robustness import PICTURES
 from training.run import CHECKPOINT, Run
+from training.targets import write_or_rescue
 from training.terminal import tell
 
 
@@ -92,9 +94,11 @@ def finish(
         distance=fitted.distance,
     )
     fallback = plan.recipe.name if run is None else run.folder.resolve().name
-    name = Path(request.out).stem if request.out else fallback
+    name = to_unicode(Path(request.out).stem if request.out else fallback)
     record = _record(name, trained, plan, metrics, fitted.calibration, device=device)
-    digests = tuple(save(target, trained.network, record, distance=fitted.distance) for target in targets)
+    write = partial(save, network=trained.network, record=record, distance=fitted.distance)
+    # a run has its last state, and is gone on with when there is room
+    digests = tuple(write_or_rescue(target, write) if run is None else write(target) for target in targets)
     doubted = None
     if dataset.test.files:
         doubted = find_label_mistakes(dataset.test, views.single_view, labels=dataset.labels)

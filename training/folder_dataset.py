@@ -18,7 +18,7 @@ from training.class_trees import (
     report_unused,
     split_tree,
 )
-from training.dataset import Dataset, Split, fingerprint
+from training.dataset import Dataset, Split, fingerprint, to_unicode
 from training.errors import DataError
 from training.findings import collect
 from training.picture_cache import Report
@@ -37,7 +37,7 @@ def read_folder(root: Path, spec: InputSpec, *, seed: int, cache: Path, report: 
     Raises:
         DataError: it cannot be used.
     """
-    name = root.resolve().name
+    name = to_unicode(root.resolve().name)
     train_root, test_root = find_parts(root)
     if (train_root is None) != (test_root is None):
         raise DataError(

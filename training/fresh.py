@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from models.networks import Architecture, build
 from models.networks.whitened import WhitenedNetwork
 from models.preprocessing import InputSpec
+from training.dataset import spread
 from training.recipes import LargeBatchRecipe
 
 
@@ -34,4 +35,4 @@ def fit_stem(network: nn.Module, images: Tensor, *, recipe: LargeBatchRecipe) ->
         images: uint8 (n, height, width, 3) to learn from, unaugmented, on the device.
         recipe: says how many of them are looked at.
     """
-    cast(WhitenedNetwork, network).fit_stem(images[: recipe.stem_pictures])
+    cast(WhitenedNetwork, network).fit_stem(spread(images, count=recipe.stem_pictures))

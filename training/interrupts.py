@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM between two steps of a training, not in the middle of one."""
+"""Ctrl-C and SIGTERM: between two steps of a training, not in the middle of one; elsewhere at once."""
 
 import contextlib
 import os
@@ -6,6 +6,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from types import FrameType
+from typing import NoReturn
 
 
 class Terminated(KeyboardInterrupt):
@@ -44,6 +45,26 @@ class Interrupts:
         """
         if self._pending is not None:
             raise self._pending
+
+
+@contextlib.contextmanager
+def sigterm_at_once() -> Iterator[None]:
+    """Let SIGTERM raise `Terminated` inside the block, as Ctrl-C raises KeyboardInterrupt.
+
+    Without a handler the process would die of it: no sentence, another exit code, temporary files left behind.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield  # Python hands signals to the main thread alone
+        return
+    previous = signal.signal(signal.SIGTERM, _terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def _terminate(_number: int, _frame: FrameType | None) -> NoReturn:
+    raise Terminated
 
 
 @contextlib.contextmanager

@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from models.checkpoint import Checkpoint
+from models.networks import build
 from models.preprocessing import InputSpec
 from training import findings
 from training.configuration import Request, configure
@@ -21,7 +23,7 @@ from training.fitting import fit_to_data
 from training.held_out import set_aside
 from training.provenance import current_commit
 from training.recipes import RECIPES, LargeBatchRecipe, Recipe, TutorialRecipe
-from training.teacher import Teacher, load_teacher, open_answers
+from training.teacher import Teacher, doubt, load_teacher, open_answers
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,13 @@ class Plan:
     configuration: dict[str, Any]
     wanted: Wanted | None
     commit: str
+
+    @property
+    def checkpoint_bytes(self) -> int:
+        """Of the weights in a checkpoint, which are nearly all of it."""
+        with torch.device("meta"):
+            network = build(self.recipe.architecture, classes=len(self.dataset.labels), spec=self.spec)
+        return sum(tensor.nbytes for tensor in network.state_dict().values())
 
 
 def choose_computing(request: Request, device: torch.device) -> Computing:
@@ -96,16 +105,13 @@ def prepare(request: Request, computing: Computing, *, tell: Callable[[str], Non
     )
     wanted, learnt = None, dataset.train
     if request.teacher is not None and isinstance(recipe, LargeBatchRecipe):
+        teacher = load_teacher(Path(request.teacher), labels=dataset.labels, spec=spec)
+        doubts = doubt(teacher.record, configuration)
+        if doubts is not None:
+            tell(doubts)
+        configuration["teacher"] = teacher.digest
         learnt = dataclasses.replace(learnt, images=learnt.images.to(computing.device))
-        wanted, configuration["teacher"] = _ask_teacher(
-            Path(request.teacher),
-            recipe,
-            dataset,
-            spec,
-            computing,
-            images=learnt.images,
-            cache=Path(request.cache),
-        )
+        wanted = _ask(teacher, recipe, dataset, computing, images=learnt.images, cache=Path(request.cache))
     return Plan(dataset, learnt, recipe, spec, configuration, wanted, current_commit())
 
 
@@ -129,18 +135,16 @@ def adapt(table: Recipe, request: Request, dataset: Dataset) -> Recipe:
     return recipe
 
 
-def _ask_teacher(
-    path: Path,
+def _ask(
+    checkpoint: Checkpoint,
     recipe: LargeBatchRecipe,
     dataset: Dataset,
-    spec: InputSpec,
     computing: Computing,
     *,
     images: Tensor,
     cache: Path,
-) -> tuple[Wanted, str]:
-    """Prepare a teacher; its digest goes into the configuration."""
-    checkpoint = load_teacher(path, labels=dataset.labels, spec=spec)
+) -> Wanted:
+    """Let a teacher answer what is learnt."""
     answers = open_answers(
         cache,
         pictures=len(dataset.train),
@@ -159,4 +163,4 @@ def _ask_teacher(
         answers=answers,
         computing=computing,
     )
-    return teacher.answer, checkpoint.digest
+    return teacher.answer

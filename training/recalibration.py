@@ -34,7 +34,7 @@ def read_as_trained(source: str, record: Record, *, cache: Path, report: Report)
             f"part is {found[:12]}…, the checkpoint's is {record.training.data_fingerprint[:12]}…. Of other "
             "pictures nobody knows which it has learnt from; name the data of the training, or train again."
         )
-    return set_aside(dataset, count=_held_out(record), seed=seed)
+    return set_aside(dataset, count=held_out_count(record), seed=seed)
 
 
 def require_held_out(record: Record) -> None:
@@ -43,13 +43,14 @@ def require_held_out(record: Record) -> None:
     Raises:
         TrainingError: it did.
     """
-    if not _held_out(record):
+    if not held_out_count(record):
         raise TrainingError(
             "The checkpoint was trained on all of its training pictures: nothing was held out, and on pictures "
             "that it has learnt from its scores look better than they are. Train it again with a part held out."
         )
 
 
-def _held_out(record: Record) -> int:
+def held_out_count(record: Record) -> int:
+    """How many pictures the training of a checkpoint held out; 0 where its record does not say."""
     count = record.training.configuration.get("held_out", 0)
     return count if type(count) is int and count > 0 else 0

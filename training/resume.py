@@ -15,11 +15,13 @@ from training.configuration import (
     read_configuration,
     settled,
     surroundings,
+    with_whole_paths,
     write_configuration,
 )
 from training.devices import Computing
 from training.errors import TrainingError
 from training.extension import PLAN
+from training.findings import Findings, changed_counts
 from training.run import CHECKPOINT, CONFIGURATION, METRICS, SNAPSHOT, STATE, Run
 from training.state import read_state
 
@@ -98,6 +100,7 @@ def open_run(
     computing: Computing,
     save_every: int | None,
     extends: Path | None,
+    found: Findings | None,
     warn: Callable[[str], None],
 ) -> Run:
     """Open a run's folder: write its configuration where there is none, else compare with it.
@@ -109,6 +112,7 @@ def open_run(
         computing: on what and how.
         save_every: steps between two states; None saves about once a minute.
         extends: folder of the finished run whose snapshot a new run starts with; None starts from nothing.
+        found: in a folder of pictures, to say what became of it; None for what is no folder.
         warn: told what makes the last bits differ.
 
     Raises:
@@ -119,9 +123,13 @@ def open_run(
     if not path.exists():
         if extends is not None:
             _take_snapshot(run, extends, configuration, device=computing.device)
-        write_configuration(path, request=request, configuration=configuration, environment=environment)
+        asked = with_whole_paths(request)
+        write_configuration(path, request=asked, configuration=configuration, environment=environment)
         return run
-    changed = differences(configuration, read_configuration(path)[1])
+    before = read_configuration(path)[1]
+    changed = differences(configuration, before)
+    if found is not None and before.get("data_fingerprint") != configuration["data_fingerprint"]:
+        changed += changed_counts(found, folder)
     if changed:
         raise TrainingError(
             f"{folder} cannot go on, because this differs from {path.name}: {'; '.join(changed)}. "

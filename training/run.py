@@ -21,7 +21,7 @@ from torch import Tensor
 from models.tensor_file import write_atomically
 from training.configuration import differences
 from training.errors import TrainingError
-from training.state import read_state, write_state
+from training.state import is_finite, read_state, write_state
 
 CONFIGURATION, STATE, SNAPSHOT = "configuration.json", "state.pt", "snapshot.pt"
 METRICS, CHECKPOINT = "metrics.jsonl", "checkpoint.safetensors"
@@ -111,13 +111,21 @@ class Run:
         return state
 
     def save_state(self, learning: Learning) -> None:
-        """Replace the state by the present one."""
-        self._write(STATE, learning.state())
-        self._saved_s = self._clock()
+        """Replace the state by the present one, unless this diverged.
+
+        On a GPU the loss is read every few steps only, and weights can break after a loss that was fine: the last
+        state that can be gone on with stays, and the training ends when the loss is read.
+        """
+        state = learning.state()
+        if is_finite(state):
+            self._write(STATE, state)
+            self._saved_s = self._clock()
 
     def keep_snapshot(self, learning: Learning) -> None:
-        """Keep the present state for a longer run to start from."""
-        self._write(SNAPSHOT, learning.state())
+        """Keep the present state for a longer run to start from, unless it diverged."""
+        state = learning.state()
+        if is_finite(state):
+            self._write(SNAPSHOT, state)
 
     def adopt(self, state: Mapping[str, Any]) -> None:
         """Take the state of another run as this one's."""

@@ -1,6 +1,7 @@
 """The file that a training goes on from: plain containers of tensors, numbers and texts, no code."""
 
 import io
+import math
 import pickle
 import struct
 import zipfile
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from models.tensor_file import write_atomically
 from training.errors import TrainingError
@@ -25,6 +27,21 @@ _DAMAGE = (
     struct.error,
 )
 """What torch's reader raises over bytes that are not what it expects."""
+
+
+def is_finite(state: object) -> bool:
+    """Whether all numbers of a state are finite: with others a run would go on for nothing.
+
+    Args:
+        state: as for `write_state`, or a part of one.
+    """
+    if isinstance(state, Mapping):
+        return all(is_finite(part) for part in state.values())
+    if isinstance(state, list | tuple):
+        return all(is_finite(part) for part in state)
+    if isinstance(state, Tensor):
+        return bool(state.isfinite().all())
+    return not isinstance(state, float) or math.isfinite(state)
 
 
 def write_state(path: Path, state: Mapping[str, Any]) -> None:

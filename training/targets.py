@@ -1,6 +1,8 @@
-"""Where results will be written: refused before the work what could not be written after it."""
+"""Where results are written: refused before the work what could not be written after it, and rescued what was."""
 
+import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from training.errors import TrainingError
@@ -44,3 +46,47 @@ def check_folder(path: Path) -> None:
     path.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=path):
         pass
+
+
+def check_room(path: Path, *, needed_bytes: int) -> None:
+    """Refuse a disk that is too full for what will be written.
+
+    Args:
+        path: of the file, in a folder that exists.
+        needed_bytes: of it; a file of its name that is there stays until the new one is whole.
+
+    Raises:
+        TrainingError: less is free.
+    """
+    free_bytes = shutil.disk_usage(path.parent).free
+    if free_bytes < needed_bytes:
+        raise TrainingError(
+            f"{path} will have {needed_bytes / 1e6:,.1f} MB, and its disk has {free_bytes / 1e6:,.1f} MB left. "
+            "Make room, or name another place."
+        )
+
+
+def write_or_rescue(path: Path, write: Callable[[Path], str]) -> str:
+    """Write what took hours to make, into the temporary folder if its own place does not take it.
+
+    Args:
+        path: where it should go.
+        write: writes it to a path, and returns its digest.
+
+    Raises:
+        TrainingError: its place does not take it; the sentence says where it is, or that it is lost.
+    """
+    try:
+        return write(path)
+    except OSError as error:
+        try:
+            rescued = Path(tempfile.mkdtemp(prefix="glimpse-")) / path.name
+            write(rescued)
+        except OSError as another:
+            raise TrainingError(
+                f"Neither {path} ({error.strerror}) nor the temporary folder ({another.strerror}) takes the "
+                "checkpoint: it is lost. Make room, and train again with --run, which keeps the weights."
+            ) from another
+        raise TrainingError(
+            f"{path} cannot be written ({error.strerror}). The checkpoint is {rescued}; move it to where it stays."
+        ) from error

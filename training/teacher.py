@@ -8,6 +8,7 @@ published trainers does it.
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,13 @@ from torch import Tensor, nn
 
 from models.checkpoint import Checkpoint, load
 from models.preprocessing import InputSpec
+from models.record import Record
 from models.tensor_file import open_atomically
 from training.augment import Order, crop
 from training.calibration import set_temperature
 from training.devices import Computing
 from training.errors import TrainingError
+from training.recalibration import held_out_count
 
 _AT_ONCE = 250
 """Views that the teacher answers at once. Always as many, filled up with empty pictures: an answer then does not
@@ -106,6 +109,33 @@ def load_teacher(path: Path, *, labels: tuple[str, ...], spec: InputSpec) -> Che
         )
     set_temperature(checkpoint.network, 1.0)  # students learn at the recipe's temperature, not at a calibrated one
     return checkpoint
+
+
+def doubt(record: Record, configuration: Mapping[str, Any]) -> str | None:
+    """Say why a teacher may have learnt what its student is judged on; None where it has not.
+
+    A seed holds out the same pictures of the same data, and of a larger number these and more.
+
+    Args:
+        record: of the teacher.
+        configuration: of the student (`training.configuration.configure`).
+    """
+    wanted, known = configuration["held_out"], held_out_count(record)
+    if not wanted:
+        return None
+    reasons = []
+    if record.training.data_fingerprint != configuration["data_fingerprint"]:
+        reasons.append("other training pictures")
+    if record.training.seed != configuration["seed"]:
+        reasons.append(f"the seed {record.training.seed} instead of {configuration['seed']}")
+    if known < wanted:
+        reasons.append(f"{known:,} pictures held out instead of {wanted:,}")
+    if not reasons:
+        return None
+    return (
+        f"warning: the teacher was trained with {', '.join(reasons)}, so it may know what is held out here, and "
+        "temperature and abstain rule come out too sure. Take one with the same data, --seed and --held-out."
+    )
 
 
 def open_answers(

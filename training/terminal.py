@@ -10,7 +10,7 @@ from rich.console import Console
 
 from models.errors import GlimpseError
 from models.metrics import Metrics
-from training.interrupts import Terminated
+from training.interrupts import Terminated, sigterm_at_once
 from training.intervals import interval
 from training.run import CHECKPOINT, CONFIGURATION
 
@@ -24,7 +24,8 @@ def told_in_a_sentence(run_folder: Path | None = None) -> Iterator[Console]:
     """
     console = Console(stderr=True)
     try:
-        yield console
+        with sigterm_at_once():
+            yield console
     except KeyboardInterrupt as stop:
         by, code = ("SIGTERM", 143) if isinstance(stop, Terminated) else ("Ctrl-C", 130)
         then = "nothing was written."

@@ -215,6 +215,22 @@ def test_a_run_goes_on_with_another_cache(stopped: Path, tmp_path: Path) -> None
     assert ask_again(asked, {}, folder=stopped).cache == "/proc/nowhere"
 
 
+def test_a_run_goes_on_from_another_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was typed from one folder is found again from another, and nothing is written there."""
+    for name in ("here", "there"):
+        (tmp_path / name).mkdir()
+    _write_data(tmp_path / "here" / "bright.npz")
+    monkeypatch.chdir(tmp_path / "here")
+    options = ("--recipe", "fast", "--data", "bright.npz", "--out", "m.safetensors", "--epochs", 1)
+    assert _train(*options, "--run", "run") == 0
+    for name in ("m.safetensors", "run/checkpoint.safetensors"):
+        Path(name).unlink()
+    monkeypatch.chdir(tmp_path / "there")
+    assert _train("--resume", "../here/run") == 0
+    assert (tmp_path / "here" / "m.safetensors").exists()
+    assert list((tmp_path / "there").iterdir()) == []
+
+
 def test_a_run_without_a_place_for_its_result_is_wrong_usage(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -304,6 +320,17 @@ def test_a_student_learns_from_a_teacher(finished: Path, data: Path, tmp_path: P
     assert answers.read_bytes() == written
     now, then = _weights(tmp_path / "student"), student.network.state_dict()
     assert all(torch.equal(now[name], then[name]) for name in then)
+
+
+def test_a_teacher_that_learnt_what_is_held_out_is_warned_of(
+    finished: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is taken all the same."""
+    teacher, out = finished / "checkpoint.safetensors", tmp_path / "m.safetensors"
+    options = ("--recipe", "compact", "--data", data, "--teacher", teacher, "--cache", tmp_path, "--epochs", 1)
+    assert _train(*options, "--out", out, "--held-out", 9) == 0
+    assert "trained with 0 pictures held out instead of 9, so it may know" in capsys.readouterr().err
+    assert load(out).record.training.configuration["teacher"] == load(teacher).digest
 
 
 def test_compact_without_a_teacher_learns_the_labels(

@@ -4,8 +4,10 @@ import io
 import json
 import os
 import shutil
+import signal
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -298,6 +300,59 @@ def test_an_earlier_checkpoint_survives_a_failed_training(
     assert out.read_bytes() == b"yesterday's"
 
 
+def test_a_result_whose_place_is_gone_is_rescued(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its folder was there before the training and is not after it: exit code 1, but the weights are kept."""
+    import training.carry_out
+    from training.finish import finish
+
+    out, rescue = tmp_path / "out" / "m.safetensors", tmp_path / "rescue"
+    rescue.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(rescue))
+
+    def finish_elsewhere(*arguments: Any, **options: Any) -> Any:
+        out.parent.rmdir()
+        out.parent.touch()
+        return finish(*arguments, **options)
+
+    monkeypatch.setattr(training.carry_out, "finish", finish_elsewhere)
+    assert _train(folder, out, "tutorial", "--epochs", "1") == 1
+    (rescued,) = rescue.glob("glimpse-*/m.safetensors")
+    assert f"The checkpoint is {rescued};" in capsys.readouterr().err
+    assert load(rescued).record.name == "m"
+
+
+def test_a_disk_without_room_is_refused_before_the_training(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The tutorial's network has 0.2 MB; of a run nothing is left behind."""
+    free = shutil.disk_usage(tmp_path)._replace(free=100_000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: free)
+    run_folder = tmp_path / "run"
+    assert _train(folder, tmp_path / "m.safetensors", "tutorial", "--run", str(run_folder)) == 1
+    assert "m.safetensors will have 0.2 MB, and its disk has 0.1 MB left" in capsys.readouterr().err
+    assert list(run_folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("stage", ["prepare", "finish"])
+def test_sigterm_is_heard_before_and_after_the_steps(
+    stage: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """While data are read, and while the result is measured: 143, a sentence, and no file."""
+    import training.carry_out
+
+    def terminate(*_args: object, **_options: object) -> None:
+        signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(training.carry_out, "train", lambda *_args, **_options: None)
+    monkeypatch.setattr(training.carry_out, stage, terminate)
+    out = tmp_path / "m.safetensors"
+    assert _train(folder, out) == 143
+    assert "Stopped by SIGTERM; nothing was written." in capsys.readouterr().err
+    assert not out.exists()
+
+
 def test_a_folder_is_looked_at_before_it_is_trained_on(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """`inspect` tells counts, a double in another class and a broken file, in words and as JSON; `train` too."""
     double = (folder / "dark" / "03.png").read_bytes()
@@ -329,6 +384,27 @@ def test_a_file_name_need_not_be_text(folder: Path, monkeypatch: pytest.MonkeyPa
     for stream in streams.values():
         stream.flush()
         assert b"dark/caf\\udce9.png: The file is no picture" in stream.buffer.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["folder", "archive"])
+def test_names_of_data_and_result_need_not_be_text(kind: str, folder: Path) -> None:
+    """A run writes them down, and the service tells what it serves, with question marks."""
+    data, run_folder = (folder.parent / os.fsdecode(name) for name in (b"data-\xe9", b"run-\xff"))
+    if kind == "folder":
+        folder.rename(data)
+    else:
+        data = data.with_suffix(".npz")
+        images = np.random.default_rng(0).integers(0, 256, (12, 32, 32, 3), dtype=np.uint8)
+        targets = np.arange(12) % 2
+        write_archive(data, {"x_train": images, "y_train": targets, "x_test": images, "y_test": targets})
+    options = ["--recipe", "fast", "--data", str(data), "--run", str(run_folder), "--epochs", "1"]
+    assert run(["train", "--device", "cpu", *options]) == 0
+    with TestClient(
+        create_app(Settings(checkpoint=run_folder / "checkpoint.safetensors", engine="torch"))
+    ) as client:
+        answer = client.get("/model")
+    assert answer.status_code == 200
+    assert (answer.json()["name"], answer.json()["metrics"]["split"]) == ("run-?", "data-? test")
 
 
 def test_an_archive_is_looked_at_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,10 +1,45 @@
 """What a run was asked to do, and what it writes down about itself."""
 
+import os
+from pathlib import Path
+
 import pytest
 import torch
 
-from training.configuration import differences, flatten, surroundings
+from training.configuration import (
+    Request,
+    differences,
+    flatten,
+    read_configuration,
+    surroundings,
+    with_whole_paths,
+    write_configuration,
+)
 from training.devices import Computing
+
+
+def test_names_that_are_no_text_come_back_as_they_were(tmp_path: Path) -> None:
+    """A path is bytes: what is no UTF-8 is written escaped, and so are the labels of any language."""
+    request = Request(recipe="fast", data=os.fsdecode(b"caf\xe9"), out=os.fsdecode(b"\xff.safetensors"))
+    configuration = {"labels": ["žába", "猫"], "seed": 0}
+    path = tmp_path / "configuration.json"
+    write_configuration(path, request=request, configuration=configuration, environment={})
+    asked, follows = read_configuration(path)
+    assert (asked.data, asked.out, follows) == (request.data, request.out, configuration)
+
+
+def test_whole_paths_mean_the_same_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Data, cache, teacher and result; a name that is no path stays, and so does what is not there."""
+    monkeypatch.chdir(tmp_path)
+    named = Request(recipe="compact", data="pets", cache="c", teacher="../t.safetensors", out="m.safetensors")
+    whole = with_whole_paths(named)
+    assert (whole.data, whole.cache, whole.out) == tuple(
+        str(tmp_path / name) for name in ("pets", "c", "m.safetensors")
+    )
+    assert whole.teacher == f"{tmp_path}/../t.safetensors"
+    assert with_whole_paths(whole) == whole
+    plain = with_whole_paths(Request(recipe="fast", data="cifar10"))
+    assert (plain.data, plain.teacher, plain.out) == ("cifar10", None, None)
 
 
 def test_nested_fields_become_names_with_dots() -> None:

@@ -5,9 +5,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from training.duplicates import Copies
-from training.findings import Findings, collect, to_json, to_lines, write
+from training.findings import Findings, changed_counts, collect, to_json, to_lines, write
 from training.picture_cache import Unreadable
 
 FILES = ("cat/1.jpg", "cat/2.jpg", "cat/3.jpg", "dog/1.jpg", "dog/2.jpg", "dog/3.jpg")
@@ -114,3 +115,29 @@ def test_json_names_everything(tmp_path: Path) -> None:
     assert (equal["kind"], equal["is_leak"], equal["is_contradiction"]) == ("equal", True, False)
     assert (near["kind"], near["is_leak"], near["is_contradiction"]) == ("near", False, True)
     assert near["labels"] == ["cat", "dog"]
+
+
+def test_classes_that_grew_or_shrank_are_named(tmp_path: Path) -> None:
+    """With the pictures to learn from, now and then; a class that is new had none, one that is gone has none."""
+    write(_findings(), tmp_path)
+    assert changed_counts(_findings(test=(2, 4, 5)), tmp_path) == ["'dog' has 1 picture to learn from and had 2"]
+    renamed = replace(_findings(), counts={"cat": {"train": 2, "test": 1}, "hen": {"train": 3, "test": 0}})
+    assert changed_counts(renamed, tmp_path) == [
+        "'dog' has 0 pictures to learn from and had 2",
+        "'hen' has 3 pictures to learn from and had 0",
+    ]
+
+
+def test_other_pictures_in_the_same_numbers_are_told_as_such(tmp_path: Path) -> None:
+    """A picture that was edited changes no count."""
+    write(_findings(), tmp_path)
+    (sentence,) = changed_counts(_findings(), tmp_path)
+    assert sentence.startswith("each class has as many pictures")
+
+
+@pytest.mark.parametrize("text", [None, "", "{", "[]", "{}", '{"counts": 3}', '{"counts": {"cat": 3}}'])
+def test_where_the_counts_cannot_be_read_nothing_is_told(text: str | None, tmp_path: Path) -> None:
+    """A run on an archive has no such file, and a damaged one must not hide what is refused."""
+    if text is not None:
+        (tmp_path / "data.json").write_text(text)
+    assert changed_counts(_findings(), tmp_path) == []

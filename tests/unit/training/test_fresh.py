@@ -7,6 +7,7 @@ from models import golden
 from models.networks import ARCHITECTURES, Architecture, build
 from models.networks.fast import FastNetwork
 from models.preprocessing import InputSpec
+from training.dataset import spread
 from training.fresh import fit_stem, fresh_network
 from training.recipes import FastRecipe
 
@@ -28,12 +29,12 @@ def test_it_has_the_weights_that_its_seed_gives_channels_last(name: str) -> None
 
 
 def test_the_stem_is_fitted_to_as_many_pictures_as_the_recipe_says() -> None:
-    """The first of them, and nothing behind them counts."""
+    """Spread over all that there are, and no others count."""
     images = torch.from_numpy(golden.draw(32, 32))
     recipe = FastRecipe(architecture=Architecture("fast", {"widths": [8, 8, 8]}), stem_pictures=5)
     network = fresh_network(recipe.architecture, classes=3, spec=SPEC, device=CPU)
     assert isinstance(network, FastNetwork)
-    network.fit_stem(images[:5])
+    network.fit_stem(spread(images, count=5))
     expected = network.stem.weight.clone()
     network.fit_stem(images)
     assert not torch.equal(network.stem.weight, expected)

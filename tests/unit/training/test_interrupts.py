@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from training.interrupts import interrupts_between_steps
+from training.interrupts import Terminated, interrupts_between_steps, sigterm_at_once
 
 
 def test_an_interrupt_waits_for_the_end_of_the_step() -> None:
@@ -58,13 +58,39 @@ def test_the_handler_before_comes_back() -> None:
     assert signal.getsignal(signal.SIGINT) is before
 
 
+def test_outside_of_the_steps_sigterm_is_obeyed_at_once() -> None:
+    """The work ends where it is; then whatever handler was there is back."""
+    before = signal.getsignal(signal.SIGTERM)
+    done = []
+    with pytest.raises(Terminated), sigterm_at_once():  # noqa: PT012 - the order counts
+        done.append("before")
+        os.kill(os.getpid(), signal.SIGTERM)
+        done.append("after")
+    assert done == ["before"]
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_steps_hold_back_what_is_obeyed_at_once_around_them() -> None:
+    """And after them it is obeyed at once again."""
+    done = []
+    with pytest.raises(Terminated), sigterm_at_once():  # noqa: PT012 - the order counts
+        with interrupts_between_steps():
+            pass
+        os.kill(os.getpid(), signal.SIGTERM)
+        done.append("after")
+    with pytest.raises(Terminated), sigterm_at_once(), interrupts_between_steps():  # noqa: PT012 - the order counts
+        os.kill(os.getpid(), signal.SIGTERM)
+        done.append("rest of the step")
+    assert done == ["rest of the step"]
+
+
 def test_a_thread_may_train_too() -> None:
     """Only the main thread may set handlers; another one trains without."""
     faults: list[Exception] = []
 
     def work() -> None:
         try:
-            with interrupts_between_steps() as interrupts:
+            with sigterm_at_once(), interrupts_between_steps() as interrupts:
                 interrupts.obey()
         except Exception as fault:  # noqa: BLE001 - handed to the test
             faults.append(fault)

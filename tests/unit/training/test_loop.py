@@ -9,7 +9,7 @@ from rich.console import Console
 from models.networks import Architecture
 from models.networks.fast import FastNetwork
 from models.preprocessing import InputSpec
-from training.dataset import Split
+from training.dataset import Split, spread
 from training.devices import Computing, choose_dtype
 from training.errors import TrainingError
 from training.fitting import fit_to_data
@@ -56,6 +56,27 @@ def test_fast_trains_what_should_be_trained() -> None:
     assert len(frozen) == 6
     for name, tensor in trained.items():
         assert torch.equal(tensor, fresh[name]) == (name in frozen), name
+
+
+def test_the_stem_sees_pictures_of_each_class() -> None:
+    """Of 64 pictures that stand class by class eight are taken, from all over; the stem is frozen afterwards."""
+    data = _colours(64)
+    order = data.targets.argsort(stable=True)
+    recipe = fit_to_data(FastRecipe(stem_pictures=8), 64, shorter_side=32, epochs=1)
+    spec = InputSpec(mean=recipe.mean, std=recipe.std)
+    trained = train(
+        recipe,
+        Split(data.images[order], data.targets[order]),
+        classes=2,
+        spec=spec,
+        seed=0,
+        computing=_computing(),
+        console=_quiet(),
+    )
+    expected = FastNetwork(classes=2, spec=spec)
+    expected.fit_stem(spread(data.images[order], count=8))
+    stem = trained.network.get_submodule("stem")
+    torch.testing.assert_close(stem.weight, expected.stem.weight, atol=0, rtol=0)
 
 
 def test_accurate_moves_everything_that_is_trained_and_keeps_its_scales() -> None:

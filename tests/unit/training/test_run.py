@@ -1,6 +1,7 @@
 """The folder of a training: when states are saved, and what the metrics say."""
 
 import json
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,9 +27,10 @@ class _Learning:
     log_every: int = 3
     lr: float = 0.5
     epoch_loss: float = 8.0
+    weight: float = 1.0
 
     def state(self) -> dict[str, Any]:
-        return {"step": self.step}
+        return {"step": self.step, "network": {"w": torch.tensor([0.0, self.weight])}}
 
 
 @dataclass
@@ -94,6 +96,26 @@ def test_the_last_step_and_a_stop_are_saved(tmp_path: Path) -> None:
     assert _saved(run) == 7
     run.note_step(_Learning(step=12), loss=1.0, must_save=False)
     assert _saved(run) == 12
+
+
+@pytest.mark.parametrize("must_save", [False, True])
+def test_a_state_that_diverged_does_not_replace_a_good_one(must_save: bool, tmp_path: Path) -> None:
+    """Neither when it is due nor at a stop: the run goes on from the last state whose weights are numbers."""
+    run = _open(tmp_path, save_every=5)
+    run.note_step(_Learning(step=5), loss=2.0, must_save=False)
+    run.note_step(_Learning(step=10, weight=math.nan), loss=2.0, must_save=must_save)
+    assert _saved(run) == 5
+    run.note_step(_Learning(step=10), loss=2.0, must_save=False)
+    assert _saved(run) == 10
+
+
+def test_a_snapshot_that_diverged_is_not_kept(tmp_path: Path) -> None:
+    """A longer run would start with it."""
+    run = _open(tmp_path)
+    run.keep_snapshot(_Learning(step=5, weight=math.inf))
+    assert not (tmp_path / "snapshot.pt").exists()
+    run.keep_snapshot(_Learning(step=5))
+    assert (tmp_path / "snapshot.pt").exists()
 
 
 def test_metrics_have_a_line_every_few_steps_and_each_epoch(tmp_path: Path) -> None:

@@ -1,11 +1,15 @@
 """The small network that picks what the large one learns from."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor
 
 from models.networks import Architecture, build
+from models.networks.residual import ResidualNetwork
 from models.preprocessing import InputSpec
+from training.dataset import spread
 from training.devices import Computing
 from training.learner import Learner, make_learner
 from training.ranks import ALONE
@@ -142,6 +146,16 @@ def test_the_loss_is_told_per_picture_that_was_learnt() -> None:
 def test_at_least_two_pictures_of_a_batch_are_learnt(batch_size: int, count: int) -> None:
     """The share is rounded to whole pictures; a batch norm of one has no spread."""
     assert Selection().pictures_of(batch_size) == count
+
+
+def test_its_stem_sees_pictures_from_all_over_the_data_set() -> None:
+    """As the large network's: the first ones of a folder show one class."""
+    recipe = replace(_recipe(Selection(widths=(4, 4, 4))), stem_pictures=8)
+    selector = make_selector(recipe, _images(), classes=3, spec=SPEC, computing=COMPUTING, ranks=ALONE)
+    expected = ResidualNetwork(classes=3, spec=SPEC)
+    expected.fit_stem(spread(_images(), count=8))
+    assert selector is not None
+    assert torch.equal(selector.network.get_parameter("stem.weight"), expected.stem.weight)
 
 
 def test_a_recipe_without_selection_has_no_selector() -> None:

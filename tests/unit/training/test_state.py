@@ -1,12 +1,13 @@
 """The file that a training goes on from."""
 
+import math
 from pathlib import Path
 
 import pytest
 import torch
 
 from training.errors import TrainingError
-from training.state import read_state, write_state
+from training.state import is_finite, read_state, write_state
 
 CPU = torch.device("cpu")
 
@@ -23,6 +24,16 @@ def test_a_state_comes_back_as_it_was(tmp_path: Path) -> None:
     assert {key: back[key] for key in ("step", "seconds", "slow", "texts")} == {
         key: state[key] for key in ("step", "seconds", "slow", "texts")
     }
+
+
+@pytest.mark.parametrize("broken", [math.nan, math.inf, -math.inf])
+def test_a_number_that_is_not_finite_is_found_wherever_it_is(broken: float) -> None:
+    """In a tensor of any depth and dtype, or beside them; texts, whole numbers and None are fine."""
+    fine = {"step": 7, "slow": None, "text": "nan", "network": {"w": torch.zeros(2), "count": torch.tensor(3)}}
+    assert is_finite(fine)
+    assert not is_finite(fine | {"seconds": broken})
+    assert not is_finite(fine | {"selector": {"network": {"w": torch.tensor([0.0, broken])}}})
+    assert not is_finite(fine | {"optimizers": [{"state": {0: (torch.tensor(broken, dtype=torch.bfloat16),)}}]})
 
 
 def test_no_file_is_no_state(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,10 +14,12 @@ from models.calibration import Calibration
 from models.preprocessing import InputSpec
 from models.record import Record
 from training.augment import Order, crop, draw_order
+from training.dataset import Split
 from training.devices import Computing
 from training.errors import TrainingError
+from training.held_out import hold_out
 from training.losses import distance_to_teacher
-from training.teacher import Teacher, load_teacher, open_answers
+from training.teacher import Teacher, doubt, load_teacher, open_answers
 
 COMPUTING = Computing(torch.device("cpu"), torch.float32)
 SHIFT, CLASSES = 1, 4
@@ -126,6 +129,51 @@ def test_a_teacher_of_other_classes_is_refused(checkpoint_path: Path) -> None:
         load_teacher(checkpoint_path, labels=("cat", "dog"), spec=InputSpec())
     with pytest.raises(TrainingError, match="the pictures have 48 × 48"):
         load_teacher(checkpoint_path, labels=labels, spec=InputSpec(height=48, width=48))
+
+
+def _record_of(record: Record, *, seed: int = 0, data: str = "d", held_out: object = 100) -> Record:
+    training = dataclasses.replace(
+        record.training, seed=seed, data_fingerprint=data, configuration={"held_out": held_out}
+    )
+    return dataclasses.replace(record, training=training)
+
+
+STUDENT = {"seed": 0, "data_fingerprint": "d", "held_out": 100}
+
+
+@pytest.mark.parametrize(
+    ("teacher", "reason"),
+    [
+        ({"seed": 1}, "with the seed 1 instead of 0, so it may know"),
+        ({"data": "e"}, "with other training pictures, so it may know"),
+        ({"held_out": 99}, "with 99 pictures held out instead of 100, so it may know"),
+        ({"held_out": None}, "with 0 pictures held out instead of 100, so it may know"),
+        ({"seed": 1, "data": "e"}, "with other training pictures, the seed 1 instead of 0, so it may know"),
+    ],
+)
+def test_a_teacher_that_may_have_learnt_what_is_held_out_is_doubted(
+    teacher: dict[str, Any], reason: str, record: Record
+) -> None:
+    """Each reason is told; a record that does not say what was held out counts as one that held out nothing."""
+    doubts = doubt(_record_of(record, **teacher), STUDENT)
+    assert doubts is not None
+    assert doubts.startswith("warning: ")
+    assert reason in doubts
+
+
+def test_a_teacher_that_held_the_same_out_is_not_doubted(record: Record) -> None:
+    """Nor one that held out more, nor any where the student holds out nothing."""
+    assert doubt(_record_of(record), STUDENT) is None
+    assert doubt(_record_of(record, held_out=150), STUDENT) is None
+    assert doubt(_record_of(record, seed=1, data="e", held_out=0), STUDENT | {"held_out": 0}) is None
+
+
+def test_a_larger_part_holds_out_what_a_smaller_one_does() -> None:
+    """So a teacher that held out more has learnt nothing that its student holds out."""
+    numbers = torch.arange(90, dtype=torch.uint8)
+    split = Split(numbers.reshape(-1, 1, 1, 1), torch.arange(90) % 7)
+    small, large = (set(hold_out(split, count=count, seed=3)[1].images.flatten().tolist()) for count in (11, 30))
+    assert small < large
 
 
 def load_labels(path: Path) -> tuple[str, ...]:

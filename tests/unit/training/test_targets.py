@@ -1,0 +1,60 @@
+"""Places for results: room is asked for before the work, and another one is found after it."""
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from training.errors import TrainingError
+from training.targets import check_room, write_or_rescue
+
+
+def _full(path: Path) -> OSError:
+    return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+
+def _write(path: Path) -> str:
+    path.write_text("weights")
+    return "sha256:1"
+
+
+def test_a_disk_without_room_is_refused(tmp_path: Path) -> None:
+    """An exabyte fits on none; a megabyte does on any that tests run on."""
+    check_room(tmp_path / "m.safetensors", needed_bytes=1_000_000)
+    with pytest.raises(TrainingError, match=r"m.safetensors will have 1,000,000,000,000.0 MB.*Make room"):
+        check_room(tmp_path / "m.safetensors", needed_bytes=10**18)
+
+
+def test_what_its_place_takes_is_written_there(tmp_path: Path) -> None:
+    """Nothing is rescued, and the digest is handed on."""
+    assert write_or_rescue(tmp_path / "m.safetensors", _write) == "sha256:1"
+    assert [path.name for path in tmp_path.iterdir()] == ["m.safetensors"]
+
+
+def test_what_its_place_does_not_take_is_rescued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Into the temporary folder; the sentence says where, under the name that it should have had."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    wanted = Path("/full/m.safetensors")
+
+    def write(path: Path) -> str:
+        if path == wanted:
+            raise _full(path)
+        return _write(path)
+
+    with pytest.raises(TrainingError, match=r"/full/m.safetensors cannot be written \(No space left") as refused:
+        write_or_rescue(wanted, write)
+    (rescued,) = tmp_path.glob("glimpse-*/m.safetensors")
+    assert rescued.read_text() == "weights"
+    assert f"The checkpoint is {rescued};" in str(refused.value)
+
+
+def test_what_no_place_takes_is_said_to_be_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With both reasons, and with what would have kept it."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+
+    def write(path: Path) -> str:
+        raise _full(path)
+
+    with pytest.raises(TrainingError, match=r"Neither /full/m.safetensors \(No space.*it is lost.*with --run"):
+        write_or_rescue(Path("/full/m.safetensors"), write)
