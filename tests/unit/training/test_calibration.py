@@ -12,7 +12,14 @@ from models.calibration import Calibration
 from models.distance import Graph
 from models.networks import Architecture, build
 from models.preprocessing import InputSpec
-from training.calibration import ACCEPTED_SHARE, FEWEST_HELD_OUT, accepted, calibrate, choose_thresholds
+from training.calibration import (
+    ACCEPTED_SHARE,
+    FEWEST_FOR_RULE,
+    FEWEST_FOR_TEMPERATURE,
+    accepted,
+    calibrate,
+    choose_thresholds,
+)
 from training.dataset import Split
 from training.evaluate import measure, run_views
 from training.rejection import measure_rejection
@@ -86,7 +93,7 @@ def test_what_was_measured_is_what_evaluation_measures(trained: nn.Module) -> No
     assert likelihood == pytest.approx(figures.reliability["six_views"].after.negative_log_likelihood, abs=1e-4)
 
 
-@pytest.mark.parametrize("count", [None, 1, FEWEST_HELD_OUT - 1])
+@pytest.mark.parametrize("count", [None, 1, FEWEST_FOR_TEMPERATURE - 1])
 def test_too_few_pictures_fit_nothing(trained: nn.Module, count: int | None) -> None:
     """Temperature 1, no rule, and a sentence that says so."""
     held_out = None if count is None else _split(count, seed=1)
@@ -94,6 +101,23 @@ def test_too_few_pictures_fit_nothing(trained: nn.Module, count: int | None) -> 
     assert (fitted.calibration, fitted.distance) == (Calibration(), None)
     assert trained.temperature == 1
     assert fitted.sentence.startswith(f"Not calibrated: {count or 0} pictures were held out")
+
+
+@pytest.mark.parametrize("count", [FEWEST_FOR_TEMPERATURE, FEWEST_FOR_RULE - 1])
+def test_a_few_pictures_are_enough_for_the_temperatures_alone(trained: nn.Module, count: int) -> None:
+    """No floor and no rule; the record and the sentence say how many pictures it rests on."""
+    fitted = calibrate(trained, _split(300, seed=0), _split(count, seed=1), console=CONSOLE)
+    calibration = fitted.calibration
+    assert trained.temperature == calibration.temperature != 1
+    assert calibration.six_views_temperature != 1
+    assert (calibration.floor, calibration.six_views_floor) == (0, 0)
+    assert (calibration.abstain_threshold, calibration.distance_threshold, fitted.distance) == (None, None, None)
+    assert calibration.held_out is not None
+    assert (calibration.held_out.n, calibration.held_out.accepted) == (count, 1)
+    for both in calibration.held_out.reliability.values():
+        assert both.after.negative_log_likelihood <= both.before.negative_log_likelihood
+    assert fitted.sentence.startswith(f"Calibrated on {count} held-out pictures, which is few: temperature")
+    assert fitted.sentence.endswith("the model never abstains.")
 
 
 def test_outliers_are_turned_away(trained: nn.Module) -> None:

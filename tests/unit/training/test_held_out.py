@@ -20,9 +20,20 @@ def _numbers(split: Split) -> list[int]:
     return (pixels[:, 0] + 256 * pixels[:, 1]).tolist()
 
 
-@pytest.mark.parametrize(("pictures", "count"), [(50_000, 2_000), (600, 60), (100, 10), (99, 0), (2, 0)])
+@pytest.mark.parametrize(
+    ("pictures", "count"),
+    [(50_000, 2_000), (20_000, 2_000), (1_200, 120), (1_000, 100), (99, 0), (2, 0)],
+)
 def test_a_tenth_is_held_out_but_not_of_very_few(pictures: int, count: int) -> None:
     """A tenth, 2,000 at most, and nothing of fewer than 100."""
+    assert default_count(pictures) == count
+
+
+@pytest.mark.parametrize(
+    ("pictures", "count"), [(999, 100), (500, 100), (499, 49), (240, 24), (199, 20), (100, 20)]
+)
+def test_of_a_small_data_set_a_fifth_may_go_where_it_is_enough_for_something(pictures: int, count: int) -> None:
+    """100 for the abstain rule from 500 pictures on, 20 for a temperature from 100 on; a tenth between them."""
     assert default_count(pictures) == count
 
 
@@ -71,5 +82,5 @@ def test_a_data_set_can_be_learnt_from_whole() -> None:
     assert set_aside(dataset, count=0, seed=0) is dataset
     divided = set_aside(dataset, count=None, seed=0)
     assert divided.held_out is not None
-    assert (len(divided.train), len(divided.held_out)) == (108, 12)
+    assert (len(divided.train), len(divided.held_out)) == (100, 20)
     assert divided.test is dataset.test
