@@ -16,6 +16,7 @@ from models.distance import ClassDistance
 from training.dataset import Split
 from training.distance import MOST_PICTURES, fit_distance
 from training.reliability import Reading, fit_few, fit_reading, measure_reliability
+from training.sampling import draw_by_class
 from training.views import ViewLogits, view_logits
 
 ACCEPTED_SHARE = 0.95
@@ -181,16 +182,17 @@ def _measured(
 
 
 def _fit_distance(network: nn.Module, train: Split, held_out_features: Tensor, *, classes: int) -> ClassDistance:
-    step = max(1, -(-len(train) // MOST_PICTURES))  # every step-th picture: folders stand class by class
-    features = _features(network, train.images[::step])
-    return fit_distance(features, train.targets[::step], held_out_features, classes=classes)
+    # whatever the seed of the training, so that `calibrate` finds the same again
+    places = draw_by_class(train.targets, count=MOST_PICTURES, seed=0)
+    features = _features(network, train.images, places)
+    return fit_distance(features, train.targets[places], held_out_features, classes=classes)
 
 
 @torch.inference_mode()
-def _features(network: nn.Module, images: Tensor) -> Tensor:
+def _features(network: nn.Module, images: Tensor, places: Tensor) -> Tensor:
     device = next(network.parameters()).device
-    chunks = torch.split(images, _BATCH_SIZE)
-    return torch.cat([network.features(chunk.to(device)).float().cpu() for chunk in chunks])  # type: ignore[operator]
+    chunks = (images[some].to(device) for some in torch.split(places, _BATCH_SIZE))
+    return torch.cat([network.features(chunk).float().cpu() for chunk in chunks])  # type: ignore[operator]
 
 
 def _accepted(scores: Tensor, distances: Tensor, least_score: float, farthest: float) -> Tensor:

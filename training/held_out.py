@@ -12,6 +12,7 @@ import torch
 from training.calibration import FEWEST_FOR_RULE, FEWEST_FOR_TEMPERATURE
 from training.dataset import Dataset, Split
 from training.errors import TrainingError
+from training.sampling import rank_within_classes
 
 MOST_HELD_OUT = 2_000
 """Enough to know an accuracy of 95 % to ± 0.5 points (one standard error)."""
@@ -63,7 +64,7 @@ def hold_out(split: Split, *, count: int, seed: int) -> tuple[Split, Split]:
     Raises:
         TrainingError: more are wanted than the classes can give.
     """
-    rank, size = _ranks(split.targets, seed=seed)
+    rank, size = rank_within_classes(split.targets, seed=seed)
     can_go = rank < size - 1
     if not 0 < count <= int(can_go.sum()):
         raise TrainingError(
@@ -81,15 +82,3 @@ def _chosen(split: Split, mask: torch.Tensor) -> Split:
     """Copy the pictures that a mask, bool (n,), chooses, with the names of their files."""
     files = tuple(split.files[place] for place in torch.nonzero(mask).flatten().tolist()) if split.files else ()
     return Split(split.images[mask], split.targets[mask], files)
-
-
-def _ranks(targets: torch.Tensor, *, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Give each picture a random place within its class, from 0, and the size of that class."""
-    generator = torch.Generator().manual_seed(seed)
-    shuffled = torch.randperm(len(targets), generator=generator)
-    by_class = shuffled[torch.argsort(targets[shuffled], stable=True)]
-    sizes = torch.bincount(targets)
-    starts = sizes.cumsum(0) - sizes
-    rank = torch.empty_like(targets)
-    rank[by_class] = torch.arange(len(targets)) - starts[targets[by_class]]
-    return rank, sizes[targets]

@@ -8,6 +8,7 @@ import torch
 from rich.console import Console
 from torch import nn
 
+import training.calibration
 from models.calibration import Calibration
 from models.distance import Graph
 from models.networks import Architecture, build
@@ -140,6 +141,16 @@ def test_without_a_distance_only_the_score_is_measured(trained: nn.Module) -> No
     found = measure_rejection(Graph(trained, None), images, {"same": images}, Calibration())["same"]
     assert (found.distance, found.both, found.accepted) == (None, None, 1)
     assert found.score.auroc == pytest.approx(0.5)
+
+
+def test_each_class_has_a_mean_of_its_own_where_not_all_pictures_are_taken(
+    trained: nn.Module, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three classes take turns, and a third of the pictures are looked at: every third would be of one class."""
+    monkeypatch.setattr(training.calibration, "MOST_PICTURES", 100)
+    fitted = calibrate(trained, _split(300, seed=0), _split(200, seed=1), console=CONSOLE)
+    assert fitted.distance is not None
+    assert torch.pdist(fitted.distance.means).min() > 0.1
 
 
 def test_thresholds_turn_away_equally_many_by_each_half() -> None:
