@@ -146,7 +146,9 @@ def _record(
     device: torch.device,
 ) -> Record:
     beside = {
-        key: plan.configuration[key] for key in ("held_out", "dtype", "teacher") if key in plan.configuration
+        key: plan.configuration[key]
+        for key in ("held_out", "copies_together", "dtype", "teacher")
+        if key in plan.configuration
     }
     return Record(
         name=name,
