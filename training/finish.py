@@ -25,7 +25,7 @@ from training.provenance import now_utc
 from training.ranks import Ranks
 from training.report.history import read_history
 from training.report.making import make_report
-from training.robustness import PICTURES
+from training.robustness import affordable_pictures
 from training.run import CHECKPOINT, Run
 from training.terminal import tell
 
@@ -112,7 +112,7 @@ def finish(
         label_mistakes=doubted,
         history=read_history(run.folder),
         folder=run.folder,
-        pictures=PICTURES,
+        pictures=affordable_pictures(dataset.test.images),
         seed=request.seed,
         console=console,
     )
