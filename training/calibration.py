@@ -15,14 +15,17 @@ from models.calibration import BeforeAndAfter, Calibration, HeldOut
 from models.distance import ClassDistance
 from training.dataset import Split
 from training.distance import MOST_PICTURES, fit_distance
-from training.reliability import Reading, fit_reading, measure_reliability
+from training.reliability import Reading, fit_few, fit_reading, measure_reliability
+from training.sampling import draw_by_class
 from training.views import ViewLogits, view_logits
 
 ACCEPTED_SHARE = 0.95
 """Of held-out pictures of the classes. Source: the field's custom, as in OpenOOD's FPR@95."""
-FEWEST_HELD_OUT = 100
+FEWEST_FOR_RULE = 100
 """With fewer the threshold would stand on less than five pictures, and the accepted share of others would scatter
-by more than 2.2 points (one standard error, √(0.95 · 0.05 / 100))."""
+by more than 2.2 points (one standard error, √(0.95 · 0.05 / 100)). A floor is fitted from here on, too."""
+FEWEST_FOR_TEMPERATURE = 20
+"""From here on a cautious temperature is better than none. Source: docs/experiments.md, 2026-11-25."""
 _BATCH_SIZE = 500
 
 
@@ -44,23 +47,29 @@ class Calibrated:
 def calibrate(network: nn.Module, train: Split, held_out: Split | None, *, console: Console) -> Calibrated:
     """Fit temperatures, floors and the abstain rule, and give the network its temperature.
 
+    Fewer than 100 held-out pictures are enough for the temperatures alone, fewer than 20 for nothing.
+
     Args:
         network: in evaluation mode, on its device; its temperature is overwritten.
         train: what it learnt from; its classes' means and covariance are taken from up to 10,000 of them.
-        held_out: what it did not learn from; without at least 100 pictures nothing is fitted.
+        held_out: what it did not learn from; None where it learnt from everything.
         console: told of the progress.
     """
     set_temperature(network, 1.0)
-    if held_out is None or len(held_out) < FEWEST_HELD_OUT:
+    if held_out is None or len(held_out) < FEWEST_FOR_TEMPERATURE:
         count = 0 if held_out is None else len(held_out)
         sentence = (
-            f"Not calibrated: {count} pictures were held out, and at least {FEWEST_HELD_OUT} are needed. The "
-            "temperature is 1, and the model never abstains."
+            f"Not calibrated: {count} pictures were held out, and at least {FEWEST_FOR_TEMPERATURE} are needed. "
+            "The temperature is 1, and the model never abstains."
         )
         return Calibrated(Calibration(), None, sentence)
     outputs = view_logits(network, held_out.images, temperature=1.0, place="calibrating", console=console)
-    distance = _fit_distance(network, train, outputs.features, classes=outputs.single_view.shape[1])
-    calibration = _fit(outputs, distance(outputs.features).flatten(), held_out.targets)
+    distance = None
+    if len(held_out) < FEWEST_FOR_RULE:
+        calibration = _fit_temperatures(outputs, held_out.targets)
+    else:
+        distance = _fit_distance(network, train, outputs.features, classes=outputs.single_view.shape[1])
+        calibration = _fit(outputs, distance(outputs.features).flatten(), held_out.targets)
     set_temperature(network, calibration.temperature)
     return Calibrated(calibration, distance, _describe(calibration))
 
@@ -126,10 +135,10 @@ def set_temperature(network: nn.Module, temperature: float) -> None:
 
 
 def _fit(outputs: ViewLogits, distances: Tensor, targets: Tensor) -> Calibration:
+    """Fit temperatures, floors and the rule."""
     single_logits, six_logits = outputs.single_view.double(), outputs.six_views.double()
     reading, six_reading = (fit_reading(logits, targets) for logits in (single_logits, six_logits))
-    single, six = reading.probabilities(single_logits), six_reading.probabilities(six_logits)
-    score, farthest = choose_thresholds(single.amax(1), distances)
+    score, farthest = choose_thresholds(reading.probabilities(single_logits).amax(1), distances)
     rule = Calibration(
         temperature=reading.temperature,
         abstain_threshold=score,
@@ -138,7 +147,26 @@ def _fit(outputs: ViewLogits, distances: Tensor, targets: Tensor) -> Calibration
         floor=reading.floor,
         six_views_floor=six_reading.floor,
     )
-    stands = accepted(single, distances, rule)
+    return _measured(rule, outputs, distances, targets)
+
+
+def _fit_temperatures(outputs: ViewLogits, targets: Tensor) -> Calibration:
+    """Fit what a few pictures are enough for."""
+    reading, six_reading = (
+        fit_few(logits.double(), targets) for logits in (outputs.single_view, outputs.six_views)
+    )
+    temperatures = Calibration(temperature=reading.temperature, six_views_temperature=six_reading.temperature)
+    return _measured(temperatures, outputs, None, targets)
+
+
+def _measured(
+    calibration: Calibration, outputs: ViewLogits, distances: Tensor | None, targets: Tensor
+) -> Calibration:
+    """Add how well it fits the pictures that it was fitted on."""
+    single_logits, six_logits = outputs.single_view.double(), outputs.six_views.double()
+    single = Reading(calibration.temperature, calibration.floor).probabilities(single_logits)
+    six = Reading(calibration.six_views_temperature, calibration.six_views_floor).probabilities(six_logits)
+    stands = accepted(single, distances, calibration)
     uncalibrated = Reading()
     before_and_after = {
         "single_view": (uncalibrated.probabilities(single_logits), single),
@@ -150,20 +178,21 @@ def _fit(outputs: ViewLogits, distances: Tensor, targets: Tensor) -> Calibration
         accepted=stands.double().mean().item(),
         accuracy_of_accepted=(single.argmax(1) == targets)[stands].double().mean().item(),
     )
-    return replace(rule, held_out=held_out)
+    return replace(calibration, held_out=held_out)
 
 
 def _fit_distance(network: nn.Module, train: Split, held_out_features: Tensor, *, classes: int) -> ClassDistance:
-    step = max(1, -(-len(train) // MOST_PICTURES))  # every step-th picture: folders stand class by class
-    features = _features(network, train.images[::step])
-    return fit_distance(features, train.targets[::step], held_out_features, classes=classes)
+    # whatever the seed of the training, so that `calibrate` finds the same again
+    places = draw_by_class(train.targets, count=MOST_PICTURES, seed=0)
+    features = _features(network, train.images, places)
+    return fit_distance(features, train.targets[places], held_out_features, classes=classes)
 
 
 @torch.inference_mode()
-def _features(network: nn.Module, images: Tensor) -> Tensor:
+def _features(network: nn.Module, images: Tensor, places: Tensor) -> Tensor:
     device = next(network.parameters()).device
-    chunks = torch.split(images, _BATCH_SIZE)
-    return torch.cat([network.features(chunk.to(device)).float().cpu() for chunk in chunks])  # type: ignore[operator]
+    chunks = (images[some].to(device) for some in torch.split(places, _BATCH_SIZE))
+    return torch.cat([network.features(chunk).float().cpu() for chunk in chunks])  # type: ignore[operator]
 
 
 def _accepted(scores: Tensor, distances: Tensor, least_score: float, farthest: float) -> Tensor:
@@ -173,6 +202,12 @@ def _accepted(scores: Tensor, distances: Tensor, least_score: float, farthest: f
 def _describe(calibration: Calibration) -> str:
     held_out = calibration.held_out
     assert held_out is not None
+    if calibration.abstain_threshold is None:
+        return (
+            f"Calibrated on {held_out.n} held-out pictures, which is few: temperature "
+            f"{calibration.temperature:.2f}, fitted with caution. Floor and abstain rule need "
+            f"{FEWEST_FOR_RULE}; the model never abstains."
+        )
     error = held_out.reliability["single_view"]
     floor = f", floor {calibration.floor:.3f}" if calibration.floor else ""
     return (

@@ -66,6 +66,11 @@ class Findings:
     scenes: tuple[tuple[str, ...], ...] = ()
 
     @property
+    def first_of_copies(self) -> dict[str, str]:
+        """File → the one that stands for all of its copies; files without copies are not in it."""
+        return {file: group.files[0] for group in self.copies for file in group.files}  # near ones last
+
+    @property
     def few(self) -> dict[str, int]:
         """Classes with fewer than 20 pictures to learn from, with how many they have."""
         return {label: parts["train"] for label, parts in self.counts.items() if parts["train"] < FEW_PICTURES}

@@ -26,7 +26,7 @@ from training.provenance import now_utc
 from training.ranks import Ranks
 from training.report.history import read_history
 from training.report.making import make_report
-from training.robustness import PICTURES
+from training.robustness import affordable_pictures
 from training.run import CHECKPOINT, Run
 from training.targets import write_or_rescue
 from training.terminal import tell
@@ -116,7 +116,7 @@ def finish(
         label_mistakes=doubted,
         history=read_history(run.folder),
         folder=run.folder,
-        pictures=PICTURES,
+        pictures=affordable_pictures(dataset.test.images),
         seed=request.seed,
         console=console,
     )
@@ -150,7 +150,9 @@ def _record(
     device: torch.device,
 ) -> Record:
     beside = {
-        key: plan.configuration[key] for key in ("held_out", "dtype", "teacher") if key in plan.configuration
+        key: plan.configuration[key]
+        for key in ("held_out", "copies_together", "dtype", "teacher")
+        if key in plan.configuration
     }
     return Record(
         name=name,

@@ -4,50 +4,89 @@ Hyper-parameters, the temperature and the abstain threshold are chosen on it, so
 read for nothing but the final figures.
 """
 
-import math
 from dataclasses import replace
 
 import torch
 
+from training.calibration import FEWEST_FOR_RULE, FEWEST_FOR_TEMPERATURE
 from training.dataset import Dataset, Split
 from training.errors import TrainingError
+from training.sampling import rank_within_classes
 
 MOST_HELD_OUT = 2_000
 """Enough to know an accuracy of 95 % to ± 0.5 points (one standard error)."""
-_SHARE = 0.1
-_FEWEST_PICTURES = 100  # of fewer, a tenth would say nothing, and the training would miss it
+_SHARE, _LARGEST_SHARE = 0.1, 0.2
+"""What is held out, and what a small data set is asked for at most, so that it is enough for something. Source:
+docs/experiments.md, 2026-11-25: more pictures sharpen the temperature less than the training would miss them."""
 
 
 def default_count(pictures: int) -> int:
-    """How many of so many training pictures are held out unless the user decides."""
-    return min(MOST_HELD_OUT, int(_SHARE * pictures)) if pictures >= _FEWEST_PICTURES else 0
+    """How many of so many training pictures are held out unless the user decides.
+
+    A tenth; where that is too few for the abstain rule, or for a temperature, as many as it needs, if a fifth is
+    enough; of fewer than 100 none.
+    """
+    affordable = int(_LARGEST_SHARE * pictures)
+    wanted = FEWEST_FOR_RULE if affordable >= FEWEST_FOR_RULE else FEWEST_FOR_TEMPERATURE
+    return min(MOST_HELD_OUT, max(wanted, int(_SHARE * pictures))) if affordable >= wanted else 0
 
 
-def set_aside(dataset: Dataset, *, count: int | None, seed: int) -> Dataset:
+def set_aside(dataset: Dataset, *, count: int | None, seed: int, copies_together: bool = True) -> Dataset:
     """Move some of a data set's training pictures into its held-out part.
 
     Args:
         dataset: as it was read.
         count: of pictures; None takes `default_count`, 0 learns from everything.
         seed: of the draw.
+        copies_together: whether copies of one picture are learnt or held out all; older trainings did not look.
+
+    Returns:
+        The data set; its held-out part may be smaller than `count` where copies do not fit in, and is None where
+        none of them can go and nobody asked for a number.
 
     Raises:
         TrainingError: a class would have no picture left to learn from.
     """
-    count = default_count(len(dataset.train)) if count is None else count
-    if count == 0:
+    wanted = default_count(len(dataset.train)) if count is None else count
+    if wanted == 0:
         return dataset
-    train, held_out = hold_out(dataset.train, count=count, seed=seed)
-    return replace(dataset, train=train, held_out=held_out)
+    group = group_copies(dataset) if copies_together else None
+    train, held_out = hold_out(dataset.train, count=wanted, seed=seed, group=group)
+    if len(held_out):
+        return replace(dataset, train=train, held_out=held_out)
+    if count is None:
+        return dataset
+    raise TrainingError(
+        f"--held-out {count} cannot be taken from {len(train)} training pictures: copies of one picture stay "
+        "together, and each class must keep one. Ask for more, or add pictures."
+    )
 
 
-def hold_out(split: Split, *, count: int, seed: int) -> tuple[Split, Split]:
+def group_copies(dataset: Dataset) -> torch.Tensor | None:
+    """Tell which training pictures are copies of one another, as far as reading the data set found out.
+
+    Returns:
+        int64 (n,), for each picture the place of the first of its copies; None where there are none.
+    """
+    first = dataset.findings.first_of_copies if dataset.findings else {}
+    places: dict[str, int] = {}
+    names = [first.get(file, file) for file in dataset.train.files]
+    group = torch.tensor([places.setdefault(name, place) for place, name in enumerate(names)], dtype=torch.int64)
+    return group if len(places) < len(group) else None
+
+
+def hold_out(split: Split, *, count: int, seed: int, group: torch.Tensor | None = None) -> tuple[Split, Split]:
     """Divide pictures; each class gives its share, and keeps at least one picture.
+
+    Copies stay together: what is fitted on a picture whose copy was learnt is fitted on scores that are too good.
+    Copies that lie in two classes are learnt from, since one of their labels is wrong.
 
     Args:
         split: to divide.
-        count: of pictures to hold out.
+        count: of pictures to hold out. Copies that are more than what is still missing are passed over, so fewer
+            may go; who asks for as many as went gets the same ones.
         seed: the same seed holds out the same pictures.
+        group: int64 (n,), for each picture the place of the first of its copies; None where there are none.
 
     Returns:
         What remains and what is held out, both in the order of `split`.
@@ -55,33 +94,50 @@ def hold_out(split: Split, *, count: int, seed: int) -> tuple[Split, Split]:
     Raises:
         TrainingError: more are wanted than the classes can give.
     """
-    rank, size = _ranks(split.targets, seed=seed)
-    can_go = rank < size - 1
-    if not 0 < count <= int(can_go.sum()):
+    most = len(split) - int((torch.bincount(split.targets) > 0).sum())
+    if not 0 < count <= most:
         raise TrainingError(
             f"--held-out {count} cannot be taken from {len(split)} training pictures: each class must keep at "
-            f"least one, so {int(can_go.sum())} at most."
+            f"least one, so {most} at most."
         )
-    # the lower a picture's rank within its class, relative to the class's size, the sooner it goes
-    share = torch.where(can_go, (rank + 0.5) / size, math.inf)
+    group = torch.arange(len(split)) if group is None else group
     goes = torch.zeros(len(split), dtype=torch.bool)
-    goes[torch.argsort(share, stable=True)[:count]] = True
+    goes[_choose(_order(split.targets, group, seed=seed), split.targets, group, count=count)] = True
     return _chosen(split, ~goes), _chosen(split, goes)
+
+
+def _order(targets: torch.Tensor, group: torch.Tensor, *, seed: int) -> torch.Tensor:
+    """Order pictures so that those at the front, with their copies, are the same share of each class."""
+    rank, size = rank_within_classes(targets, seed=seed)
+    weight = torch.bincount(group, minlength=len(group))  # pictures that each stands for; 0 for others' copies
+    by_class = torch.argsort(targets * len(targets) + rank)
+    before = torch.empty_like(weight)
+    before[by_class] = weight[by_class].cumsum(0) - weight[by_class]
+    of_class = torch.zeros_like(weight).index_add(0, targets, weight)
+    before -= (of_class.cumsum(0) - of_class)[targets]
+    return torch.argsort((before + weight / 2) / size, stable=True)
+
+
+def _choose(order: torch.Tensor, targets: torch.Tensor, group: torch.Tensor, *, count: int) -> list[int]:
+    """Take copies in the order of their first pictures, as long as they fit and leave their class something."""
+    members: dict[int, list[int]] = {}
+    for place, first in enumerate(group.tolist()):
+        members.setdefault(first, []).append(place)
+    labels, left = targets.tolist(), torch.bincount(targets).tolist()
+    chosen: list[int] = []
+    for first in order.tolist():
+        copies = members.get(first, [])  # none for a picture that another one stands for
+        classes = {labels[place] for place in copies}
+        if len(classes) != 1 or len(copies) > count - len(chosen) or len(copies) >= left[labels[first]]:
+            continue
+        left[labels[first]] -= len(copies)
+        chosen += copies
+        if len(chosen) == count:
+            break
+    return chosen
 
 
 def _chosen(split: Split, mask: torch.Tensor) -> Split:
     """Copy the pictures that a mask, bool (n,), chooses, with the names of their files."""
     files = tuple(split.files[place] for place in torch.nonzero(mask).flatten().tolist()) if split.files else ()
     return Split(split.images[mask], split.targets[mask], files)
-
-
-def _ranks(targets: torch.Tensor, *, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Give each picture a random place within its class, from 0, and the size of that class."""
-    generator = torch.Generator().manual_seed(seed)
-    shuffled = torch.randperm(len(targets), generator=generator)
-    by_class = shuffled[torch.argsort(targets[shuffled], stable=True)]
-    sizes = torch.bincount(targets)
-    starts = sizes.cumsum(0) - sizes
-    rank = torch.empty_like(targets)
-    rank[by_class] = torch.arange(len(targets)) - starts[targets[by_class]]
-    return rank, sizes[targets]

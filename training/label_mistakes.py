@@ -122,8 +122,7 @@ def _joined(dataset: Dataset) -> Split:
 
 def _folds(dataset: Dataset, files: Sequence[str], *, folds: int, seed: int) -> Tensor:
     """Return the fold of each file, int64 (n,)."""
-    copies = dataset.findings.copies if dataset.findings else ()
-    first = {file: group.files[0] for group in copies for file in group.files}  # near ones last
+    first = dataset.findings.first_of_copies if dataset.findings else {}
     together = [first.get(file, file) for file in files]
     keys = sorted(set(together))
     shuffled = torch.randperm(len(keys), generator=torch.Generator().manual_seed(seed)).tolist()

@@ -20,7 +20,7 @@ from training.devices import Computing, choose_dtype
 from training.epoch import Wanted
 from training.extension import extend
 from training.fitting import fit_to_data
-from training.held_out import set_aside
+from training.held_out import group_copies, set_aside
 from training.provenance import current_commit
 from training.recipes import RECIPES, LargeBatchRecipe, Recipe, TutorialRecipe
 from training.teacher import Teacher, doubt, load_teacher, open_answers
@@ -103,6 +103,8 @@ def prepare(request: Request, computing: Computing, *, tell: Callable[[str], Non
         data_fingerprint=fingerprint(read.labels, read.train),
         dtype=computing.dtype,
     )
+    if held_out and group_copies(read) is not None:
+        configuration["copies_together"] = True
     wanted, learnt = None, dataset.train
     if request.teacher is not None and isinstance(recipe, LargeBatchRecipe):
         teacher = load_teacher(Path(request.teacher), labels=dataset.labels, spec=spec)

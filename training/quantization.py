@@ -3,7 +3,6 @@
 Nothing is learnt anew. What it costs is measured as everything else is: on the test part, with the rounding in it.
 """
 
-import math
 from dataclasses import replace
 
 import torch
@@ -16,6 +15,7 @@ from models.networks.quantization import Range, is_quantized, round_filters
 from models.preprocessing import InputSpec
 from training.errors import TrainingError
 from training.progress import RunProgress
+from training.sampling import draw_evenly
 
 PICTURES = 1_000
 """Of the training part, most that the ranges are taken from."""
@@ -81,23 +81,23 @@ def measure_ranges(
     Args:
         network: in evaluation mode.
         convolutions: of it, in their order.
-        images: uint8 (n, height, width, 3); 500 to 1,000 are taken where there are more, evenly.
+        images: uint8 (n, height, width, 3); 1,000 are taken where there are more, from all over them.
         console: told of the progress.
 
     Returns:
         For each the least value, and one that one in 100,000 of the values exceeds.
     """
     device = next(network.parameters()).device
-    shown = images[:: math.ceil(len(images) / PICTURES)]
-    tails = [_Tail(len(shown)) for _ in convolutions]
+    places = draw_evenly(len(images), count=PICTURES, seed=0)
+    tails = [_Tail(len(places)) for _ in convolutions]
     handles = [
         convolution.register_forward_pre_hook(tail) for convolution, tail in zip(convolutions, tails, strict=True)
     ]
     try:
-        batches = torch.split(shown, _BATCH_SIZE)
+        batches = torch.split(places, _BATCH_SIZE)
         with RunProgress(console, steps=len(batches)) as progress:
             for batch in batches:
-                network(batch.to(device))
+                network(images[batch].to(device))
                 progress.step(place="measuring ranges", pictures=len(batch))
     finally:
         for handle in handles:

@@ -34,7 +34,8 @@ def read_as_trained(source: str, record: Record, *, cache: Path, report: Report)
             f"part is {found[:12]}…, the checkpoint's is {record.training.data_fingerprint[:12]}…. Of other "
             "pictures nobody knows which it has learnt from; name the data of the training, or train again."
         )
-    return set_aside(dataset, count=held_out_count(record), seed=seed)
+    together = record.training.configuration.get("copies_together") is True
+    return set_aside(dataset, count=held_out_count(record), seed=seed, copies_together=together)
 
 
 def require_held_out(record: Record) -> None:

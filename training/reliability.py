@@ -19,6 +19,9 @@ _SHARPEST, _SOFTEST = 0.2, 20.0
 Label smoothing of 0.2 wants 0.45 to 0.55 (docs/experiments.md); lower ones magnify an engine's rounding."""
 _FLOORS, _HIGHEST_FLOOR = (0.01, 0.05), 0.2
 """To begin the search with, and the bound: label smoothing of 0.2 over two classes leaves 0.1."""
+_CAUTION = 4.0
+"""Of readings from few pictures: about as if 1/T were known to a factor of e^±½ beforehand. Source:
+docs/experiments.md, 2026-11-25."""
 _HALVINGS = 60
 """Of the interval of inverse temperatures: more than the digits of a double."""
 
@@ -127,7 +130,7 @@ def reliability_lines(by_view: Mapping[str, BeforeAndAfter]) -> list[str]:
     return lines
 
 
-def fit_temperature(logits: Tensor, targets: Tensor) -> float:
+def fit_temperature(logits: Tensor, targets: Tensor, *, caution: float = 0.0) -> float:
     """Find the temperature that makes the right answers most likely.
 
     The likelihood has one maximum over the inverse temperature, where its slope changes sign: halving finds it.
@@ -135,8 +138,10 @@ def fit_temperature(logits: Tensor, targets: Tensor) -> float:
     Args:
         logits: float (n, classes), of pictures that the network was not trained on.
         targets: int64 (n,).
+        caution: another temperature T than 1 has to win caution · (1/T − 1 + ln T) nats over all pictures first;
+            0 lets the pictures alone decide.
     Source:
-        Guo et al., arXiv 1706.04599.
+        Guo et al., arXiv 1706.04599. Caution is a gamma distribution of 1/T with its peak at 1, beforehand.
     """
     exact = logits.double()
     wanted = exact.gather(1, targets[:, None]).mean()
@@ -144,7 +149,8 @@ def fit_temperature(logits: Tensor, targets: Tensor) -> float:
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
         expected = (torch.softmax(exact * middle, dim=1) * exact).sum(dim=1).mean()
-        low, high = (low, middle) if expected > wanted else (middle, high)
+        slope = expected - wanted + caution / len(targets) * (1 - 1 / middle)
+        low, high = (low, middle) if slope > 0 else (middle, high)
     return 2 / (low + high)
 
 
@@ -181,6 +187,16 @@ def fit_reading(logits: Tensor, targets: Tensor) -> Reading:
     best = min(candidates, key=lambda reading: _loss(reading, exact, targets))
     won = _loss(plain, exact, targets) - _loss(best, exact, targets)
     return best if won > 1 else plain
+
+
+def fit_few(logits: Tensor, targets: Tensor) -> Reading:
+    """Find the temperature alone, with caution: all of a few pictures may be right, and would sharpen for ever.
+
+    Args:
+        logits: float (n, classes), of pictures that the network was not trained on; from about 20 on.
+        targets: int64 (n,).
+    """
+    return Reading(fit_temperature(logits, targets, caution=_CAUTION))
 
 
 def _descend(logits: Tensor, targets: Tensor, temperature: float, floor: float) -> Reading:

@@ -75,6 +75,7 @@ def test_a_folder_is_inspected_trained_evaluated_reported_and_served(
     assert (run / "label_mistakes.json").exists()
     assert "decoded pictures are in" in trained.stderr  # those of inspect
     assert "broken.jpg" in trained.stderr
+    assert "Calibrated on 24 held-out pictures, which is few: temperature" in trained.stderr
     measured = json.loads(_training("evaluate", out, *data, "--device", "cpu", "--json").stdout)
     assert measured["n"] == 60
     assert measured["accuracy"]["single_view"] >= 0.9
@@ -100,5 +101,7 @@ def test_a_folder_is_inspected_trained_evaluated_reported_and_served(
     assert torch.equal(torch.from_numpy(image[0]), held_out.images[-1])
     (expected,) = single_view(load(out).network, torch.from_numpy(image))
     scores = {item["class_index"]: item["score"] for item in answer["predictions"]}
-    assert [scores[place] for place in range(3)] == pytest.approx(expected.tolist(), abs=0.02)  # bfloat16
+    # bfloat16; what is sharpened has its rounding sharpened too, as the service allows for (models/checkpoint.py)
+    allowed = 0.02 / min(1, record.calibration.temperature)
+    assert [scores[place] for place in range(3)] == pytest.approx(expected.tolist(), abs=allowed)
     assert server.stop(signal.SIGTERM) == 0

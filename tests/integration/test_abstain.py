@@ -165,16 +165,37 @@ def test_outliers_are_measured_by_kind(trained: Path, archive: Path, capsys: pyt
     assert set(measured["tiles"]) == {"score", "distance", "both", "accepted"}
 
 
-def test_a_small_folder_is_told_that_it_was_not_calibrated(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """With 30 pictures held out the file has temperature 1 and never abstains."""
+@pytest.fixture
+def few(tmp_path: Path) -> Path:
+    """300 pictures to learn from, and 30 to measure on."""
     (x_train, y_train), (x_test, y_test) = _pictures(300, seed=0), _pictures(30, seed=1)
-    data, out = tmp_path / "few.npz", tmp_path / "few.safetensors"
-    np.savez(data, x_train=x_train, y_train=y_train, x_test=x_test, y_test=y_test)
-    arguments = ["--data", str(data), "--out", str(out), "--device", "cpu", "--epochs", "1"]
-    assert run(["train", "--recipe", "tutorial", "--held-out", "30", *arguments]) == 0
-    assert "Not calibrated: 30 pictures were held out, and at least 100 are needed" in capsys.readouterr().err
+    path = tmp_path / "few.npz"
+    np.savez(path, x_train=x_train, y_train=y_train, x_test=x_test, y_test=y_test)
+    return path
+
+
+def test_few_pictures_give_a_temperature_and_no_rule(few: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With 30 pictures held out the file has a temperature of its own and never abstains; it is served."""
+    out = few.with_name("few.safetensors")
+    arguments = ["--data", str(few), "--out", str(out), "--device", "cpu", "--epochs", "1"]
+    assert run(["train", "--recipe", "fast", *arguments]) == 0
+    assert "Calibrated on 30 held-out pictures, which is few: temperature" in capsys.readouterr().err
     loaded = load(out)
+    assert loaded.record.calibration.temperature != 1
     assert loaded.record.calibration.abstain_threshold is None
+    assert loaded.distance is None
+    with TestClient(create_app(Settings(checkpoint=out, engine="torch", device="cpu"))) as client:
+        picture = encode(Image.fromarray(_pictures(1, seed=2)[0][0]))
+        assert client.post("/predict", files={"file": picture}).json()["abstain"] is False
+        assert client.get("/model").json()["calibration"]["held_out"]["n"] == 30
+
+
+def test_very_few_pictures_fit_nothing_and_it_is_told(few: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With 19 pictures held out the file has temperature 1 and never abstains."""
+    out = few.with_name("few.safetensors")
+    arguments = ["--data", str(few), "--out", str(out), "--device", "cpu", "--epochs", "1"]
+    assert run(["train", "--recipe", "tutorial", "--held-out", "19", *arguments]) == 0
+    assert "Not calibrated: 19 pictures were held out, and at least 20 are needed" in capsys.readouterr().err
+    loaded = load(out)
+    assert loaded.record.calibration == Calibration()
     assert loaded.distance is None

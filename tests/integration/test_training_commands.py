@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from tests.drawing import encode, solid, write_archive
 from training.cli import run
 from training.corruptions import KINDS
 from training.options import RecipeName
+from training.recalibration import read_as_trained
 from training.recipes import RECIPES
 
 
@@ -442,6 +444,27 @@ def test_pictures_of_an_asked_size_are_found_again(kind: str, folder: Path) -> N
     arguments = ["calibrate", str(out), "--data", str(data), "--out", str(again), "--device", "cpu"]
     assert run(arguments) == 0
     assert load(again).record.input == load(out).record.input
+
+
+def test_copies_are_held_out_together_and_found_again(folder: Path) -> None:
+    """The checkpoint remembers that they were; of a file from before that they are drawn as they were then."""
+    for number in range(8):
+        shutil.copy(folder / "dark" / "03.png", folder / "dark" / f"03 copy {number}.png")
+    out, again = folder.parent / "m.safetensors", folder.parent / "again.safetensors"
+    assert _train(folder, out, "fast", "--epochs", "1", "--held-out", "6") == 0
+    record = load(out).record
+    assert record.training.configuration["copies_together"] is True
+    together = read_as_trained(str(folder), record, cache=folder.parent / "data", report=lambda _: None).held_out
+    assert together is not None
+    assert len(together) == record.training.configuration["held_out"]
+    assert not [file for file in together.files if file.startswith("dark/03")]
+    arguments = ["calibrate", str(out), "--data", str(folder), "--out", str(again), "--device", "cpu"]
+    assert run(arguments) == 0
+    older = {key: value for key, value in record.training.configuration.items() if key != "copies_together"}
+    before = replace(record, training=replace(record.training, configuration=older))
+    apart = read_as_trained(str(folder), before, cache=folder.parent / "data", report=lambda _: None).held_out
+    assert apart is not None
+    assert apart.files != together.files
 
 
 def test_mistakes_judges_every_picture(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

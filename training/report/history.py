@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,6 +57,7 @@ def check_origin(run: Path, record: Record) -> None:
     """Refuse a run that did not make a checkpoint: its curves would tell of another one.
 
     The times and the training are compared, not the files: `calibrate` writes another file of the same weights.
+    What `quantize` writes has a time of its own, and names the file that it was made from.
 
     Args:
         run: the folder.
@@ -68,7 +70,10 @@ def check_origin(run: Path, record: Record) -> None:
     path, advice = run / CHECKPOINT, "Name the folder of the run that made this checkpoint, or leave --run out."
     if not path.is_file():
         raise TrainingError(f"{run} holds no {CHECKPOINT}, so it has made no checkpoint yet. {advice}")
-    made = load(path).record
+    result = load(path)
+    made, quantized = result.record, record.training.configuration.get("quantized")
+    if isinstance(quantized, Mapping) and quantized.get("from") == result.digest:
+        return
     if (made.created_at, made.training) != (record.created_at, record.training):
         raise TrainingError(
             f"{run} made another checkpoint: {made.name} of {made.created_at}, and this one is {record.name} of "

@@ -8,11 +8,19 @@ import torch
 from rich.console import Console
 from torch import nn
 
+import training.calibration
 from models.calibration import Calibration
 from models.graph import Graph
 from models.networks import Architecture, build
 from models.preprocessing import InputSpec
-from training.calibration import ACCEPTED_SHARE, FEWEST_HELD_OUT, accepted, calibrate, choose_thresholds
+from training.calibration import (
+    ACCEPTED_SHARE,
+    FEWEST_FOR_RULE,
+    FEWEST_FOR_TEMPERATURE,
+    accepted,
+    calibrate,
+    choose_thresholds,
+)
 from training.dataset import Split
 from training.evaluate import measure, run_views
 from training.rejection import measure_rejection
@@ -86,7 +94,7 @@ def test_what_was_measured_is_what_evaluation_measures(trained: nn.Module) -> No
     assert likelihood == pytest.approx(figures.reliability["six_views"].after.negative_log_likelihood, abs=1e-4)
 
 
-@pytest.mark.parametrize("count", [None, 1, FEWEST_HELD_OUT - 1])
+@pytest.mark.parametrize("count", [None, 1, FEWEST_FOR_TEMPERATURE - 1])
 def test_too_few_pictures_fit_nothing(trained: nn.Module, count: int | None) -> None:
     """Temperature 1, no rule, and a sentence that says so."""
     held_out = None if count is None else _split(count, seed=1)
@@ -94,6 +102,23 @@ def test_too_few_pictures_fit_nothing(trained: nn.Module, count: int | None) -> 
     assert (fitted.calibration, fitted.distance) == (Calibration(), None)
     assert trained.temperature == 1
     assert fitted.sentence.startswith(f"Not calibrated: {count or 0} pictures were held out")
+
+
+@pytest.mark.parametrize("count", [FEWEST_FOR_TEMPERATURE, FEWEST_FOR_RULE - 1])
+def test_a_few_pictures_are_enough_for_the_temperatures_alone(trained: nn.Module, count: int) -> None:
+    """No floor and no rule; the record and the sentence say how many pictures it rests on."""
+    fitted = calibrate(trained, _split(300, seed=0), _split(count, seed=1), console=CONSOLE)
+    calibration = fitted.calibration
+    assert trained.temperature == calibration.temperature != 1
+    assert calibration.six_views_temperature != 1
+    assert (calibration.floor, calibration.six_views_floor) == (0, 0)
+    assert (calibration.abstain_threshold, calibration.distance_threshold, fitted.distance) == (None, None, None)
+    assert calibration.held_out is not None
+    assert (calibration.held_out.n, calibration.held_out.accepted) == (count, 1)
+    for both in calibration.held_out.reliability.values():
+        assert both.after.negative_log_likelihood <= both.before.negative_log_likelihood
+    assert fitted.sentence.startswith(f"Calibrated on {count} held-out pictures, which is few: temperature")
+    assert fitted.sentence.endswith("the model never abstains.")
 
 
 def test_outliers_are_turned_away(trained: nn.Module) -> None:
@@ -116,6 +141,16 @@ def test_without_a_distance_only_the_score_is_measured(trained: nn.Module) -> No
     found = measure_rejection(Graph(trained, None), images, {"same": images}, Calibration())["same"]
     assert (found.distance, found.both, found.accepted) == (None, None, 1)
     assert found.score.auroc == pytest.approx(0.5)
+
+
+def test_each_class_has_a_mean_of_its_own_where_not_all_pictures_are_taken(
+    trained: nn.Module, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three classes take turns, and a third of the pictures are looked at: every third would be of one class."""
+    monkeypatch.setattr(training.calibration, "MOST_PICTURES", 100)
+    fitted = calibrate(trained, _split(300, seed=0), _split(200, seed=1), console=CONSOLE)
+    assert fitted.distance is not None
+    assert torch.pdist(fitted.distance.means).min() > 0.1
 
 
 def test_thresholds_turn_away_equally_many_by_each_half() -> None:

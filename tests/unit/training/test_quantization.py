@@ -55,6 +55,20 @@ def test_a_thousand_pictures_from_all_over_the_data_set_are_shown() -> None:
     assert len(torch.unique(values)) == 250
 
 
+def test_of_pictures_that_take_turns_all_kinds_are_shown() -> None:
+    """Of ten kinds that follow one another every fifth picture would show two."""
+    shown: list[torch.Tensor] = []
+    network = _network()
+    network.register_forward_pre_hook(lambda _, x: shown.append(x[0].flatten(1).float().mean(1)))
+    images = (torch.arange(5_000) % 10).to(torch.uint8).view(-1, 1, 1, 1).expand(-1, 16, 16, 3)
+    convolutions = [module for module in network.modules() if isinstance(module, Convolution)]
+    measure_ranges(network, convolutions, images, console=QUIET)
+    counts = torch.bincount(torch.cat(shown).round().long())
+    assert len(counts) == 10
+    assert counts.sum() == PICTURES
+    assert counts.min() > PICTURES / 20
+
+
 def test_the_quantized_network_has_rounded_filters_and_is_another_one() -> None:
     """The trained one stays as it is."""
     network = _network()

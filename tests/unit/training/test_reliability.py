@@ -9,6 +9,7 @@ from training.reliability import (
     Reading,
     coverage_at,
     coverage_curve,
+    fit_few,
     fit_reading,
     fit_temperature,
     measure_reliability,
@@ -91,6 +92,32 @@ def test_a_temperature_without_an_end_stops_at_the_bounds(targets: list[int], bo
     """Always right would be sharpened for ever, always wrong softened."""
     logits = torch.tensor([[2.0, 0.0], [0.0, 2.0]])
     assert fit_temperature(logits, torch.tensor(targets)) == pytest.approx(bound, rel=1e-3)
+
+
+def test_a_few_pictures_that_are_all_right_do_not_sharpen_for_ever() -> None:
+    """Twenty of two classes, all right: the likelihood alone ends at its bound, the cautious reading does not."""
+    logits = torch.tensor([[2.0, 0.0], [0.0, 2.0]]).repeat(10, 1)
+    targets = torch.tensor([0, 1] * 10)
+    assert fit_temperature(logits, targets) == pytest.approx(0.2, rel=1e-3)
+    assert 0.4 < fit_few(logits, targets).temperature < 0.7
+    assert fit_few(logits, targets).floor == 0
+
+
+def test_a_few_pictures_that_are_all_wrong_do_not_soften_for_ever() -> None:
+    """Twenty of two classes: the scores become modest, and still differ."""
+    logits = torch.tensor([[2.0, 0.0], [0.0, 2.0]]).repeat(10, 1)
+    targets = torch.tensor([1, 0] * 10)
+    assert fit_temperature(logits, targets) == pytest.approx(20, rel=1e-3)
+    assert 2 < fit_few(logits, targets).temperature < 10
+
+
+@pytest.mark.parametrize("sharpness", [0.5, 2.0])
+def test_the_more_pictures_the_less_caution_counts(sharpness: float) -> None:
+    """Of 4,000 the cautious temperature is the likeliest, of 50 it lies nearer to 1."""
+    logits, targets = _answers(sharpness=sharpness)
+    assert fit_few(logits, targets).temperature == pytest.approx(fit_temperature(logits, targets), rel=0.01)
+    few, likeliest = fit_few(logits[:50], targets[:50]), fit_temperature(logits[:50], targets[:50])
+    assert min(1, likeliest) < few.temperature < max(1, likeliest)
 
 
 def _smoothed(n: int = 4_000) -> tuple[Tensor, Tensor]:

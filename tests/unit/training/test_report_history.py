@@ -55,3 +55,19 @@ def test_a_run_that_made_another_checkpoint_is_refused(tmp_path: Path, network: 
     ):
         with pytest.raises(TrainingError, match=r"made another checkpoint: tiny of 2026-01-01.*leave --run out"):
             check_origin(tmp_path, other)
+
+
+def test_the_run_behind_a_quantized_checkpoint_is_taken(
+    tmp_path: Path, network: nn.Module, record: Record
+) -> None:
+    """Made from the run's result, by its digest; made from another file it is another checkpoint."""
+    digest = save(tmp_path / "checkpoint.safetensors", network, record)
+
+    def quantized(origin: object) -> Record:
+        training = replace(record.training, configuration={**record.training.configuration, "quantized": origin})
+        return replace(record, training=training, created_at="2026-01-02T00:00:00+00:00")
+
+    check_origin(tmp_path, quantized({"from": digest, "commit": "unknown"}))
+    for origin in ({"from": digest[:-1], "commit": "unknown"}, {}, digest):
+        with pytest.raises(TrainingError, match="made another checkpoint"):
+            check_origin(tmp_path, quantized(origin))

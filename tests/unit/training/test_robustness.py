@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from training.corruptions import KINDS, SEVERITIES
 from training.dataset import Split
-from training.robustness import Robustness, measure_robustness, table
+from training.robustness import Robustness, affordable_pictures, measure_robustness, table
 
 
 class _IsLight(nn.Module):
@@ -49,6 +49,15 @@ def test_some_pictures_stand_for_all() -> None:
     assert _measure(3).n == 3
     assert _measure(99).n == 8
     assert _measure(3) == _measure(3)
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "count"),
+    [(32, 32, 1_000), (16, 16, 1_000), (64, 64, 250), (48, 96, 222), (101, 101, 100), (224, 224, 100)],
+)
+def test_of_larger_pictures_fewer_can_be_spoilt(height: int, width: int, count: int) -> None:
+    """The pixels stay those of 1,000 small ones, down to a hundred pictures."""
+    assert affordable_pictures(torch.empty(1, height, width, 3, dtype=torch.uint8)) == count
 
 
 def test_the_table_has_a_row_for_each_kind() -> None:
