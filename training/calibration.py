@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from models.calibration import BeforeAndAfter, Calibration, HeldOut
 from models.distance import ClassDistance
+from training.chunks import chunks
 from training.dataset import Split
 from training.distance import MOST_PICTURES, fit_distance
 from training.reliability import Reading, fit_reading, measure_reliability
@@ -23,7 +24,6 @@ ACCEPTED_SHARE = 0.95
 FEWEST_HELD_OUT = 100
 """With fewer the threshold would stand on less than five pictures, and the accepted share of others would scatter
 by more than 2.2 points (one standard error, √(0.95 · 0.05 / 100))."""
-_BATCH_SIZE = 500
 
 
 @dataclass(frozen=True)
@@ -162,8 +162,8 @@ def _fit_distance(network: nn.Module, train: Split, held_out_features: Tensor, *
 @torch.inference_mode()
 def _features(network: nn.Module, images: Tensor) -> Tensor:
     device = next(network.parameters()).device
-    chunks = torch.split(images, _BATCH_SIZE)
-    return torch.cat([network.features(chunk.to(device)).float().cpu() for chunk in chunks])  # type: ignore[operator]
+    found = [network.features(chunk.to(device)).float().cpu() for chunk in chunks(images)]  # type: ignore[operator]
+    return torch.cat(found)
 
 
 def _accepted(scores: Tensor, distances: Tensor, least_score: float, farthest: float) -> Tensor:

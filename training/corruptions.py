@@ -19,6 +19,7 @@ from torch import Tensor
 
 from models.pictures import Picture
 from models.preprocessing import InputSpec, to_images
+from training.chunks import chunk_size
 
 SEVERITIES = (1, 2, 3, 4, 5)
 
@@ -43,7 +44,7 @@ besides; the numbers are our own, so these figures are not comparable with CIFAR
 KINDS = tuple(LEVELS)
 
 _NOMINAL_SIDE = 32  # pixels; lengths in LEVELS grow with the shorter side
-_CHUNK = 250  # pictures; motion blur holds 40 MB for it at 32 × 32
+_MOST_AT_ONCE = 250  # pictures of 32 × 32; motion blur holds 40 MB for them
 
 
 def corrupt(images: Tensor, *, kind: str, severity: int, seed: int, places: Tensor) -> Tensor:
@@ -60,7 +61,8 @@ def corrupt(images: Tensor, *, kind: str, severity: int, seed: int, places: Tens
         uint8, same shape. Noise and directions are the same everywhere; a processor may round a level differently.
     """
     level = LEVELS[kind][severity - 1]
-    chunks = zip(torch.split(images, _CHUNK), torch.split(places, _CHUNK), strict=True)
+    size = chunk_size(images, most=_MOST_AT_ONCE)
+    chunks = zip(torch.split(images, size), torch.split(places, size), strict=True)
     first = [seed % 2**64, KINDS.index(kind) * len(SEVERITIES) + severity]
 
     def generators(chosen: Tensor) -> Iterable[np.random.Generator]:

@@ -12,9 +12,8 @@ from pathlib import Path
 
 import torch
 from rich.console import Console
-from torch import Tensor, nn
+from torch import Tensor
 
-from models.classifier import run
 from models.preprocessing import InputSpec
 from models.tensor_file import write_atomically
 from training.dataset import Dataset, Split
@@ -24,6 +23,7 @@ from training.fitting import fit_to_data
 from training.loop import train
 from training.recipes import LargeBatchRecipe, Recipe
 from training.reliability import fit_temperature
+from training.views import single_view
 
 FILE_NAME = "label_mistakes.json"
 """Of the list in a run's folder."""
@@ -32,7 +32,6 @@ MOST_LISTED = 20
 _MOST_GIVEN, _LEAST_OTHER = 0.2, 0.5
 """Calibrated probability of the given label at most, of the likelier one at least. Source: docs/experiments.md,
 2026-11-24."""
-_BATCH_SIZE = 250
 
 
 @dataclass(frozen=True)
@@ -129,19 +128,6 @@ def _folds(dataset: Dataset, files: Sequence[str], *, folds: int, seed: int) -> 
     shuffled = torch.randperm(len(keys), generator=torch.Generator().manual_seed(seed)).tolist()
     fold_of = {key: place % folds for key, place in zip(keys, shuffled, strict=True)}
     return torch.tensor([fold_of[key] for key in together])
-
-
-def single_view(network: nn.Module, images: Tensor) -> Tensor:
-    """Run a network over pictures as they are.
-
-    Args:
-        network: in evaluation mode, on its device.
-        images: uint8 (n, height, width, 3).
-
-    Returns:
-        float32 (n, classes), probabilities, on the CPU.
-    """
-    return torch.cat([torch.from_numpy(run(network, chunk.numpy())) for chunk in torch.split(images, _BATCH_SIZE)])
 
 
 def find_label_mistakes(split: Split, probabilities: Tensor, *, labels: Sequence[str]) -> list[LabelMistake]:

@@ -20,11 +20,11 @@ from training.label_mistakes import (
     MOST_LISTED,
     find_label_mistakes,
     judge_all,
-    single_view,
     to_lines,
     write,
 )
 from training.recipes import FastRecipe
+from training.views import single_view
 
 LABELS = ("cat", "dog")
 
