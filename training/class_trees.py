@@ -14,7 +14,7 @@ import numpy.typing as npt
 from models.errors import PictureError
 from models.pictures import decode
 from models.preprocessing import InputSpec
-from training.duplicates import Copies, find_copies
+from training.duplicates import Copies, find_copies, take_for_scenes
 from training.errors import DataError
 from training.picture_cache import Pictures, Report, read_pictures
 
@@ -162,6 +162,24 @@ def copies_in(trees: Sequence[Tree]) -> Copies:
     return find_copies(thumbnails, digests, np.concatenate([tree.targets for tree in trees]))
 
 
+def kept_together(tree: Tree, copies: Copies) -> Copies:
+    """Choose the copies that a split keeps together: all, if that leaves something to measure on in any class.
+
+    Args:
+        tree: to be split.
+        copies: that were found in it.
+
+    Returns:
+        These; or, where nothing would be left, equal pictures alone, with those that look alike as scenes.
+    """
+    classes_of = _classes_of(tree, copies)
+    for target in range(len(tree.labels)):
+        groups = set(copies.group[tree.targets == target].tolist())
+        if len(groups) > 1 and any(len(classes_of[group]) == 1 for group in groups):
+            return copies
+    return take_for_scenes(copies) if copies.near else copies
+
+
 def split_tree(tree: Tree, copies: Copies, *, seed: int) -> tuple[Places, Places]:
     """Hold a fifth of each class out for measuring; the rest is to learn from.
 
@@ -176,9 +194,7 @@ def split_tree(tree: Tree, copies: Copies, *, seed: int) -> tuple[Places, Places
         DataError: a class has a single picture, or nothing at all could be held out.
     """
     random = np.random.default_rng(seed)
-    classes_of: dict[int, set[int]] = {}
-    for group, target in zip(copies.group.tolist(), tree.targets.tolist(), strict=True):
-        classes_of.setdefault(group, set()).add(target)
+    classes_of = _classes_of(tree, copies)
     train, test = [], []
     for target, label in enumerate(tree.labels):
         places = np.flatnonzero(tree.targets == target)
@@ -199,6 +215,14 @@ def split_tree(tree: Tree, copies: Copies, *, seed: int) -> tuple[Places, Places
             "Each class holds nothing but copies of one picture, so there is nothing to measure on. Add pictures."
         )
     return np.concatenate(train), np.concatenate(test)
+
+
+def _classes_of(tree: Tree, copies: Copies) -> dict[int, set[int]]:
+    """Give for the number of each group the classes that it lies in."""
+    classes_of: dict[int, set[int]] = {}
+    for group, target in zip(copies.group.tolist(), tree.targets.tolist(), strict=True):
+        classes_of.setdefault(group, set()).add(target)
+    return classes_of
 
 
 def _choose_groups(groups: Places, free: set[int], *, wanted: int) -> list[int]:

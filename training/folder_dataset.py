@@ -13,6 +13,7 @@ from training.class_trees import (
     Tree,
     copies_in,
     find_parts,
+    kept_together,
     read_tree,
     report_unreadable,
     report_unused,
@@ -47,7 +48,13 @@ def read_folder(root: Path, spec: InputSpec, *, seed: int, cache: Path, report: 
     report_unused(root, [part for part in (train_root, test_root) if part is not None] or [root], report)
     if train_root is None or test_root is None:
         tree = read_tree(root, spec=spec, cache=cache, report=report)
-        copies = copies_in([tree])
+        found = copies_in([tree])
+        copies = kept_together(tree, found)
+        if copies is not found:
+            report(
+                "warning: each class holds nothing but copies of one picture, or what looks like pictures of "
+                "another class. So that something can be measured on, pictures that look alike count as different"
+            )
         train, test = split_tree(tree, copies, seed=seed)
         findings = collect(
             name,
@@ -124,7 +131,8 @@ def read_test_folder(
 def _held_out(tree: Tree, record: Record) -> Split | None:
     """Return what a checkpoint's training held out of a tree; None if it was not trained on it."""
     try:
-        train, test = split_tree(tree, copies_in([tree]), seed=record.training.seed)
+        copies = kept_together(tree, copies_in([tree]))
+        train, test = split_tree(tree, copies, seed=record.training.seed)
     except DataError:
         return None
     is_same = fingerprint(tree.labels, _take(tree, train)) == record.training.data_fingerprint

@@ -171,6 +171,26 @@ def test_a_class_of_copies_is_learnt_whole(tmp_path: Path) -> None:
         _split(_read(tmp_path / "all"))
 
 
+def test_classes_of_one_scene_each_are_split_with_a_warning(tmp_path: Path) -> None:
+    """Eight pictures of one desk a class: nothing could be held out if they stayed together, so they do not."""
+    root, told = tmp_path / "desks", list[str]()
+    for label in ("cross", "disc"):
+        picture = draw_photograph(label, 3, side=96)
+        for number in range(8):
+            _add(root, label, [f"{number}.jpg"], encode(picture, "JPEG", quality=60 + number))
+    dataset = read_dataset(str(root), seed=0, cache=tmp_path / "cache", report=told.append)
+    assert np.bincount(dataset.test.targets).tolist() == [2, 2]
+    assert any(line.startswith("warning: each class holds nothing but copies") for line in told)
+    assert dataset.findings is not None
+    assert [len(scene) for scene in dataset.findings.scenes] == [8, 8]
+    for number in range(4):
+        _add(root, "disc", [f"other {number}.png"], encode(draw_photograph("disc", 10 + number, side=96)))
+    told.clear()
+    dataset = read_dataset(str(root), seed=0, cache=tmp_path / "cache", report=told.append)
+    assert not any("nothing but copies" in line for line in told)
+    assert np.bincount(dataset.test.targets).tolist() == [0, 2]
+
+
 def test_the_largest_group_is_not_held_out_if_another_can_be(tmp_path: Path) -> None:
     """Of one picture six times and two others, a fifth is held out of the others."""
     _add(tmp_path, "red", [f"{number}.png" for number in range(6)])

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 import torch
 
+from models.preprocessing import InputSpec
 from models.record import Record
 from tests.drawing import encode, gradient, solid, write_archive
+from tests.photographs import draw_photograph
 from training import cifar10
 from training.data import read_dataset, read_test
 from training.dataset import Split, fingerprint
@@ -304,6 +306,22 @@ def test_a_folder_that_was_trained_on_is_measured_on_its_held_out_part(tmp_path:
     name, whole = read_test(str(root), record, cache=tmp_path / "cache", report=_ignore)
     assert name == "pets whole"
     assert len(whole) == 30
+
+
+def test_what_only_looks_alike_is_divided_again_as_it_was(tmp_path: Path, record: Record) -> None:
+    """A folder of one scene a class, whose split passes over that, has the same held-out part afterwards."""
+    for label in ("cross", "disc"):
+        (tmp_path / "desks" / label).mkdir(parents=True)
+        picture = draw_photograph(label, 3, side=64)
+        for quality in range(60, 66):
+            (tmp_path / "desks" / label / f"{quality}.jpg").write_bytes(encode(picture, "JPEG", quality=quality))
+    source, cache = str(tmp_path / "desks"), tmp_path / "cache"
+    dataset = read_dataset(source, seed=0, cache=cache, report=_ignore)
+    training = replace(record.training, data_fingerprint=fingerprint(dataset.labels, dataset.train))
+    known = replace(record, labels=dataset.labels, training=training, input=InputSpec(height=48, width=48))
+    name, split = read_test(source, known, cache=cache, report=_ignore)
+    assert "held out" in name
+    assert split.files == dataset.test.files
 
 
 def test_a_folder_with_a_test_part_is_measured_on_it(tmp_path: Path, record: Record) -> None:
