@@ -1,5 +1,6 @@
 """The cache of decoded pictures: mapped, named by its content, whole or not there, and never wrong."""
 
+import errno
 import json
 import os
 import threading
@@ -99,6 +100,30 @@ def test_another_input_size_is_another_entry(root: Path) -> None:
     assert _read(root, spec=InputSpec(height=32, width=32)).images.shape == (3, 32, 32, 3)
     _read(root, spec=InputSpec(height=32, width=32, mean=(0.5, 0.5, 0.5)))
     assert len(_entries(root)) == 2
+
+
+def test_a_file_that_could_not_be_read_is_tried_again(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Left out while the disk fails, without decoding the rest each time; decoded once it is back."""
+    read_bytes, failing = Path.read_bytes, {root / FILES[0], root / FILES[3]}
+
+    def read(path: Path) -> bytes:
+        if path in failing:
+            raise OSError(errno.EIO, "Input/output error", str(path))
+        return read_bytes(path)
+
+    monkeypatch.setattr(Path, "read_bytes", read)
+    told: list[str] = []
+    pictures = _read(root, told)
+    assert [item.file for item in pictures.unreadable if not item.was_read] == [FILES[0], FILES[3]]
+    assert [item.file for item in pictures.unreadable if item.was_read] == ["b/broken.png"]
+    assert len(_read(root, told).read) == 1
+    assert [line.split(" in", 1)[0] for line in told] == ["decoded 1 pictures", "1 decoded pictures are"]
+    failing.clear()
+    told.clear()
+    assert len(_read(root, told).read) == 3
+    assert told[0].startswith(f"{FILES[0]} could not be read when the folder was decoded")
+    assert told[1].startswith("decoded 3 pictures into ")
+    assert len(_entries(root)) == 1
 
 
 def _flip_a_byte(path: Path) -> None:
