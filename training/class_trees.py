@@ -4,6 +4,7 @@ Every file is tried; what is no picture is named and left out, so that one bad d
 does not stop a training.
 """
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.errors import PictureError
-from models.pictures import decode
+from models.pictures import stored_size
 from models.preprocessing import InputSpec
 from training.duplicates import Copies, find_copies, take_for_scenes
 from training.errors import DataError
@@ -24,7 +25,7 @@ _TRAIN_NAMES, _TEST_NAMES = {"train", "training"}, {"test", "testing", "val", "v
 _NAMED_AT_MOST = 10
 _UNUSED_NAMED = 5
 _LOOKED_AT = 200
-"""Pictures whose sizes choose the input's size. Source: choice, a second of work."""
+"""Pictures whose headers choose the input's size. Source: choice."""
 _SIDES = ((64, 32), (128, 48))
 """(pictures under so many pixels, side of the input); larger pictures get `_LARGEST_SIDE`.
 Source: docs/experiments.md, 2026-11-24."""
@@ -70,17 +71,14 @@ def choose_side(root: Path) -> int:
     """Choose the input's size for the pictures in a folder's classes, from the median of their shorter sides.
 
     Returns:
-        32, 48 or 64 pixels; 32 where no picture can be read.
+        32, 48 or 64 pixels; 32 where no picture's header can be read.
     """
     class_roots = sorted(part for part in find_parts(root) if part is not None) or [root]
     files = [path for top in class_roots for folder in _folders_in(top) for path in _files_below(folder)]
     sides = []
     for path in files[:: max(1, len(files) // _LOOKED_AT)]:
-        try:
-            picture = decode(path.read_bytes(), at_least=(1, 1))
-        except (PictureError, OSError):
-            continue
-        sides.append(min(picture.width, picture.height))
+        with contextlib.suppress(PictureError, OSError), path.open("rb") as file:
+            sides.append(min(stored_size(file)))  # the same, whichever side is up
     middle = float(np.median(sides)) if sides else 0.0
     return next((side for under, side in _SIDES if middle < under), _LARGEST_SIDE)
 

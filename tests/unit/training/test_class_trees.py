@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from models.preprocessing import InputSpec
 from tests.drawing import encode, gradient, solid
@@ -211,6 +212,16 @@ def test_the_inputs_size_follows_the_pictures(tmp_path: Path, sides: list[int], 
         _add(tmp_path, "red", [f"{number}.png"], encode(gradient(side + 9, side)))
     _add(tmp_path, "red", ["notes.txt"], b"no")
     assert choose_side(tmp_path) == chosen
+
+
+def test_headers_alone_choose_the_inputs_size(tmp_path: Path) -> None:
+    """Nothing is decoded for it: a large picture of which the end is missing counts, turned or not."""
+    exif = Image.Exif()
+    exif[0x0112] = 6  # lies on its side
+    for number, picture in enumerate((gradient(150, 900), gradient(900, 150))):
+        data = encode(picture, "JPEG", exif=exif)
+        _add(tmp_path, "red", [f"{number}.jpg"], data[: len(data) // 2])
+    assert choose_side(tmp_path) == 64
 
 
 def test_only_pictures_of_classes_choose_the_inputs_size(tmp_path: Path) -> None:
