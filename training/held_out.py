@@ -66,10 +66,10 @@ def hold_out(split: Split, *, count: int, seed: int) -> tuple[Split, Split]:
     share = torch.where(can_go, (rank + 0.5) / size, math.inf)
     goes = torch.zeros(len(split), dtype=torch.bool)
     goes[torch.argsort(share, stable=True)[:count]] = True
-    return _chosen(split, ~goes), _chosen(split, goes)
+    return chosen(split, ~goes), chosen(split, goes)
 
 
-def _chosen(split: Split, mask: torch.Tensor) -> Split:
+def chosen(split: Split, mask: torch.Tensor) -> Split:
     """Copy the pictures that a mask, bool (n,), chooses, with the names of their files."""
     files = tuple(split.files[place] for place in torch.nonzero(mask).flatten().tolist()) if split.files else ()
     return Split(split.images[mask], split.targets[mask], files)

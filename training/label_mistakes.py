@@ -20,9 +20,11 @@ from training.dataset import Dataset, Split
 from training.devices import Computing
 from training.errors import TrainingError
 from training.fitting import fit_to_data
+from training.held_out import chosen
 from training.loop import train
 from training.recipes import LargeBatchRecipe, Recipe
 from training.reliability import fit_temperature
+from training.terminal import tell
 from training.views import single_view
 
 FILE_NAME = "label_mistakes.json"
@@ -68,7 +70,8 @@ def judge_all(
     Args:
         recipe: to train as many networks with as there are folds.
         dataset: whose parts are put together.
-        folds: 2 or more; each network learns all of them but one. Copies of one picture are in one fold.
+        folds: 2 or more, each with its share of every class; each network learns all of them but one. Copies of
+            one picture are in one fold, and a class that has no other pictures is not judged.
         seed: of the folds and of each training.
         computing: on what, and in which dtype.
         console: told of the progress.
@@ -76,7 +79,7 @@ def judge_all(
 
     Raises:
         TrainingError: the pictures are so few, or copies of so few, that a network would have fewer than two to
-            learn from.
+            learn from, or that no class is both learnt and judged.
 
     Source: out-of-sample probabilities, as in confident learning (Northcutt et al., arXiv 1911.00068).
     """
@@ -86,7 +89,7 @@ def judge_all(
     whole = _joined(dataset)
     height, width = whole.images.shape[1:3]
     spec = InputSpec(height=height, width=width, mean=recipe.mean, std=recipe.std)
-    fold_of = _folds(dataset, whole.names("picture"), folds=folds, seed=seed)
+    fold_of = _folds(dataset, whole, folds=folds, seed=seed)
     fewest = len(whole) - int(torch.bincount(fold_of, minlength=folds).max())
     if fewest < 2:
         raise TrainingError(
@@ -94,9 +97,14 @@ def judge_all(
             f"without the largest fold {fewest} of {len(whole)} pictures would be left to learn from. Add other "
             "pictures."
         )
+    can_judge = _can_judge(dataset, whole.targets, fold_of, console=console)
     probabilities = torch.empty(len(whole), len(dataset.labels))
     for fold in range(folds):
-        judged, learnt = (torch.nonzero(some).flatten() for some in (fold_of == fold, fold_of != fold))
+        judged, learnt = (
+            torch.nonzero(some).flatten() for some in ((fold_of == fold) & can_judge, fold_of != fold)
+        )
+        if not len(judged):
+            continue
         trained = train(
             fit_to_data(recipe, len(learnt), shorter_side=min(height, width), epochs=epochs),
             Split(whole.images[learnt], whole.targets[learnt]),
@@ -107,7 +115,7 @@ def judge_all(
             console=console,
         )
         probabilities[judged] = single_view(trained.network, whole.images[judged])
-    return find_label_mistakes(whole, probabilities, labels=dataset.labels)
+    return find_label_mistakes(chosen(whole, can_judge), probabilities[can_judge], labels=dataset.labels)
 
 
 def _joined(dataset: Dataset) -> Split:
@@ -119,15 +127,41 @@ def _joined(dataset: Dataset) -> Split:
     )
 
 
-def _folds(dataset: Dataset, files: Sequence[str], *, folds: int, seed: int) -> Tensor:
-    """Return the fold of each file, int64 (n,)."""
+def _folds(dataset: Dataset, whole: Split, *, folds: int, seed: int) -> Tensor:
+    """Draw the fold of each picture, int64 (n,): class by class they are dealt out in turn, copies as one.
+
+    Copies that lie in two classes count as of the smaller one, which can spare them less.
+    """
     copies = dataset.findings.copies if dataset.findings else ()
     first = {file: group.files[0] for group in copies for file in group.files}  # near ones last
-    together = [first.get(file, file) for file in files]
-    keys = sorted(set(together))
+    together = [first.get(file, file) for file in whole.names("picture")]
+    size = torch.bincount(whole.targets).tolist()
+    class_of: dict[str, int] = {}
+    for key, target in zip(together, whole.targets.tolist(), strict=True):
+        class_of[key] = min(class_of.get(key, target), target, key=lambda one: (size[one], one))
+    keys = sorted(class_of)
     shuffled = torch.randperm(len(keys), generator=torch.Generator().manual_seed(seed)).tolist()
-    fold_of = {key: place % folds for key, place in zip(keys, shuffled, strict=True)}
+    in_turn = sorted(zip((class_of[key] for key in keys), shuffled, keys, strict=True))
+    fold_of = {key: turn % folds for turn, (_, _, key) in enumerate(in_turn)}
     return torch.tensor([fold_of[key] for key in together])
+
+
+def _can_judge(dataset: Dataset, targets: Tensor, fold_of: Tensor, *, console: Console) -> Tensor:
+    """Find the pictures whose class lies in several folds, bool (n,), and tell which classes do not.
+
+    Raises:
+        TrainingError: none does.
+    """
+    is_in = torch.zeros(len(dataset.labels), int(fold_of.max()) + 1, dtype=torch.bool)
+    is_in[targets, fold_of] = True
+    can_judge = (is_in.sum(1) > 1)[targets]
+    left = [dataset.labels[target] for target in sorted(set(targets[~can_judge].tolist()))]
+    why = "copies of one picture are in the same fold, and without it no picture of such a class would be learnt"
+    if not can_judge.any():
+        raise TrainingError(f"{dataset.name} cannot be judged: {why}. Add other pictures.")
+    if left:
+        tell(console, f"not judged: {', '.join(left)}; {why}")
+    return can_judge
 
 
 def find_label_mistakes(split: Split, probabilities: Tensor, *, labels: Sequence[str]) -> list[LabelMistake]:
