@@ -319,9 +319,9 @@ def test_too_many_pixels_are_refused_by_the_header_alone(picture_format: str) ->
 @pytest.mark.parametrize("picture_format", FORMATS)
 def test_the_size_is_read_from_the_header_alone(picture_format: str) -> None:
     """Of a picture whose second half is missing, too; one of a few bytes, or of too many pixels, is refused."""
-    data = encode(gradient(90, 70), picture_format)
+    data = encode(gradient(300, 200), picture_format)
     whole = data if picture_format in {"AVIF", "WEBP"} else data[: len(data) // 2]  # these two are checked at once
-    assert stored_size(io.BytesIO(whole)) == (90, 70)
+    assert stored_size(io.BytesIO(whole)) == (300, 200)
     with pytest.raises(BrokenPictureError, match=r"header of the \w+ picture cannot be read"):
         stored_size(io.BytesIO(data[:16]))
     with pytest.raises(TooManyPixelsError, match="8000 × 8000"):
