@@ -5,7 +5,8 @@ does not stop a training.
 """
 
 import contextlib
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +25,8 @@ TEST_SHARE = 0.2
 _TRAIN_NAMES, _TEST_NAMES = {"train", "training"}, {"test", "testing", "val", "valid", "validation"}
 _NAMED_AT_MOST = 10
 _UNUSED_NAMED = 5
+_OF_OTHER_PROGRAMS = {"@eaDir", "#recycle", "__MACOSX"}
+"""Folders of thumbnails, deleted files and attributes: Synology's systems and archives from macOS have them."""
 _LOOKED_AT = 200
 """Pictures whose headers choose the input's size. Source: choice."""
 _SIDES = ((64, 32), (128, 48))
@@ -109,9 +112,7 @@ def read_tree(root: Path, *, spec: InputSpec, cache: Path, report: Report, fewes
 
 def _refuse_as_cache(cache: Path, root: Path) -> None:
     decoded, pictures = (cache / "pictures").resolve(), root.resolve()
-    if decoded.is_relative_to(pictures) and not any(
-        part.startswith(".") for part in decoded.relative_to(pictures).parts
-    ):
+    if decoded.is_relative_to(pictures) and not _is_hidden(decoded, below=pictures):
         raise DataError(
             f"The cache {cache} lies in {root}, and would be read as a class. Name another folder with --cache."
         )
@@ -128,29 +129,38 @@ def report_unreadable(pictures: Pictures, report: Report) -> None:
 
 
 def report_unused(root: Path, class_roots: Sequence[Path], report: Report) -> None:
-    """Name in a line what lies in a folder and is not even tried: a few names, and how many more.
+    """Name in a line what lies in a folder and is not even tried, and in another what cannot be opened.
 
-    That is what lies beside the parts, or beside the class folders, and links to folders and to nothing within a
-    class. Hidden files and folders are nobody's pictures and are not mentioned.
+    Not tried is what lies beside the parts, or beside the class folders, and links to folders and to nothing
+    within a class. Hidden files and folders, and those of other programs, are nobody's pictures and not mentioned.
 
     Args:
         root: the folder that was named.
         class_roots: what holds class folders: `root` itself, or the parts in it.
         report: told nothing where everything is used.
     """
+    failures: list[OSError] = []
     beside = [entry for entry in root.iterdir() if root not in class_roots and entry not in class_roots]
     for top in class_roots:
         beside += [entry for entry in top.iterdir() if not entry.is_dir()]
         for folder in _folders_in(top):
-            beside += [path for path in folder.rglob("*") if path.is_symlink() and not path.is_file()]
+            below = _entries_below(folder, failures.append)
+            beside += [path for path in below if path.is_symlink() and not path.is_file()]
     names = sorted(
         path.relative_to(root).as_posix() + "/" * path.is_dir()
         for path in beside
         if not _is_hidden(path, below=root)
     )
     if names:
-        more = len(names) - _UNUSED_NAMED
-        report(f"not used: {', '.join(names[:_UNUSED_NAMED])}" + (f" and {more:,} more" if more > 0 else ""))
+        report(f"not used: {_some_of(names)}")
+    if failures:
+        closed = sorted(f"{Path(error.filename).relative_to(root).as_posix()}/" for error in failures)
+        report(f"warning: left out, since they cannot be opened: {_some_of(closed)} ({failures[0].strerror})")
+
+
+def _some_of(names: Sequence[str]) -> str:
+    more = len(names) - _UNUSED_NAMED
+    return ", ".join(names[:_UNUSED_NAMED]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def copies_in(trees: Sequence[Tree]) -> Copies:
@@ -251,16 +261,33 @@ def _class_names(root: Path, *, fewest: int) -> tuple[str, ...]:
 
 
 def _folders_in(root: Path) -> list[Path]:
-    return sorted(entry for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    return sorted(entry for entry in root.iterdir() if entry.is_dir() and not _is_hidden(entry, below=root))
 
 
 def _files_below(folder: Path) -> Sequence[Path]:
-    return sorted(path for path in folder.rglob("*") if path.is_file() and not _is_hidden(path, below=folder))
+    return sorted(path for path in _entries_below(folder) if path.is_file())
+
+
+def _entries_below(folder: Path, on_failure: Callable[[OSError], None] | None = None) -> Iterator[Path]:
+    """Yield all files, folders and links below a folder, but those that are hidden; links are not followed.
+
+    Args:
+        folder: to look through.
+        on_failure: told why a folder in it cannot be opened.
+    """
+    for top, folders, files in os.walk(folder, onerror=on_failure):
+        folders[:] = [name for name in folders if not _is_hidden_name(name)]
+        yield from (Path(top, name) for name in (*folders, *files) if not _is_hidden_name(name))
 
 
 def _is_hidden(path: Path, *, below: Path) -> bool:
-    """Whether a file, or a folder on the way to it, is hidden: thumbnails, bins and notes of other programs."""
-    return any(part.startswith(".") for part in path.relative_to(below).parts)
+    """Whether a file, or a folder on the way to it, is hidden."""
+    return any(_is_hidden_name(part) for part in path.relative_to(below).parts)
+
+
+def _is_hidden_name(name: str) -> bool:
+    """Whether it belongs to other programs: thumbnails, bins and notes."""
+    return name.startswith(".") or name in _OF_OTHER_PROGRAMS
 
 
 def _refuse_empty(folder: Path, pictures: Pictures, report: Report) -> None:

@@ -6,7 +6,6 @@ Eleven kinds, each in five severities, from hardly visible to what a person can 
 
 import io
 import math
-import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -20,6 +19,7 @@ from torch import Tensor
 from models.pictures import Picture
 from models.preprocessing import InputSpec, to_images
 from training.chunks import chunk_size
+from training.cores import usable_cores
 
 SEVERITIES = (1, 2, 3, 4, 5)
 
@@ -112,7 +112,7 @@ def _jpeg(images: Tensor, level: float, _: Iterable[np.random.Generator]) -> Ten
         with Image.open(buffer) as decoded:
             return np.asarray(decoded)
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:  # Pillow lets go of the interpreter while it works
+    with ThreadPoolExecutor(usable_cores()) as pool:  # Pillow lets go of the interpreter while it works
         return torch.from_numpy(np.stack(list(pool.map(encode_again, images.numpy()))))
 
 

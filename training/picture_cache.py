@@ -8,11 +8,10 @@ pixels depend on, so that a changed file, input or version is another entry.
 import contextlib
 import hashlib
 import json
-import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -25,8 +24,10 @@ from PIL import Image
 from models.errors import PictureError
 from models.pictures import decode
 from models.preprocessing import Images, InputSpec, to_images
+from training.cores import usable_cores
 from training.duplicates import THUMBNAIL_SIDE, Thumbnails
 from training.errors import DataError
+from training.folder_lock import locked
 
 Report = Callable[[str], None]
 """Told what happens, a sentence at a time."""
@@ -36,6 +37,8 @@ _VERSION = 3
 _CHUNK = 256
 """Pictures decoded before they are written: what is in memory at a time."""
 _TOLD_EVERY_S = 5.0
+_UNFINISHED, _GRACE_S = "tmp", 60.0
+"""How the names of folders that are being filled begin, by tempfile's custom, and how soon they are locked."""
 _ARRAYS, _TABLE = ("images", "thumbnails"), "pictures.json"
 
 
@@ -115,8 +118,8 @@ def read_pictures(root: Path, files: Sequence[str], *, spec: InputSpec, cache: P
         return pictures
     try:
         entry.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=entry.parent, ignore_cleanup_errors=True) as temporary:
-            made = Path(temporary)
+        _sweep(entry.parent)
+        with _unfinished_in(entry.parent) as made:
             _decode_all(root, files, spec=spec, target=made, report=report)
             _install(made, entry)
     except OSError as error:
@@ -129,6 +132,27 @@ def read_pictures(root: Path, files: Sequence[str], *, spec: InputSpec, cache: P
         raise DataError(f"The cache {entry} was damaged at once. Check the disk, or name another with --cache.")
     report(f"decoded {len(pictures.read):,} pictures into {entry} ({_size_mb(entry):,.1f} MB)")
     return pictures
+
+
+@contextlib.contextmanager
+def _unfinished_in(folder: Path) -> Iterator[Path]:
+    """Make a folder to fill, locked where that is possible; it is deleted in the end if it still has its name."""
+    with (
+        tempfile.TemporaryDirectory(prefix=_UNFINISHED, dir=folder, ignore_cleanup_errors=True) as made,
+        contextlib.ExitStack() as stack,
+    ):
+        with contextlib.suppress(OSError):
+            stack.enter_context(locked(Path(made)))
+        yield Path(made)
+
+
+def _sweep(folder: Path) -> None:
+    """Delete what was left by decodings that were killed: the lock on its folder dies with each."""
+    for left in folder.glob(f"{_UNFINISHED}*"):
+        with contextlib.suppress(OSError):  # it is gone, at work, or on a file system without locks
+            if time.time() - left.stat().st_mtime > _GRACE_S:
+                with locked(left):
+                    shutil.rmtree(left, ignore_errors=True)
 
 
 def _entry_name(root: Path, files: Sequence[str], spec: InputSpec) -> tuple[str, str]:
@@ -182,7 +206,7 @@ def _decode_all(root: Path, files: Sequence[str], *, spec: InputSpec, target: Pa
     started_s = told_s = time.monotonic()
     shape = (spec.height, spec.width, 3)
     with (
-        ThreadPoolExecutor(os.cpu_count()) as pool,
+        ThreadPoolExecutor(usable_cores()) as pool,
         _Rows(target / "images.npy", shape, most=len(files)) as images,
         _Rows(target / "thumbnails.npy", (THUMBNAIL_SIDE, THUMBNAIL_SIDE, 3), most=len(files)) as thumbnails,
     ):

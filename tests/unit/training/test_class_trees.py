@@ -1,6 +1,9 @@
 """Folders of pictures as people have them: mixed sizes, junk files, a test part or none."""
 
+import errno
+import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -82,6 +85,39 @@ def test_what_lies_in_hidden_folders_is_not_looked_at(tmp_path: Path) -> None:
     _add(tmp_path, "car", ["1.png", "deep/.bin/2.png"], blue)
     assert [read.file for read in _read(tmp_path).pictures.read] == ["car/1.png", "train/1.png"]
     assert find_parts(tmp_path) == (None, None)
+
+
+def test_folders_of_other_programs_are_passed_over(tmp_path: Path) -> None:
+    """Synology's small pictures and bins, and what macOS packs, are neither pictures nor classes, nor told."""
+    red, blue = encode(solid("red")), encode(solid("blue"))
+    _add(tmp_path, "red", ["1.png", "@eaDir/1.png/SYNOPHOTO_THUMB_M.jpg", "deep/@eaDir/2.jpg"], red)
+    _add(tmp_path, "blue", ["1.png"], blue)
+    for name in ("@eaDir", "#recycle", "__MACOSX"):
+        _add(tmp_path, name, ["1.png"], red)
+    told: list[str] = []
+    tree = _read(tmp_path)
+    report_unused(tmp_path, [tmp_path], told.append)
+    assert tree.labels == ("blue", "red")
+    assert [read.file for read in tree.pictures.read] == ["blue/1.png", "red/1.png"]
+    assert told == []
+
+
+def test_a_folder_that_cannot_be_opened_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its pictures are left out, and not without a word."""
+    _add(tmp_path, "red", ["1.png", "mine/2.png"])
+    _add(tmp_path, "blue", ["1.png"])
+    scandir = os.scandir
+
+    def refuse(path: Any) -> Any:
+        if path == str(tmp_path / "red" / "mine"):
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)  # whoever runs the tests may open everything
+    told: list[str] = []
+    report_unused(tmp_path, [tmp_path], told.append)
+    assert told == ["warning: left out, since they cannot be opened: red/mine/ (Permission denied)"]
+    assert [read.file for read in _read(tmp_path).pictures.read] == ["blue/1.png", "red/1.png"]
 
 
 def test_many_bad_files_are_not_all_named(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """What `--data` may name, and what is refused."""
 
+import hashlib
+import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -215,6 +217,25 @@ def test_the_fingerprint_follows_pictures_classes_and_names() -> None:
     ]
     assert len(set(prints)) == 4
     assert fingerprint(("a", "b"), split) == prints[0]
+
+
+def test_the_fingerprint_is_that_of_all_pixels_in_order_without_a_copy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever is hashed at once, also of pictures that lie otherwise in memory; 3 MB of them are not copied."""
+    images = torch.randint(0, 256, (7, 5, 4, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    expected = hashlib.sha256(
+        b"a\nb" + images.numpy().tobytes() + np.arange(7, dtype=np.int32).tobytes()
+    ).hexdigest()
+    monkeypatch.setattr("training.dataset._HASHED_AT_ONCE", 3)
+    assert fingerprint(("a", "b"), Split(images, torch.arange(7))) == expected
+    turned = images.transpose(0, 1).contiguous().transpose(0, 1)
+    assert not turned.is_contiguous()
+    assert fingerprint(("a", "b"), Split(turned, torch.arange(7))) == expected
+    large = Split(torch.zeros((1_000, 32, 32, 3), dtype=torch.uint8), torch.zeros(1_000, dtype=torch.int64))
+    tracemalloc.start()
+    fingerprint(("a", "b"), large)
+    _, most_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most_bytes < 100_000
 
 
 def test_classes_are_numbered_as_the_checkpoint_does(tmp_path: Path, record: Record) -> None:
