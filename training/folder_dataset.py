@@ -20,8 +20,9 @@ from training.class_trees import (
     split_tree,
 )
 from training.dataset import Dataset, Split, fingerprint
+from training.duplicates import Copies
 from training.errors import DataError
-from training.findings import collect
+from training.findings import Findings, collect, to_lines
 from training.picture_cache import Report
 
 
@@ -33,7 +34,7 @@ def read_folder(root: Path, spec: InputSpec, *, seed: int, cache: Path, report: 
         spec: of the images that the pictures become.
         seed: of the division.
         cache: folder for decoded pictures.
-        report: told of the progress, a sentence at a time.
+        report: told of the progress, a sentence at a time, and of what was found where the folder is refused.
 
     Raises:
         DataError: it cannot be used.
@@ -55,16 +56,13 @@ def read_folder(root: Path, spec: InputSpec, *, seed: int, cache: Path, report: 
                 "warning: each class holds nothing but copies of one picture, or what looks like pictures of "
                 "another class. So that something can be measured on, pictures that look alike count as different"
             )
-        train, test = split_tree(tree, copies, seed=seed)
-        findings = collect(
-            name,
-            tree.labels,
-            files=[read.file for read in tree.pictures.read],
-            targets=tree.targets,
-            is_test=np.isin(np.arange(len(tree)), test),
-            copies=copies,
-            unreadable=tree.pictures.unreadable,
-        )
+        try:
+            train, test = split_tree(tree, copies, seed=seed)
+        except DataError:
+            for line in to_lines(_findings(name, tree, copies, np.zeros(0, np.int64))):
+                report(line)  # the reason may be among it
+            raise
+        findings = _findings(name, tree, copies, test)
         return Dataset(name, tree.labels, _take(tree, train), _take(tree, test), findings=findings)
     tree = read_tree(train_root, spec=spec, cache=cache, report=report)
     test_tree = read_tree(test_root, spec=spec, cache=cache, report=report, fewest_classes=1)
@@ -72,6 +70,19 @@ def read_folder(root: Path, spec: InputSpec, *, seed: int, cache: Path, report: 
     if strangers:
         raise DataError(f"{test_root} has the classes {', '.join(strangers)}, which {train_root} has not.")
     return _two_parts(name, (train_root.name, tree), (test_root.name, _renumbered(test_tree, tree.labels)))
+
+
+def _findings(name: str, tree: Tree, copies: Copies, test: Places) -> Findings:
+    """Put together what is known of a tree whose pictures at `test` are measured on."""
+    return collect(
+        name,
+        tree.labels,
+        files=[read.file for read in tree.pictures.read],
+        targets=tree.targets,
+        is_test=np.isin(np.arange(len(tree)), test),
+        copies=copies,
+        unreadable=tree.pictures.unreadable,
+    )
 
 
 def _two_parts(name: str, train: tuple[str, Tree], test: tuple[str, Tree]) -> Dataset:

@@ -284,6 +284,25 @@ def test_a_class_with_one_picture_cannot_be_split(tmp_path: Path) -> None:
         _split(_read(tmp_path))
 
 
+def test_what_was_found_is_told_before_a_folder_is_refused(tmp_path: Path) -> None:
+    """A class has one picture since two others are none, or all are copies: it is said which ones."""
+    _add(tmp_path / "one", "red", ["1.png", "2.png"])
+    _add(tmp_path / "one", "blue", ["1.png"])
+    _add(tmp_path / "one", "blue", ["2.png", "3.png"], b"")
+    told: list[str] = []
+    with pytest.raises(DataError, match="The class 'blue' has one readable picture"):
+        read_dataset(str(tmp_path / "one"), seed=0, cache=tmp_path / "cache", report=told.append)
+    assert "one: 3 pictures to learn from, 0 to measure on" in told
+    assert "warning: 2 files left out, no readable picture" in told
+    assert any(line.startswith("  blue/2.png: The picture is empty") for line in told)
+    for label in ("red", "blue"):
+        _add(tmp_path / "copies", label, ["1.png", "2.png"])
+    told.clear()
+    with pytest.raises(DataError, match="nothing but copies of one picture"):
+        read_dataset(str(tmp_path / "copies"), seed=0, cache=tmp_path / "cache", report=told.append)
+    assert told.index("2 groups of equal pictures") + 1 == told.index("  blue/1.png = blue/2.png")
+
+
 def test_train_and_test_folders_are_taken_as_they_are(tmp_path: Path) -> None:
     """With both parts there nothing is split, and classes are numbered by the training part."""
     for label in ("blue", "green", "red"):
