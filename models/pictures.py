@@ -8,6 +8,7 @@ import io
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import BinaryIO
 
 import numpy as np
 from PIL import AvifImagePlugin, Image, ImageFile
@@ -89,7 +90,7 @@ def _is_avif(head: bytes) -> bool:
     return head[4:8] == b"ftyp" and b"avi" in head[8:32]
 
 
-_FORMATS: dict[str, tuple[Callable[[bytes], bool], Callable[[io.BytesIO], ImageFile.ImageFile]]] = {
+_FORMATS: dict[str, tuple[Callable[[bytes], bool], Callable[[BinaryIO], ImageFile.ImageFile]]] = {
     "JPEG": (lambda head: head.startswith(b"\xff\xd8\xff"), JpegImageFile),
     "PNG": (lambda head: head.startswith(b"\x89PNG\r\n\x1a\n"), PngImageFile),
     "WEBP": (lambda head: head[:4] == b"RIFF" and head[8:12] == b"WEBP", WebPImageFile),
@@ -179,6 +180,38 @@ def decode(
             f"The {picture_format} picture of {len(data):,} bytes could not be decoded: "
             f"{_first_line(error)}. It is damaged or cut off; export or copy it again."
         ) from error
+
+
+def stored_size(file: BinaryIO) -> tuple[int, int]:
+    """Read how large a picture is from its header, without decoding anything.
+
+    It may be damaged behind its header, and lie on its side.
+
+    Args:
+        file: at its beginning; of most formats little more than the header is read.
+
+    Returns:
+        Width and height, in pixels, as they are stored.
+
+    Raises:
+        UnsupportedFormatError: not one of `FORMATS`.
+        TooManyPixelsError: the header announces more than 50 million.
+        BrokenPictureError: the header is damaged or cut off.
+    """
+    picture_format = _recognise(file.read(64))
+    file.seek(0)
+    _, reader = _FORMATS[picture_format]
+    try:
+        size = reader(file).size
+    except MemoryError:
+        raise
+    except Exception as error:  # as in `decode`
+        raise BrokenPictureError(
+            f"The header of the {picture_format} picture cannot be read: {_first_line(error)}. It is damaged or "
+            "cut off; export or copy it again."
+        ) from error
+    _check_pixels(size, DEFAULT_MAX_PIXELS, advice="Resize it.")
+    return size
 
 
 def _recognise(head: bytes) -> str:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from models.calibration import BeforeAndAfter, Calibration, HeldOut
 from models.distance import ClassDistance
+from training.chunks import chunk_size
 from training.dataset import Split
 from training.distance import MOST_PICTURES, fit_distance
 from training.reliability import Reading, fit_few, fit_reading, measure_reliability
@@ -26,7 +27,6 @@ FEWEST_FOR_RULE = 100
 by more than 2.2 points (one standard error, √(0.95 · 0.05 / 100)). A floor is fitted from here on, too."""
 FEWEST_FOR_TEMPERATURE = 20
 """From here on a cautious temperature is better than none. Source: docs/experiments.md, 2026-11-25."""
-_BATCH_SIZE = 500
 
 
 @dataclass(frozen=True)
@@ -191,8 +191,8 @@ def _fit_distance(network: nn.Module, train: Split, held_out_features: Tensor, *
 @torch.inference_mode()
 def _features(network: nn.Module, images: Tensor, places: Tensor) -> Tensor:
     device = next(network.parameters()).device
-    chunks = (images[some].to(device) for some in torch.split(places, _BATCH_SIZE))
-    return torch.cat([network.features(chunk).float().cpu() for chunk in chunks])  # type: ignore[operator]
+    some = (images[few].to(device) for few in torch.split(places, chunk_size(images)))
+    return torch.cat([network.features(chunk).float().cpu() for chunk in some])  # type: ignore[operator]
 
 
 def _accepted(scores: Tensor, distances: Tensor, least_score: float, farthest: float) -> Tensor:

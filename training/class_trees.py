@@ -4,7 +4,9 @@ Every file is tried; what is no picture is named and left out, so that one bad d
 does not stop a training.
 """
 
-from collections.abc import Sequence
+import contextlib
+import os
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from models.errors import PictureError
-from models.pictures import decode
+from models.pictures import stored_size
 from models.preprocessing import InputSpec
-from training.duplicates import Copies, find_copies
+from training.duplicates import Copies, find_copies, take_for_scenes
 from training.errors import DataError
 from training.picture_cache import Pictures, Report, read_pictures
 
@@ -23,8 +25,10 @@ TEST_SHARE = 0.2
 _TRAIN_NAMES, _TEST_NAMES = {"train", "training"}, {"test", "testing", "val", "valid", "validation"}
 _NAMED_AT_MOST = 10
 _UNUSED_NAMED = 5
+_OF_OTHER_PROGRAMS = {"@eaDir", "#recycle", "__MACOSX"}
+"""Folders of thumbnails, deleted files and attributes: Synology's systems and archives from macOS have them."""
 _LOOKED_AT = 200
-"""Pictures whose sizes choose the input's size. Source: choice, a second of work."""
+"""Pictures whose headers choose the input's size. Source: choice."""
 _SIDES = ((64, 32), (128, 48))
 """(pictures under so many pixels, side of the input); larger pictures get `_LARGEST_SIDE`.
 Source: docs/experiments.md, 2026-11-24."""
@@ -70,17 +74,14 @@ def choose_side(root: Path) -> int:
     """Choose the input's size for the pictures in a folder's classes, from the median of their shorter sides.
 
     Returns:
-        32, 48 or 64 pixels; 32 where no picture can be read.
+        32, 48 or 64 pixels; 32 where no picture's header can be read.
     """
     class_roots = sorted(part for part in find_parts(root) if part is not None) or [root]
     files = [path for top in class_roots for folder in _folders_in(top) for path in _files_below(folder)]
     sides = []
     for path in files[:: max(1, len(files) // _LOOKED_AT)]:
-        try:
-            picture = decode(path.read_bytes(), at_least=(1, 1))
-        except (PictureError, OSError):
-            continue
-        sides.append(min(picture.width, picture.height))
+        with contextlib.suppress(PictureError, OSError), path.open("rb") as file:
+            sides.append(min(stored_size(file)))  # the same, whichever side is up
     middle = float(np.median(sides)) if sides else 0.0
     return next((side for under, side in _SIDES if middle < under), _LARGEST_SIDE)
 
@@ -111,9 +112,7 @@ def read_tree(root: Path, *, spec: InputSpec, cache: Path, report: Report, fewes
 
 def _refuse_as_cache(cache: Path, root: Path) -> None:
     decoded, pictures = (cache / "pictures").resolve(), root.resolve()
-    if decoded.is_relative_to(pictures) and not any(
-        part.startswith(".") for part in decoded.relative_to(pictures).parts
-    ):
+    if decoded.is_relative_to(pictures) and not _is_hidden(decoded, below=pictures):
         raise DataError(
             f"The cache {cache} lies in {root}, and would be read as a class. Name another folder with --cache."
         )
@@ -130,29 +129,38 @@ def report_unreadable(pictures: Pictures, report: Report) -> None:
 
 
 def report_unused(root: Path, class_roots: Sequence[Path], report: Report) -> None:
-    """Name in a line what lies in a folder and is not even tried: a few names, and how many more.
+    """Name in a line what lies in a folder and is not even tried, and in another what cannot be opened.
 
-    That is what lies beside the parts, or beside the class folders, and links to folders and to nothing within a
-    class. Hidden files and folders are nobody's pictures and are not mentioned.
+    Not tried is what lies beside the parts, or beside the class folders, and links to folders and to nothing
+    within a class. Hidden files and folders, and those of other programs, are nobody's pictures and not mentioned.
 
     Args:
         root: the folder that was named.
         class_roots: what holds class folders: `root` itself, or the parts in it.
         report: told nothing where everything is used.
     """
+    failures: list[OSError] = []
     beside = [entry for entry in root.iterdir() if root not in class_roots and entry not in class_roots]
     for top in class_roots:
         beside += [entry for entry in top.iterdir() if not entry.is_dir()]
         for folder in _folders_in(top):
-            beside += [path for path in folder.rglob("*") if path.is_symlink() and not path.is_file()]
+            below = _entries_below(folder, failures.append)
+            beside += [path for path in below if path.is_symlink() and not path.is_file()]
     names = sorted(
         path.relative_to(root).as_posix() + "/" * path.is_dir()
         for path in beside
         if not _is_hidden(path, below=root)
     )
     if names:
-        more = len(names) - _UNUSED_NAMED
-        report(f"not used: {', '.join(names[:_UNUSED_NAMED])}" + (f" and {more:,} more" if more > 0 else ""))
+        report(f"not used: {_some_of(names)}")
+    if failures:
+        closed = sorted(f"{Path(error.filename).relative_to(root).as_posix()}/" for error in failures)
+        report(f"warning: left out, since they cannot be opened: {_some_of(closed)} ({failures[0].strerror})")
+
+
+def _some_of(names: Sequence[str]) -> str:
+    more = len(names) - _UNUSED_NAMED
+    return ", ".join(names[:_UNUSED_NAMED]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def copies_in(trees: Sequence[Tree]) -> Copies:
@@ -160,6 +168,24 @@ def copies_in(trees: Sequence[Tree]) -> Copies:
     digests = [(read.bytes_digest, read.pixels_digest) for tree in trees for read in tree.pictures.read]
     thumbnails = np.concatenate([tree.pictures.thumbnails for tree in trees])
     return find_copies(thumbnails, digests, np.concatenate([tree.targets for tree in trees]))
+
+
+def kept_together(tree: Tree, copies: Copies) -> Copies:
+    """Choose the copies that a split keeps together: all, if that leaves something to measure on in any class.
+
+    Args:
+        tree: to be split.
+        copies: that were found in it.
+
+    Returns:
+        These; or, where nothing would be left, equal pictures alone, with those that look alike as scenes.
+    """
+    classes_of = _classes_of(tree, copies)
+    for target in range(len(tree.labels)):
+        groups = set(copies.group[tree.targets == target].tolist())
+        if len(groups) > 1 and any(len(classes_of[group]) == 1 for group in groups):
+            return copies
+    return take_for_scenes(copies) if copies.near else copies
 
 
 def split_tree(tree: Tree, copies: Copies, *, seed: int) -> tuple[Places, Places]:
@@ -176,9 +202,7 @@ def split_tree(tree: Tree, copies: Copies, *, seed: int) -> tuple[Places, Places
         DataError: a class has a single picture, or nothing at all could be held out.
     """
     random = np.random.default_rng(seed)
-    classes_of: dict[int, set[int]] = {}
-    for group, target in zip(copies.group.tolist(), tree.targets.tolist(), strict=True):
-        classes_of.setdefault(group, set()).add(target)
+    classes_of = _classes_of(tree, copies)
     train, test = [], []
     for target, label in enumerate(tree.labels):
         places = np.flatnonzero(tree.targets == target)
@@ -199,6 +223,14 @@ def split_tree(tree: Tree, copies: Copies, *, seed: int) -> tuple[Places, Places
             "Each class holds nothing but copies of one picture, so there is nothing to measure on. Add pictures."
         )
     return np.concatenate(train), np.concatenate(test)
+
+
+def _classes_of(tree: Tree, copies: Copies) -> dict[int, set[int]]:
+    """Give for the number of each group the classes that it lies in."""
+    classes_of: dict[int, set[int]] = {}
+    for group, target in zip(copies.group.tolist(), tree.targets.tolist(), strict=True):
+        classes_of.setdefault(group, set()).add(target)
+    return classes_of
 
 
 def _choose_groups(groups: Places, free: set[int], *, wanted: int) -> list[int]:
@@ -229,16 +261,33 @@ def _class_names(root: Path, *, fewest: int) -> tuple[str, ...]:
 
 
 def _folders_in(root: Path) -> list[Path]:
-    return sorted(entry for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    return sorted(entry for entry in root.iterdir() if entry.is_dir() and not _is_hidden(entry, below=root))
 
 
 def _files_below(folder: Path) -> Sequence[Path]:
-    return sorted(path for path in folder.rglob("*") if path.is_file() and not _is_hidden(path, below=folder))
+    return sorted(path for path in _entries_below(folder) if path.is_file())
+
+
+def _entries_below(folder: Path, on_failure: Callable[[OSError], None] | None = None) -> Iterator[Path]:
+    """Yield all files, folders and links below a folder, but those that are hidden; links are not followed.
+
+    Args:
+        folder: to look through.
+        on_failure: told why a folder in it cannot be opened.
+    """
+    for top, folders, files in os.walk(folder, onerror=on_failure):
+        folders[:] = [name for name in folders if not _is_hidden_name(name)]
+        yield from (Path(top, name) for name in (*folders, *files) if not _is_hidden_name(name))
 
 
 def _is_hidden(path: Path, *, below: Path) -> bool:
-    """Whether a file, or a folder on the way to it, is hidden: thumbnails, bins and notes of other programs."""
-    return any(part.startswith(".") for part in path.relative_to(below).parts)
+    """Whether a file, or a folder on the way to it, is hidden."""
+    return any(_is_hidden_name(part) for part in path.relative_to(below).parts)
+
+
+def _is_hidden_name(name: str) -> bool:
+    """Whether it belongs to other programs: thumbnails, bins and notes."""
+    return name.startswith(".") or name in _OF_OTHER_PROGRAMS
 
 
 def _refuse_empty(folder: Path, pictures: Pictures, report: Report) -> None:

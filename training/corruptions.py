@@ -6,7 +6,6 @@ Eleven kinds, each in five severities, from hardly visible to what a person can 
 
 import io
 import math
-import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -19,6 +18,8 @@ from torch import Tensor
 
 from models.pictures import Picture
 from models.preprocessing import InputSpec, to_images
+from training.chunks import chunk_size
+from training.cores import usable_cores
 
 SEVERITIES = (1, 2, 3, 4, 5)
 
@@ -43,7 +44,7 @@ besides; the numbers are our own, so these figures are not comparable with CIFAR
 KINDS = tuple(LEVELS)
 
 _NOMINAL_SIDE = 32  # pixels; lengths in LEVELS grow with the shorter side
-_CHUNK = 250  # pictures; motion blur holds 40 MB for it at 32 × 32
+_MOST_AT_ONCE = 250  # pictures of 32 × 32; motion blur holds 40 MB for them
 
 
 def corrupt(images: Tensor, *, kind: str, severity: int, seed: int, places: Tensor) -> Tensor:
@@ -60,7 +61,8 @@ def corrupt(images: Tensor, *, kind: str, severity: int, seed: int, places: Tens
         uint8, same shape. Noise and directions are the same everywhere; a processor may round a level differently.
     """
     level = LEVELS[kind][severity - 1]
-    chunks = zip(torch.split(images, _CHUNK), torch.split(places, _CHUNK), strict=True)
+    size = chunk_size(images, most=_MOST_AT_ONCE)
+    chunks = zip(torch.split(images, size), torch.split(places, size), strict=True)
     first = [seed % 2**64, KINDS.index(kind) * len(SEVERITIES) + severity]
 
     def generators(chosen: Tensor) -> Iterable[np.random.Generator]:
@@ -110,7 +112,7 @@ def _jpeg(images: Tensor, level: float, _: Iterable[np.random.Generator]) -> Ten
         with Image.open(buffer) as decoded:
             return np.asarray(decoded)
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:  # Pillow lets go of the interpreter while it works
+    with ThreadPoolExecutor(usable_cores()) as pool:  # Pillow lets go of the interpreter while it works
         return torch.from_numpy(np.stack(list(pool.map(encode_again, images.numpy()))))
 
 

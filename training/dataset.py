@@ -3,11 +3,14 @@
 import hashlib
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from training.errors import DataError
 from training.findings import Findings
+
+_HASHED_AT_ONCE = 1_000  # pictures
 
 
 def to_unicode(name: str) -> str:
@@ -40,26 +43,6 @@ class Split:
     def names(self, part: str) -> tuple[str, ...]:
         """Return the files, or `part[0]`, `part[1]`, … where there are none."""
         return self.files or tuple(f"{part}[{place}]" for place in range(len(self)))
-
-
-def spread(images: Tensor, *, count: int) -> Tensor:
-    """Take pictures from all over a data set: a folder's stand class by class, and its first ones show one class.
-
-    The data set is cut into as many stretches, and each gives a picture at a place that is drawn, always the same
-    one: every tenth picture would again be of one class where classes take turns.
-
-    Args:
-        images: (n, …) on any device.
-        count: at least 1; where there are no more pictures, all are taken.
-
-    Returns:
-        (count, …) or (n, …), in the order of the data set, on its device.
-    """
-    count = min(count, len(images))
-    edges = torch.arange(count + 1) * len(images) // max(count, 1)
-    drawn = torch.rand(count, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    places = edges[:-1] + (drawn * edges.diff()).long()
-    return images[places.to(images.device)]
 
 
 @dataclass(frozen=True)
@@ -99,6 +82,7 @@ class Dataset:
 def fingerprint(labels: tuple[str, ...], train: Split) -> str:
     """SHA-256 over labels, training pictures and their classes: what a checkpoint remembers of its data."""
     digest = hashlib.sha256("\n".join(labels).encode())
-    digest.update(train.images.numpy().tobytes())
+    for chunk in torch.split(train.images, _HASHED_AT_ONCE):
+        digest.update(np.ascontiguousarray(chunk.numpy()).reshape(-1).data)  # copied only if they are not in order
     digest.update(train.targets.to(torch.int32).numpy().tobytes())
     return digest.hexdigest()

@@ -28,6 +28,9 @@ _FLAT = 4.0
 _FEWEST_OF_SCENE = 10
 """Pictures of a class that look alike, before they are taken for a scene. Source: choice; nobody saves one picture
 ten times, and then little else of its class."""
+_FEWEST_OF_EACH = 3
+"""Pictures that look alike in each of two classes, before they are taken for a scene. Source: choice; a label may
+be wrong once or twice, and who sorts three and three of what looks alike into two classes looks at a detail."""
 _WINDOW_SIDE = 16
 _CROPS = (1.0, 0.95, 0.9)
 """Share of each side that a crop is supposed to have left."""
@@ -74,18 +77,45 @@ def find_copies(
     near = first[_near_pairs(thumbnails[first])]
     group = _join(equal, near)
     alike = [members for members in _groups(group) if len({int(equal[place]) for place in members}) > 1]
-    distinct = np.bincount(targets[first])
-    scenes = [members for members in alike if _is_scene(np.intersect1d(members, first), targets, distinct)]
+    scenes = _scenes(alike, targets, first)
     for members in scenes:
         group[list(members)] = equal[list(members)]
     near_groups = tuple(members for members in alike if members not in scenes)
     return Copies(exact=tuple(_groups(equal)), near=near_groups, group=group, scenes=tuple(scenes))
 
 
-def _is_scene(alike: Places, targets: Places, distinct: Places) -> bool:
-    """Whether pictures that look alike are ten or more of a class, and more than half of its different ones."""
-    found = np.bincount(targets[alike], minlength=len(distinct))
-    return bool(np.any((found >= _FEWEST_OF_SCENE) & (2 * found > distinct)))
+def take_for_scenes(copies: Copies) -> Copies:
+    """Take all pictures that look alike for pictures of scenes; equal ones stay copies."""
+    group = np.arange(len(copies.group))
+    for members in copies.exact:
+        group[list(members)] = members[0]
+    return Copies(copies.exact, (), group, (*copies.scenes, *copies.near))
+
+
+def _scenes(alike: Sequence[tuple[int, ...]], targets: Places, first: Places) -> list[tuple[int, ...]]:
+    """Choose the groups that are too much of a class, or of several, to be copies of one picture.
+
+    These are ten or more pictures of a class and more than half of it, or three or more in each of two classes. A
+    few cameras divide a class among them, and of what is rare each sees one or two: so groups that lie in several
+    classes, with ten or more pictures of this one, count together.
+
+    Args:
+        alike: members of each group.
+        targets: int64 (n,), classes.
+        first: places of the pictures that differ.
+    """
+    distinct = np.bincount(targets[first])
+    large = [members for members in alike if len(members) >= min(_FEWEST_OF_SCENE, 2 * _FEWEST_OF_EACH)]
+    if not large:
+        return []
+    different = (targets[np.intersect1d(members, first)] for members in large)
+    found = np.stack([np.bincount(some, minlength=len(distinct)) for some in different])  # (groups, classes)
+    is_many = found >= _FEWEST_OF_SCENE
+    is_shared = is_many & ((found > 0).sum(1) > 1)[:, None]
+    together = np.where(is_shared, (found * is_shared).sum(0), found)
+    is_most = (is_many & (2 * together > distinct)).any(1)
+    is_sorted = (found >= _FEWEST_OF_EACH).sum(1) > 1
+    return [members for members, is_scene in zip(large, is_most | is_sorted, strict=True) if is_scene]
 
 
 def _equal_pairs(digests: Sequence[Sequence[Hashable]]) -> Pairs:

@@ -13,14 +13,16 @@ from training.class_trees import (
     Tree,
     copies_in,
     find_parts,
+    kept_together,
     read_tree,
     report_unreadable,
     report_unused,
     split_tree,
 )
 from training.dataset import Dataset, Split, fingerprint, to_unicode
+from training.duplicates import Copies
 from training.errors import DataError
-from training.findings import collect
+from training.findings import Findings, collect, to_lines
 from training.picture_cache import Report
 
 
@@ -32,7 +34,7 @@ def read_folder(root: Path, spec: InputSpec, *, seed: int, cache: Path, report: 
         spec: of the images that the pictures become.
         seed: of the division.
         cache: folder for decoded pictures.
-        report: told of the progress, a sentence at a time.
+        report: told of the progress, a sentence at a time, and of what was found where the folder is refused.
 
     Raises:
         DataError: it cannot be used.
@@ -47,17 +49,20 @@ def read_folder(root: Path, spec: InputSpec, *, seed: int, cache: Path, report: 
     report_unused(root, [part for part in (train_root, test_root) if part is not None] or [root], report)
     if train_root is None or test_root is None:
         tree = read_tree(root, spec=spec, cache=cache, report=report)
-        copies = copies_in([tree])
-        train, test = split_tree(tree, copies, seed=seed)
-        findings = collect(
-            name,
-            tree.labels,
-            files=[read.file for read in tree.pictures.read],
-            targets=tree.targets,
-            is_test=np.isin(np.arange(len(tree)), test),
-            copies=copies,
-            unreadable=tree.pictures.unreadable,
-        )
+        found = copies_in([tree])
+        copies = kept_together(tree, found)
+        if copies is not found:
+            report(
+                "warning: each class holds nothing but copies of one picture, or what looks like pictures of "
+                "another class. So that something can be measured on, pictures that look alike count as different"
+            )
+        try:
+            train, test = split_tree(tree, copies, seed=seed)
+        except DataError:
+            for line in to_lines(_findings(name, tree, copies, np.zeros(0, np.int64))):
+                report(line)  # the reason may be among it
+            raise
+        findings = _findings(name, tree, copies, test)
         return Dataset(name, tree.labels, _take(tree, train), _take(tree, test), findings=findings)
     tree = read_tree(train_root, spec=spec, cache=cache, report=report)
     test_tree = read_tree(test_root, spec=spec, cache=cache, report=report, fewest_classes=1)
@@ -65,6 +70,19 @@ def read_folder(root: Path, spec: InputSpec, *, seed: int, cache: Path, report: 
     if strangers:
         raise DataError(f"{test_root} has the classes {', '.join(strangers)}, which {train_root} has not.")
     return _two_parts(name, (train_root.name, tree), (test_root.name, _renumbered(test_tree, tree.labels)))
+
+
+def _findings(name: str, tree: Tree, copies: Copies, test: Places) -> Findings:
+    """Put together what is known of a tree whose pictures at `test` are measured on."""
+    return collect(
+        name,
+        tree.labels,
+        files=[read.file for read in tree.pictures.read],
+        targets=tree.targets,
+        is_test=np.isin(np.arange(len(tree)), test),
+        copies=copies,
+        unreadable=tree.pictures.unreadable,
+    )
 
 
 def _two_parts(name: str, train: tuple[str, Tree], test: tuple[str, Tree]) -> Dataset:
@@ -124,7 +142,8 @@ def read_test_folder(
 def _held_out(tree: Tree, record: Record) -> Split | None:
     """Return what a checkpoint's training held out of a tree; None if it was not trained on it."""
     try:
-        train, test = split_tree(tree, copies_in([tree]), seed=record.training.seed)
+        copies = kept_together(tree, copies_in([tree]))
+        train, test = split_tree(tree, copies, seed=record.training.seed)
     except DataError:
         return None
     is_same = fingerprint(tree.labels, _take(tree, train)) == record.training.data_fingerprint

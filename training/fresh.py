@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from models.networks import Architecture, build
 from models.networks.whitened import WhitenedNetwork
 from models.preprocessing import InputSpec
-from training.dataset import spread
 from training.recipes import LargeBatchRecipe
+from training.sampling import draw_evenly
 
 
 def fresh_network(architecture: Architecture, *, classes: int, spec: InputSpec, device: torch.device) -> nn.Module:
@@ -35,4 +35,5 @@ def fit_stem(network: nn.Module, images: Tensor, *, recipe: LargeBatchRecipe) ->
         images: uint8 (n, height, width, 3) to learn from, unaugmented, on the device.
         recipe: says how many of them are looked at.
     """
-    cast(WhitenedNetwork, network).fit_stem(spread(images, count=recipe.stem_pictures))
+    places = draw_evenly(len(images), count=recipe.stem_pictures, seed=0).to(images.device)
+    cast(WhitenedNetwork, network).fit_stem(images[places])

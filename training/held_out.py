@@ -103,7 +103,7 @@ def hold_out(split: Split, *, count: int, seed: int, group: torch.Tensor | None 
     group = torch.arange(len(split)) if group is None else group
     goes = torch.zeros(len(split), dtype=torch.bool)
     goes[_choose(_order(split.targets, group, seed=seed), split.targets, group, count=count)] = True
-    return _chosen(split, ~goes), _chosen(split, goes)
+    return chosen(split, ~goes), chosen(split, goes)
 
 
 def _order(targets: torch.Tensor, group: torch.Tensor, *, seed: int) -> torch.Tensor:
@@ -137,7 +137,7 @@ def _choose(order: torch.Tensor, targets: torch.Tensor, group: torch.Tensor, *, 
     return chosen
 
 
-def _chosen(split: Split, mask: torch.Tensor) -> Split:
+def chosen(split: Split, mask: torch.Tensor) -> Split:
     """Copy the pictures that a mask, bool (n,), chooses, with the names of their files."""
     files = tuple(split.files[place] for place in torch.nonzero(mask).flatten().tolist()) if split.files else ()
     return Split(split.images[mask], split.targets[mask], files)

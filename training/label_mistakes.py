@@ -12,18 +12,20 @@ from pathlib import Path
 
 import torch
 from rich.console import Console
-from torch import Tensor, nn
+from torch import Tensor
 
-from models.classifier import probabilities_of
 from models.preprocessing import InputSpec
 from models.tensor_file import write_atomically
 from training.dataset import Dataset, Split
 from training.devices import Computing
 from training.errors import TrainingError
 from training.fitting import fit_to_data
+from training.held_out import chosen
 from training.loop import train
 from training.recipes import LargeBatchRecipe, Recipe
 from training.reliability import fit_temperature
+from training.terminal import tell
+from training.views import single_view
 
 FILE_NAME = "label_mistakes.json"
 """Of the list in a run's folder."""
@@ -32,7 +34,6 @@ MOST_LISTED = 20
 _MOST_GIVEN, _LEAST_OTHER = 0.2, 0.5
 """Calibrated probability of the given label at most, of the likelier one at least. Source: docs/experiments.md,
 2026-11-24."""
-_BATCH_SIZE = 250
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,8 @@ def judge_all(
     Args:
         recipe: to train as many networks with as there are folds.
         dataset: whose parts are put together.
-        folds: 2 or more; each network learns all of them but one. Copies of one picture are in one fold.
+        folds: 2 or more, each with its share of every class; each network learns all of them but one. Copies of
+            one picture are in one fold, and a class that has no other pictures is not judged.
         seed: of the folds and of each training.
         computing: on what, and in which dtype.
         console: told of the progress.
@@ -77,7 +79,7 @@ def judge_all(
 
     Raises:
         TrainingError: the pictures are so few, or copies of so few, that a network would have fewer than two to
-            learn from.
+            learn from, or that no class is both learnt and judged.
 
     Source: out-of-sample probabilities, as in confident learning (Northcutt et al., arXiv 1911.00068).
     """
@@ -87,7 +89,7 @@ def judge_all(
     whole = _joined(dataset)
     height, width = whole.images.shape[1:3]
     spec = InputSpec(height=height, width=width, mean=recipe.mean, std=recipe.std)
-    fold_of = _folds(dataset, whole.names("picture"), folds=folds, seed=seed)
+    fold_of = _folds(dataset, whole, folds=folds, seed=seed)
     fewest = len(whole) - int(torch.bincount(fold_of, minlength=folds).max())
     if fewest < 2:
         raise TrainingError(
@@ -95,9 +97,14 @@ def judge_all(
             f"without the largest fold {fewest} of {len(whole)} pictures would be left to learn from. Add other "
             "pictures."
         )
+    can_judge = _can_judge(dataset, whole.targets, fold_of, console=console)
     probabilities = torch.empty(len(whole), len(dataset.labels))
     for fold in range(folds):
-        judged, learnt = (torch.nonzero(some).flatten() for some in (fold_of == fold, fold_of != fold))
+        judged, learnt = (
+            torch.nonzero(some).flatten() for some in ((fold_of == fold) & can_judge, fold_of != fold)
+        )
+        if not len(judged):
+            continue
         trained = train(
             fit_to_data(recipe, len(learnt), shorter_side=min(height, width), epochs=epochs),
             Split(whole.images[learnt], whole.targets[learnt]),
@@ -108,7 +115,7 @@ def judge_all(
             console=console,
         )
         probabilities[judged] = single_view(trained.network, whole.images[judged])
-    return find_label_mistakes(whole, probabilities, labels=dataset.labels)
+    return find_label_mistakes(chosen(whole, can_judge), probabilities[can_judge], labels=dataset.labels)
 
 
 def _joined(dataset: Dataset) -> Split:
@@ -120,29 +127,40 @@ def _joined(dataset: Dataset) -> Split:
     )
 
 
-def _folds(dataset: Dataset, files: Sequence[str], *, folds: int, seed: int) -> Tensor:
-    """Return the fold of each file, int64 (n,)."""
+def _folds(dataset: Dataset, whole: Split, *, folds: int, seed: int) -> Tensor:
+    """Draw the fold of each picture, int64 (n,): class by class they are dealt out in turn, copies as one.
+
+    Copies that lie in two classes count as of the smaller one, which can spare them less.
+    """
     first = dataset.findings.first_of_copies if dataset.findings else {}
-    together = [first.get(file, file) for file in files]
-    keys = sorted(set(together))
+    together = [first.get(file, file) for file in whole.names("picture")]
+    size = torch.bincount(whole.targets).tolist()
+    class_of: dict[str, int] = {}
+    for key, target in zip(together, whole.targets.tolist(), strict=True):
+        class_of[key] = min(class_of.get(key, target), target, key=lambda one: (size[one], one))
+    keys = sorted(class_of)
     shuffled = torch.randperm(len(keys), generator=torch.Generator().manual_seed(seed)).tolist()
-    fold_of = {key: place % folds for key, place in zip(keys, shuffled, strict=True)}
+    in_turn = sorted(zip((class_of[key] for key in keys), shuffled, keys, strict=True))
+    fold_of = {key: turn % folds for turn, (_, _, key) in enumerate(in_turn)}
     return torch.tensor([fold_of[key] for key in together])
 
 
-def single_view(network: nn.Module, images: Tensor) -> Tensor:
-    """Run a network over pictures as they are.
+def _can_judge(dataset: Dataset, targets: Tensor, fold_of: Tensor, *, console: Console) -> Tensor:
+    """Find the pictures whose class lies in several folds, bool (n,), and tell which classes do not.
 
-    Args:
-        network: in evaluation mode, on its device.
-        images: uint8 (n, height, width, 3).
-
-    Returns:
-        float32 (n, classes), probabilities, on the CPU.
+    Raises:
+        TrainingError: none does.
     """
-    return torch.cat(
-        [torch.from_numpy(probabilities_of(network, chunk.numpy())) for chunk in torch.split(images, _BATCH_SIZE)]
-    )
+    is_in = torch.zeros(len(dataset.labels), int(fold_of.max()) + 1, dtype=torch.bool)
+    is_in[targets, fold_of] = True
+    can_judge = (is_in.sum(1) > 1)[targets]
+    left = [dataset.labels[target] for target in sorted(set(targets[~can_judge].tolist()))]
+    why = "copies of one picture are in the same fold, and without it no picture of such a class would be learnt"
+    if not can_judge.any():
+        raise TrainingError(f"{dataset.name} cannot be judged: {why}. Add other pictures.")
+    if left:
+        tell(console, f"not judged: {', '.join(left)}; {why}")
+    return can_judge
 
 
 def find_label_mistakes(split: Split, probabilities: Tensor, *, labels: Sequence[str]) -> list[LabelMistake]:

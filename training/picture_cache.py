@@ -8,11 +8,10 @@ pixels depend on, so that a changed file, input or version is another entry.
 import contextlib
 import hashlib
 import json
-import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -25,17 +24,21 @@ from PIL import Image
 from models.errors import PictureError
 from models.pictures import decode
 from models.preprocessing import Images, InputSpec, to_images
+from training.cores import usable_cores
 from training.duplicates import THUMBNAIL_SIDE, Thumbnails
 from training.errors import DataError
+from training.folder_lock import locked
 
 Report = Callable[[str], None]
 """Told what happens, a sentence at a time."""
 
-_VERSION = 2
+_VERSION = 3
 """Of this module's output; a higher one makes every entry stale."""
 _CHUNK = 256
 """Pictures decoded before they are written: what is in memory at a time."""
 _TOLD_EVERY_S = 5.0
+_UNFINISHED, _GRACE_S = "tmp", 60.0
+"""How the names of folders that are being filled begin, by tempfile's custom, and how soon they are locked."""
 _ARRAYS, _TABLE = ("images", "thumbnails"), "pictures.json"
 
 
@@ -60,10 +63,17 @@ class Read:
 
 @dataclass(frozen=True)
 class Unreadable:
-    """One file that is no readable picture, and why."""
+    """One file that is no readable picture.
+
+    Attributes:
+        file: path below the folder, with slashes.
+        reason: in words.
+        was_read: whether its bytes were; if not, it may be a good picture, and it is tried again the next time.
+    """
 
     file: str
     reason: str
+    was_read: bool = True
 
 
 @dataclass(frozen=True)
@@ -86,7 +96,8 @@ class Pictures:
 def read_pictures(root: Path, files: Sequence[str], *, spec: InputSpec, cache: Path, report: Report) -> Pictures:
     """Map the decoded pictures of a folder; decode them first if there is no good entry for them.
 
-    A missing, stale or damaged entry is made anew. Entries appear whole or not at all, so any number of
+    A missing, stale or damaged entry is made anew, and so is one whose files could not all be read, as soon as one
+    more of them can. Entries appear whole or not at all, so any number of
     processes may ask for the same one at once: those who come second use the first one's.
 
     Args:
@@ -102,13 +113,13 @@ def read_pictures(root: Path, files: Sequence[str], *, spec: InputSpec, cache: P
     family, key = _entry_name(root, files, spec)
     entry = cache / "pictures" / f"{family}-{key}"
     pictures = _load(entry, report)
-    if pictures is not None:
+    if pictures is not None and not _can_more_be_read(root, pictures, report):
         report(f"{len(pictures.read):,} decoded pictures are in {entry} ({_size_mb(entry):,.1f} MB)")
         return pictures
     try:
         entry.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=entry.parent, ignore_cleanup_errors=True) as temporary:
-            made = Path(temporary)
+        _sweep(entry.parent)
+        with _unfinished_in(entry.parent) as made:
             _decode_all(root, files, spec=spec, target=made, report=report)
             _install(made, entry)
     except OSError as error:
@@ -121,6 +132,27 @@ def read_pictures(root: Path, files: Sequence[str], *, spec: InputSpec, cache: P
         raise DataError(f"The cache {entry} was damaged at once. Check the disk, or name another with --cache.")
     report(f"decoded {len(pictures.read):,} pictures into {entry} ({_size_mb(entry):,.1f} MB)")
     return pictures
+
+
+@contextlib.contextmanager
+def _unfinished_in(folder: Path) -> Iterator[Path]:
+    """Make a folder to fill, locked where that is possible; it is deleted in the end if it still has its name."""
+    with (
+        tempfile.TemporaryDirectory(prefix=_UNFINISHED, dir=folder, ignore_cleanup_errors=True) as made,
+        contextlib.ExitStack() as stack,
+    ):
+        with contextlib.suppress(OSError):
+            stack.enter_context(locked(Path(made)))
+        yield Path(made)
+
+
+def _sweep(folder: Path) -> None:
+    """Delete what was left by decodings that were killed: the lock on its folder dies with each."""
+    for left in folder.glob(f"{_UNFINISHED}*"):
+        with contextlib.suppress(OSError):  # it is gone, at work, or on a file system without locks
+            if time.time() - left.stat().st_mtime > _GRACE_S:
+                with locked(left):
+                    shutil.rmtree(left, ignore_errors=True)
 
 
 def _entry_name(root: Path, files: Sequence[str], spec: InputSpec) -> tuple[str, str]:
@@ -156,13 +188,25 @@ def _load(entry: Path, report: Report) -> Pictures | None:
     return Pictures(read, images, thumbnails, unreadable)
 
 
+def _can_more_be_read(root: Path, pictures: Pictures, report: Report) -> bool:
+    """Whether a file that could not be read when the pictures were decoded can be by now."""
+    for item in pictures.unreadable:
+        if item.was_read:
+            continue
+        with contextlib.suppress(OSError):
+            (root / item.file).read_bytes()
+            report(f"{item.file} could not be read when the folder was decoded, and can be now; decoding again")
+            return True
+    return False
+
+
 def _decode_all(root: Path, files: Sequence[str], *, spec: InputSpec, target: Path, report: Report) -> None:
     read: list[Read] = []
     unreadable: list[Unreadable] = []
     started_s = told_s = time.monotonic()
     shape = (spec.height, spec.width, 3)
     with (
-        ThreadPoolExecutor(os.cpu_count()) as pool,
+        ThreadPoolExecutor(usable_cores()) as pool,
         _Rows(target / "images.npy", shape, most=len(files)) as images,
         _Rows(target / "thumbnails.npy", (THUMBNAIL_SIDE, THUMBNAIL_SIDE, 3), most=len(files)) as thumbnails,
     ):
@@ -194,10 +238,13 @@ def _decode(root: Path, file: str, spec: InputSpec) -> tuple[Read, Images, Thumb
     at_least = (max(spec.width, THUMBNAIL_SIDE), max(spec.height, THUMBNAIL_SIDE))
     try:
         data = (root / file).read_bytes()
+    except OSError as error:
+        return Unreadable(file, str(error), was_read=False)
+    try:
         picture = decode(data, at_least=(spec.width, spec.height))
         image = to_images([picture], spec)
         rgb = picture.rgb if at_least == (spec.width, spec.height) else decode(data, at_least=at_least).rgb
-    except (PictureError, OSError) as error:
+    except PictureError as error:
         return Unreadable(file, str(error))
     pixels = hashlib.sha256(f"{picture.width} {picture.height} ".encode() + rgb.tobytes())
     read = Read(file, picture.width, picture.height, hashlib.sha256(data).hexdigest(), pixels.hexdigest())
@@ -245,14 +292,15 @@ class _Rows:
 
 
 def _install(made: Path, entry: Path) -> None:
-    """Give a whole entry its name; one that another process made in the meantime is as good."""
+    """Give a whole entry its name; one that another process made in the meantime of all files is as good."""
     for _ in range(3):
         with contextlib.suppress(OSError):
             made.rename(entry)
             return
-        if _load(entry, lambda _sentence: None) is not None:
+        there = _load(entry, lambda _sentence: None)
+        if there is not None and all(item.was_read for item in there.unreadable):
             return
-        # The damaged one is moved away under a name of its own; somebody else may have been faster.
+        # What is damaged, or of fewer files, is moved away under a name of its own; somebody may have been faster.
         with contextlib.suppress(FileNotFoundError):
             entry.rename(made.with_name(f"{made.name}.damaged"))
             shutil.rmtree(made.with_name(f"{made.name}.damaged"), ignore_errors=True)

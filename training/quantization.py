@@ -13,6 +13,7 @@ from models.networks import Architecture, build
 from models.networks.layers import Convolution
 from models.networks.quantization import Range, is_quantized, round_filters
 from models.preprocessing import InputSpec
+from training.chunks import chunk_size
 from training.errors import TrainingError
 from training.progress import RunProgress
 from training.sampling import draw_evenly
@@ -22,7 +23,7 @@ PICTURES = 1_000
 _CLIPPED_SHARE = 1e-5
 """Of the values in front of a convolution, that lie above its range: the few that are far out would make all steps
 coarser. Chosen on held-out pictures among none and 1e-5 to 1e-2 (docs/experiments.md, 2026-11-25)."""
-_BATCH_SIZE = 100
+_MOST_AT_ONCE = 100  # pictures of 32 × 32
 
 
 def quantize(
@@ -94,7 +95,7 @@ def measure_ranges(
         convolution.register_forward_pre_hook(tail) for convolution, tail in zip(convolutions, tails, strict=True)
     ]
     try:
-        batches = torch.split(places, _BATCH_SIZE)
+        batches = torch.split(places, chunk_size(images, most=_MOST_AT_ONCE))
         with RunProgress(console, steps=len(batches)) as progress:
             for batch in batches:
                 network(images[batch].to(device))

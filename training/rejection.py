@@ -7,12 +7,10 @@ import torch
 from torch import Tensor
 
 from models.calibration import Calibration
-from models.classifier import answer
 from models.graph import Graph
 from training.calibration import accepted
 from training.outliers import auroc, false_acceptance
-
-_BATCH_SIZE = 500
+from training.views import answers
 
 
 @dataclass(frozen=True)
@@ -82,7 +80,7 @@ class _Look:
 
 
 def _look(graph: Graph, images: Tensor, calibration: Calibration) -> _Look:
-    rows = torch.cat([torch.from_numpy(answer(graph, part.numpy())) for part in torch.split(images, _BATCH_SIZE)])
+    rows = answers(graph, images)
     probabilities, distances = (rows, None) if graph.distance is None else (rows[:, :-1], rows[:, -1])
     stands = accepted(probabilities, distances, calibration)
     return _Look(probabilities.amax(1), None if distances is None else -distances, stands)

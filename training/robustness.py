@@ -7,10 +7,10 @@ import torch
 from rich.console import Console
 from torch import Tensor, nn
 
-from models.classifier import probabilities_of
 from training.corruptions import KINDS, SEVERITIES, corrupt
 from training.dataset import Split
 from training.progress import RunProgress
+from training.views import single_view
 
 PICTURES = 1_000
 """That are spoilt unless asked otherwise: 56 runs over them took 40 s on 2 cores of an EPYC (Zen 5), and a figure
@@ -20,7 +20,6 @@ _FEWEST = 100
 """A figure about fewer would be known to less than ±10 points."""
 _SIDE = 32
 """Pixels, of the pictures that the 40 s are of."""
-_BATCH_SIZE = 500
 
 
 @dataclass(frozen=True)
@@ -99,5 +98,4 @@ def table(robustness: Robustness) -> list[str]:
 
 
 def _accuracy(network: nn.Module, images: Tensor, targets: Tensor) -> float:
-    answers = [probabilities_of(network, chunk.numpy()).argmax(1) for chunk in torch.split(images, _BATCH_SIZE)]
-    return int((torch.cat([torch.from_numpy(answer) for answer in answers]) == targets).sum()) / len(targets)
+    return int((single_view(network, images).argmax(1) == targets).sum()) / len(targets)

@@ -24,13 +24,15 @@ from models.record import Record
 from models.tensor_file import open_atomically
 from training.augment import Order, crop
 from training.calibration import set_temperature
+from training.chunks import chunk_size
 from training.devices import Computing
 from training.errors import TrainingError
 from training.recalibration import held_out_count
 
-_AT_ONCE = 250
-"""Views that the teacher answers at once. Always as many, filled up with empty pictures: an answer then does not
-depend, in its last bit, on how many others were missing, and a resumed run gets the same ones."""
+_MOST_AT_ONCE = 250
+"""Views of 32 × 32 pixels that the teacher answers at once. Of one size always as many, filled up with empty
+pictures: an answer then does not depend, in its last bit, on how many others were missing, and a resumed run gets
+the same ones."""
 
 
 class Teacher:
@@ -55,6 +57,7 @@ class Teacher:
     ) -> None:
         self._network = network
         self._images = images
+        self._at_once = chunk_size(images, most=_MOST_AT_ONCE)
         self._shift = shift
         self._answers = answers
         self._computing = computing
@@ -71,8 +74,8 @@ class Teacher:
         """
         places = self._places(order, index)
         missing = index[torch.from_numpy(np.isnan(self._answers[places]).any(axis=1)).to(index.device)]
-        for start in range(0, len(missing), _AT_ONCE):  # torch.split would make one empty chunk of nothing
-            chunk = missing[start : start + _AT_ONCE]
+        for start in range(0, len(missing), self._at_once):  # torch.split would make one empty chunk of nothing
+            chunk = missing[start : start + self._at_once]
             self._answers[self._places(order, chunk)] = self._ask(crop(self._images, order, chunk))
         return torch.from_numpy(self._answers[places]).to(self._images.device).float()
 
@@ -82,7 +85,7 @@ class Teacher:
 
     @torch.inference_mode()
     def _ask(self, images: Tensor) -> npt.NDArray[np.float16]:
-        filled = F.pad(images, (0, 0, 0, 0, 0, 0, 0, _AT_ONCE - len(images)))
+        filled = F.pad(images, (0, 0, 0, 0, 0, 0, 0, self._at_once - len(images)))
         with self._computing.autocast():
             logits = self._network(filled)[: len(images)]
         answers: npt.NDArray[np.float16] = logits.half().cpu().numpy()

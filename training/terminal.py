@@ -14,6 +14,9 @@ from training.interrupts import Terminated, sigterm_at_once
 from training.intervals import interval
 from training.run import CHECKPOINT, CONFIGURATION
 
+_NO_MEMORY = "DefaultCPUAllocator"
+"""What PyTorch names when the processor's memory is full, in a RuntimeError like any other."""
+
 
 @contextmanager
 def told_in_a_sentence(run_folder: Path | None = None) -> Iterator[Console]:
@@ -40,6 +43,12 @@ def told_in_a_sentence(run_folder: Path | None = None) -> Iterator[Console]:
         raise typer.Exit(1) from None
     except torch.OutOfMemoryError as error:
         tell(console, f"Error: the device has not enough memory ({error}). Free it, or use --device cpu.")
+        raise typer.Exit(1) from None
+    except (RuntimeError, MemoryError) as error:
+        if isinstance(error, RuntimeError) and _NO_MEMORY not in str(error):
+            raise
+        why = (str(error).splitlines() or ["no reason was given"])[0]
+        tell(console, f"Error: there is not enough memory ({why}). Free it, or take a smaller --input-size.")
         raise typer.Exit(1) from None
 
 

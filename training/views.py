@@ -6,10 +6,11 @@ import torch
 from rich.console import Console
 from torch import Tensor, nn
 
+from models.classifier import answer
+from models.graph import Graph
 from training.augment import six_views
+from training.chunks import chunks
 from training.progress import RunProgress
-
-_BATCH_SIZE = 500
 
 
 @dataclass(frozen=True)
@@ -44,14 +45,40 @@ def view_logits(
     single: list[Tensor] = []
     six: list[Tensor] = []
     features: list[Tensor] = []
-    chunks = torch.split(images, _BATCH_SIZE)
-    with RunProgress(console, steps=len(chunks)) as progress:
-        for chunk in chunks:
+    parts = chunks(images)
+    with RunProgress(console, steps=len(parts)) as progress:
+        for chunk in parts:
             (weight, view), *others = six_views(chunk.to(device))
             seen = network.features(view)  # type: ignore[operator]
             logits = network.logits(seen).float() * temperature  # type: ignore[operator]
-            parts = [weight * logits, *(part * network(other).float() * temperature for part, other in others)]
-            for found, tensor in ((single, logits), (six, torch.stack(parts).sum(0)), (features, seen.float())):
+            views = [weight * logits, *(part * network(other).float() * temperature for part, other in others)]
+            for found, tensor in ((single, logits), (six, torch.stack(views).sum(0)), (features, seen.float())):
                 found.append(tensor.cpu())
             progress.step(place=place, pictures=len(chunk))
     return ViewLogits(torch.cat(single), torch.cat(six), torch.cat(features))
+
+
+def single_view(network: nn.Module, images: Tensor) -> Tensor:
+    """Run a network over pictures as they are.
+
+    Args:
+        network: in evaluation mode, on its device.
+        images: uint8 (n, height, width, 3).
+
+    Returns:
+        float32 (n, classes), probabilities, on the CPU.
+    """
+    return answers(Graph(network, None), images)
+
+
+def answers(graph: Graph, images: Tensor) -> Tensor:
+    """Run what an engine runs over any number of pictures.
+
+    Args:
+        graph: of a checkpoint, in evaluation mode, on its device.
+        images: uint8 (n, height, width, 3).
+
+    Returns:
+        float32, on the CPU, as `models.classifier.answer` returns it for a batch.
+    """
+    return torch.cat([torch.from_numpy(answer(graph, chunk.numpy())) for chunk in chunks(images)])

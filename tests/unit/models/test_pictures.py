@@ -2,6 +2,7 @@
 
 import base64
 import functools
+import io
 import os
 import pickle
 import struct
@@ -23,7 +24,7 @@ from models.errors import (
     TooManyPixelsError,
     UnsupportedFormatError,
 )
-from models.pictures import FORMATS, Picture, decode
+from models.pictures import FORMATS, Picture, decode, stored_size
 from tests.drawing import encode, gradient, solid
 
 EXACT = {"PNG": {}, "BMP": {}, "WEBP": {"lossless": True}}
@@ -313,6 +314,24 @@ def test_too_many_pixels_are_refused_by_the_header_alone(picture_format: str) ->
         decode(_announcing(picture_format, 8000))
     with pytest.raises(TooManyPixelsError, match=f"{sentence}Or raise your limit\\.$"):
         decode(_announcing(picture_format, 8000), advice="Or raise your limit.")
+
+
+@pytest.mark.parametrize("picture_format", FORMATS)
+def test_the_size_is_read_from_the_header_alone(picture_format: str) -> None:
+    """Of a picture whose second half is missing, too; one of a few bytes, or of too many pixels, is refused."""
+    data = encode(gradient(300, 200), picture_format)
+    whole = data if picture_format in {"AVIF", "WEBP"} else data[: len(data) // 2]  # these two are checked at once
+    assert stored_size(io.BytesIO(whole)) == (300, 200)
+    with pytest.raises(BrokenPictureError, match=r"header of the \w+ picture cannot be read"):
+        stored_size(io.BytesIO(data[:16]))
+    with pytest.raises(TooManyPixelsError, match="8000 × 8000"):
+        stored_size(io.BytesIO(_announcing(picture_format, 8000)))
+
+
+def test_the_size_of_a_text_is_refused() -> None:
+    """It has none."""
+    with pytest.raises(UnsupportedFormatError, match="no picture format"):
+        stored_size(io.BytesIO(b"text"))
 
 
 def test_far_too_many_pixels_are_refused_even_by_pillow() -> None:

@@ -1,9 +1,13 @@
 """Folders of pictures as people have them: mixed sizes, junk files, a test part or none."""
 
+import errno
+import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from models.preprocessing import InputSpec
 from tests.drawing import encode, gradient, solid
@@ -81,6 +85,39 @@ def test_what_lies_in_hidden_folders_is_not_looked_at(tmp_path: Path) -> None:
     _add(tmp_path, "car", ["1.png", "deep/.bin/2.png"], blue)
     assert [read.file for read in _read(tmp_path).pictures.read] == ["car/1.png", "train/1.png"]
     assert find_parts(tmp_path) == (None, None)
+
+
+def test_folders_of_other_programs_are_passed_over(tmp_path: Path) -> None:
+    """Synology's small pictures and bins, and what macOS packs, are neither pictures nor classes, nor told."""
+    red, blue = encode(solid("red")), encode(solid("blue"))
+    _add(tmp_path, "red", ["1.png", "@eaDir/1.png/SYNOPHOTO_THUMB_M.jpg", "deep/@eaDir/2.jpg"], red)
+    _add(tmp_path, "blue", ["1.png"], blue)
+    for name in ("@eaDir", "#recycle", "__MACOSX"):
+        _add(tmp_path, name, ["1.png"], red)
+    told: list[str] = []
+    tree = _read(tmp_path)
+    report_unused(tmp_path, [tmp_path], told.append)
+    assert tree.labels == ("blue", "red")
+    assert [read.file for read in tree.pictures.read] == ["blue/1.png", "red/1.png"]
+    assert told == []
+
+
+def test_a_folder_that_cannot_be_opened_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its pictures are left out, and not without a word."""
+    _add(tmp_path, "red", ["1.png", "mine/2.png"])
+    _add(tmp_path, "blue", ["1.png"])
+    scandir = os.scandir
+
+    def refuse(path: Any) -> Any:
+        if path == str(tmp_path / "red" / "mine"):
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)  # whoever runs the tests may open everything
+    told: list[str] = []
+    report_unused(tmp_path, [tmp_path], told.append)
+    assert told == ["warning: left out, since they cannot be opened: red/mine/ (Permission denied)"]
+    assert [read.file for read in _read(tmp_path).pictures.read] == ["blue/1.png", "red/1.png"]
 
 
 def test_many_bad_files_are_not_all_named(tmp_path: Path) -> None:
@@ -171,6 +208,26 @@ def test_a_class_of_copies_is_learnt_whole(tmp_path: Path) -> None:
         _split(_read(tmp_path / "all"))
 
 
+def test_classes_of_one_scene_each_are_split_with_a_warning(tmp_path: Path) -> None:
+    """Eight pictures of one desk a class: nothing could be held out if they stayed together, so they do not."""
+    root, told = tmp_path / "desks", list[str]()
+    for label in ("cross", "disc"):
+        picture = draw_photograph(label, 3, side=96)
+        for number in range(8):
+            _add(root, label, [f"{number}.jpg"], encode(picture, "JPEG", quality=60 + number))
+    dataset = read_dataset(str(root), seed=0, cache=tmp_path / "cache", report=told.append)
+    assert np.bincount(dataset.test.targets).tolist() == [2, 2]
+    assert any(line.startswith("warning: each class holds nothing but copies") for line in told)
+    assert dataset.findings is not None
+    assert [len(scene) for scene in dataset.findings.scenes] == [8, 8]
+    for number in range(4):
+        _add(root, "disc", [f"other {number}.png"], encode(draw_photograph("disc", 10 + number, side=96)))
+    told.clear()
+    dataset = read_dataset(str(root), seed=0, cache=tmp_path / "cache", report=told.append)
+    assert not any("nothing but copies" in line for line in told)
+    assert np.bincount(dataset.test.targets).tolist() == [0, 2]
+
+
 def test_the_largest_group_is_not_held_out_if_another_can_be(tmp_path: Path) -> None:
     """Of one picture six times and two others, a fifth is held out of the others."""
     _add(tmp_path, "red", [f"{number}.png" for number in range(6)])
@@ -191,6 +248,16 @@ def test_the_inputs_size_follows_the_pictures(tmp_path: Path, sides: list[int], 
         _add(tmp_path, "red", [f"{number}.png"], encode(gradient(side + 9, side)))
     _add(tmp_path, "red", ["notes.txt"], b"no")
     assert choose_side(tmp_path) == chosen
+
+
+def test_headers_alone_choose_the_inputs_size(tmp_path: Path) -> None:
+    """Nothing is decoded for it: a large picture of which the end is missing counts, turned or not."""
+    exif = Image.Exif()
+    exif[0x0112] = 6  # lies on its side
+    for number, picture in enumerate((gradient(150, 900), gradient(900, 150))):
+        data = encode(picture, "JPEG", exif=exif)
+        _add(tmp_path, "red", [f"{number}.jpg"], data[: len(data) // 2])
+    assert choose_side(tmp_path) == 64
 
 
 def test_only_pictures_of_classes_choose_the_inputs_size(tmp_path: Path) -> None:
@@ -215,6 +282,25 @@ def test_a_class_with_one_picture_cannot_be_split(tmp_path: Path) -> None:
     _add(tmp_path, "blue", ["1.png"])
     with pytest.raises(DataError, match="The class 'blue' has one readable picture"):
         _split(_read(tmp_path))
+
+
+def test_what_was_found_is_told_before_a_folder_is_refused(tmp_path: Path) -> None:
+    """A class has one picture since two others are none, or all are copies: it is said which ones."""
+    _add(tmp_path / "one", "red", ["1.png", "2.png"])
+    _add(tmp_path / "one", "blue", ["1.png"])
+    _add(tmp_path / "one", "blue", ["2.png", "3.png"], b"")
+    told: list[str] = []
+    with pytest.raises(DataError, match="The class 'blue' has one readable picture"):
+        read_dataset(str(tmp_path / "one"), seed=0, cache=tmp_path / "cache", report=told.append)
+    assert "one: 3 pictures to learn from, 0 to measure on" in told
+    assert "warning: 2 files left out, no readable picture" in told
+    assert any(line.startswith("  blue/2.png: The picture is empty") for line in told)
+    for label in ("red", "blue"):
+        _add(tmp_path / "copies", label, ["1.png", "2.png"])
+    told.clear()
+    with pytest.raises(DataError, match="nothing but copies of one picture"):
+        read_dataset(str(tmp_path / "copies"), seed=0, cache=tmp_path / "cache", report=told.append)
+    assert told.index("2 groups of equal pictures") + 1 == told.index("  blue/1.png = blue/2.png")
 
 
 def test_train_and_test_folders_are_taken_as_they_are(tmp_path: Path) -> None:

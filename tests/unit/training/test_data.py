@@ -1,5 +1,7 @@
 """What `--data` may name, and what is refused."""
 
+import hashlib
+import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -8,8 +10,10 @@ import numpy as np
 import pytest
 import torch
 
+from models.preprocessing import InputSpec
 from models.record import Record
 from tests.drawing import encode, gradient, solid, write_archive
+from tests.photographs import draw_photograph
 from training import cifar10
 from training.data import read_dataset, read_test
 from training.dataset import Split, fingerprint
@@ -215,6 +219,25 @@ def test_the_fingerprint_follows_pictures_classes_and_names() -> None:
     assert fingerprint(("a", "b"), split) == prints[0]
 
 
+def test_the_fingerprint_is_that_of_all_pixels_in_order_without_a_copy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever is hashed at once, also of pictures that lie otherwise in memory; 3 MB of them are not copied."""
+    images = torch.randint(0, 256, (7, 5, 4, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    expected = hashlib.sha256(
+        b"a\nb" + images.numpy().tobytes() + np.arange(7, dtype=np.int32).tobytes()
+    ).hexdigest()
+    monkeypatch.setattr("training.dataset._HASHED_AT_ONCE", 3)
+    assert fingerprint(("a", "b"), Split(images, torch.arange(7))) == expected
+    turned = images.transpose(0, 1).contiguous().transpose(0, 1)
+    assert not turned.is_contiguous()
+    assert fingerprint(("a", "b"), Split(turned, torch.arange(7))) == expected
+    large = Split(torch.zeros((1_000, 32, 32, 3), dtype=torch.uint8), torch.zeros(1_000, dtype=torch.int64))
+    tracemalloc.start()
+    fingerprint(("a", "b"), large)
+    _, most_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most_bytes < 100_000
+
+
 def test_classes_are_numbered_as_the_checkpoint_does(tmp_path: Path, record: Record) -> None:
     """Data with the same names in another order is measured by name, not by number."""
     arrays = _arrays(side=32)
@@ -304,6 +327,22 @@ def test_a_folder_that_was_trained_on_is_measured_on_its_held_out_part(tmp_path:
     name, whole = read_test(str(root), record, cache=tmp_path / "cache", report=_ignore)
     assert name == "pets whole"
     assert len(whole) == 30
+
+
+def test_what_only_looks_alike_is_divided_again_as_it_was(tmp_path: Path, record: Record) -> None:
+    """A folder of one scene a class, whose split passes over that, has the same held-out part afterwards."""
+    for label in ("cross", "disc"):
+        (tmp_path / "desks" / label).mkdir(parents=True)
+        picture = draw_photograph(label, 3, side=64)
+        for quality in range(60, 66):
+            (tmp_path / "desks" / label / f"{quality}.jpg").write_bytes(encode(picture, "JPEG", quality=quality))
+    source, cache = str(tmp_path / "desks"), tmp_path / "cache"
+    dataset = read_dataset(source, seed=0, cache=cache, report=_ignore)
+    training = replace(record.training, data_fingerprint=fingerprint(dataset.labels, dataset.train))
+    known = replace(record, labels=dataset.labels, training=training, input=InputSpec(height=48, width=48))
+    name, split = read_test(source, known, cache=cache, report=_ignore)
+    assert "held out" in name
+    assert split.files == dataset.test.files
 
 
 def test_a_folder_with_a_test_part_is_measured_on_it(tmp_path: Path, record: Record) -> None:

@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw, ImageEnhance
 
 from tests.drawing import solid
 from tests.photographs import OBJECTS, draw_photograph
-from training.duplicates import Thumbnails, find_copies
+from training.duplicates import Thumbnails, find_copies, take_for_scenes
 from training.picture_cache import to_thumbnail
 
 LABELS = list(OBJECTS)
@@ -127,10 +127,10 @@ def test_many_pictures_that_look_nearly_alike_are_bounded_work() -> None:
     assert len(pairs) < 400 * 399 / 2
 
 
-def _lamps(count: int) -> list[Image.Image]:
+def _lamps(count: int, camera: int = 0) -> list[Image.Image]:
     """One scene, seen again and again: half the time a lamp in it is red, else green."""
     random = np.random.default_rng(0)
-    (scene,) = _photographs(1)
+    *_, scene = _photographs(camera + 1)
     pictures = []
     for place in range(count):
         lit = ImageEnhance.Brightness(scene).enhance(random.uniform(0.9, 1.1))
@@ -148,6 +148,48 @@ def test_what_a_camera_sees_that_stands_still_is_a_scene() -> None:
     assert [len(scene) for scene in copies.scenes] == [24]
     assert copies.exact == ((1, 3),)
     assert copies.group.tolist() == [1 if place == 3 else place for place in range(27)]
+
+
+def _cameras(each: int) -> list[Image.Image]:
+    """What three cameras see, one after the other."""
+    return [picture for camera in range(3) for picture in _lamps(each, camera)]
+
+
+def test_cameras_that_divide_both_classes_see_scenes() -> None:
+    """Each has a third of a class, and as much of the other: green and red lamps are sorted on purpose."""
+    copies = find_copies(_stack(_cameras(8)), _digests(24), np.arange(24) % 2)
+    assert copies.near == ()
+    assert [len(scene) for scene in copies.scenes] == [8, 8, 8]
+    assert copies.group.tolist() == list(range(24))
+
+
+def test_cameras_that_see_something_rare_see_scenes() -> None:
+    """Of 33 pictures three show a defect, one at each camera; so many labels are not wrong."""
+    copies = find_copies(_stack(_cameras(11)), _digests(33), (np.arange(33) % 11 == 10).astype(np.int64))
+    assert copies.near == ()
+    assert [len(scene) for scene in copies.scenes] == [11, 11, 11]
+
+
+@pytest.mark.parametrize(("of_one", "of_other"), [(12, 1), (5, 2)])
+def test_copies_with_a_wrong_label_or_two_are_no_scene(of_one: int, of_other: int) -> None:
+    """Among thirty pictures of a class they stay together, in both classes."""
+    count = of_one + of_other
+    others = 30 - of_one
+    targets = np.array([0] * of_one + [1] * of_other + [0] * others)
+    copies = find_copies(_stack([*_lamps(count), *_photographs(others + 1)[1:]]), _digests(len(targets)), targets)
+    assert [len(group) for group in copies.near] == [count]
+    assert copies.scenes == ()
+
+
+def test_what_looks_alike_can_be_taken_for_scenes() -> None:
+    """Equal pictures stay together, the others stand alone."""
+    one, other = _photographs(2)
+    stack = _stack([one, other, _saved_again(one), one])
+    found = find_copies(stack, [["a"], ["b"], ["c"], ["a"]], _classes(4))
+    assert found.near == ((0, 2, 3),)
+    copies = take_for_scenes(found)
+    assert (copies.exact, copies.near, copies.scenes) == (((0, 3),), (), ((0, 2, 3),))
+    assert copies.group.tolist() == [0, 1, 2, 0]
 
 
 def test_many_copies_of_one_picture_among_many_others_are_no_scene() -> None:

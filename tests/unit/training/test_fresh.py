@@ -7,9 +7,9 @@ from models import golden
 from models.networks import ARCHITECTURES, Architecture, build
 from models.networks.fast import FastNetwork
 from models.preprocessing import InputSpec
-from training.dataset import spread
 from training.fresh import fit_stem, fresh_network
 from training.recipes import FastRecipe
+from training.sampling import draw_evenly
 
 SPEC, CPU = InputSpec(), torch.device("cpu")
 
@@ -34,7 +34,7 @@ def test_the_stem_is_fitted_to_as_many_pictures_as_the_recipe_says() -> None:
     recipe = FastRecipe(architecture=Architecture("fast", {"widths": [8, 8, 8]}), stem_pictures=5)
     network = fresh_network(recipe.architecture, classes=3, spec=SPEC, device=CPU)
     assert isinstance(network, FastNetwork)
-    network.fit_stem(spread(images, count=5))
+    network.fit_stem(images[draw_evenly(len(images), count=5, seed=0)])
     expected = network.stem.weight.clone()
     network.fit_stem(images)
     assert not torch.equal(network.stem.weight, expected)

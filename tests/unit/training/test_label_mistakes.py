@@ -11,6 +11,7 @@ from rich.console import Console
 from torch import Tensor, nn
 
 from models.networks import Architecture
+from training import label_mistakes
 from training.dataset import Dataset, Split
 from training.devices import Computing
 from training.duplicates import Copies
@@ -20,11 +21,11 @@ from training.label_mistakes import (
     MOST_LISTED,
     find_label_mistakes,
     judge_all,
-    single_view,
     to_lines,
     write,
 )
 from training.recipes import FastRecipe
+from training.views import single_view
 
 LABELS = ("cat", "dog")
 
@@ -98,25 +99,65 @@ def test_every_picture_is_judged_by_a_network_that_has_not_learnt_it(tmp_path: P
     assert [item["file"] for item in written] == [item.file for item in found]
 
 
-def test_nothing_but_copies_of_one_picture_cannot_be_judged() -> None:
-    """They are in one fold, and nothing is left to learn from; said before the first training."""
-    train, test = _colours(6), _colours(2)
-    files = train.names("train") + test.names("test")
-    all_alike = Copies((tuple(range(8)),), (), np.zeros(8, np.int64))
+def _with_copies(train: Split, test: Split, *groups: tuple[int, ...]) -> Dataset:
+    """A data set in which the pictures of these groups are equal."""
+    count = len(train) + len(test)
     findings = collect(
         "made",
         LABELS,
-        files=files,
+        files=train.names("train") + test.names("test"),
         targets=torch.cat([train.targets, test.targets]).numpy(),
-        is_test=np.arange(8) >= 6,
-        copies=all_alike,
+        is_test=np.arange(count) >= len(train),
+        copies=Copies(groups, (), np.zeros(count, np.int64)),
     )
-    with pytest.raises(
-        TrainingError, match="without the largest fold 0 of 8 pictures would be left to learn from"
-    ):
+    return Dataset("made", LABELS, train, test, findings=findings)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_each_class_is_dealt_out_to_all_folds(seed: int) -> None:
+    """Two pictures of each of twelve classes are in two folds, and folds are equally large; copies are in one."""
+    targets = torch.arange(24) % 12
+    whole = Split(torch.zeros(24, 4, 4, 3, dtype=torch.uint8), targets)
+    dataset = Dataset("made", tuple("abcdefghijkl"), whole, whole)
+    fold_of = label_mistakes._folds(dataset, whole, folds=3, seed=seed)
+    assert (fold_of[:12] != fold_of[12:]).all()
+    assert torch.bincount(fold_of).tolist() == [8, 8, 8]
+    train, test = _colours(10), _colours(2)
+    dataset = _with_copies(train, test, (0, 2, 11), (4, 6))
+    fold_of = label_mistakes._folds(dataset, label_mistakes._joined(dataset), folds=3, seed=seed)
+    assert fold_of[0] == fold_of[2] == fold_of[11]
+    assert fold_of[4] == fold_of[6]
+    assert all(set(fold_of[torch.arange(12) % 2 == target].tolist()) == {0, 1, 2} for target in (0, 1))
+
+
+def test_a_class_that_would_not_be_learnt_is_not_judged() -> None:
+    """One owl in no other fold looks like no owl to its network; it is told, and not called a mistake."""
+    train = _colours(40)
+    train.targets[3] = 2
+    dataset = Dataset("made", (*LABELS, "owl"), train, _colours(20))
+    recipe = FastRecipe(architecture=Architecture("fast", {"widths": [4, 4, 4]}), stem_pictures=40)
+    console = Console(file=io.StringIO(), width=200)
+    computing = Computing(torch.device("cpu"), torch.float32)
+    assert judge_all(recipe, dataset, folds=2, seed=0, computing=computing, console=console, epochs=8) == []
+    assert isinstance(console.file, io.StringIO)
+    assert "not judged: owl; copies of one picture are in the same fold" in console.file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("groups", "sentence"),
+    [
+        ((tuple(range(8)),), "without the largest fold 0 of 8 pictures would be left to learn from"),
+        (((0, 2, 4, 6), (1, 3, 5, 7)), "without it no picture of such a class would be learnt. Add other"),
+    ],
+)
+def test_nothing_but_copies_of_one_picture_cannot_be_judged(
+    groups: tuple[tuple[int, ...], ...], sentence: str
+) -> None:
+    """All of them, or of each class, are in one fold: none are left to learn, which is said before a training."""
+    with pytest.raises(TrainingError, match=sentence):
         judge_all(
             FastRecipe(),
-            Dataset("made", LABELS, train, test, findings=findings),
+            _with_copies(_colours(6), _colours(2), *groups),
             folds=4,
             seed=0,
             computing=Computing(torch.device("cpu"), torch.float32),

@@ -9,12 +9,13 @@ from rich.console import Console
 from models.networks import Architecture
 from models.networks.fast import FastNetwork
 from models.preprocessing import InputSpec
-from training.dataset import Split, spread
+from training.dataset import Split
 from training.devices import Computing, choose_dtype
 from training.errors import TrainingError
 from training.fitting import fit_to_data
 from training.loop import train
 from training.recipes import RECIPES, AccurateRecipe, FastRecipe, Recipe, TutorialRecipe
+from training.sampling import draw_evenly
 
 
 def _quiet() -> Console:
@@ -74,7 +75,7 @@ def test_the_stem_sees_pictures_of_each_class() -> None:
         console=_quiet(),
     )
     expected = FastNetwork(classes=2, spec=spec)
-    expected.fit_stem(spread(data.images[order], count=8))
+    expected.fit_stem(data.images[order][draw_evenly(len(order), count=8, seed=0)])
     stem = trained.network.get_submodule("stem")
     torch.testing.assert_close(stem.weight, expected.stem.weight, atol=0, rtol=0)
 

@@ -1,5 +1,6 @@
 """The cache of decoded pictures: mapped, named by its content, whole or not there, and never wrong."""
 
+import errno
 import json
 import os
 import threading
@@ -8,12 +9,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from models.pictures import decode
 from models.preprocessing import InputSpec, to_images
 from tests.drawing import encode, gradient, solid
+from training.cores import usable_cores
 from training.errors import DataError
-from training.picture_cache import Pictures, read_pictures
+from training.folder_lock import locked
+from training.picture_cache import Pictures, read_pictures, to_thumbnail
 
 FILES = ("a/1.png", "a/2.jpg", "b/broken.png", "b/deep/3.PNG")
 SPEC = InputSpec(height=24, width=40)
@@ -101,6 +105,30 @@ def test_another_input_size_is_another_entry(root: Path) -> None:
     assert len(_entries(root)) == 2
 
 
+def test_a_file_that_could_not_be_read_is_tried_again(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Left out while the disk fails, without decoding the rest each time; decoded once it is back."""
+    read_bytes, failing = Path.read_bytes, {root / FILES[0], root / FILES[3]}
+
+    def read(path: Path) -> bytes:
+        if path in failing:
+            raise OSError(errno.EIO, "Input/output error", str(path))
+        return read_bytes(path)
+
+    monkeypatch.setattr(Path, "read_bytes", read)
+    told: list[str] = []
+    pictures = _read(root, told)
+    assert [item.file for item in pictures.unreadable if not item.was_read] == [FILES[0], FILES[3]]
+    assert [item.file for item in pictures.unreadable if item.was_read] == ["b/broken.png"]
+    assert len(_read(root, told).read) == 1
+    assert [line.split(" in", 1)[0] for line in told] == ["decoded 1 pictures", "1 decoded pictures are"]
+    failing.clear()
+    told.clear()
+    assert len(_read(root, told).read) == 3
+    assert told[0].startswith(f"{FILES[0]} could not be read when the folder was decoded")
+    assert told[1].startswith("decoded 3 pictures into ")
+    assert len(_entries(root)) == 1
+
+
 def _flip_a_byte(path: Path) -> None:
     data = bytearray(path.read_bytes())
     data[-1] ^= 1
@@ -163,6 +191,59 @@ def test_a_stopped_decoding_leaves_nothing(root: Path, monkeypatch: pytest.Monke
     with pytest.raises(KeyboardInterrupt):
         _read(root)
     assert _entries(root) == []
+
+
+def test_what_a_killed_decoding_left_is_swept(root: Path) -> None:
+    """Not what is just begun, nor what somebody works on: that is locked as long as its process lives."""
+    folder = root.parent / "cache" / "pictures"
+    for name in ("tmpdead", "tmpdead.damaged", "tmpnew", "tmpalive"):
+        (folder / name).mkdir(parents=True)
+        (folder / name / "images.npy").touch()
+        if name != "tmpnew":
+            os.utime(folder / name, (0, 0))
+    with locked(folder / "tmpalive"):
+        _read(root)
+    assert [entry.name for entry in _entries(root)][1:] == ["tmpalive", "tmpnew"]
+
+
+def test_nobody_sweeps_a_decoding_that_is_at_work(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long it takes."""
+    import training.picture_cache
+
+    def draw(rgb: Image.Image) -> np.ndarray:
+        (made,) = _entries(root)
+        os.utime(made, (0, 0))
+        training.picture_cache._sweep(made.parent)
+        assert _entries(root) == [made]
+        return to_thumbnail(rgb)
+
+    monkeypatch.setattr(training.picture_cache, "to_thumbnail", draw)
+    assert len(_read(root).read) == 3
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="cores are given to a process otherwise here")
+def test_as_many_threads_decode_as_there_are_cores_for_this_process(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With one core of a machine it is one thread."""
+    import training.picture_cache
+
+    threads: set[int] = set()
+
+    def draw(rgb: Image.Image) -> np.ndarray:
+        threads.add(threading.get_ident())
+        return to_thumbnail(rgb)
+
+    monkeypatch.setattr(training.picture_cache, "to_thumbnail", draw)
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(cores)})
+    try:
+        assert usable_cores() == 1
+        _read(root)
+    finally:
+        os.sched_setaffinity(0, cores)
+    assert usable_cores() == len(cores)
+    assert len(threads) == 1
 
 
 def test_a_folder_without_a_readable_file_is_no_fault_here(tmp_path: Path) -> None:

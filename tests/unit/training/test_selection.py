@@ -9,11 +9,11 @@ from torch import Tensor
 from models.networks import Architecture, build
 from models.networks.residual import ResidualNetwork
 from models.preprocessing import InputSpec
-from training.dataset import spread
 from training.devices import Computing
 from training.learner import Learner, make_learner
 from training.ranks import ALONE
 from training.recipes import AccurateRecipe, Selection
+from training.sampling import draw_evenly
 from training.schedule import factor
 from training.selection import Selector, make_selector
 
@@ -153,7 +153,7 @@ def test_its_stem_sees_pictures_from_all_over_the_data_set() -> None:
     recipe = replace(_recipe(Selection(widths=(4, 4, 4))), stem_pictures=8)
     selector = make_selector(recipe, _images(), classes=3, spec=SPEC, computing=COMPUTING, ranks=ALONE)
     expected = ResidualNetwork(classes=3, spec=SPEC)
-    expected.fit_stem(spread(_images(), count=8))
+    expected.fit_stem(_images()[draw_evenly(PICTURES, count=8, seed=0)])
     assert selector is not None
     assert torch.equal(selector.network.get_parameter("stem.weight"), expected.stem.weight)
 

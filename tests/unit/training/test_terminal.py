@@ -1,0 +1,38 @@
+"""A failure that has a name is one sentence, and one that has none is not hidden."""
+
+import pytest
+import torch
+import typer
+
+from training.terminal import told_in_a_sentence
+
+
+def test_memory_that_the_processor_lacks_is_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    """PyTorch raises a plain RuntimeError for it, whatever the machine: a million terabytes are nowhere."""
+    with pytest.raises(typer.Exit, match="1"), told_in_a_sentence():
+        torch.empty(2**60, dtype=torch.uint8)
+    told = capsys.readouterr().err
+    assert told.startswith("Error: there is not enough memory (")
+    assert "can't allocate memory" in told
+    assert told.count("\n") == 1
+    assert told.endswith("Free it, or take a smaller --input-size.\n")
+
+
+def test_memory_that_python_lacks_is_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    """So it is where no reason is given."""
+    with pytest.raises(typer.Exit, match="1"), told_in_a_sentence():
+        raise MemoryError
+    assert capsys.readouterr().err.startswith("Error: there is not enough memory (no reason was given).")
+
+
+def test_memory_that_a_device_lacks_has_another_advice(capsys: pytest.CaptureFixture[str]) -> None:
+    """The processor may have what the device has not."""
+    with pytest.raises(typer.Exit, match="1"), told_in_a_sentence():
+        raise torch.OutOfMemoryError("CUDA out of memory")
+    assert "use --device cpu" in capsys.readouterr().err
+
+
+def test_any_other_error_of_pytorch_is_not_hidden() -> None:
+    """A bug has its traceback."""
+    with pytest.raises(RuntimeError, match="not aligned"), told_in_a_sentence():
+        raise RuntimeError("shapes are not aligned")
