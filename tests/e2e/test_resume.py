@@ -6,22 +6,27 @@ import random
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from models.checkpoint import load
+from models.checkpoint import load, save
+from models.networks import Architecture, build
+from models.preprocessing import InputSpec
 from models.tensor_file import tensors_digest
+from tests.conftest import tiny_record
 from tests.drawing import write_archive
 from tests.e2e.conftest import ROOT
 
-EPOCHS = {"tutorial": 2, "fast": 4, "accurate": 4}
+EPOCHS = {"tutorial": 2, "fast": 4, "accurate": 4, "compact": 4}
 STEPS = {
     "tutorial": 64,
     "fast": 12,
     "accurate": 12,
+    "compact": 12,
 }  # the stem of `fast` rests after 9, slow copies meet at 5 and 10
 KILLED_AFTER = """
 import os, signal, sys
@@ -47,6 +52,22 @@ sys.exit(cli.run(sys.argv[2:]))
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Noise: of 128 pictures 20 are held out and 108 make 3 batches; the tutorial learns from all, by fours."""
     return _write_noise(tmp_path_factory.mktemp("data") / "noise.npz", pictures=128)
+
+
+@pytest.fixture(scope="module")
+def teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny network that has learnt nothing, and answers all the same."""
+    torch.manual_seed(0)
+    record = replace(
+        tiny_record(),
+        architecture=Architecture("fast", {"widths": [4, 4, 4]}),
+        labels=("0", "1", "2"),
+        input=InputSpec(height=24, width=24),
+    )
+    path = tmp_path_factory.mktemp("teacher") / "tiny.safetensors"
+    network = build(record.architecture, classes=len(record.labels), spec=record.input)
+    save(path, network, record)
+    return path
 
 
 def _write_noise(path: Path, *, pictures: int) -> Path:
@@ -102,16 +123,22 @@ def _losses(run: Path) -> list[tuple[str, int, float]]:
     return [(line["kind"], line["step"], line["loss"]) for line in lines if "step" in line]
 
 
-@pytest.mark.parametrize("recipe", ["tutorial", "fast", "accurate"])
-def test_killed_at_random_steps_a_run_ends_with_the_same_weights(recipe: str, data: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("recipe", ["tutorial", "fast", "accurate", "compact"])
+def test_killed_at_random_steps_a_run_ends_with_the_same_weights(
+    recipe: str, data: Path, teacher: Path, tmp_path: Path
+) -> None:
     """SIGKILL in the middle of two random steps; after it the weights have the SHA-256 of a run left alone.
 
-    `tutorial` shuffles by a generator, `fast` has Muon, `accurate` a slow copy: each resumes what it needs.
+    `tutorial` shuffles by a generator, `fast` has Muon, `accurate` a slow copy, `compact` a teacher's answers that
+    were written down in part, in a cache of each run's own: each resumes what it needs.
     """
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
-    _end(_start(*_options(recipe, data), "--run", str(whole)), 0)
+    taught = ["--teacher", str(teacher)] if recipe == "compact" else []
+    options = [*_options(recipe, data), *taught]
+    _end(_start(*options, "--run", str(whole), "--cache", str(tmp_path / "cache of whole")), 0)
     first, second = sorted(random.Random(os.urandom(8)).sample(range(1, STEPS[recipe]), 2))  # noqa: S311 - a step, no secret
-    _end(_start(*_options(recipe, data), "--run", str(stopped), dies_after=first), -signal.SIGKILL)
+    begun = [*options, "--run", str(stopped), "--cache", str(tmp_path / "cache of stopped")]
+    _end(_start(*begun, dies_after=first), -signal.SIGKILL)
     again = ["--resume", str(stopped), "--save-every", "3"]
     _end(_start(*again, dies_after=second), -signal.SIGKILL)
     _end(_start(*again), 0)
