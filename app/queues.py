@@ -54,13 +54,7 @@ class Queue:
     def take(self) -> Batch | None:
         """Take the prepared batch, else a new one; None where nobody waits any more."""
         prepared, self._prepared = self._prepared, None
-        if prepared is not None:
-            try:
-                if batch := self._still_wanted(prepared):
-                    return batch
-            except Exception as error:  # noqa: BLE001 - as in `_form`
-                self._fail(prepared.items, error)
-        return self._form()
+        return (self._still_wanted(prepared) if prepared else None) or self._form()
 
     def take_one(self) -> Batch | None:
         """Take the picture that would wait longest: the first behind the prepared batch, else the last in it."""
@@ -100,10 +94,14 @@ class Queue:
 
     def _still_wanted(self, batch: Batch) -> Batch | None:
         """Look again at a batch that was prepared ahead: somebody may have left since."""
-        keep = [index for index, item in enumerate(batch.items) if self._keep_or_drop(item)]
-        if len(keep) == len(batch.items):
-            return batch
-        return Batch([batch.items[index] for index in keep], batch.images[keep]) if keep else None
+        try:
+            keep = [index for index, item in enumerate(batch.items) if self._keep_or_drop(item)]
+            if len(keep) == len(batch.items):
+                return batch
+            return Batch([batch.items[index] for index in keep], batch.images[keep]) if keep else None
+        except Exception as error:  # noqa: BLE001 - as in `_form`
+            self._fail(batch.items, error)
+            return None
 
     def _keep_or_drop(self, item: Item) -> bool:
         """Whether a picture is to be run; one that is not is counted, and told so if its time is over."""

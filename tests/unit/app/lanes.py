@@ -25,7 +25,7 @@ class Log:
         self.drops: Counter[str] = Counter()
         self.sizes: list[int] = []
         self.waiting: list[int] = []
-        self.failures = 0
+        self.errors: list[EngineError] = []
         self.idles = 0
 
     def dropped(self, reason: str) -> None:
@@ -43,9 +43,14 @@ class Log:
         self.idles += 1
 
     def failed(self, error: EngineError) -> None:
-        """One more."""
+        """One more, from whichever lane."""
         assert str(error)
-        self.failures += 1
+        self.errors.append(error)
+
+    @property
+    def failures(self) -> int:
+        """How many."""
+        return len(self.errors)
 
 
 class GatedEngine:

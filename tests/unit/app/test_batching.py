@@ -286,25 +286,33 @@ def test_draining_one_that_never_started_is_nothing() -> None:
 @given(
     seed=st.integers(0, 2**32 - 1),
     cap=st.integers(1, 40),
+    lanes=st.integers(1, 3),
     cancelled=st.floats(0, 0.9),
     late=st.floats(0, 0.5),
     helps=st.booleans(),
 )
 def test_nothing_leaks_after_10_000_requests(
-    seed: int, cap: int, cancelled: float, late: float, helps: bool
+    seed: int, cap: int, lanes: int, cancelled: float, late: float, helps: bool
 ) -> None:
-    """With random cancellations, deadlines and poison all get their own answer, and nothing is left behind."""
+    """With random cancellations, deadlines and poison all get their own answer, and nothing is left behind.
+
+    Who leaves does so at once, or while the picture waits in the queue or in a prepared batch, or too late; golden
+    pictures come in between.
+    """
     random = np.random.default_rng(seed)
     leaves, expires = random.random(10_000) < cancelled, random.random(10_000) < late
-    values = random.integers(0, 250, 10_000)
+    leaves_later = random.random(10_000) < cancelled / 2
+    values = random.integers(0, 240, 10_000)
     values[random.random(10_000) < 0.001] = POISON
 
     async def check() -> None:
         log = Log()
         refused = 0
         futures: dict[int, asyncio.Future[Result]] = {}
+        left: set[int] = set()
+        golden: list[asyncio.Future[Result]] = []
         async with running(
-            answers, log, helps=helps, max_batch_size=cap, max_queue=700, clock=lambda: 1.0
+            answers, log, helps=helps, lanes=lanes, max_batch_size=cap, max_queue=700, clock=lambda: 1.0
         ) as queue:
             for place in range(10_000):
                 try:
@@ -313,21 +321,28 @@ def test_nothing_leaks_after_10_000_requests(
                     )
                 except OverloadedError:
                     refused += 1
-                if leaves[place] and place in futures:
-                    futures[place].cancel()
+                earlier = int(random.integers(max(0, place - 1000), place + 1))
+                for leaver, does_leave in ((place, leaves[place]), (earlier, leaves_later[place])):
+                    if does_leave and leaver in futures and futures[leaver].cancel():
+                        left.add(leaver)
+                if random.random() < 0.005:
+                    golden += queue.submit_first([picture(value) for value in (240, 241, 242)], deadline_s=FAR)
                 if random.random() < 0.01:
                     await asyncio.sleep(0)
-            await asyncio.gather(*futures.values(), return_exceptions=True)
+            await asyncio.gather(*futures.values(), *golden, return_exceptions=True)
+        assert queue.waiting == 0
         for place, future in futures.items():
             if future.cancelled():
-                assert leaves[place]
+                assert place in left
             elif expires[place]:
                 assert isinstance(future.exception(), DeadlineError)
             elif values[place] == POISON:
                 assert isinstance(future.exception(), EngineError)
             else:
                 assert scores([future.result()]) == [values[place]]
+        assert scores([future.result() for future in golden]) == [240, 241, 242] * (len(golden) // 3)
         assert refused == log.drops["queue_full"]
-        assert len(futures) == sum(log.sizes) + log.failures + log.drops["expired"] + log.drops["abandoned"]
+        left_the_queue = sum(log.sizes) + log.failures + log.drops["expired"] + log.drops["abandoned"]
+        assert len(futures) + len(golden) == left_the_queue
 
     with_loop(check())

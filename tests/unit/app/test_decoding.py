@@ -1,0 +1,75 @@
+"""Which pictures are decoded on the event loop, and which on a thread: that of the pool shows which."""
+
+import asyncio
+import threading
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from app.admission import Admission
+from app.callers import Caller
+from app.decoding import INLINE_BYTES, DecodePool, Prepared
+from app.exchange import Timing
+from app.metrics import Metrics
+from models.errors import TooManyPixelsError
+from models.preprocessing import InputSpec
+from tests.drawing import encode, solid
+
+SPEC = InputSpec(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+SMALL = encode(solid("red", 128))
+"""Of 16,384 pixels, and a few bytes."""
+
+
+def padded(data: bytes, size_bytes: int) -> bytes:
+    """A PNG of so many bytes: what stands behind its end is nobody's."""
+    return data.ljust(size_bytes, b"\0")
+
+
+def prepared(data: bytes, *, max_pixels: int = 1_000_000) -> tuple[Prepared, bool]:
+    """The picture, and whether a thread decoded it: the pool starts none before it needs one."""
+    before = set(threading.enumerate())
+
+    async def run() -> tuple[Prepared, bool]:
+        admission = Admission(max_waiting=10, decoders=1, max_bytes=1_000_000)
+        pool = DecodePool(threads=1, max_pixels=max_pixels, admission=admission, metrics=Metrics())
+        try:
+            async with Caller(None, timeout_s=60) as caller:
+                found = await pool.prepare(data, SPEC, caller, Timing())
+            return found, any(it.name.startswith("decode") for it in set(threading.enumerate()) - before)
+        finally:
+            await pool.close()
+
+    return asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("data", "on_a_thread"),
+    [
+        pytest.param(SMALL, False, id="16,384 pixels"),
+        pytest.param(encode(solid("red", 128).resize((129, 128))), True, id="16,512 pixels"),
+        pytest.param(padded(SMALL, INLINE_BYTES), False, id="16,384 bytes"),
+        pytest.param(padded(SMALL, INLINE_BYTES + 1), True, id="16,385 bytes"),
+    ],
+)
+def test_what_is_large_is_decoded_on_a_thread(data: bytes, on_a_thread: bool) -> None:
+    """By its bytes or by its pixels; the pixels for the network are the same."""
+    found, was_on_a_thread = prepared(data)
+    assert was_on_a_thread is on_a_thread
+    assert found.image.shape == (32, 32, 3)
+    assert (found.image == (255, 0, 0)).all()
+    assert (found.picture_format, found.height) == ("PNG", 128)
+
+
+def test_a_picture_of_noise_is_large_by_its_bytes_alone() -> None:
+    """No padding: 128 × 128 pixels that cannot be packed are 49 kB."""
+    noise = np.random.default_rng(0).integers(0, 256, (128, 128, 3), dtype=np.uint8)
+    data = encode(Image.fromarray(noise))
+    assert len(data) > INLINE_BYTES
+    assert prepared(data)[1]
+
+
+def test_a_limit_below_that_of_the_event_loop_holds_there_too() -> None:
+    """The sentence is about the operator's limit, not about where a picture is decoded."""
+    with pytest.raises(TooManyPixelsError, match=r"128 × 128 pixels; the limit is 1,000 pixels"):
+        prepared(SMALL, max_pixels=1_000)
