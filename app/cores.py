@@ -19,7 +19,7 @@ def usable_cores(quota_file: Path = _QUOTA) -> int:
     """Count the cores that this process is allowed: its affinity, and a container's quota, rounded up.
 
     Args:
-        quota_file: of the control group; "max 100000" where there is no limit.
+        quota_file: the control group's quota and period, in µs; "max 100000" where there is no limit.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     try:
