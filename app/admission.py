@@ -12,9 +12,9 @@ _NEWEST = 0.1
 _KEPT_LAG = 0.8
 """Share of a lag that is still expected a beat later: a tenth of it is left after half a second."""
 _MOST_GROWTH = 4
-"""Times the mean that one file may count for."""
+"""A file counts for at most so many times the mean."""
 _BUSY_S = 0.01
-"""A loop that is less late than this has given everybody a turn."""
+"""A loop that is late by fewer seconds has given everybody a turn."""
 _KEPT_FREE = 0.4
 """Share of a deadline that the estimate may not use up: it is a mean, and at three times the load that can be
 answered the slowest hundredth took half as long again (docs/benchmarks.md)."""
@@ -27,8 +27,8 @@ class Admission:
 
     Args:
         max_waiting: most pictures that are let in at a time, whatever the deadline.
-        decoders: threads that decode large pictures.
-        max_bytes: most bytes of all bodies together that are in memory.
+        decoders: number of threads that decode large pictures.
+        max_bytes: most bytes in memory of all bodies together.
     """
 
     def __init__(self, *, max_waiting: int, decoders: int, max_bytes: int) -> None:
@@ -49,16 +49,16 @@ class Admission:
 
     @property
     def wait_s(self) -> float:
-        """How long a request that came now would wait.
+        """Seconds that a request that came now would wait.
 
-        For the engine, for the threads that decode, and for the event loop to come round with its answer.
+        The wait for the engine, for the threads that decode, and for the event loop to come round with the answer.
         """
         decoding_s = self._decoding_bytes * self._byte_s / self._decoders
         return (self._pictures + self._entering) * self._picture_s + decoding_s + self._lag_s
 
     @property
     def lag_s(self) -> float:
-        """How long the event loop takes to come round: what a request had to wait before it was read."""
+        """Seconds that the event loop takes to come round, for which a request has waited before it was read."""
         return self._lag_s
 
     def enter(self) -> None:
@@ -66,11 +66,11 @@ class Admission:
         self._entering += 1
 
     def entered(self) -> None:
-        """Its turn has come; from here on its pictures count."""
+        """Count it no more: its turn has come, and from here on its pictures count."""
         self._entering = max(0, self._entering - 1)
 
     def lagged(self, seconds: float) -> None:
-        """Learn how late the event loop was; what it was lately counts too."""
+        """Learn by how many seconds the event loop was late; a longer lag before it fades from beat to beat."""
         if not seconds > _BUSY_S:
             self._entering = 0  # whoever entered and never had a turn has hung up
         self._lag_s = max(seconds, self._lag_s * _KEPT_LAG)
@@ -79,9 +79,9 @@ class Admission:
         """Refuse what would come too late.
 
         Args:
-            within_s: what the caller gives.
-            pictures: in the request.
-            decoding_bytes: of its pictures that need a decoding thread, but for one.
+            within_s: seconds that are left of the caller's time.
+            pictures: number of pictures in the request.
+            decoding_bytes: bytes of its pictures that need a decoding thread, but for the largest.
 
         Raises:
             OverloadedError: the wait is too long, or too many wait; it says when the backlog will be short enough.
@@ -142,10 +142,10 @@ class Admission:
     def hold(self, size_bytes: int) -> None:
         """Count bytes of a body as they come; `let_go` of them when the request is over.
 
-        Not by its announcement: a few callers who announce much and send nothing would keep everybody out.
+        Announced lengths do not count: a few callers who announce much and send nothing would keep everybody out.
 
         Raises:
-            OverloadedError: with the bodies of all others they would be too many for the memory.
+            OverloadedError: with them all bodies together would be over the limit.
         """
         if self._held_bytes + size_bytes > self._max_bytes:
             raise OverloadedError(
@@ -157,7 +157,7 @@ class Admission:
         self._held_bytes += size_bytes
 
     def let_go(self, size_bytes: int) -> None:
-        """Give back what was held."""
+        """Give back bytes that were held."""
         self._held_bytes -= size_bytes
 
     @contextmanager
@@ -179,7 +179,7 @@ class Admission:
             self._decoding_bytes -= size_bytes
 
     def decoded(self, *, size_bytes: int, seconds: float) -> None:
-        """Learn what a thread needs for a byte."""
+        """Learn how many seconds a thread needs for a byte."""
         newest_s = seconds / size_bytes
         if self._byte_s:  # a few bytes may unfold into 50 megapixels; one such file must not speak for all
             newest_s = min(newest_s, _MOST_GROWTH * self._byte_s)
@@ -193,9 +193,9 @@ class Admission:
         or the event loop's runs of one, which cost more for it, would speak for a whole batch.
 
         Args:
-            size: of the batch.
-            seconds: of its run.
-            finished_s: when, on any steady clock.
+            size: pictures in the batch.
+            seconds: time that its run took.
+            finished_s: when the run ended, in seconds on any steady clock.
             waiting: pictures in the queue at that moment.
         """
         with self._lanes:

@@ -37,7 +37,7 @@ async def answer_one(service: Service, asked: Asked, caller: Caller) -> Reply:
     """Answer a request with one picture.
 
     Raises:
-        GlimpseError: what the caller, or the log, shall hear.
+        GlimpseError: the request cannot be answered; `app.problems` says what of it the caller is told.
     """
     top_k = _top_k(asked.admitted.query)
     data = _picture(service, asked)
@@ -82,7 +82,7 @@ async def answer_pixels(service: Service, asked: Asked, caller: Caller) -> Reply
     """Answer a request with what the network would see of its picture, as a PNG.
 
     Raises:
-        GlimpseError: what the caller, or the log, shall hear.
+        GlimpseError: the request cannot be answered; `app.problems` says what of it the caller is told.
     """
     data = _picture(service, asked)
     image = await service.pixels(data, caller, asked.timing)
@@ -95,7 +95,7 @@ async def answer_explanation(service: Service, asked: Asked, caller: Caller) -> 
     """Answer a request with where the evidence for a class is in its picture.
 
     Raises:
-        GlimpseError: what the caller, or the log, shall hear.
+        GlimpseError: the request cannot be answered; `app.problems` says what of it the caller is told.
     """
     service.explainer.require_room()
     wanted = _whole_number("class_index", asked.admitted.query, least=0)
@@ -128,8 +128,8 @@ class PicturePath(NamedTuple):
     """A path that takes pictures.
 
     Attributes:
-        answer: what answers its requests.
-        limit: the setting that holds the most bytes of a body there.
+        answer: answers a request to the path.
+        limit: name of the setting that holds the most bytes of a body there.
     """
 
     answer: Callable[[Service, Asked, Caller], Awaitable[Reply]]
@@ -142,15 +142,15 @@ PATHS: Mapping[str, PicturePath] = {
     "/pixels": PicturePath(answer_pixels, "max_body_bytes"),
     "/explain": PicturePath(answer_explanation, "max_body_bytes"),
 }
-"""Every path that takes pictures; all others are open to everybody."""
+"""Every path that takes pictures; requests to all others are let in whatever the load."""
 
 
 class Limit(NamedTuple):
     """How long a body may be.
 
     Attributes:
-        size_bytes: at most.
-        variable: that raises it.
+        size_bytes: most bytes of the body.
+        variable: name of the environment variable that raises it.
     """
 
     size_bytes: int
@@ -167,7 +167,7 @@ async def reply_to(service: Service, asked: Asked, caller: Caller) -> Reply:
 
     Raises:
         ClientDisconnect: nobody waits any more.
-        Exception: what nobody foresaw.
+        Exception: a fault that nobody foresaw.
     """
     try:
         async with caller:
@@ -190,7 +190,7 @@ def _reply(body: dict[str, object], checkpoint: Checkpoint, asked: Asked) -> Rep
 async def _outcome(
     service: Service, file: Part, caller: Caller, asked: Asked, *, turn: asyncio.Lock, give_up: Callable[[], None]
 ) -> Answer | Exception:
-    """A file's answer, or what was wrong with it; each begins in a turn of the event loop of its own.
+    """Answer one file, or return what is wrong with it; each begins in a turn of the event loop of its own.
 
     Until then room is kept for it, which `give_up` gives back: from its turn on `classify` counts it.
     """
@@ -213,7 +213,7 @@ async def _outcome(
 
 
 def _picture(service: Service, asked: Asked) -> bytes:
-    """The bytes of the one picture of a request that can still be answered in time."""
+    """Return the bytes of the one picture of a request, if it can still be answered in time."""
     data = picture_of(asked.body, asked.admitted.content_type)
     asked.log_fields["picture_bytes"] = len(data)
     service.admission.check(within_s=asked.admitted.timeout_s)  # others may have come while the body did

@@ -29,13 +29,13 @@ class Batcher:
     """A queue in front of one engine, and the threads that run it.
 
     Args:
-        run: the engine.
-        warm_up: called by each thread before its first run.
-        lanes: threads; so many runs happen at the same time.
+        run: the engine's run.
+        warm_up: called by each lane before its first run.
+        lanes: number of threads; so many runs happen at the same time.
         max_batch_size: most pictures of one run.
-        max_queue: most pictures that wait.
-        events: told of everything that happens.
-        clock: deadlines are on it.
+        max_queue: most pictures that may wait.
+        events: hears of everything that happens.
+        clock: clock of the deadlines, in seconds.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class Batcher:
         """Let the event loop run single pictures while all lanes are busy and it has nothing else to do.
 
         Args:
-            run_aside: an engine for this thread; the event loop does nothing else while it runs.
+            run_aside: an engine's run on this thread; the event loop does nothing else while it runs.
         """
         self._helper = Helper(run_aside, self._queue, events=self._events, clock=self._clock)
 
@@ -96,7 +96,7 @@ class Batcher:
 
         Args:
             image: uint8 (height, width, 3).
-            deadline_s: on the clock; a picture that is still waiting then is not run.
+            deadline_s: seconds on the clock; a picture that is still waiting then is not run.
 
         Returns:
             The future answer; it fails with DeadlineError or EngineError.
@@ -127,7 +127,7 @@ class Batcher:
 
         Args:
             images: uint8 (height, width, 3) each.
-            deadline_s: as for `submit`.
+            deadline_s: seconds on the clock; a picture that is still waiting then is not run.
 
         Raises:
             NotReadyError: the batcher is being closed.
@@ -143,7 +143,7 @@ class Batcher:
         """Refuse new pictures, answer all that wait, then end the threads.
 
         Args:
-            timeout_s: most that this takes: a run may never end.
+            timeout_s: most seconds that this takes: a run may never end.
         """
         with self._queue.changed:
             self._is_closing = True
@@ -166,7 +166,7 @@ class Batcher:
         return NotReadyError("The service is stopping. Send the picture again soon.")
 
     def _live(self, warm: Future[None], ended: Future[None]) -> None:
-        """What each lane does from its start to its end."""
+        """Warm a lane up, then run batches until there will be no more."""
         try:
             self._warm_up()
         except Exception as error:  # noqa: BLE001 - whatever it is, who starts us must know
@@ -188,7 +188,7 @@ class Batcher:
             self._events.failed(lost)
 
     def _next(self) -> Batch | None:
-        """Wait for work; None when there will be none any more."""
+        """Wait for a batch; None when there will be none any more."""
         queue = self._queue
         with queue.changed:
             while True:

@@ -17,13 +17,13 @@ class Caller:
     """Everything that is done for one request ends when its caller hangs up or its time is over.
 
     Args:
-        receive: of a request whose body was read to its end, to be listened to, since Starlette goes on with a
+        receive: ASGI's, of a request whose body was read to its end. It is listened to: Starlette goes on with a
             handler whose client has left. None where whoever has the connection calls `hang_up`.
-        timeout_s: from now.
-        clock: that the deadline is on.
+        timeout_s: seconds from now to the deadline.
+        clock: clock of the deadline, in seconds.
 
     Attributes:
-        deadline_s: on the clock.
+        deadline_s: seconds on the clock.
     """
 
     def __init__(

@@ -24,8 +24,8 @@ def usable_cores(groups: Path = _GROUPS, membership: Path = _MEMBERSHIP) -> int:
     and any group above that may have a quota, too.
 
     Args:
-        groups: where the control groups are; those of version 1 in its folder `cpu`.
-        membership: says in which of them this process is.
+        groups: folder of the control groups; those of version 1 are in its folder `cpu`.
+        membership: file that says in which of them this process is.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quotas = [quota for group in _own_groups(groups, membership) if (quota := _quota(group)) is not None]

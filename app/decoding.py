@@ -26,13 +26,13 @@ _COMPRESSED = (b"zTXt", b"iTXt", b"iCCP")
 
 
 class Prepared(NamedTuple):
-    """The network's pixels alone: a large picture must not wait for the engine in memory.
+    """What is kept of a decoded picture: a large one must not wait for the engine in memory.
 
     Attributes:
         image: uint8 (height, width, 3).
         picture_format: JPEG, PNG, …
-        width: of the upright picture, in pixels.
-        height: of the upright picture, in pixels.
+        width: pixels of the upright picture.
+        height: pixels of the upright picture.
     """
 
     image: Images
@@ -45,10 +45,10 @@ class DecodePool:
     """Decodes one picture at a time in each of its threads.
 
     Args:
-        threads: how many.
-        max_pixels: of a picture; more are refused before decoding.
-        admission: told what a byte costs.
-        metrics: told of times and failures.
+        threads: number of threads, at least 1.
+        max_pixels: most pixels of a picture; more are refused before decoding.
+        admission: hears what a byte costs.
+        metrics: hears of times and failures.
     """
 
     def __init__(self, *, threads: int, max_pixels: int, admission: Admission, metrics: Metrics) -> None:
@@ -62,9 +62,9 @@ class DecodePool:
 
         Args:
             data: the bytes of a picture file.
-            spec: what the network eats.
-            caller: who waits for it.
-            timing: filled with the time that it took, whatever comes of it.
+            spec: size and resize rule of the images that the network takes.
+            caller: whoever waits for the answer.
+            timing: gets the time that this took, in ms, whatever comes of it.
 
         Raises:
             PictureError: the bytes cannot become a picture.

@@ -26,18 +26,18 @@ _ID = "0" * 32
 """Stands in a held refusal where the request's own id belongs; as long as the ids that are drawn here."""
 _PATHS = {path.encode(): path for path in PATHS}
 CLIENT_CLOSED = 499
-"""Nobody is there to read it; it is for the log."""
+"""HTTP status of a request whose caller went away, for the log: nobody is there to read it."""
 
 
 class _Held(NamedTuple):
     """A refusal that may be given again.
 
     Attributes:
-        until_s: on the steady clock.
-        path: that it was for.
-        timeout_ms: that it was for.
-        error: what it says.
-        answer: the whole of it, with `_ID` for the id.
+        until_s: when it ends, in seconds on the steady clock.
+        path: the path that it was given for.
+        timeout_ms: the time, in ms, that the request had.
+        error: the error that it tells.
+        answer: the whole HTTP answer, with `_ID` for the request's id.
     """
 
     until_s: float
@@ -51,11 +51,11 @@ class Desk:
     """Decides from a header whether a request could be answered in time, and answers it.
 
     Args:
-        service: that knows the answers.
-        settings: with deadlines and limits.
+        service: the one that answers.
+        settings: deadlines and limits are read from them.
 
     Attributes:
-        upload_timeout_s: that a request may take to arrive; a connection that sends nothing has as long.
+        upload_timeout_s: most seconds for a request to arrive; a connection that sends nothing has as long.
     """
 
     def __init__(self, service: Service, settings: Settings) -> None:
@@ -69,8 +69,9 @@ class Desk:
         """Look at the header of a request.
 
         Returns:
-            The request, let in; or the whole answer of its refusal; or None for what belongs to the framework: no
-            picture, an unknown or too large length, a header that cannot be understood, a service that stops.
+            The request that was let in; or the whole HTTP answer of its refusal; or None for what belongs to the
+            framework: another path or method, an unknown or too large length, a header that cannot be understood,
+            a service that stops.
         """
         raw_path, _, query = target.partition(b"?")
         path = _PATHS.get(raw_path)
@@ -101,8 +102,8 @@ class Desk:
         """Make room for a piece of a body that has come.
 
         Args:
-            admitted: whose body it is.
-            size_bytes: of the piece.
+            admitted: header of the request that the body belongs to.
+            size_bytes: length of the piece.
 
         Returns:
             None; or, where there is no room, the whole answer, after which the connection is to be closed.
@@ -119,7 +120,7 @@ class Desk:
         """Forget a request whose body did not come to its end.
 
         Args:
-            received_bytes: of the body, for which there was room.
+            received_bytes: bytes of the body that were received; their room is given back.
         """
         self._service.admission.entered()
         self._service.admission.let_go(received_bytes)
@@ -128,15 +129,15 @@ class Desk:
         """Forget a request whose caller went away before its body was there; count it, and write its log line.
 
         Args:
-            admitted: its header.
-            received_bytes: of the body, for which there was room.
-            client: the address, for the log.
+            admitted: header of the request.
+            received_bytes: bytes of the body that were received; their room is given back.
+            client: address of the caller, for the log.
         """
         self.drop(received_bytes)
         self._tell(admitted, CLIENT_CLOSED, request_id=admitted.request_id, client=client)
 
     def too_late(self) -> UploadTimeoutError:
-        """What is wrong with a request that did not arrive in time."""
+        """Make the error of a request that did not arrive in time."""
         return UploadTimeoutError(
             f"The request did not arrive within {self.upload_timeout_s:g} seconds. Send it again over a faster "
             "line, send a smaller picture, or raise GLIMPSE_UPLOAD_TIMEOUT_S."
@@ -148,10 +149,10 @@ class Desk:
         """Write the whole answer to a request that did not come to its end; then the connection is to be closed.
 
         Args:
-            error: why not.
-            admitted: its header, if that was all; None where not even that came.
-            client: the address, for the log.
-            default_headers: of the server: the date.
+            error: the reason why it did not.
+            admitted: header of the request, if that was all; None where not even that came.
+            client: address of the caller, for the log.
+            default_headers: headers of the server: the date.
         """
         request_id = admitted.request_id if admitted else request_id_of(())
         self._tell(admitted, kind_of(error).status, request_id=request_id, client=client)
@@ -161,10 +162,10 @@ class Desk:
         """Answer a request whose body is there, count it and write its log line; this never fails.
 
         Args:
-            admitted: its header.
-            body: of it, every piece of which was received here; its room is given back.
-            caller: who waits.
-            client: the address, for the log.
+            admitted: header of the request.
+            body: all of the body, each piece of which was received here; its room is given back.
+            caller: whoever waits for the answer.
+            client: address of the caller, for the log.
         """
         started_s = time.perf_counter()
         self._service.admission.entered()
@@ -225,9 +226,9 @@ def refusal(
     """Write an error as one whole answer.
 
     Args:
-        error: of a request for which nothing was done.
-        request_id: of it.
-        default_headers: of the server: the date, which a fault of the caller's must have (RFC 9110, 6.6.1).
+        error: the reason for which nothing was done for the request.
+        request_id: the request's id, told to the caller.
+        default_headers: headers of the server: the date, which a 4xx must have (RFC 9110, 6.6.1).
         keep_alive: whether the connection carries another request.
     """
     reply = to_reply(error, request_id)

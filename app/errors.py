@@ -108,7 +108,7 @@ class UnavailableError(GlimpseError):
     """The service cannot answer now.
 
     Attributes:
-        retry_after_s: when it is worth asking again, in whole seconds, at least 1.
+        retry_after_s: whole seconds after which it is worth asking again, at least 1.
     """
 
     def __init__(self, message: str, *, retry_after_s: int) -> None:
@@ -124,7 +124,7 @@ class NotReadyError(UnavailableError):
 
 
 def stopped_too_soon() -> NotReadyError:
-    """What is told to a request that had not arrived, or had no answer yet, when the time of a stop was over."""
+    """Make the error of a request that had not arrived, or had no answer yet, when the time of a stop was over."""
     return NotReadyError("The service stopped before the request was answered. Send it elsewhere.")
 
 

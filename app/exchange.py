@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 SERVER_TIMING = "server-timing"
 REQUEST_ID = "request_id"
-"""Key in a scope's state: the id of the request. Whoever answers first sets it, the middleware or the protocol."""
+"""Key in a scope's state: the id of the request, from the middleware, or the protocol if that answers first."""
 TIMEOUT_S = "timeout_s"
 """Key in a scope's state: seconds for the answer once the body is there; set where pictures are let in."""
 LOG_FIELDS = "log_fields"
@@ -19,13 +19,13 @@ _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" fo
 
 @dataclass(slots=True)
 class Timing:
-    """Where the time of a request went; of several pictures the longest of each stage, and the largest batch.
+    """Where the time of a request went; of several pictures the longest time of each stage counts.
 
     Attributes:
-        decode_ms: from bytes to pixels, the wait for a thread included.
-        queue_ms: from there to the start of the batch, or to the moment when nobody waited any more.
-        infer_ms: of the batch.
-        batch_size: pictures that rode along; 0 where none was run.
+        decode_ms: time from bytes to pixels, the wait for a thread included.
+        queue_ms: time from there to the start of the batch, or to the moment when nobody waited any more.
+        infer_ms: time that the run of the batch took.
+        batch_size: pictures in the largest batch; 0 where none was run.
     """
 
     decode_ms: float = 0.0
@@ -34,7 +34,7 @@ class Timing:
     batch_size: int = 0
 
     def to_header(self) -> str:
-        """Write it as Server-Timing does."""
+        """Write it as the value of the header Server-Timing."""
         return (
             f"decode;dur={self.decode_ms:.2f}, queue;dur={self.queue_ms:.2f}, infer;dur={self.infer_ms:.2f}, "
             f"batch;desc={self.batch_size}"
@@ -49,12 +49,12 @@ class Admitted(NamedTuple):
     """A request that was let in by its header; its body is on its way.
 
     Attributes:
-        path: one of those that take pictures.
-        query: what stood behind the question mark, as it came.
-        content_type: None where there was none.
-        content_encoding: likewise.
-        request_id: of the caller, or ours.
-        timeout_s: for the answer, once the body is there.
+        path: a key of `app.answers.PATHS`.
+        query: bytes behind the question mark, as they came.
+        content_type: the header Content-Type; None where there was none.
+        content_encoding: the header Content-Encoding; None where there was none.
+        request_id: the caller's X-Request-ID, or one that was drawn here.
+        timeout_s: seconds for the answer, once the body is there.
     """
 
     path: str
@@ -71,9 +71,9 @@ class Asked:
 
     Attributes:
         admitted: its header; its time for the answer begins now.
-        body: of any length up to the limit.
-        log_fields: what its log line shall say besides; whoever answers adds to it.
-        timing: whoever answers fills it, also when the answer is an error.
+        body: its bytes, up to the limit of the path.
+        log_fields: further fields of its log line; whoever answers adds to them.
+        timing: time of each stage; whoever answers fills it, also when the answer is an error.
     """
 
     admitted: Admitted
@@ -83,13 +83,13 @@ class Asked:
 
 
 class Reply(NamedTuple):
-    """An answer.
+    """An answer to a request for pictures.
 
     Attributes:
-        status: of HTTP.
-        media_type: of the body.
-        headers: beside the type, the length and the request id.
-        body: JSON, or whatever the type says.
+        status: HTTP status.
+        media_type: value of the header Content-Type.
+        headers: name → value, beside type, length and request id.
+        body: bytes of JSON, or of what the media type says.
     """
 
     status: int
@@ -103,8 +103,8 @@ class Reply(NamedTuple):
         """Write it as one piece of HTTP/1.1: a second write would cost another system call.
 
         Args:
-            request_id: of the request.
-            default_headers: of the server: the date.
+            request_id: the request's id, told to the caller.
+            default_headers: headers of the server: the date.
             keep_alive: whether the connection carries another request.
         """
         lines = [

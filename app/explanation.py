@@ -30,13 +30,13 @@ from models.preprocessing import Images
 
 METHOD = "integrated gradients"
 _STEPS = 8
-"""On that way; 16 and 32 name no better places (docs/experiments.md)."""
+"""Pictures on that way at which gradients are taken; 16 and 32 name no better places (docs/experiments.md)."""
 _FEWEST_PLACES = 6
-"""Rows and columns of the layer that is looked at: the last of a small network has 3 × 3, and shows no place."""
+"""Fewest rows and columns of the layer that is looked at: 3 × 3, as a small network's last, show no place."""
 _MOST_WAITING = 8
-"""Explanations that may wait for the one thread; each takes some hundredths of a second."""
+"""Most explanations that wait for the one thread; each takes some hundredths of a second."""
 _MOST_PLACES = 64
-"""Rows and columns of a heat map; a browser smooths it over any picture."""
+"""Most rows and columns of a heat map; a browser smooths it over any picture."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Explanation:
     """Where in the pixels the evidence for one class is.
 
     Attributes:
-        layer: of the network, by its name in it.
+        layer: name of the layer in the network.
         heat: float32 (rows, columns), 0…1 with 1 at the strongest place; all 0 where nothing speaks for the class.
     """
 
@@ -53,13 +53,13 @@ class Explanation:
 
 
 class _Explained(NamedTuple):
-    """What is made once for a checkpoint.
+    """A copy of a checkpoint's network, made once, and the layer of it that is looked at.
 
     Attributes:
-        digest: of the checkpoint.
-        network: a copy of its network: captum's hooks must not reach what answers.
-        layer: of the copy, that is looked at.
-        name: of the layer.
+        digest: the checkpoint's, "sha256:" and 64 hexadecimal digits.
+        network: the copy: captum's hooks must not reach the network that answers.
+        layer: a module of the copy.
+        name: of that module in the copy.
     """
 
     digest: str
@@ -102,15 +102,15 @@ class Explainer:
         """Draw a heat map when its turn comes.
 
         Args:
-            checkpoint: as for `draw`.
-            image: as for `draw`.
-            class_index: as for `draw`.
-            caller: who waits for it.
+            checkpoint: the one whose network saw the picture.
+            image: uint8 (height, width, 3), as `models.preprocessing.to_images` gives it.
+            class_index: 0…classes − 1.
+            caller: whoever waits for the answer.
 
         Raises:
             ExplanationUnavailableError: captum is not installed.
             OverloadedError: too many wait already.
-            EngineError: the evidence is no number.
+            EngineError: the evidence is not finite.
             DeadlineError: the caller's time is over.
             ClientDisconnect: nobody waits any more.
         """
@@ -147,12 +147,12 @@ class Explainer:
         """Draw the heat map of one class; one thread at a time.
 
         Args:
-            checkpoint: whose network saw the picture.
+            checkpoint: the one whose network saw the picture.
             image: uint8 (height, width, 3), as `models.preprocessing.to_images` gives it.
             class_index: 0…classes − 1.
 
         Raises:
-            EngineError: the evidence is no number.
+            EngineError: the evidence is not finite.
         Source:
             Sundararajan et al., arXiv 1703.01365.
         """
@@ -190,7 +190,7 @@ def explained_layer(network: nn.Module, images: Tensor) -> nn.Module:
     """Choose the last of a network's stages whose map is fine enough to point at something, else its finest.
 
     Args:
-        network: with `stages`.
+        network: one that has `stages`.
         images: uint8 (1, height, width, 3).
     """
     places: dict[nn.Module, int] = {}

@@ -8,7 +8,7 @@ from app.errors import ParameterError
 from app.settings import Settings
 
 RawHeaders = Sequence[tuple[bytes, bytes]]
-"""As ASGI has them: names in lower case."""
+"""Names and values as ASGI has them: the names in lower case."""
 
 _IDS = random.Random()  # noqa: S311 - told apart, not kept secret; and no system call for each
 _SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
@@ -33,7 +33,7 @@ def timeout_ms(headers: RawHeaders, settings: Settings) -> int:
     """Read how long the caller gives, in X-Request-Timeout-Ms; the setting where it says nothing.
 
     Raises:
-        ParameterError: it is no whole number, or above the limit.
+        ParameterError: it is no whole number from 1 to the limit.
     """
     asked = header(headers, b"x-request-timeout-ms")
     if asked is None:

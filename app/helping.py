@@ -18,10 +18,10 @@ class Helper:
     It knows the queue, and not who drains it: a circle would keep a replaced model in memory.
 
     Args:
-        run: an engine for this thread; the event loop does nothing else while it runs.
-        queue: that the lanes take from, too.
-        events: told of each run.
-        clock: by which a turn is measured.
+        run: an engine's run on this thread; the event loop does nothing else while it runs.
+        queue: the queue that the lanes take from, too.
+        events: hears of each run.
+        clock: clock that a turn is measured with, in seconds.
     """
 
     def __init__(self, run: Run, queue: Queue, *, events: BatchEvents, clock: Clock) -> None:

@@ -12,22 +12,22 @@ from app.served_model import ServedModel
 from models.errors import GlimpseError
 
 _ASK_AGAIN_S = 1.0
-"""While the answers are wrong."""
+"""Seconds between two times while the answers are wrong."""
 
 
 class Judge:
     """Sends the golden pictures through the real queue, and remembers what was wrong with the answers.
 
     Args:
-        current: gives the model that answers now.
-        interval_s: between two times.
-        timeout_s: later answers are as bad as wrong ones.
-        metrics: told of each time.
-        on_verdict: called after each time.
+        current: returns the model that answers now.
+        interval_s: seconds between two times while the answers are right.
+        timeout_s: seconds for the answers; later ones are as bad as wrong ones.
+        metrics: hears of each time.
+        on_verdict: called after each time, on the event loop.
 
     Attributes:
-        fault: what is wrong; None when all is right.
-        timeout_s: as given.
+        fault: what is wrong, in words; None when all is right.
+        timeout_s: seconds for the answers.
     """
 
     def __init__(

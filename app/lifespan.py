@@ -29,8 +29,8 @@ def lifespan(settings: Settings, opened: Service | None) -> Lifespan[FastAPI]:
     """Make the lifespan of an application: a service is there from its start to its end.
 
     Args:
-        settings: of the process.
-        opened: a service that is open already; None opens one when the application starts.
+        settings: those of this process.
+        opened: an open service; None opens one when the application starts.
     """
 
     @asynccontextmanager
@@ -75,7 +75,7 @@ def running_service(scope: Scope) -> Service:
 
 @contextlib.contextmanager
 def _drained_on_sigterm(service: Service, delay_s: float) -> Iterator[None]:
-    """Between SIGTERM and the server's own answer to it, go on for a while without being ready.
+    """Go on for a while without being ready between SIGTERM and the server's own answer to it.
 
     A load balancer needs that time to notice, and every caller on an open connection hears `Connection: close`
     before the connection is closed. A second signal is obeyed at once.

@@ -13,7 +13,7 @@ _ENCODER = json.JSONEncoder(default=str)
 
 
 class JsonFormatter(logging.Formatter):
-    """time, level, message, then whatever the caller passed as `extra={"fields": {…}}`."""
+    """Writes time, level and message of a line, then the fields that came as `extra={"fields": {…}}`."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Write one line; everything but ASCII is escaped, so nobody can forge a second one."""
@@ -43,14 +43,14 @@ def log_request(
     """Write the one line of a request that is over.
 
     Args:
-        request_id: that the caller was told.
-        method: of HTTP.
-        path: without the query.
-        status: of the answer; 0 where there was none.
-        seconds: from its header, or its body, to its answer.
-        client: address of whoever sent it.
-        fault: what nobody foresaw, with its traceback.
-        more: fields of the route's own.
+        request_id: the id that the caller was told.
+        method: HTTP method; empty where no header came.
+        path: path of the URL, without the query.
+        status: HTTP status of the answer; 0 where there was none.
+        seconds: time from its header, or at the desk from the end of its body, to its answer.
+        client: address of the caller.
+        fault: an error that nobody foresaw, logged with its traceback; None where there was none.
+        more: further fields, of whoever answered.
     """
     level = logging.ERROR if fault else logging.INFO
     if not REQUESTS.isEnabledFor(level):

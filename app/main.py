@@ -28,7 +28,7 @@ def create_app(settings: Settings, *, service: Service | None = None) -> FastAPI
     """Build the service.
 
     Args:
-        settings: of the process.
+        settings: those of this process.
         service: an open one to serve; None opens one from the settings when the application starts.
     """
     app = FastAPI(

@@ -99,7 +99,7 @@ class Metrics:
 
 
 def _forget_the_dead(folder: Path) -> None:
-    """A worker that was killed could not take itself out of what is added up as living.
+    """Take killed workers out of what is added up as living: they could not do it themselves.
 
     Another worker may be asked at the same moment, and do the same.
     """

@@ -81,11 +81,11 @@ class RequestContext:
 
 
 class Admit:
-    """Refuses, before the body is read, whoever could not be answered in time; as the desk does.
+    """Refuses, before the body is read, requests that could not be answered in time, as the desk does.
 
     Args:
-        app: for whoever is let in.
-        settings: with the deadlines.
+        app: the application behind, for requests that are let in.
+        settings: deadlines are read from them.
     """
 
     def __init__(self, app: ASGIApp, *, settings: Settings) -> None:
@@ -109,8 +109,8 @@ class BodyLimit:
     Counts it into the bodies of all requests, too, which may not fill the memory together.
 
     Args:
-        app: what it protects.
-        settings: with the limits.
+        app: the application behind.
+        settings: limits are read from them.
     """
 
     def __init__(self, app: ASGIApp, *, settings: Settings) -> None:
@@ -166,12 +166,12 @@ class BodyLimit:
 
 
 def _path(scope: Scope) -> str:
-    """The path as the router understands it: to its patterns a line break at the end is nothing."""
+    """Return the path as the router understands it: to its patterns a line break at the end is nothing."""
     path: str = scope["path"]
     return path.removesuffix("\n")
 
 
 def _route(scope: Scope) -> str:
-    """The path as it is declared; all that are not declared are one, or a scanner could fill the memory."""
+    """Return the path as it is declared, "other" for all that are not: a scanner could fill the memory."""
     path: str | None = getattr(scope.get("route"), "path", None)
     return path or (_path(scope) if _path(scope) in PATHS else "other")

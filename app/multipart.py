@@ -15,17 +15,17 @@ from app.errors import MalformedFormError, TooManyFilesError
 FORM = "multipart/form-data"
 _MAX_HEADER_BYTES = 8_192
 _MAX_NEAR_MISSES = 1_000
-"""Lines that only begin with the boundary, which RFC 2046 forbids; each costs a look."""
+"""Most lines that only begin with the boundary, which RFC 2046 forbids; each costs a look."""
 _BOUNDARY = re.compile(r';\s*boundary=(?:"((?:[^"\\]|\\.)+)"|([^\s;"]+)(?=[\s;]|$))', re.IGNORECASE)
 _QUOTED_PAIR = re.compile(r"\\(.)")
 _MOST_OF_A_BOUNDARY = 70
-"""RFC 2046: 1 to 70 characters, quoted where they need it."""
+"""Most characters of a boundary. Source: RFC 2046, 1 to 70, quoted where they need it."""
 _FOLD = re.compile(rb"\r\n[ \t]+")
 """A header line that goes on in the next one, as mail programs still write it."""
 _DISPOSITION = re.compile(rb"^content-disposition:[ \t]*form-data[ \t]*(;.*)$", re.IGNORECASE | re.MULTILINE)
 _PARAMETER = re.compile(rb';[ \t]*(name|filename\*?)=(?:"((?:[^"\\]|\\.)*)"|([^\s;"]*))', re.IGNORECASE)
 _ESCAPED = re.compile(rb'\\(["\\])')
-"""In a quoted text; any other backslash is one, as in a path of Windows."""
+"""What a backslash escapes in a quoted text; any other backslash stays, as in a path of Windows."""
 _END_OF_DELIMITER = re.compile(rb"--|[ \t]*\r\n")
 
 
@@ -33,9 +33,9 @@ class Part(NamedTuple):
     """One part of a form.
 
     Attributes:
-        name: of the field.
+        name: name of the field.
         filename: None where the part is a text and no file.
-        data: as sent.
+        data: bytes, as they were sent.
     """
 
     name: str
@@ -47,8 +47,8 @@ def parse(body: bytes, content_type: str, *, max_parts: int) -> list[Part]:
     """Read a whole form.
 
     Args:
-        body: of the request.
-        content_type: its header, with the boundary.
+        body: all bytes of the request's body.
+        content_type: the request's header Content-Type, with the boundary.
         max_parts: most parts of one form, files and texts together.
 
     Raises:
@@ -113,7 +113,7 @@ def _part(head: bytes, data: bytes) -> Part:
 
 
 def _filename(parameters: Mapping[bytes, bytes]) -> str | None:
-    """The name of a file: plain, or as RFC 5987 writes other characters, which old clients still do."""
+    """Read the name of a file: plain, or as RFC 5987 writes other characters, which old clients still do."""
     if b"filename" in parameters:
         return _text(parameters[b"filename"])
     extended = parameters.get(b"filename*")

@@ -95,7 +95,7 @@ HTTP_CODES: Mapping[int, str] = {404: "not_found", 405: "method_not_allowed"}
 
 _SECRETIVE = "Something went wrong inside the service. The operator finds the cause in the log by the request id."
 _TITLES: Mapping[int, str] = {499: "Client Closed Request"}
-"""What http.HTTPStatus does not know; 499 is nginx's, and read by the log alone."""
+"""Titles of statuses that http.HTTPStatus does not know; 499 is nginx's, and stands in the log alone."""
 
 
 def kind_of(error: Exception) -> Kind:
@@ -128,7 +128,7 @@ def to_reply(error: Exception, request_id: str) -> Reply:
 
 
 def to_response(error: Exception, request_id: str) -> Response:
-    """The same, for the framework."""
+    """Answer as `to_reply` does, for the framework."""
     status, media_type, headers, body = to_reply(error, request_id)
     return Response(body, status, headers, media_type)
 

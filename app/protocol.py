@@ -23,7 +23,7 @@ from app.problems import kind_of
 from models.errors import GlimpseError
 
 _MOST_HEADER_BYTES = 65_536
-"""What other servers take is a quarter to all of it. Without a limit one header could fill the memory."""
+"""Other servers take between a quarter of it and all of it. Without a limit one header could fill the memory."""
 _OF_TARGETS = (httptools.HttpParserInvalidURLError, UnicodeDecodeError)
 """What uvicorn raises in a callback of the parser when the caller's target cannot be understood."""
 _OF_UPGRADES = frozenset({b"connection", b"upgrade", b"http2-settings"})
@@ -33,14 +33,14 @@ class _NobodyWaits:
     """An event of uvicorn's that nobody waits for."""
 
     def set(self) -> None:
-        """Nothing."""
+        """Do nothing."""
 
 
 class _DeskCycle:
     """Stands where uvicorn keeps the request in work, while the desk has it.
 
     Args:
-        admitted: what the desk let in; None for a refusal, which is answered already and whose body is not kept.
+        admitted: header that was let in; None for a refusal, which is answered already and whose body is not kept.
         client: address of the caller, for the log.
     """
 
@@ -57,7 +57,7 @@ class _DeskCycle:
 
     @property
     def received_bytes(self) -> int:
-        """Of the body, so far."""
+        """Bytes of the body that have come so far."""
         return sum(map(len, self.body))
 
 
@@ -74,7 +74,7 @@ class DeskProtocol(HttpToolsProtocol):
     """One connection.
 
     Args:
-        given: what uvicorn gives. In its `app_state` the lifespan of the application has put the `desk`, which is
+        given: uvicorn's own arguments. In `app_state` the lifespan of the application has put the `desk`, which is
             asked with the header of each plain request.
     """
 
@@ -93,7 +93,7 @@ class DeskProtocol(HttpToolsProtocol):
         self._watch()
 
     def data_received(self, data: bytes) -> None:
-        """Read on; only who needs several pieces is watched, so that a small request costs no timer."""
+        """Read what came. Only a request that comes in several pieces is watched: a small one costs no timer."""
         self._unset_keepalive_if_required()
         self._feed(data)
         if self._arrival is _Arrival.HEADER:
@@ -116,12 +116,12 @@ class DeskProtocol(HttpToolsProtocol):
         self._unread = self.loop.call_later(self._desk.upload_timeout_s, self.transport.abort)
 
     def resume_writing(self) -> None:
-        """The caller has read on."""
+        """End the wait: the caller has read on."""
         super().resume_writing()
         self._end_wait_for_reader()
 
     def on_message_begin(self) -> None:
-        """A request begins."""
+        """Note that a request begins."""
         super().on_message_begin()
         self._arrival = _Arrival.HEADER
 
@@ -281,7 +281,7 @@ class DeskProtocol(HttpToolsProtocol):
             self.transport.close()
 
     def _break_off(self, cycle: _DeskCycle, answer: bytes) -> None:
-        """Answer before the body has come to its end; the rest of it is nobody's."""
+        """Answer before the body has come to its end, and close the connection: the rest of it is not read."""
         self._desk.drop(cycle.received_bytes)
         cycle.admitted = None
         cycle.response_complete = True
@@ -306,7 +306,7 @@ class DeskProtocol(HttpToolsProtocol):
         self.on_response_complete()
 
     def _client_host(self) -> str:
-        """Find who asks: a proxy that is trusted says it of somebody else."""
+        """Find the address of the caller: a proxy that is trusted names that of somebody else."""
         peer = self.client[0] if self.client else "unknown"
         forwarded = [value for name, value in self.headers if name == b"x-forwarded-for"]
         if not forwarded or not isinstance(self.app, ProxyHeadersMiddleware) or peer not in self.app.trusted_hosts:

@@ -13,8 +13,8 @@ class QueueWatch:
     """Hears everything that happens in the queue (`app.runs.BatchEvents`), from the event loop and from lanes.
 
     Args:
-        metrics: told of everything.
-        admission: told what a batch cost, and when nothing waits.
+        metrics: hears of everything.
+        admission: hears what a batch cost, and when nothing waits.
         doubt: called on the event loop when a picture failed alone: was that its fault, or the engine's?
 
     Attributes:

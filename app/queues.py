@@ -12,18 +12,18 @@ from app.runs import Batch, BatchEvents, Clock, Item, settle
 
 
 class Queue:
-    """In their order, with the batch that was formed ahead; nobody comes out of it who has already left.
+    """Pictures in the order in which they came, and a batch that was formed ahead; callers who left are dropped.
 
     It is changed under `changed` alone; its length may be asked for at any time.
 
     Args:
         max_batch_size: most pictures of one batch.
-        events: told who was dropped.
-        clock: that the deadlines are on.
+        events: hears who was dropped.
+        clock: clock of the deadlines, in seconds.
 
     Attributes:
         changed: wakes a lane when a picture comes.
-        idle_lanes: threads that wait for it.
+        idle_lanes: number of lanes that wait for it.
     """
 
     def __init__(self, *, max_batch_size: int, events: BatchEvents, clock: Clock) -> None:
@@ -104,7 +104,7 @@ class Queue:
             return None
 
     def _keep_or_drop(self, item: Item) -> bool:
-        """Whether a picture is to be run; one that is not is counted, and told so if its time is over."""
+        """Say whether a picture is to be run. One that is not is counted, and told so if its time is over."""
         if item.deadline_s <= self._clock():
             self._events.dropped("expired")
             settle([(item, _too_late())])

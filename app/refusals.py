@@ -16,7 +16,7 @@ class Refusals:
     Told one by one they would cost what they save; used on the event loop.
 
     Args:
-        metrics: told how many, by code.
+        metrics: hears how many there were of each code.
     """
 
     def __init__(self, metrics: Metrics) -> None:
@@ -32,7 +32,7 @@ class Refusals:
         """Tell what was not told yet, if the last time is more than a second ago.
 
         Args:
-            now_s: on the steady clock.
+            now_s: seconds on the steady clock.
         """
         if self._untold and now_s > self._told_s + _TELL_EVERY_S:
             self._told_s = now_s

@@ -12,7 +12,7 @@ from app.errors import EngineError, EngineLostError
 from models.preprocessing import Answers, Images
 
 Run = Callable[[Images], Answers]
-"""uint8 (n, height, width, 3) → float32, one row for each."""
+"""uint8 (n, height, width, 3) → float32 (n, columns), one row for each image."""
 Clock = Callable[[], float]
 """Seconds that only grow."""
 
@@ -21,10 +21,10 @@ class Result(NamedTuple):
     """What the engine found out about one picture.
 
     Attributes:
-        answers: float32 (classes,), probabilities; behind them the distance if the checkpoint has one.
-        queue_ms: from submission to the start of its batch.
-        infer_ms: that its batch took.
-        batch_size: how many rode along, this one included.
+        answers: float32 (classes,), probabilities; (classes + 1,) where the checkpoint has a distance, the last.
+        queue_ms: time from submission to the start of its batch.
+        infer_ms: time that its batch took.
+        batch_size: pictures in its batch, this one included.
     """
 
     answers: Answers
@@ -34,7 +34,7 @@ class Result(NamedTuple):
 
 
 class BatchEvents(Protocol):
-    """Who wants to know what happens in the queue; called by the event loop and by the engine thread."""
+    """Whoever wants to know what happens in the queue; called on the event loop and on the engine's threads."""
 
     def dropped(self, reason: str) -> None:
         """A picture left the queue unanswered: "queue_full", "expired", "abandoned" or "draining"."""
@@ -59,9 +59,9 @@ class Item:
 
     Attributes:
         image: uint8 (height, width, 3).
-        deadline_s: on the clock; it is not run after that.
-        submitted_s: on the clock.
-        answer: the future of who waits; done where nobody does any more.
+        deadline_s: seconds on the clock; it is not run after that.
+        submitted_s: seconds on the clock, when it came.
+        answer: future of whoever waits; it is done where nobody waits any more.
     """
 
     image: Images
@@ -75,8 +75,8 @@ class Batch:
     """Pictures that are run together.
 
     Attributes:
-        items: at least one.
-        images: theirs, uint8 (n, height, width, 3).
+        items: the pictures, at least one.
+        images: their pixels, uint8 (n, height, width, 3).
     """
 
     items: list[Item]
@@ -90,11 +90,11 @@ def outcomes(batch: Batch, run: Run, *, events: BatchEvents, clock: Clock, waiti
     """Run a batch; one that fails is halved until the culprit is alone.
 
     Args:
-        batch: of pictures that are still wanted.
-        run: the engine; whatever it raises becomes an outcome.
-        events: told of each run, and of each picture that failed alone.
-        clock: that the pictures were submitted on.
-        waiting: those that wait meanwhile; their number is told with each run.
+        batch: pictures that are still wanted.
+        run: the engine's run; whatever it raises becomes an outcome.
+        events: hears of each run, and of each picture that failed alone.
+        clock: clock of `submitted_s`, in seconds.
+        waiting: the pictures that wait meanwhile; their number is told with each run.
     """
     try:
         return _answers(batch, run, events=events, clock=clock, waiting=waiting)

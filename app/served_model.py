@@ -27,10 +27,10 @@ class ServedModel:
     """What answers pictures; a reload puts another one in its place.
 
     Args:
-        checkpoint: what is served.
-        engine: what runs it.
-        max_queue: most pictures of callers that wait.
-        events: told of everything that happens in the queue.
+        checkpoint: the one that is served.
+        engine: runs its network.
+        max_queue: most pictures of callers that may wait.
+        events: hears of everything that happens in the queue.
     """
 
     def __init__(self, checkpoint: Checkpoint, engine: Engine, *, max_queue: int, events: BatchEvents) -> None:
@@ -84,8 +84,8 @@ class ServedModel:
         right, or a fault of one way would look mended by the other.
 
         Raises:
-            GoldenError: the answers are other ones.
-            EngineError: it fails.
+            GoldenError: an answer is not the stored one.
+            EngineError: the engine failed on one.
             TimeoutError: they came too late.
         """
         with self.in_use():
@@ -106,7 +106,7 @@ class ServedModel:
 
 
 def _checked(name: str, run: Run, *, columns: int) -> Run:
-    """What the queue runs. It does not hold the model: a circle would keep a replaced one in memory."""
+    """Make what the queue runs. It does not hold the model: a circle would keep a replaced one in memory."""
 
     def checked(images: Images) -> Answers:
         rows = run(images)

@@ -31,9 +31,9 @@ from models.errors import GlimpseError
 
 _LOOK_AWAY_S = 1.0
 _WORKER_PATIENCE_S = 60
-"""After which uvicorn kills a worker that does not answer it: importing torch alone takes seconds."""
+"""Seconds after which uvicorn kills a worker that does not answer it: importing torch alone takes some."""
 _MOST_A_TURN = 256
-"""Connections that are taken in before the event loop does something else."""
+"""Most connections that are taken in before the event loop does something else."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -132,10 +132,10 @@ def _serve_with_workers(settings: Settings, listener: socket.socket) -> None:
 
 
 def settings_to_check(settings: Settings) -> Settings:
-    """Choose with what the first of several processes checks the checkpoint: never with CUDA.
+    """Choose settings with which the first of several processes checks the checkpoint: never with CUDA.
 
-    It answers nothing, but would keep some hundred megabytes of the GPU as long as its workers live. What is
-    refused without a GPU stays as it is, and is refused.
+    That process answers nothing, but would keep some hundred megabytes of the GPU as long as its workers live.
+    Settings that are refused without a GPU stay as they are, and are refused.
     """
     if settings.device == "cpu" or settings.engine == "openvino" or not torch.cuda.is_available():
         return settings

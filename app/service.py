@@ -29,7 +29,7 @@ from models.errors import GlimpseError
 from models.preprocessing import Images, Probabilities
 
 _LAST_RUN_S = 1.0
-"""What a run in progress gets when all requests are over; one that hangs must not keep the process."""
+"""Seconds for a run in progress when all requests are over; one that hangs must not keep the process."""
 _BEAT_S = 0.05
 
 
@@ -43,10 +43,10 @@ class Answer(NamedTuple):
     """What the service found out about one picture.
 
     Attributes:
-        checkpoint: that answered.
+        checkpoint: the one that answered.
         prepared: the picture, with the pixels that the network saw.
         probabilities: float32 (classes,).
-        distance: of the picture from the classes; None where the checkpoint has none.
+        distance: from the picture to the nearest class; None where the checkpoint has no distance.
     """
 
     checkpoint: Checkpoint
@@ -59,15 +59,15 @@ class Service:
     """Everything that lives as long as the process; used on the event loop.
 
     Args:
-        settings: of the process.
+        settings: those of this process.
         open_model: reads the checkpoint and starts what runs it; a reload calls it again. Raises GlimpseError.
 
     Attributes:
-        model: what answers now.
-        admission: who is let in.
-        refusals: who is turned away.
-        metrics: what is counted.
-        judge: whether the answers are right.
+        model: checkpoint, engine and queue that answer now.
+        admission: decides who is let in.
+        refusals: counts who is turned away.
+        metrics: the counters and histograms.
+        judge: tells whether the answers are right.
         explainer: draws heat maps.
         is_draining: it has been told to stop, and answers what still comes.
     """
@@ -107,7 +107,7 @@ class Service:
         """Begin to answer, once the golden pictures came back right through the queue.
 
         Raises:
-            GlimpseError: they did not.
+            GlimpseError: they came back wrong, late or not at all.
         """
         self._watch.start()
         await self.model.start()
@@ -143,7 +143,7 @@ class Service:
             The seconds that are left, after those in which it waited to be read.
 
         Raises:
-            UnavailableError: it cannot; this is counted.
+            UnavailableError: it cannot be answered so; the refusal is counted.
         """
         try:
             self.judge.require_right_answers()
@@ -174,8 +174,8 @@ class Service:
 
         Args:
             data: the bytes of a picture file.
-            caller: who waits for it.
-            timing: filled with where the time went, whatever comes of it.
+            caller: whoever waits for the answer.
+            timing: gets the time of each stage, in ms, whatever comes of it.
 
         Raises:
             PictureError: the bytes cannot become a picture.
@@ -229,7 +229,7 @@ class Service:
             return old.checkpoint, new.checkpoint
 
     async def _end_retiring(self) -> None:
-        """Let what was replaced end as well, with no more time than what answers now."""
+        """Wait for replaced models to end, for no longer than for the one that answers now."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_LAST_RUN_S):
                 await asyncio.gather(*self._retiring)

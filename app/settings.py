@@ -19,10 +19,10 @@ PREFIX = "GLIMPSE_"
 _SERVICE_LINK = re.compile(r"GLIMPSE_(SERVICE_(HOST|PORT)|PORT_\d+_(TCP|UDP))")
 
 _LEAST_S, _DAY_S = 0.1, 86_400
-"""A shorter time leaves none for anything else, a longer one is for ever. Source: choice."""
+"""Bounds in seconds: a shorter time leaves none for anything else, a longer one is for ever. Source: choice."""
 
 _SECRETS = {"admin_key"}
-"""Never shown, not even when they are refused."""
+"""Settings that are never shown, not even when they are refused."""
 
 
 class Settings(BaseSettings):
@@ -115,7 +115,7 @@ def read_settings(arguments: Sequence[str]) -> Settings:
     """Read the settings of this process.
 
     Args:
-        arguments: of the command line, without the program's name.
+        arguments: words of the command line, without the program's name.
 
     Raises:
         SettingsError: an unknown option or GLIMPSE_* variable, or a value out of its range; one line for each.
@@ -163,7 +163,7 @@ def _unknown_option(word: str) -> str:
 
 
 def _refuse_unknown_variables(environment: Mapping[str, str]) -> None:
-    """pydantic-settings ignores a mistyped variable, and the operator wonders why nothing changed."""
+    """Refuse mistyped variables: pydantic-settings ignores them, and the operator wonders why nothing changed."""
     known = [name.upper() for name in Settings.model_fields]
     lines = []
     for variable in environment:

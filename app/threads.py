@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 async def in_own_thread(work: Callable[[], T]) -> T:
-    """Run work in a daemon thread; for one of `asyncio.to_thread` the event loop waits at its end, however long.
+    """Run work in a daemon thread: for those of `asyncio.to_thread` the event loop waits at its end, however long.
 
     Raises:
         Exception: what the work raised.

@@ -8,7 +8,7 @@ from app.multipart import FORM, Part, parse
 
 RAW = "application/octet-stream"
 _MAX_TEXTS = 8
-"""Parts of a form beside its files; nobody reads them."""
+"""Most parts of a form beside its files; nobody reads them."""
 
 
 def require_unpacked(content_encoding: str | None) -> None:

@@ -19,15 +19,15 @@ class Engine(Protocol):
     """Pixels in, answers out; the only thing that the service knows about a network.
 
     Attributes:
-        name: as in the setting `engine`.
-        device: as people say it: "cpu", or the accelerator's name.
-        dtype: of the arithmetic.
+        name: a value of the setting `engine`.
+        device: "cpu", or the accelerator's name.
+        dtype: number format of the arithmetic, for people: "float32", "int8", …
         tolerance: largest difference of one probability from the stored golden answers.
         max_batch_size: most images of one run.
-        lanes: how many threads may run it at the same time.
+        lanes: number of threads that may run it at the same time.
         checked_sizes: batch sizes in which the golden pictures must pass, so that all that it has compiled or
             recorded has answered them.
-        run_aside: as `answer`, of one image, for a thread that is no lane; None where that is no gain.
+        run_aside: `answer` of one image, for a thread that is no lane; None where that is no gain.
     """
 
     name: str
@@ -61,11 +61,11 @@ def open_engine(
     """Make the engine that the settings ask for.
 
     Args:
-        checkpoint: already checked.
+        checkpoint: one that passed every check.
         engine: "torch", "openvino" or "auto": torch on CUDA, else openvino if it is installed, else torch.
         device: "auto", "cpu" or "cuda".
-        threads: of the CPU that it may use.
-        max_batch_size: 0 leaves it to the engine.
+        threads: CPU threads that the engine may use.
+        max_batch_size: most images of one run; 0 leaves it to the engine.
 
     Raises:
         DeviceError: CUDA was asked for and there is none.

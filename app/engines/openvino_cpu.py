@@ -23,9 +23,9 @@ from models.preprocessing import Answers, Images
 _SHARED_SIZE = 2
 """Most images of a batch that several threads share."""
 _MOST_SHARING = 4
-"""Threads for so small a batch; more have nothing to do."""
+"""Most threads that share a batch; more have nothing to do."""
 _SHARE_AGAIN_S = 0.05
-"""After which a small batch is shared again, to see whether the cores are free: at most one picture in 50 ms then
+"""Seconds until a small batch is shared again, to see whether the cores are free: at most one in 50 ms then
 takes longer than it had to."""
 _TIMED_RUNS = 5
 _BYTE_INSTRUCTIONS = {"avx512_vnni", "avx_vnni", "amx_int8"}
@@ -46,10 +46,10 @@ class OpenVinoEngine:
     event loop, and only while that is the faster way (docs/benchmarks.md).
 
     Args:
-        checkpoint: whose network is compiled.
-        threads: of the CPU; so many lanes.
+        checkpoint: the one whose network is compiled.
+        threads: CPU threads, each a lane.
         max_batch_size: most images of one run.
-        cpuinfo: what Linux says of the processor; a file that is missing names no instructions.
+        cpuinfo: Linux's description of the processor; a file that is missing names no instructions.
     """
 
     name = "openvino"
@@ -106,7 +106,7 @@ class OpenVinoEngine:
         return _answers(self._aside, images)
 
     def _lane(self) -> "_Lane":
-        """The requests of this thread: one may run at a time, and kernels belong to the thread that made them."""
+        """Return the lane of this thread: requests run one at a time, and kernels belong to their thread."""
         try:
             lane: _Lane = self._of_this_thread.lane
         except AttributeError:
@@ -120,9 +120,9 @@ class _Plan(NamedTuple):
     """What is compiled, and how exactly it computes.
 
     Attributes:
-        graph: with the twins of layers that the CPU computes better.
-        dtype: of its multiplications, for people.
-        rounds_to: what lies between them.
+        graph: the checkpoint's, with twins of layers in the place of those that the CPU computes worse.
+        dtype: number format of the multiplications, for people.
+        rounds_to: dtype of the values between two layers.
     """
 
     graph: Graph
@@ -142,10 +142,10 @@ def _plan(checkpoint: Checkpoint, cpuinfo: Path) -> _Plan:
 
 
 def multiplies_bytes(cpuinfo: Path = _CPUINFO) -> bool:
-    """Whether the CPU adds up products of bytes in 32 bits; where it uses 16, sums would overflow.
+    """Say whether the CPU adds up products of bytes in 32 bits; where it uses 16, sums would overflow.
 
     Args:
-        cpuinfo: what Linux says of the processor; a file that is missing names no instructions.
+        cpuinfo: Linux's description of the processor; a file that is missing names no instructions.
     """
     return bool(_BYTE_INSTRUCTIONS & set(cpuinfo.read_text().split())) if cpuinfo.exists() else False
 
@@ -157,8 +157,8 @@ class _Lane:
     decoding threads for instance; for a while no other is shared then.
 
     Args:
-        alone: a request that computes on this thread.
-        shared: one that several threads compute.
+        alone: an OpenVINO request that computes on this thread.
+        shared: an OpenVINO request that several threads compute.
     """
 
     def __init__(self, alone: openvino.InferRequest, shared: openvino.InferRequest) -> None:

@@ -18,8 +18,8 @@ class Recovery:
     Args:
         run: uint8 (n, height, width, 3) → float32 (n, classes), for n up to `most`.
         release: gives cached memory back.
-        is_lost: whether the device fails on everything; asked after each other error.
-        most: images of one run.
+        is_lost: tells whether the device fails on everything; asked after each error that is not of memory.
+        most: most images of one run, at least 1.
     """
 
     def __init__(

@@ -12,8 +12,8 @@ class TorchEngine:
     """Runs the network eagerly, and answers to the bit what `training evaluate` answers.
 
     Args:
-        checkpoint: whose network is run.
-        threads: of the CPU.
+        checkpoint: the one whose network is run.
+        threads: CPU threads of a run.
         max_batch_size: most images of one run.
     """
 
@@ -33,7 +33,7 @@ class TorchEngine:
         self.max_batch_size = max_batch_size
 
     def warm_up(self) -> None:
-        """Nothing: no kernels are made for a batch size."""
+        """Do nothing: no kernels are made for a batch size."""
 
     def answer(self, images: Images) -> Answers:
         """Classify uint8 (n, height, width, 3) into float32 (n, classes), and a last column for a distance."""

@@ -34,7 +34,7 @@ class CudaEngine:
     of a batch normalisation.
 
     Args:
-        checkpoint: whose network is run; it is moved to the device.
+        checkpoint: the one whose network is run; it is moved to the device.
         max_batch_size: most images of one run; fewer where the device's memory does not hold so many.
 
     Raises:
@@ -124,22 +124,22 @@ class CudaEngine:
 
 
 def batch_sizes(largest: int) -> list[int]:
-    """The sizes that are recorded: powers of two, and the largest itself; ascending."""
+    """List the batch sizes that are recorded: powers of two, and the largest itself; ascending."""
     return sorted({*(2**power for power in range(largest.bit_length()) if 2**power <= largest), largest})
 
 
 def record_what_fits(record: Callable[[int], T], largest: int, *, release: Callable[[], None]) -> dict[int, T]:
     """Record the batch sizes that the device's memory holds, and warn where it does not hold all.
 
-    A replay takes no memory, so it is now or never. The largest comes first: the others then lie where it lies.
+    Recording takes memory, replaying none. The largest size comes first: the others then share its memory.
 
     Args:
-        record: of one size.
-        largest: that is tried.
+        record: batch size in images → what is recorded for it.
+        largest: largest batch size in images, tried first.
         release: gives cached memory back.
 
     Returns:
-        At least one, ascending.
+        Batch size in images → what was recorded for it; at least one size, ascending.
 
     Raises:
         torch.OutOfMemoryError: there is no memory for one image.
@@ -164,7 +164,7 @@ def record_what_fits(record: Callable[[int], T], largest: int, *, release: Calla
 
 
 def _is_lost(stream: torch.cuda.Stream) -> bool:
-    """After some errors every call fails until the process ends; waiting for any stream shows it."""
+    """Say whether all calls fail until the process ends, as after some errors; waiting for any stream shows it."""
     try:
         stream.synchronize()
     except RuntimeError:

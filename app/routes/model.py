@@ -14,7 +14,7 @@ from app.schemas import ModelBody, ModelReference, ReloadBody
 
 router = APIRouter(tags=["model"])
 admin_router = APIRouter(tags=["model"])
-"""Only there where the settings hold a key."""
+"""The route that needs the operator's key; left out where the settings hold none."""
 
 BearerKey = Annotated[HTTPAuthorizationCredentials | None, Depends(HTTPBearer(auto_error=False))]
 

@@ -38,7 +38,7 @@ TIMEOUT = {
     "schema": {"type": "integer", "minimum": 1},
     "description": "time for the answer, once the body is there",
 }
-"""How pictures are sent, for the OpenAPI page."""
+"""The header with the caller's time, for the OpenAPI page."""
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:

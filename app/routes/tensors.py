@@ -30,13 +30,13 @@ OpenLab = Annotated[Lab, Depends(_lab)]
 
 
 class Markdown(Response):
-    """A document."""
+    """An answer in Markdown."""
 
     media_type = "text/markdown"
 
 
 def _query_parameters() -> list[dict[str, Any]]:
-    """For the OpenAPI page, each name once; what a demo allows differs, and GET /tensors tells it."""
+    """Describe the demos' parameters for the OpenAPI page, each name once; GET /tensors tells what each allows."""
     used: dict[str, list[str]] = {}
     for demo, parameters in DEMOS.items():
         for name in parameters:

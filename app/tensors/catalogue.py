@@ -85,7 +85,7 @@ class Choice:
 
     Attributes:
         choices: the words.
-        form: how one of them stands in a script.
+        form: pattern by which one of them is written into a script.
     """
 
     help: str
@@ -202,7 +202,7 @@ def parameters_of(demo: str, available: tuple[str, ...]) -> dict[str, Parameter]
 
     Args:
         demo: a key of `DEMOS`.
-        available: of `Devices`.
+        available: the devices that are there.
     """
     return {
         name: replace(parameter, choices=available)

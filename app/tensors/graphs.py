@@ -42,7 +42,7 @@ def graph_of(result: Tensor, namespace: Mapping[str, object]) -> Graph:
     """Walk from a result back to its leaves, breadth first.
 
     Args:
-        result: that has a `grad_fn`.
+        result: a tensor that has a `grad_fn`.
         namespace: where the names of leaves are looked up.
     """
     assert result.grad_fn is not None, "a graph is asked for where there is none"

@@ -24,8 +24,8 @@ class Served(NamedTuple):
     """The checkpoint that is looked at.
 
     Attributes:
-        file: its name without the folder: where it lies is nobody's business.
-        checkpoint: as it was loaded from there.
+        file: name of the file without its folder: where it lies is nobody's business.
+        checkpoint: the one that was loaded from there.
     """
 
     file: str
@@ -36,8 +36,8 @@ class Lab(NamedTuple):
     """What the lab has as long as the service runs.
 
     Attributes:
-        devices: that may be used.
-        turns: in its thread.
+        devices: those that may be used.
+        turns: runs one demo at a time, in the lab's thread.
     """
 
     devices: Devices
@@ -49,8 +49,8 @@ class Demo:
     """A demo and what can be changed in it.
 
     Attributes:
-        parameters: with the devices that are there.
-        defaults: of each parameter, as they stand in the script.
+        parameters: name → what is allowed; of `device` those that are there.
+        defaults: name → value, as it stands in the script.
     """
 
     name: str
@@ -65,9 +65,9 @@ class DemoRun:
     """A demo that ran.
 
     Attributes:
-        parameters: every one, with the value that it had.
-        torch: the version.
-        duration_ms: of all of it.
+        parameters: name → the value that it had; all of them.
+        torch: version of PyTorch.
+        duration_ms: time that the whole run took.
         code: the whole script, as it ran.
     """
 
@@ -91,10 +91,10 @@ def run_demo(name: str, values: Mapping[str, Value], served: Served | None, devi
 
     Args:
         name: a key of the catalogue.
-        values: as the catalogue read them; others keep their default.
+        values: name → value, as the catalogue read it; others keep their default.
         served: what the anatomy demo looks at, and no other; it gets a network of its own, since hooks on the one
             that answers pictures would run for them, too.
-        devices: that may be used.
+        devices: those that may be used.
     """
     started_s = time.perf_counter()
     demo = _describe(name, devices)
@@ -123,7 +123,7 @@ def run_demo(name: str, values: Mapping[str, Value], served: Served | None, devi
 
 
 def _quoted(text: str) -> str:
-    """As a formatter would write it where that is simple."""
+    """Write a text as Python source, in double quotes as a formatter would where that is simple."""
     return json.dumps(text) if text.isascii() else repr(text)
 
 

@@ -25,10 +25,10 @@ class Step:
     """A cell that ran.
 
     Attributes:
-        output: what it printed.
-        duration_ms: of its code alone.
-        tensors: that its code names, as they were after it.
-        graph: of the result that the cell marks.
+        output: text that it printed.
+        duration_ms: time that its code alone took.
+        tensors: those that its code names, as they were after it.
+        graph: autograd graph of the result that the cell marks; None where it marks none.
     """
 
     title: str
@@ -54,7 +54,7 @@ def run(script: Script, given: Mapping[str, object]) -> tuple[Step, ...]:
     printed = io.StringIO()
 
     def print_here(*values: object, sep: str | None = " ", end: str | None = "\n") -> None:
-        """`redirect_stdout` would catch what the whole process prints."""
+        """Print into this run's output: `redirect_stdout` would catch what the whole process prints."""
         builtins.print(*values, sep=sep, end=end, file=printed)
 
     namespace: dict[str, object] = {
@@ -94,7 +94,7 @@ def _steps(
 
 
 def _compile(cell: Cell, given: Mapping[str, object]) -> tuple[CodeType, list[str]]:
-    """Compile a cell; the names that its code uses, in order."""
+    """Compile a cell, and list the names that its code uses, in order."""
     tree = ast.parse(cell.code)
     names = [node.id for node in sorted(_names(tree), key=lambda node: (node.lineno, node.col_offset))]
     for node in tree.body:

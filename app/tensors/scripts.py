@@ -22,10 +22,10 @@ class Cell:
     """One step of a script.
 
     Attributes:
-        title: of its first line.
+        title: text of its first line.
         explanation: the comment below, as one paragraph.
-        code: the rest.
-        first_line: of the code, in the script, from 1.
+        code: the lines below the explanation.
+        first_line: number of the code's first line in the script, from 1.
         withheld: names of tensors whose values must not leave the process.
         graph: the name of the tensor whose graph is shown.
     """
@@ -45,8 +45,8 @@ class Script:
     Attributes:
         title: first line of its docstring.
         summary: the rest of it, as one paragraph.
-        text: all of it.
-        cells: in order; the first holds what can be changed.
+        text: the whole script.
+        cells: all cells, in order; the first holds what can be changed.
     """
 
     title: str
@@ -103,7 +103,7 @@ def replaced(script: Script, sources: Mapping[str, str]) -> Script:
     """Write other right sides into the assignments of the first cell.
 
     Args:
-        script: as it is.
+        script: the script to change; it stays as it is.
         sources: name → source; from the catalogue, never from a caller.
     """
     lines = script.text.splitlines(keepends=True)

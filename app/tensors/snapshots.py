@@ -11,11 +11,11 @@ from numpy.lib.array_utils import byte_bounds
 from torch import Tensor
 
 MAX_ELEMENTS = 256
-"""More values are no help to a reader, and would make large answers."""
+"""Most elements whose values are shown: more are no help to a reader, and would make large answers."""
 WITHHELD = "The values are withheld: this memory is uninitialised, and may hold what another request left in it."
 
 _FEW = 8
-"""So many values still fit on a line for people."""
+"""Most values that are shown on a line for people."""
 
 Array = npt.NDArray[Any]
 
@@ -25,12 +25,12 @@ class Snapshot:
     """A tensor or an array under one name.
 
     Attributes:
-        name: of the variable.
+        name: name of the variable.
         kind: tensor or array.
         shape: sizes of its axes.
-        dtype: as it prints.
+        dtype: the dtype, as it prints.
         device: cpu, cuda:0, …
-        strides: in elements.
+        strides: steps along its axes, in elements.
         values: nested lists of numbers and booleans, with "nan", "inf" and "-inf"; None where `note` says why.
         note: why there are no values.
         memory: the same for all that look at the same memory during a run: m1, m2, …
@@ -69,7 +69,7 @@ class _Memory:
 
     Attributes:
         name: m1, m2, …
-        regions: of all that was seen in it.
+        regions: the memory of every value that was seen in it.
         is_withheld: its values are shown to nobody.
     """
 
@@ -113,7 +113,7 @@ class Album:
         return [self._snapshot(name, values[name], memories) for name in dict.fromkeys(names) if name in values]
 
     def _see(self, value: Tensor | Array) -> None:
-        """Note the memory of a value; what it joins is one memory from now on."""
+        """Note the memory of a value; memories that it overlaps are one from now on."""
         self._held[id(value)] = value
         region = region_of(value)
         joined = [memory for memory in self._memories if memory.overlaps(region)]
@@ -177,7 +177,7 @@ def region_of(value: Tensor | Array) -> Region:
 
 
 def _plain(values: Any) -> object:  # noqa: ANN401 - nested lists of any depth
-    """JSON has no word for what is no number."""
+    """Write NaN and infinities as text: JSON has no word for them."""
     if isinstance(values, list):
         return [_plain(value) for value in values]
     return str(values) if isinstance(values, float) and not math.isfinite(values) else values

@@ -21,7 +21,7 @@ class Turns:
     """Runs work in one thread and on one core, so that the lab leaves the others to /predict.
 
     Args:
-        max_wait_s: who would wait longer for its turn is sent away.
+        max_wait_s: most seconds that a run waits for its turn; after that it is refused.
     """
 
     def __init__(self, *, max_wait_s: float = 3.0) -> None:

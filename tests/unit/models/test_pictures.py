@@ -480,22 +480,13 @@ def test_an_avif_is_decoded_by_the_thread_that_asks(monkeypatch: pytest.MonkeyPa
     """On a machine of 64 cores, too: a service decodes one picture a core already."""
     data = encode(gradient(), "AVIF")
     threads: list[int] = []
-<<<<<<< ours
-    library = AvifImagePlugin._avif  # type: ignore[attr-defined]
-    pillows_own = library.AvifDecoder
-=======
     pillows_own = _avif.AvifDecoder
->>>>>>> theirs
 
     def noted(data: bytes, codec: str, max_threads: int) -> object:
         threads.append(max_threads)
         return pillows_own(data, codec, max_threads)
 
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(64)), raising=False)
-<<<<<<< ours
-    monkeypatch.setattr(library, "AvifDecoder", noted)
-=======
     monkeypatch.setattr(_avif, "AvifDecoder", noted)
->>>>>>> theirs
     assert decode(data).format == "AVIF"
     assert threads == [1]
