@@ -36,16 +36,15 @@ def measure_reliability(probabilities: Tensor, targets: Tensor) -> Reliability:
     exact = probabilities.double()
     scores, guesses = exact.max(dim=1)
     right = (guesses == targets).double()
-    order = scores.argsort(stable=True)
-    equal_width = _bins_of_equal_width(scores)
+    order = scores.argsort()
     equal_count = torch.empty_like(order)
     equal_count[order] = torch.arange(len(order)) * CALIBRATION_BINS // len(order)
     wanted = F.one_hot(targets, exact.shape[1])
     return Reliability(
         negative_log_likelihood=F.nll_loss(exact.clamp_min(1e-38).log(), targets).item(),
         brier=(exact - wanted).square().sum(dim=1).mean().item(),
-        expected_calibration_error=_gap(scores, right, equal_width),
-        adaptive_calibration_error=_gap(scores, right, equal_count),
+        expected_calibration_error=_gap(scores, right, _bins_of_equal_width(scores)),
+        adaptive_calibration_error=_gap(scores, _mean_of_equals(right, scores), equal_count),
     )
 
 
@@ -104,6 +103,16 @@ def _most_confident_first(probabilities: Tensor, targets: Tensor) -> tuple[Tenso
 def _bins_of_equal_width(scores: Tensor) -> Tensor:
     """Number of each score's bin, int64; a bin's lower bound is not in it."""
     return (scores * CALIBRATION_BINS).ceil().long().clamp(1, CALIBRATION_BINS) - 1
+
+
+def _mean_of_equals(right: Tensor, scores: Tensor) -> Tensor:
+    """Share what is right among answers with the same score, so that it is the same which of them a bin gets.
+
+    Pictures of a folder stand class by class: by places, equal scores would be compared with each class alone.
+    """
+    kind = torch.searchsorted(scores.sort().values, scores)  # the first place of an equal score
+    hits = torch.zeros_like(right).index_add(0, kind, right)
+    return hits[kind] / torch.bincount(kind)[kind]
 
 
 def _gap(scores: Tensor, right: Tensor, bins: Tensor) -> float:

@@ -67,6 +67,27 @@ def test_adaptive_bins_hold_equally_many() -> None:
     assert measure_reliability(probabilities, targets).adaptive_calibration_error == pytest.approx(0.1, abs=0.02)
 
 
+def test_adaptive_bins_do_not_depend_on_the_order_of_the_pictures() -> None:
+    """1,500 answers of score 0.9, right for one class and wrong for the other, are right as often as they say.
+
+    Class by class, as a folder's pictures stand, and shuffled.
+    """
+    probabilities = torch.tensor([[0.9, 0.1]] * 1_500)
+    targets = torch.tensor([0] * 1_350 + [1] * 150)
+    shuffled = targets[torch.randperm(1_500, generator=torch.Generator().manual_seed(0))]
+    for order in (targets, targets.flip(0), shuffled):
+        found = measure_reliability(probabilities, order).adaptive_calibration_error
+        assert found == pytest.approx(0, abs=1e-6)
+
+
+def test_equal_scores_share_their_bins_with_others_alike() -> None:
+    """Of scores 0.6 and 0.9, 20 each, one bin of 15 holds some of both; all are right as often as they say."""
+    probabilities = torch.tensor([[0.6, 0.4]] * 20 + [[0.9, 0.1]] * 20)
+    targets = torch.tensor([0] * 12 + [1] * 8 + [0] * 18 + [1] * 2)
+    found = measure_reliability(probabilities, targets).adaptive_calibration_error
+    assert found == pytest.approx(0, abs=1e-6)
+
+
 @pytest.mark.parametrize("sharpness", [0.3, 1.0, 4.0])
 def test_the_temperature_undoes_what_made_the_scores_dishonest(sharpness: float) -> None:
     """Honest logits times s are honest again at temperature s, and nearly calibrated."""
