@@ -22,8 +22,8 @@ from training.devices import Computing
 from training.errors import TrainingError
 from training.fitting import fit_to_data
 from training.loop import train
+from training.reading import fit_temperature
 from training.recipes import LargeBatchRecipe, Recipe
-from training.reliability import fit_temperature
 
 FILE_NAME = "label_mistakes.json"
 """Of the list in a run's folder."""
