@@ -8,7 +8,7 @@ steps after one that is not counted, at each of a recipe's resolutions. `compact
 answers at hand. Whole runs are added up from mean steps, for the small network that selects for `accurate` learns
 at one step of four only. The full run trains both recipes on the same machine one after the other: seconds to the
 end of `fast`, made to reach 94 % with six views, beside those of the beginner's recipe, made to reach 54 % with
-one.
+one; and whether they reached it.
 """
 
 import argparse
@@ -16,6 +16,7 @@ import json
 import statistics
 import sys
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,8 @@ from training.tutorial import Beginner
 PICTURES = 50_000
 SIDE = 32
 CLASSES = 10
+GOALS = {"fast": ("six_views", 0.94), "tutorial": ("single_view", 0.54)}
+"""View and accuracy that a recipe was made to reach on CIFAR-10. Source: training/recipes.py."""
 
 
 class _Watched:
@@ -127,7 +130,7 @@ def time_tutorial(recipe: TutorialRecipe, images: torch.Tensor, *, steps: int) -
 
 
 def train_to_the_end(name: str, *, data: str, device: str) -> dict[str, Any]:
-    """Carry a recipe out as the command line does, without a state, and tell time and accuracy."""
+    """Carry a recipe of `GOALS` out as the command line does, without a state, and tell time and accuracy."""
     request = Request(recipe=name, data=data, held_out=0, device=device)
     result = carry_out(
         request,
@@ -139,7 +142,36 @@ def train_to_the_end(name: str, *, data: str, device: str) -> dict[str, Any]:
         console=Console(file=sys.stderr),
     )
     assert result is not None
-    return {"recipe": name, "seconds": round(result.seconds, 1), "seed": 0, **result.metrics.accuracy}
+    return full_run(name, seconds=result.seconds, accuracy=result.metrics.accuracy)
+
+
+def full_run(name: str, *, seconds: float, accuracy: Mapping[str, float]) -> dict[str, Any]:
+    """Put together what is told of a whole run: its time counts only if it reached what the recipe is for.
+
+    Args:
+        name: of the recipe, in `GOALS`.
+        seconds: of training.
+        accuracy: on the test part, of both views.
+    """
+    view, goal = GOALS[name]
+    return {
+        "recipe": name,
+        "seconds": round(seconds, 1),
+        "seed": 0,
+        **accuracy,
+        "goal_view": view,
+        "goal": goal,
+        "is_reached": accuracy[view] >= goal,
+    }
+
+
+def full_line(run: Mapping[str, Any]) -> str:
+    """Write a whole run for people."""
+    return (
+        f"{run['recipe']}: {run['seconds']} s to {run['six_views']:.2%} with six views, {run['single_view']:.2%} "
+        f"with one; {run['goal']:.0%} with {run['goal_view'].replace('_', ' ')} "
+        f"{'is' if run['is_reached'] else 'is NOT'} reached"
+    )
 
 
 def _instant_teacher(recipe: LargeBatchRecipe, images: torch.Tensor, computing: Computing) -> Teacher | None:
@@ -226,10 +258,7 @@ def main() -> None:
             train_to_the_end(name, data=arguments.data, device=arguments.device) for name in ("fast", "tutorial")
         ]
         for run in full:
-            print(
-                f"{run['recipe']}: {run['seconds']} s to {run['six_views']:.2%} with six views, "
-                f"{run['single_view']:.2%} with one"
-            )
+            print(full_line(run))
     facts = {
         **describe("training", device=arguments.device),
         "n": arguments.steps,

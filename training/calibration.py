@@ -16,7 +16,8 @@ from models.distance import ClassDistance
 from training.chunks import chunk_size
 from training.dataset import Split
 from training.distance import MOST_PICTURES, fit_distance
-from training.reliability import Reading, fit_few, fit_reading, measure_reliability
+from training.reading import Reading, fit_few, fit_reading
+from training.reliability import measure_reliability
 from training.sampling import draw_by_class
 from training.views import ViewLogits, view_logits
 

@@ -11,7 +11,8 @@ from models.distance import ClassDistance
 from models.metrics import Metrics
 from training.calibration import accepted
 from training.dataset import Split
-from training.reliability import CALIBRATION_BINS, Reading, coverage_at, score_bins
+from training.reading import Reading
+from training.reliability import CALIBRATION_BINS, coverage_at, score_bins
 from training.views import view_logits
 
 _COVERAGES = tuple(share / 20 for share in range(1, 21))

@@ -22,8 +22,8 @@ from training.errors import TrainingError
 from training.fitting import fit_to_data
 from training.held_out import chosen
 from training.loop import train
+from training.reading import fit_temperature
 from training.recipes import LargeBatchRecipe, Recipe
-from training.reliability import fit_temperature
 from training.terminal import tell
 from training.views import single_view
 

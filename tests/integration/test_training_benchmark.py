@@ -1,0 +1,89 @@
+"""The benchmark of trainings: it runs with every kind of recipe, and tells whether a goal was reached."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+import torch
+
+from benchmarks.training import full_line, full_run, time_recipe
+from models.networks import Architecture
+from training.devices import Computing
+from training.recipes import RECIPES, LargeBatchRecipe, Selection
+
+TINY = {"widths": (8, 8, 8)}
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """The networks are too small for more, and teams of threads cost time."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def _tiny(name: str) -> LargeBatchRecipe:
+    """A recipe with its steps, selection and teaching, but small networks and batches."""
+    recipe = RECIPES[name]
+    assert isinstance(recipe, LargeBatchRecipe)
+    return replace(
+        recipe,
+        architecture=Architecture(recipe.architecture.name, TINY),
+        batch_size=16,
+        stem_pictures=64,
+        selection=recipe.selection and Selection(widths=(8, 8, 8)),
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "pixels"), [("accurate", [32]), ("fast", [24, 28, 32]), ("compact", [24, 28, 32])]
+)
+def test_the_steps_of_a_recipe_are_timed(name: str, pixels: list[int]) -> None:
+    """A row for each resolution, with a selection and with a teacher; work on the data is a part of the step."""
+    recipe = _tiny(name)
+    assert (recipe.selection is not None) == (name == "accurate")
+    assert (recipe.teaching is not None) == (name == "compact")
+    images = torch.randint(0, 256, (64, 32, 32, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    rows = time_recipe(recipe, images, steps=2, computing=Computing(torch.device("cpu"), torch.float32))
+    assert [row["pixels"] for row in rows] == pixels
+    for row in rows:
+        assert list(row) == [
+            "recipe",
+            "pixels",
+            "dtype",
+            "data_ms",
+            "step_ms",
+            "mean_step_ms",
+            "pictures_per_s",
+            "data_share",
+        ]
+        assert (row["recipe"], row["dtype"]) == (name, "float32")
+        assert 0 < row["data_ms"] <= row["step_ms"]
+        assert 0 < row["data_share"] <= 1
+        assert row["mean_step_ms"] > 0
+        assert row["pictures_per_s"] > 0
+
+
+@pytest.mark.parametrize(
+    ("name", "six_views", "single_view", "said"),
+    [
+        (
+            "fast",
+            0.9401,
+            0.93,
+            "fast: 12.3 s to 94.01% with six views, 93.00% with one; 94% with six views is reached",
+        ),
+        ("fast", 0.9399, 0.95, "94% with six views is NOT reached"),
+        ("tutorial", 0.60, 0.5399, "54% with single view is NOT reached"),
+        ("tutorial", 0.50, 0.54, "54% with single view is reached"),
+    ],
+)
+def test_a_whole_run_tells_whether_its_goal_was_reached(
+    name: str, six_views: float, single_view: float, said: str
+) -> None:
+    """In words and among the fields: a short time below the goal is no time."""
+    run = full_run(name, seconds=12.34, accuracy={"single_view": single_view, "six_views": six_views})
+    assert run["is_reached"] == ("NOT" not in said)
+    assert (run["seconds"], run["six_views"], run["goal"]) == (12.3, six_views, {"fast": 0.94}.get(name, 0.54))
+    assert full_line(run).endswith(said)
