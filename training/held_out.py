@@ -124,17 +124,17 @@ def _choose(order: torch.Tensor, targets: torch.Tensor, group: torch.Tensor, *, 
     for place, first in enumerate(group.tolist()):
         members.setdefault(first, []).append(place)
     labels, left = targets.tolist(), torch.bincount(targets).tolist()
-    chosen: list[int] = []
+    going: list[int] = []
     for first in order.tolist():
         copies = members.get(first, [])  # none for a picture that another one stands for
         classes = {labels[place] for place in copies}
-        if len(classes) != 1 or len(copies) > count - len(chosen) or len(copies) >= left[labels[first]]:
+        if len(classes) != 1 or len(copies) > count - len(going) or len(copies) >= left[labels[first]]:
             continue
         left[labels[first]] -= len(copies)
-        chosen += copies
-        if len(chosen) == count:
+        going += copies
+        if len(going) == count:
             break
-    return chosen
+    return going
 
 
 def chosen(split: Split, mask: torch.Tensor) -> Split:
