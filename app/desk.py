@@ -6,12 +6,13 @@ connection, and carries the reply back. The routes of FastAPI answer the same re
 (`app.answers.reply_to`): for every other server, and for whatever is not plain.
 """
 
+import asyncio
 import time
 from typing import NamedTuple
 
 from app.answers import PATHS, body_limits, reply_to
 from app.callers import Caller
-from app.errors import ParameterError, UnavailableError, UploadTimeoutError
+from app.errors import ParameterError, UnavailableError, UploadTimeoutError, stopped_too_soon
 from app.exchange import NO_TIME, SERVER_TIMING, Admitted, Asked, Reply
 from app.headers import RawHeaders, header, request_id_of, timeout_ms
 from app.logs import log_request
@@ -172,8 +173,10 @@ class Desk:
         fault: Exception | None = None
         try:
             reply = await reply_to(self._service, asked, caller)
+        except asyncio.CancelledError:  # by the server, whose time for a stop is over
+            reply = _failure(stopped_too_soon(), asked)
         except Exception as error:  # noqa: BLE001 - whatever it is, the caller gets an answer and the log the cause
-            reply = to_reply(error, admitted.request_id)
+            reply = _failure(error, asked)
             fault = error if reply.status != CLIENT_CLOSED else None
         finally:
             self._service.admission.let_go(len(body))
@@ -217,6 +220,12 @@ class Desk:
         if len(request_id) == len(_ID):
             return held.answer.replace(_ID.encode(), request_id.encode())
         return refusal(held.error, request_id)
+
+
+def _failure(error: Exception, asked: Asked) -> Reply:
+    """Answer what ended without a reply, and say how far it came."""
+    reply = to_reply(error, asked.admitted.request_id)
+    return reply._replace(headers={**reply.headers, SERVER_TIMING: asked.timing.to_header()})
 
 
 def refusal(

@@ -260,6 +260,36 @@ def test_who_hangs_up_is_a_499_in_the_log(settings: Settings, caplog: pytest.Log
     assert not line.exc_info
 
 
+def test_who_has_no_answer_when_a_stop_is_over_is_told_so(
+    settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The server cancels what it has in work: 503, one count, one log line, and all room is given back."""
+
+    async def check(service: Service, desk: Desk, client: httpx.AsyncClient) -> None:
+        admitted = desk.admit(b"POST", b"/predict", headers_of(PNG, None, x_request_id="mine"))
+        assert isinstance(admitted, Admitted)
+        assert desk.receive(admitted, len(PNG)) is None
+        caller = Caller(None, timeout_s=admitted.timeout_s)
+        answering = asyncio.create_task(desk.answer(admitted, PNG, caller, client="10.0.0.1"))
+        await asyncio.sleep(0)  # it waits for the engine, whose answer could not be heard before the next turn
+        service.drain()
+        answering.cancel()
+        reply = await answering
+        assert (reply.status, told(reply.body)["code"]) == (503, "not_ready")
+        assert "The service stopped before the request was answered" in told(reply.body)["detail"]
+        assert int(reply.headers["retry-after"]) >= 1
+        assert stages(reply.headers["server-timing"]) == STAGES
+        counted = service.metrics.exposition().decode()
+        assert 'glimpse_requests_total{route="/predict",status="503"} 1.0' in counted
+        assert service.admission._held_bytes == 0
+
+    with caplog.at_level(logging.INFO, logger="glimpse.requests"):
+        serve(settings, check)
+    (line,) = (record for record in caplog.records if record.name == "glimpse.requests")
+    assert (vars(line)["fields"]["request_id"], vars(line)["fields"]["status"]) == ("mine", 503)
+    assert not line.exc_info
+
+
 def test_a_fault_nobody_foresaw_is_an_answer_with_its_cause_in_the_log(
     settings: Settings, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -272,6 +302,7 @@ def test_a_fault_nobody_foresaw_is_an_answer_with_its_cause_in_the_log(
         reply = await desk.answer(admitted, PNG, Caller(None, timeout_s=10), client="x")
         assert (reply.status, json.loads(reply.body)["request_id"]) == (500, "an-id")
         assert b"division" not in reply.body
+        assert stages(reply.headers["server-timing"]) == STAGES
 
     with caplog.at_level(logging.INFO, logger="glimpse.requests"):
         serve(settings, check)
