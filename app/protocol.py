@@ -86,6 +86,7 @@ class DeskProtocol(HttpToolsProtocol):
         self._too_late: asyncio.TimerHandle | None = None
         self._unread: asyncio.TimerHandle | None = None
         self._header_bytes = 0
+        self._has_advanced = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """Wait for the first request, but not for ever."""
@@ -95,17 +96,9 @@ class DeskProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Read on; only who needs several pieces is watched, so that a small request costs no timer."""
         self._unset_keepalive_if_required()
+        self._has_advanced = False
         self._feed(data)
-        if self._arrival is _Arrival.HEADER:
-            self._header_bytes += len(data)
-            if self._header_bytes > _MOST_HEADER_BYTES:
-                self._turn_away(
-                    HeaderTooLargeError(
-                        f"The header has more than {_MOST_HEADER_BYTES:,} bytes. Send a shorter one."
-                    )
-                )
-        else:
-            self._header_bytes = 0
+        self._limit_header(len(data))
         waits_by_itself = self._arrival is _Arrival.WHOLE or self.timeout_keep_alive_task is not None
         if self._too_late is None and not waits_by_itself:
             self._watch()
@@ -125,11 +118,17 @@ class DeskProtocol(HttpToolsProtocol):
         super().on_message_begin()
         self._arrival = _Arrival.HEADER
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Keep a header; what stands behind a body is none, and nobody here reads it."""
+        if self._arrival is _Arrival.HEADER:
+            super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
         """Let a request in, or answer its refusal at once; leave everything else to uvicorn."""
         if self.parser.should_upgrade():
             return  # it comes again, without
         self._arrival = _Arrival.BODY
+        self._has_advanced = True
         admitted = None
         if self._is_plain():
             admitted = self._desk.admit(self.parser.get_method(), self.url, self.headers)
@@ -143,6 +142,7 @@ class DeskProtocol(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         """Keep what comes for the desk; its length was announced, and is within the limit."""
+        self._has_advanced = True
         cycle: object = self.cycle
         if not isinstance(cycle, _DeskCycle):
             super().on_body(body)
@@ -221,6 +221,23 @@ class DeskProtocol(HttpToolsProtocol):
                 return
             else:
                 return
+
+    def _limit_header(self, size_bytes: int) -> None:
+        """Count what came of a header, or between two pieces of a body or behind it, and end what is too long.
+
+        In a chunked body there may be words beside each length, and lines behind the last piece, without end.
+        """
+        if self._has_advanced or self._arrival not in (_Arrival.HEADER, _Arrival.BODY):
+            self._header_bytes = 0
+            return
+        self._header_bytes += size_bytes
+        if self._header_bytes > _MOST_HEADER_BYTES:
+            self._turn_away(
+                HeaderTooLargeError(
+                    f"The header, or what stands in the body beside its content, has more than "
+                    f"{_MOST_HEADER_BYTES:,} bytes. Send less there."
+                )
+            )
 
     def _header_without_upgrade(self) -> bytes:
         """Write the header that has been parsed again, for a new parser: the old one would skip the body."""

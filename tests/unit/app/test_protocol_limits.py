@@ -233,6 +233,64 @@ def test_a_long_body_is_no_long_header() -> None:
     with_connection(check)
 
 
+@pytest.mark.parametrize(
+    ("begin", "piece"),
+    [(b"0\r\n", b"a: b\r\n" * 200), (b"0\r\na: ", b"b" * 1_000), (b"1;", b"c" * 1_000)],
+    ids=["lines behind the body", "one long line behind it", "words beside a length"],
+)
+def test_what_stands_beside_a_body_has_an_end(begin: bytes, piece: bytes) -> None:
+    """431 when it is longer than a header may be, and nothing of it is kept: it could fill the memory."""
+
+    async def check(connection: Connection) -> None:
+        connection.receive(CHUNKED + begin)
+        kept = len(connection.protocol.headers)
+        pieces = 0
+        while not connection.transport.is_closed:
+            connection.receive(piece)
+            pieces += 1
+        assert 65_000 < pieces * len(piece) < 68_000
+        assert connection.transport.written.startswith(b"HTTP/1.1 431 Request Header Fields Too Large\r\n")
+        assert len(connection.protocol.headers) == kept
+        connection.protocol.connection_lost(None)
+        await turns()
+
+    with_connection(check)
+
+
+def test_a_line_behind_a_body_is_no_header() -> None:
+    """The request is answered; neither it nor the next one has the line among its headers."""
+
+    async def check(connection: Connection) -> None:
+        connection.receive(CHUNKED + b"0\r\nExpect: 100-continue\r\nX: y\r\n\r\n")
+        while not has_timer(connection):
+            await asyncio.sleep(0)
+        assert connection.transport.written.startswith(b"HTTP/1.1 200 OK\r\n")
+        assert {b"x", b"expect"}.isdisjoint(dict(connection.protocol.headers))
+        connection.receive(CHUNKED + b"0\r\n\r\n")
+        assert {b"x", b"expect"}.isdisjoint(dict(connection.protocol.headers))
+        while connection.reached < 2:
+            await asyncio.sleep(0)
+
+    with_connection(check)
+
+
+@pytest.mark.parametrize("size_bytes", [1, 10_000])
+def test_a_body_in_many_pieces_is_no_long_header(size_bytes: int) -> None:
+    """The count of what stands beside a body begins anew with each piece of it."""
+
+    async def check(connection: Connection) -> None:
+        connection.receive(CHUNKED)
+        for _ in range(20):
+            connection.receive(b"%x;%b\r\n%b\r\n" % (size_bytes, b"c" * 10_000, b"a" * size_bytes))
+            await turns()
+        connection.receive(b"0\r\n\r\n")
+        while not has_timer(connection):
+            await asyncio.sleep(0)
+        assert connection.transport.written.startswith(b"HTTP/1.1 200 OK\r\n")
+
+    with_connection(check)
+
+
 def test_a_body_that_comes_after_its_answer_does_not_keep_the_connection() -> None:
     """The framework answered the header alone; then the wait for the next request begins."""
 
