@@ -8,7 +8,7 @@ connection, and carries the reply back. The routes of FastAPI answer the same re
 
 import asyncio
 import time
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from app.answers import PATHS, body_limits, reply_to
 from app.callers import Caller
@@ -48,6 +48,14 @@ class _Held(NamedTuple):
     answer: bytes
 
 
+class Connection(Protocol):
+    """On which requests come to the desk."""
+
+    def give_up(self) -> None:
+        """Answer a request that has not arrived."""
+        ...
+
+
 class Desk:
     """Decides from a header whether a request could be answered in time, and answers it.
 
@@ -57,12 +65,14 @@ class Desk:
 
     Attributes:
         upload_timeout_s: that a request may take to arrive; a connection that sends nothing has as long.
+        connections: all that there are.
     """
 
     def __init__(self, service: Service, settings: Settings) -> None:
         self._service = service
         self._settings = settings
         self.upload_timeout_s = settings.upload_timeout_s
+        self.connections: set[Connection] = set()
         self._held: _Held | None = None
         self._limits = body_limits(settings)
 
@@ -193,6 +203,11 @@ class Desk:
             more=asked.log_fields,
         )
         return reply
+
+    def close(self) -> None:
+        """Answer the requests that have not arrived when the service stops."""
+        for connection in list(self.connections):
+            connection.give_up()
 
     @property
     def is_closing(self) -> bool:

@@ -91,6 +91,7 @@ class DeskProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """Wait for the first request, but not for ever."""
         super().connection_made(transport)
+        self._desk.connections.add(self)
         self._watch()
 
     def data_received(self, data: bytes) -> None:
@@ -183,6 +184,7 @@ class DeskProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Drop what nobody waits for any more."""
+        self._desk.connections.discard(self)
         self._unwatch()
         self._end_wait_for_reader()
         cycle = self._desk_cycle

@@ -1,7 +1,7 @@
 """One process that serves a checkpoint until told to stop.
 
-Exit codes: 0 stopped as asked, 2 a wrong option or setting, 3 the start failed, 130 Ctrl-C and 143 SIGTERM
-before it served.
+Exit codes: 0 stopped as asked, 2 a wrong option or setting, 3 the start failed, be it a worker's, 130 Ctrl-C and
+143 SIGTERM before it served.
 """
 
 import asyncio
@@ -16,6 +16,7 @@ from collections.abc import Sequence
 import torch
 import uvicorn
 from fastapi import FastAPI
+from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
 from app import logs
@@ -45,11 +46,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with _listen(settings) as listener:
             if settings.workers > 1:
-                _serve_with_workers(settings, listener)
-            else:
-                _serve(settings, listener)
+                return _serve_with_workers(settings, listener)
+            _serve(settings, listener)
     except GlimpseError as error:
-        return _refuse(error, 3)
+        return _refuse(error, STARTUP_FAILURE)
     return 0
 
 
@@ -90,9 +90,6 @@ class _Server(uvicorn.Server):
             asyncio.get_running_loop().remove_reader(listener)
         await asyncio.gather(*self._being_connected, return_exceptions=True)
         await super().shutdown(sockets)
-        for connection in list(self.server_state.connections):
-            if isinstance(connection, DeskProtocol):
-                connection.give_up()
 
     def _accept(self, listener: socket.socket) -> None:
         loop = asyncio.get_running_loop()
@@ -118,16 +115,23 @@ class _Server(uvicorn.Server):
         return DeskProtocol(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
 
 
-def _serve_with_workers(settings: Settings, listener: socket.socket) -> None:
-    """Let uvicorn watch over several processes on one socket; a wrong checkpoint is told before they start."""
+def _serve_with_workers(settings: Settings, listener: socket.socket) -> int:
+    """Let uvicorn watch over several processes on one socket; a wrong checkpoint is told before they start.
+
+    Returns:
+        The exit code: uvicorn stops all workers when one of them cannot start.
+    """
     open_checked(settings_to_check(settings), threads=usable_cores())
     with tempfile.TemporaryDirectory(prefix="glimpse-metrics-") as folder:
         # The workers are fresh processes, and read their settings as `uvicorn --factory` does.
         os.environ |= {FOLDER_VARIABLE: folder, **to_environment(settings)}
         _say_where(listener)
         config = _configure(settings, "app.main:from_environment")
+        workers = Multiprocess(config, sockets=[listener])
         with contextlib.suppress(KeyboardInterrupt):
-            Multiprocess(config, sockets=[listener]).run()
+            workers.run()
+        has_failed = any(worker.exitcode == STARTUP_FAILURE for worker in workers.processes)
+        return STARTUP_FAILURE if has_failed else 0
 
 
 def settings_to_check(settings: Settings) -> Settings:

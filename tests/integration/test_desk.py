@@ -290,6 +290,32 @@ def test_who_has_no_answer_when_a_stop_is_over_is_told_so(
     assert not line.exc_info
 
 
+def test_what_has_not_arrived_at_the_end_is_given_up(settings: Settings) -> None:
+    """By the application itself, in whatever process and under whatever server it runs, while it still counts."""
+
+    async def run() -> None:
+        service = Service(settings)
+        app = create_app(settings, service=service)
+        given_up = []
+
+        class Slow:
+            """A connection with half a request."""
+
+            def give_up(self) -> None:
+                """Note that it was asked while the service could still count."""
+                given_up.append(service.is_draining)
+
+        async with asyncio.timeout(60), app.router.lifespan_context(app) as state:
+            assert state
+            desk = state["desk"]
+            assert isinstance(desk, Desk)
+            desk.connections.add(Slow())
+            service.drain()
+        assert given_up == [True]
+
+    asyncio.run(run())
+
+
 def test_a_fault_nobody_foresaw_is_an_answer_with_its_cause_in_the_log(
     settings: Settings, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

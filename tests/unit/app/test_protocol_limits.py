@@ -357,6 +357,17 @@ def test_a_stop_answers_what_has_not_arrived() -> None:
     with_connection(check)
 
 
+def test_the_desk_knows_its_connections() -> None:
+    """As long as they are there: in every process it is the desk that gives them up."""
+
+    async def check(connection: Connection) -> None:
+        assert connection.desk.connections == {connection.protocol}
+        connection.protocol.connection_lost(None)
+        assert connection.desk.connections == set()
+
+    with_connection(check)
+
+
 def test_a_target_that_cannot_be_understood_is_the_callers_fault() -> None:
     """Bytes that are no text in the path: 400, and the connection is closed."""
 
