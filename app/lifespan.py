@@ -78,7 +78,8 @@ def _drained_on_sigterm(service: Service, delay_s: float) -> Iterator[None]:
     """Between SIGTERM and the server's own answer to it, go on for a while without being ready.
 
     A load balancer needs that time to notice, and every caller on an open connection hears `Connection: close`
-    before the connection is closed. A second signal is obeyed at once, unless it is an echo of the first.
+    before the connection is closed. A second signal is obeyed at once, unless it is an echo of the first. When the
+    device is lost the server is told to stop without a signal: Docker restarts what ends, not what is unhealthy.
     """
     if threading.current_thread() is not threading.main_thread():
         yield  # Python hands signals to the main thread alone; whoever runs us in another one stops us otherwise
@@ -100,11 +101,19 @@ def _drained_on_sigterm(service: Service, delay_s: float) -> Iterator[None]:
         elif loop.time() - told_s > _ECHO_S:
             stop()
 
+    async def stop_when_lost() -> None:
+        await service.lost.wait()
+        SERVICE.error("the device is lost, and only a new process can have it back: this one ends")
+        service.drain()
+        stop()
+
     def drain(_signal: int, _frame: FrameType | None) -> None:
         loop.call_soon_threadsafe(begin)  # the handler may have interrupted whoever holds a lock that this needs
 
+    watching = loop.create_task(stop_when_lost())
     signal.signal(signal.SIGTERM, drain)
     try:
         yield
     finally:
+        watching.cancel()
         signal.signal(signal.SIGTERM, servers_own)

@@ -1,7 +1,7 @@
 """One process that serves a checkpoint until told to stop.
 
-Exit codes: 0 stopped as asked, 2 a wrong option or setting, 3 the start failed, be it a worker's, 130 Ctrl-C and
-143 SIGTERM before it served.
+Exit codes: 0 stopped as asked, 2 a wrong option or setting, 3 the start failed, be it a worker's, 4 the device was
+lost, 130 Ctrl-C and 143 SIGTERM before it served.
 """
 
 import asyncio
@@ -29,6 +29,7 @@ from app.service import Service
 from app.settings import Settings, SettingsError, read_settings, to_environment
 from models.errors import GlimpseError
 
+_DEVICE_LOST = 4
 _LOOK_AWAY_S = 1.0
 _WORKER_PATIENCE_S = 60
 """After which uvicorn kills a worker that does not answer it: importing torch alone takes seconds."""
@@ -47,20 +48,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with _listen(settings) as listener:
             if settings.workers > 1:
                 return _serve_with_workers(settings, listener)
-            _serve(settings, listener)
+            return serve(Service(settings), listener)
     except GlimpseError as error:
         return _refuse(error, STARTUP_FAILURE)
-    return 0
 
 
-def _serve(settings: Settings, listener: socket.socket) -> None:
-    service = Service(settings)
+def serve(service: Service, listener: socket.socket) -> int:
+    """Answer what comes to an address until told to stop, or until the device is lost.
+
+    Args:
+        service: that was opened and has not started.
+        listener: of the address; it is closed at the end.
+
+    Returns:
+        The exit code.
+    """
     _say_where(listener)
-    config = _configure(settings, create_app(settings, service=service))
+    config = _configure(service.settings, create_app(service.settings, service=service))
     # uvicorn sends itself the signal again after a clean stop; without this the process would die of it.
     signal.signal(signal.SIGTERM, lambda *_: None)
     with contextlib.suppress(KeyboardInterrupt):
         _Server(config).run(sockets=[listener])
+    return _DEVICE_LOST if service.is_lost else 0
 
 
 class _Server(uvicorn.Server):

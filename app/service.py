@@ -71,6 +71,7 @@ class Service:
         explainer: draws heat maps.
         is_draining: it has been told to stop, and answers what still comes.
         is_lost: only a new process helps.
+        lost: set when it is, for whoever ends this one.
     """
 
     def __init__(self, settings: Settings, open_model: OpenModel = open_checked) -> None:
@@ -83,6 +84,7 @@ class Service:
         )
         self.is_draining = False
         self.is_lost = False
+        self.lost = asyncio.Event()
         self.judge = Judge(
             lambda: self.model,
             interval_s=settings.golden_interval_s,
@@ -286,6 +288,8 @@ class Service:
         self._refusals_told_s = now_s
 
     def _tell_verdict(self) -> None:
+        if self.is_lost:
+            self.lost.set()
         self.metrics.ready.set(not self.judge.fault and not self.is_draining)
         self.metrics.measure_memory()
 

@@ -1,16 +1,26 @@
 """How the application is told to stop, and what it does until it has stopped."""
 
 import asyncio
+import http.client
 import signal
+import socket
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from types import FrameType
 
 import pytest
 
+from app.errors import EngineLostError
 from app.main import create_app
+from app.server import serve
 from app.service import Service
 from app.settings import Settings
+from models.checkpoint import Checkpoint, load
+from tests.drawing import encode, gradient
+from tests.integration.test_service import ScriptedEngine
 from tests.unit.app.loops import turns
+
+PNG = encode(gradient())
 
 
 @pytest.fixture
@@ -24,6 +34,17 @@ def told() -> Iterator[list[int]]:
     before = signal.signal(signal.SIGTERM, note)
     yield signals
     signal.signal(signal.SIGTERM, before)
+
+
+def scripted(settings: Settings) -> tuple[Service, ScriptedEngine]:
+    """A service that has not started, and the engine that it runs."""
+    checkpoint = load(settings.checkpoint)
+    engine = ScriptedEngine(checkpoint)
+
+    def open_model(settings: Settings, *, threads: int) -> tuple[Checkpoint, ScriptedEngine]:
+        return checkpoint, engine
+
+    return Service(settings, open_model), engine
 
 
 def test_a_sigterm_that_is_repeated_at_once_is_an_echo(
@@ -47,3 +68,27 @@ def test_a_sigterm_that_is_repeated_at_once_is_an_echo(
             monkeypatch.undo()
 
     asyncio.run(run())
+
+
+def test_a_lost_device_ends_the_process(
+    settings: Settings, told: list[int], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whoever asked hears that the engine failed; then a sentence, and an exit code for the supervisor."""
+    service, engine = scripted(settings)
+
+    def ask(port: int) -> int:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+        connection.request("GET", "/health/ready")
+        connection.getresponse().read()
+        engine.script = [EngineLostError("gone")] * 1_000
+        connection.request("POST", "/predict", PNG)
+        status = connection.getresponse().status
+        connection.close()
+        return status
+
+    with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(1) as threads:
+        asked = threads.submit(ask, listener.getsockname()[1])
+        assert serve(service, listener) == 4
+        assert asked.result() == 500
+    assert "the device is lost" in caplog.text
+    assert told == []
