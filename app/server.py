@@ -161,6 +161,7 @@ def _configure(settings: Settings, app: FastAPI | str) -> uvicorn.Config:
         workers=settings.workers,
         http="app.protocol:DeskProtocol",  # its name: workers unpickle this before they answer their first ping
         timeout_worker_healthcheck=_WORKER_PATIENCE_S,
+        timeout_keep_alive=settings.keep_alive_s,
         log_config=None,
         access_log=False,
         ws="none",

@@ -99,7 +99,7 @@ def test_a_worker_that_cannot_start_is_exit_code_3(
         """Those of uvicorn, at their end."""
 
         def __init__(self, config: Any, sockets: Any) -> None:
-            assert config.workers == 2
+            assert (config.workers, config.timeout_keep_alive) == (2, 90)
             assert len(sockets) == 1
             self.processes = [SimpleNamespace(exitcode=-15), SimpleNamespace(exitcode=code)]
 
@@ -107,5 +107,5 @@ def test_a_worker_that_cannot_start_is_exit_code_3(
             """Nothing."""
 
     monkeypatch.setattr("app.server.Multiprocess", Workers)
-    options = ["--port", "0", "--device", "cpu", "--engine", "torch", "--workers", "2"]
+    options = ["--port", "0", "--device", "cpu", "--engine", "torch", "--workers", "2", "--keep-alive-s", "90"]
     assert main([*options, "--checkpoint", str(checkpoint_path)]) == expected
