@@ -33,6 +33,10 @@ _DEVICE_LOST = 4
 _LOOK_AWAY_S = 1.0
 _WORKER_PATIENCE_S = 60
 """After which uvicorn kills a worker that does not answer it: importing torch alone takes seconds."""
+_BACKLOG = 2048
+"""Connections that may wait to be taken in."""
+_BEAT_S = 0.05
+"""What the last connections get to bring the request that they were made for."""
 _MOST_A_TURN = 256
 """Connections that are taken in before the event loop does something else."""
 
@@ -64,15 +68,15 @@ def serve(service: Service, listener: socket.socket) -> int:
         The exit code.
     """
     _say_where(listener)
-    config = _configure(service.settings, create_app(service.settings, service=service))
+    config = configure(service.settings, create_app(service.settings, service=service))
     # uvicorn sends itself the signal again after a clean stop; without this the process would die of it.
     signal.signal(signal.SIGTERM, lambda *_: None)
     with contextlib.suppress(KeyboardInterrupt):
-        _Server(config).run(sockets=[listener])
+        Server(config).run(sockets=[listener])
     return _DEVICE_LOST if service.is_lost else 0
 
 
-class _Server(uvicorn.Server):
+class Server(uvicorn.Server):
     """Takes in all connections that wait, at every turn of the event loop.
 
     uvloop takes one a turn, and under overload a turn is long: new callers then waited for six seconds behind old
@@ -97,12 +101,15 @@ class _Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         for listener in sockets or []:
             asyncio.get_running_loop().remove_reader(listener)
+            self._accept(listener, most=_BACKLOG)  # who still waits when it is closed finds the connection reset
+            listener.close()
         await asyncio.gather(*self._being_connected, return_exceptions=True)
+        await asyncio.sleep(_BEAT_S)
         await super().shutdown(sockets)
 
-    def _accept(self, listener: socket.socket) -> None:
+    def _accept(self, listener: socket.socket, most: int = _MOST_A_TURN) -> None:
         loop = asyncio.get_running_loop()
-        for _ in range(_MOST_A_TURN):
+        for _ in range(most):
             try:
                 connection, _ = listener.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
@@ -135,7 +142,7 @@ def _serve_with_workers(settings: Settings, listener: socket.socket) -> int:
         # The workers are fresh processes, and read their settings as `uvicorn --factory` does.
         os.environ |= {FOLDER_VARIABLE: folder, **to_environment(settings)}
         _say_where(listener)
-        config = _configure(settings, "app.main:from_environment")
+        config = configure(settings, "app.main:from_environment")
         workers = Multiprocess(config, sockets=[listener])
         with contextlib.suppress(KeyboardInterrupt):
             workers.run()
@@ -154,7 +161,13 @@ def settings_to_check(settings: Settings) -> Settings:
     return settings.model_copy(update={"device": "cpu", "engine": "torch"})
 
 
-def _configure(settings: Settings, app: FastAPI | str) -> uvicorn.Config:
+def configure(settings: Settings, app: FastAPI | str) -> uvicorn.Config:
+    """Say to uvicorn how to serve an application.
+
+    Args:
+        settings: of the process.
+        app: the application; or the name of what makes it, for workers.
+    """
     return uvicorn.Config(
         app,
         factory=isinstance(app, str),
@@ -183,7 +196,7 @@ def _listen(settings: Settings) -> socket.socket:
     """Take the address before the checkpoint is read: a taken port is the commonest failed start."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     try:
-        return socket.create_server((settings.host, settings.port), family=family, backlog=2048)
+        return socket.create_server((settings.host, settings.port), family=family, backlog=_BACKLOG)
     except OSError as error:
         raise ListenError(
             f"Cannot listen on {settings.host} port {settings.port}: {error.strerror or error}. Stop what listens "

@@ -12,7 +12,7 @@ import pytest
 
 from app.errors import EngineLostError
 from app.main import create_app
-from app.server import serve
+from app.server import Server, configure, serve
 from app.service import Service
 from app.settings import Settings
 from models.checkpoint import Checkpoint, load
@@ -92,3 +92,24 @@ def test_a_lost_device_ends_the_process(
         assert asked.result() == 500
     assert "the device is lost" in caplog.text
     assert told == []
+
+
+def test_who_has_just_connected_at_the_end_of_a_drain_is_answered(settings: Settings) -> None:
+    """Nobody has taken the connection in when the address is closed; its request is there already."""
+
+    async def run(listener: socket.socket) -> None:
+        service, _ = scripted(settings)
+        server = Server(configure(settings, create_app(settings, service=service)))
+        server.config.load()
+        server.lifespan = server.config.lifespan_class(server.config)
+        await server.startup(sockets=[listener])
+        with socket.create_connection(listener.getsockname(), timeout=30) as caller:
+            service.drain()
+            caller.sendall(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n")
+            await server.shutdown(sockets=[listener])
+            answer = b"".join(iter(lambda: caller.recv(65_536), b""))
+        assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+        assert b"connection: close\r\n" in answer
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        asyncio.run(run(listener))
