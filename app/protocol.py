@@ -87,6 +87,7 @@ class DeskProtocol(HttpToolsProtocol):
         self._unread: asyncio.TimerHandle | None = None
         self._header_bytes = 0
         self._has_advanced = False
+        self._is_ending = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """Wait for the first request, but not for ever."""
@@ -97,10 +98,14 @@ class DeskProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Read on; only who needs several pieces is watched, so that a small request costs no timer."""
         self._unset_keepalive_if_required()
+        if self._is_ending:
+            return  # yet it was read: closing over what is not resets the connection, its answers with it
         self._has_advanced = False
         self._feed(data)
         self._limit_header(len(data))
-        waits_by_itself = self._arrival is _Arrival.WHOLE or self.timeout_keep_alive_task is not None
+        waits_by_itself = (
+            self._arrival is _Arrival.WHOLE or self.timeout_keep_alive_task is not None or self._is_ending
+        )
         if self._too_late is None and not waits_by_itself:
             self._watch()
 
@@ -177,7 +182,9 @@ class DeskProtocol(HttpToolsProtocol):
             task.add_done_callback(self.tasks.discard)
 
     def on_response_complete(self) -> None:
-        """Wait for the next request; a blank line ends uvicorn's own wait, and is none."""
+        """Wait for the next request, if one may come; a blank line ends uvicorn's own wait, and is none."""
+        if self._is_ending and not self.pipeline:
+            self.transport.close()
         super().on_response_complete()
         if self._arrival is _Arrival.WHOLE:
             self._arrival = _Arrival.NOTHING
@@ -229,6 +236,8 @@ class DeskProtocol(HttpToolsProtocol):
 
         In a chunked body there may be words beside each length, and lines behind the last piece, without end.
         """
+        if self._is_ending or self.transport.is_closing():
+            return  # it has been turned away
         if self._has_advanced or self._arrival not in (_Arrival.HEADER, _Arrival.BODY):
             self._header_bytes = 0
             return
@@ -253,22 +262,36 @@ class DeskProtocol(HttpToolsProtocol):
         return first + b"".join(b"%b: %b\r\n" % pair for pair in kept) + b"\r\n"
 
     def _turn_away(self, error: GlimpseError) -> None:
-        """Answer what did not arrive, or has no sense, unless another answer is due; close the connection."""
+        """Answer what did not arrive, or has no sense, unless another answer is due; then close the connection."""
         cycle: object = self.cycle
         if self._arrival is _Arrival.BODY and isinstance(cycle, _DeskCycle) and cycle.admitted:
             self._break_off(cycle, self._refusal(error, cycle.admitted, client=cycle.client))
             return
         if self._arrival is _Arrival.BODY:
-            if not self.cycle.response_started and not self.pipeline:
+            if self.pipeline:
+                self.pipeline.popleft()  # it is the newest that is broken
+                self._end_after_answers()
+                return
+            if not self.cycle.response_started:
                 told = self.cycle.scope["state"]
                 told[ANSWERED_WITH] = kind_of(error).status  # the framework counts the request, and logs it
                 request_id = told.setdefault(REQUEST_ID, request_id_of(self.headers))
                 head = self.server_state.default_headers
                 self.transport.write(refusal(error, request_id, default_headers=head, keep_alive=False))
-        elif self.cycle is None or self.cycle.response_complete:
+        elif self.cycle is not None and not self.cycle.response_complete:
+            self._end_after_answers()
+            return
+        else:
             peer = self.client[0] if self.client else "unknown"
             self.transport.write(self._refusal(error, None, client=peer))
         self.transport.close()
+
+    def _end_after_answers(self) -> None:
+        """Answer what came before, and nothing that comes from here on; the last answer says so where it can."""
+        self._is_ending = True
+        self._unwatch()
+        last = self.pipeline[0][0] if self.pipeline else self._desk_cycle or self.cycle
+        last.keep_alive = False
 
     def _refusal(self, error: GlimpseError, admitted: Admitted | None, *, client: str) -> bytes:
         head = self.server_state.default_headers

@@ -202,14 +202,43 @@ def test_a_body_that_is_no_http_is_turned_away(is_begun: bool) -> None:
     with_connection(check)
 
 
-def test_a_broken_body_is_not_answered_before_the_request_in_front_of_it() -> None:
-    """Whoever reads the answers in order would take it for the first one's."""
+@pytest.mark.parametrize("others", [0, 1])
+def test_a_broken_body_is_not_answered_before_the_request_in_front_of_it(others: int) -> None:
+    """Whoever reads the answers in order would take it for theirs: it has none, and the others have."""
 
     async def check(connection: Connection) -> None:
-        connection.receive(WHOLE + CHUNKED + b"no length\r\n")
-        assert (connection.transport.written, connection.transport.is_closed) == (b"", True)
-        connection.protocol.connection_lost(None)
+        connection.receive(WHOLE * (1 + others) + CHUNKED)
+        connection.receive(b"no length\r\n" * 10_000)
+        assert (connection.transport.written, connection.transport.is_closed) == (b"", False)
+        connection.desk.gate.set()
+        await connection.transport.closed.wait()
         await turns()
+        assert connection.transport.written.count(b"HTTP/1.1 ") == 1 + others
+        assert connection.transport.written.count(b"connection: close\r\n") == 1
+        assert (connection.desk.asked, connection.reached, connection.desk.turned_away) == (1, others, [])
+        connection.protocol.connection_lost(None)
+
+    with_connection(check)
+
+
+@pytest.mark.parametrize("is_split", [False, True])
+@pytest.mark.parametrize("whole", [WHOLE, b"GET /x HTTP/1.1\r\nHost: x\r\n\r\n"], ids=["desk", "framework"])
+def test_what_is_no_http_behind_a_request_does_not_cost_its_answer(whole: bytes, is_split: bool) -> None:
+    """A Content-Length that is too small does it: answered, then closed, whatever else comes."""
+
+    async def check(connection: Connection) -> None:
+        for piece in [whole, b"fgh"] if is_split else [whole + b"fgh"]:
+            connection.receive(piece)
+        connection.receive(WHOLE)
+        assert (connection.transport.written, connection.transport.is_closed) == (b"", False)
+        assert not is_watched(connection)
+        connection.desk.gate.set()
+        await connection.transport.closed.wait()
+        await turns()
+        assert connection.transport.written.count(b"HTTP/1.1 200 OK\r\n") == 1
+        assert b"connection: close\r\n" in connection.transport.written
+        assert connection.desk.asked + connection.reached == 1
+        assert connection.desk.turned_away == []
 
     with_connection(check)
 
