@@ -116,14 +116,15 @@ class Desk:
             size_bytes: of the piece.
 
         Returns:
-            None; or, where there is no room, the whole answer, after which the connection is to be closed.
+            None; or, where there is no room, the whole answer. What still comes of the body is nobody's, but is to
+            be read: most clients send all they have before they listen.
         """
         try:
             self._service.admission.hold(size_bytes)
         except UnavailableError as error:
             self._service.refused(error)
             self._service.metrics.count_answer(admitted.path, kind_of(error).status)
-            return refusal(error, admitted.request_id, keep_alive=False)
+            return refusal(error, admitted.request_id, keep_alive=not self.is_closing)
         return None
 
     def drop(self, received_bytes: int) -> None:

@@ -157,7 +157,9 @@ class DeskProtocol(HttpToolsProtocol):
             if answer is None:
                 cycle.body.append(body)
             else:
-                self._break_off(cycle, answer)
+                cycle.keep_alive = not self._desk.is_closing
+                self._forget(cycle)
+                self.transport.write(answer)
 
     def on_message_complete(self) -> None:
         """Begin to answer, or, behind a refusal, wait for the next request."""
@@ -174,6 +176,8 @@ class DeskProtocol(HttpToolsProtocol):
                     self.timeout_keep_alive, self.timeout_keep_alive_handler
                 )
         elif cycle.admitted is None:
+            if not cycle.keep_alive:
+                self.transport.close()
             self.on_response_complete()
         else:
             cycle.caller = Caller(None, timeout_s=cycle.admitted.timeout_s)
@@ -323,14 +327,18 @@ class DeskProtocol(HttpToolsProtocol):
             self.transport.close()
 
     def _break_off(self, cycle: _DeskCycle, answer: bytes) -> None:
-        """Answer before the body has come to its end; the rest of it is nobody's."""
-        self._desk.drop(cycle.received_bytes)
-        cycle.admitted = None
-        cycle.response_complete = True
-        cycle.body.clear()
-        self._desk_cycle = None
+        """Answer before the body has come to its end, and close the connection."""
+        self._forget(cycle)
         self.transport.write(answer)
         self.transport.close()
+
+    def _forget(self, cycle: _DeskCycle) -> None:
+        """Let go of a request whose body has not come to its end; the rest of it is nobody's."""
+        self._desk.drop(cycle.received_bytes)
+        cycle.admitted = None
+        cycle.response_started = cycle.response_complete = True
+        cycle.body.clear()
+        self._desk_cycle = None
 
     async def _answer(self, cycle: _DeskCycle, admitted: Admitted, caller: Caller) -> None:
         body = cycle.body[0] if len(cycle.body) == 1 else b"".join(cycle.body)

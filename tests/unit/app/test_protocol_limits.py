@@ -50,6 +50,20 @@ def test_what_does_not_arrive_is_not_waited_for(sent: bytes, refuses: bool, writ
     with_connection(check, refuses=refuses, upload_timeout_s=0.01)
 
 
+def test_the_rest_of_a_body_without_room_is_not_waited_for() -> None:
+    """It has its answer; when the rest does not come in time the connection is closed, without another."""
+
+    async def check(connection: Connection) -> None:
+        connection.desk.room_bytes = 0
+        connection.receive(WHOLE[:-1])
+        await connection.transport.closed.wait()
+        assert (connection.transport.written, connection.desk.turned_away) == (REFUSAL, [])
+        connection.protocol.connection_lost(None)
+        assert connection.desk.dropped == [0]
+
+    with_connection(check, upload_timeout_s=0.01)
+
+
 def test_what_has_arrived_is_not_watched() -> None:
     """Neither while it is answered, nor between requests: those waits have limits of their own."""
 
