@@ -54,8 +54,7 @@ def lifespan(settings: Settings, opened: Service | None) -> Lifespan[FastAPI]:
             desk.close()
             gc.unfreeze()
             app.state.service = None
-            await lab.turns.close()
-            await service.stop()
+            await asyncio.gather(lab.turns.close(), service.stop())
             SERVICE.info("stopped")
 
     return run

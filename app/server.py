@@ -35,7 +35,7 @@ _WORKER_PATIENCE_S = 60
 """After which uvicorn kills a worker that does not answer it: importing torch alone takes seconds."""
 _BACKLOG = 2048
 """Connections that may wait to be taken in."""
-_BEAT_S = 0.05
+BEAT_S = 0.05
 """What the last connections get to bring the request that they were made for."""
 _MOST_A_TURN = 256
 """Connections that are taken in before the event loop does something else."""
@@ -104,7 +104,7 @@ class Server(uvicorn.Server):
             self._accept(listener, most=_BACKLOG)  # who still waits when it is closed finds the connection reset
             listener.close()
         await asyncio.gather(*self._being_connected, return_exceptions=True)
-        await asyncio.sleep(_BEAT_S)
+        await asyncio.sleep(BEAT_S)
         await super().shutdown(sockets)
 
     def _accept(self, listener: socket.socket, most: int = _MOST_A_TURN) -> None:

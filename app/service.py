@@ -23,13 +23,11 @@ from app.problems import kind_of
 from app.runs import Result
 from app.served_model import ServedModel, open_checked
 from app.settings import Settings
-from app.threads import in_own_thread
+from app.threads import LAST_WORK_S, in_own_thread
 from models.checkpoint import Checkpoint
 from models.errors import GlimpseError
 from models.preprocessing import Images, Probabilities
 
-_LAST_RUN_S = 1.0
-"""What a run in progress gets when all requests are over; one that hangs must not keep the process."""
 _BEAT_S = 0.05
 _TELL_EVERY_S = 1.0
 
@@ -118,23 +116,29 @@ class Service:
         await self.model.start()
         await self.judge.judge()
         if fault := self.judge.fault:
-            await self.model.retire(timeout_s=_LAST_RUN_S)
+            await self.model.retire(timeout_s=LAST_WORK_S)
             raise NotReadyError(f"The golden pictures were not answered rightly: {fault}.")
         self._announce(self.model)
         self._beat(time.monotonic())
         self.judge.start()
 
     async def stop(self) -> None:
-        """Answer what waits, the engines last; a service that never started only closes what it opened."""
+        """Answer what waits, and end all threads; a service that never started only closes what it opened.
+
+        All of it has `LAST_WORK_S`, together.
+        """
         self.drain()
         if self._heartbeat:
             self._heartbeat.cancel()
         if self._refused:
             self._tell_refusals(time.monotonic())
         await self.judge.stop()
-        await self._decoders.close()
-        await self.explainer.close()
-        await asyncio.gather(self.model.retire(timeout_s=_LAST_RUN_S), self._end_retiring())
+        await asyncio.gather(
+            self._decoders.close(),
+            self.explainer.close(),
+            self.model.retire(timeout_s=LAST_WORK_S),
+            self._end_retiring(),
+        )
         self.metrics.close()
 
     def drain(self) -> None:
@@ -236,7 +240,7 @@ class Service:
     async def _end_retiring(self) -> None:
         """Let what was replaced end as well, with no more time than what answers now."""
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_LAST_RUN_S):
+            async with asyncio.timeout(LAST_WORK_S):
                 await asyncio.gather(*self._retiring)
 
     def _open(self) -> ServedModel:
@@ -252,7 +256,7 @@ class Service:
             await new.start()
             await new.ask_golden(timeout_s=self.judge.timeout_s)
         except Exception as error:  # for the same reason
-            await new.retire(timeout_s=_LAST_RUN_S)
+            await new.retire(timeout_s=LAST_WORK_S)
             raise _reload_error(error) from error
         return new
 

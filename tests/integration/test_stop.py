@@ -4,20 +4,25 @@ import asyncio
 import http.client
 import signal
 import socket
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from types import FrameType
 
 import pytest
 
+from app.__main__ import LAST_THREADS_S
 from app.errors import EngineLostError
 from app.main import create_app
-from app.server import Server, configure, serve
+from app.served_model import ServedModel
+from app.server import BEAT_S, Server, configure, serve
 from app.service import Service
 from app.settings import Settings
+from app.threads import LAST_WORK_S
 from models.checkpoint import Checkpoint, load
 from tests.drawing import encode, gradient
 from tests.integration.test_service import ScriptedEngine
+from tests.unit.app.lanes import FAR, Log
 from tests.unit.app.loops import turns
 
 PNG = encode(gradient())
@@ -113,3 +118,57 @@ def test_who_has_just_connected_at_the_end_of_a_drain_is_answered(settings: Sett
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
         asyncio.run(run(listener))
+
+
+def test_what_hangs_does_not_keep_a_stop(settings: Settings) -> None:
+    """The engine, a decoder, an explanation, the lab: all of them get a moment, and none gets more."""
+    gate = threading.Event()
+
+    async def run() -> None:
+        service, engine = scripted(settings)
+        app = create_app(settings, service=service)
+        try:
+            async with asyncio.timeout(20), app.router.lifespan_context(app):
+                for pool in (service._decoders._threads, service.explainer._thread, app.state.lab.turns._thread):
+                    pool.submit(gate.wait)
+                engine.hang()
+                service.model.batcher.submit(service.model.checkpoint.golden_images[0], deadline_s=FAR)
+        finally:
+            gate.set()
+            engine.go_on()
+
+    asyncio.run(run())
+
+
+def test_a_model_that_is_in_use_and_hangs_is_retired_in_time(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The wait for its requests and the wait for its engine are one wait, and not one after the other."""
+
+    async def run() -> None:
+        checkpoint = load(settings.checkpoint)
+        engine = ScriptedEngine(checkpoint)
+        model = ServedModel(checkpoint, engine, max_queue=1, events=Log())
+        await model.start()
+        engine.hang()
+        loop = asyncio.get_running_loop()
+        with model.in_use():
+            model.batcher.submit(checkpoint.golden_images[0], deadline_s=FAR)
+            began_s = loop.time()
+            for passed_s, is_over in ((0.0, False), (4.9, False), (5.1, True)):
+                monkeypatch.setattr(loop, "time", lambda moment_s=began_s + passed_s: moment_s)
+                if passed_s == 0:
+                    retiring = asyncio.create_task(model.retire(timeout_s=5))
+                await turns()
+                assert retiring.done() == is_over
+        monkeypatch.undo()
+        engine.go_on()
+
+    asyncio.run(run())
+
+
+def test_a_stop_by_default_is_over_before_docker_kills() -> None:
+    """Its parts have limits that are under 10 s together, whatever hangs; two of uvicorn's take 0.1 s each."""
+    settings = Settings()
+    parts_s = (settings.drain_delay_s, settings.drain_timeout_s, LAST_WORK_S, LAST_THREADS_S, BEAT_S, 0.1, 0.1)
+    assert sum(parts_s) < 10
