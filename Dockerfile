@@ -45,10 +45,11 @@ USER 10001:10001
 
 EXPOSE 8000
 
-# slim has no curl. Any proxy of the container's environment is passed by; a start needs time to load torch.
-# Move the port with GLIMPSE_PORT, not --port, for this to follow.
+# Whether a restart would help, and not whether it is ready: orchestrators replace what is unhealthy, and would replace
+# a container that drains. slim has no curl. Any proxy of the container's environment is passed by; a start needs time
+# to load torch. Move the port with GLIMPSE_PORT, not --port, for this to follow.
 HEALTHCHECK --interval=30s --timeout=5s --start-period=60s --retries=3 \
-    CMD python -c "import sys, urllib.request as web; sys.exit(web.build_opener(web.ProxyHandler({})).open('http://127.0.0.1:${GLIMPSE_PORT:-8000}/health', timeout=4).status != 200)"
+    CMD python -c "import sys, urllib.request as web; sys.exit(web.build_opener(web.ProxyHandler({})).open('http://127.0.0.1:${GLIMPSE_PORT:-8000}/health/live', timeout=4).status != 200)"
 
 # The service finishes the requests in flight, for GLIMPSE_DRAIN_TIMEOUT_S at most, and exits with 0.
 STOPSIGNAL SIGTERM

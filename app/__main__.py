@@ -1,9 +1,15 @@
 """`python -m app`: the service, or `tensors` for its lab; nothing is imported before a stop is understood."""
 
+import os
 import signal
 import sys
+import threading
 from types import FrameType
 from typing import NoReturn
+
+LAST_THREADS_S = 0.5
+"""After which the process ends without the threads that still run. With a second's delay, the 7 s of a drain and
+`app.threads.LAST_WORK_S` a stop stays under the 10 s of `docker stop`, whatever hangs."""
 
 
 def main() -> int:
@@ -19,10 +25,19 @@ def main() -> int:
             return show(sys.argv[2:])
         from app.server import main as serve  # noqa: PLC0415 - importing torch takes seconds
 
-        return serve()
+        exit_code = serve()
+        _leave_within(LAST_THREADS_S, exit_code)
+        return exit_code
     except KeyboardInterrupt:
         sys.stderr.write("Stopped by Ctrl-C before it served.\n")
         return 130
+
+
+def _leave_within(seconds: float, exit_code: int) -> None:
+    """Do not wait for threads any longer than that: one may be stuck in a decoder, or on a device that is lost."""
+    timer = threading.Timer(seconds, os._exit, [exit_code])
+    timer.daemon = True
+    timer.start()
 
 
 def _stop(_signal: int, _frame: FrameType | None) -> NoReturn:

@@ -11,6 +11,7 @@ from app.callers import Caller
 from app.exchange import Timing
 from app.metrics import Metrics
 from app.problems import kind_of
+from app.threads import end_threads
 from models.errors import PictureError, TooManyPixelsError
 from models.pictures import Picture, decode
 from models.preprocessing import Images, InputSpec, to_images
@@ -86,8 +87,8 @@ class DecodePool:
             self._metrics.stages["decode"].observe(seconds)
 
     async def close(self) -> None:
-        """End the threads; what waits for them is dropped."""
-        await asyncio.to_thread(self._threads.shutdown, cancel_futures=True)
+        """End the threads, one that hangs excepted; what waits for them is dropped."""
+        await end_threads(self._threads)
 
     async def _prepare_in_thread(self, data: bytes, spec: InputSpec, caller: Caller) -> Prepared:
         def work() -> tuple[Prepared, float]:

@@ -6,12 +6,13 @@ connection, and carries the reply back. The routes of FastAPI answer the same re
 (`app.answers.reply_to`): for every other server, and for whatever is not plain.
 """
 
+import asyncio
 import time
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from app.answers import PATHS, body_limits, reply_to
 from app.callers import Caller
-from app.errors import ParameterError, UnavailableError, UploadTimeoutError
+from app.errors import ParameterError, UnavailableError, UploadTimeoutError, stopped_too_soon
 from app.exchange import NO_TIME, SERVER_TIMING, Admitted, Asked, Reply
 from app.headers import RawHeaders, header, request_id_of, timeout_ms
 from app.logs import log_request
@@ -47,6 +48,14 @@ class _Held(NamedTuple):
     answer: bytes
 
 
+class Connection(Protocol):
+    """On which requests come to the desk."""
+
+    def give_up(self) -> None:
+        """Answer a request that has not arrived."""
+        ...
+
+
 class Desk:
     """Decides from a header whether a request could be answered in time, and answers it.
 
@@ -56,12 +65,14 @@ class Desk:
 
     Attributes:
         upload_timeout_s: most seconds for a request to arrive; a connection that sends nothing has as long.
+        connections: all connections that are open.
     """
 
     def __init__(self, service: Service, settings: Settings) -> None:
         self._service = service
         self._settings = settings
         self.upload_timeout_s = settings.upload_timeout_s
+        self.connections: set[Connection] = set()
         self._held: _Held | None = None
         self._limits = body_limits(settings)
 
@@ -106,14 +117,15 @@ class Desk:
             size_bytes: length of the piece.
 
         Returns:
-            None; or, where there is no room, the whole answer, after which the connection is to be closed.
+            None; or, where there is no room, the whole answer. What still comes of the body is nobody's, but is to
+            be read: most clients send all they have before they listen.
         """
         try:
             self._service.admission.hold(size_bytes)
         except UnavailableError as error:
             self._service.refusals.count(error)
             self._service.metrics.count_answer(admitted.path, kind_of(error).status)
-            return refusal(error, admitted.request_id, keep_alive=False)
+            return refusal(error, admitted.request_id, keep_alive=not self.is_closing)
         return None
 
     def drop(self, received_bytes: int) -> None:
@@ -173,8 +185,10 @@ class Desk:
         fault: Exception | None = None
         try:
             reply = await reply_to(self._service, asked, caller)
+        except asyncio.CancelledError:  # by the server, whose time for a stop is over
+            reply = _failure(stopped_too_soon(), asked)
         except Exception as error:  # noqa: BLE001 - whatever it is, the caller gets an answer and the log the cause
-            reply = to_reply(error, admitted.request_id)
+            reply = _failure(error, asked)
             fault = error if reply.status != CLIENT_CLOSED else None
         finally:
             self._service.admission.let_go(len(body))
@@ -191,6 +205,11 @@ class Desk:
             more=asked.log_fields,
         )
         return reply
+
+    def close(self) -> None:
+        """Answer the requests that have not arrived when the service stops."""
+        for connection in list(self.connections):
+            connection.give_up()
 
     @property
     def is_closing(self) -> bool:
@@ -218,6 +237,12 @@ class Desk:
         if len(request_id) == len(_ID):
             return held.answer.replace(_ID.encode(), request_id.encode())
         return refusal(held.error, request_id)
+
+
+def _failure(error: Exception, asked: Asked) -> Reply:
+    """Answer what ended without a reply, and say how far it came."""
+    reply = to_reply(error, asked.admitted.request_id)
+    return reply._replace(headers={**reply.headers, SERVER_TIMING: asked.timing.to_header()})
 
 
 def refusal(

@@ -25,6 +25,7 @@ from torch import Tensor, nn
 
 from app.callers import Caller
 from app.errors import EngineError, ExplanationUnavailableError, OverloadedError
+from app.threads import end_threads
 from models.checkpoint import Checkpoint
 from models.preprocessing import Images
 
@@ -136,8 +137,8 @@ class Explainer:
                 done()
 
     async def close(self) -> None:
-        """End the thread; what waits for it is dropped."""
-        await asyncio.to_thread(self._thread.shutdown, cancel_futures=True)
+        """End the thread, unless it hangs; what waits for it is dropped."""
+        await end_threads(self._thread)
 
     def forget(self) -> None:
         """Let go of the copy of a network that does not answer any more; called on the event loop."""

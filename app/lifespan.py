@@ -24,6 +24,10 @@ from app.tensors.catalogue import devices_of
 from app.tensors.lab import Lab
 from app.tensors.turns import Turns
 
+_ECHO_S = 1.0
+"""A SIGTERM that comes sooner after another is that one again: systemd and dumb-init tell every process of
+`--workers`, and the first of them repeats it to the others within half a second."""
+
 
 def lifespan(settings: Settings, opened: Service | None) -> Lifespan[FastAPI]:
     """Make the lifespan of an application: a service is there from its start to its end.
@@ -41,15 +45,16 @@ def lifespan(settings: Settings, opened: Service | None) -> Lifespan[FastAPI]:
         await service.start()
         app.state.service = service
         app.state.lab = lab = Lab(devices_of(settings), Turns())
+        desk = Desk(service, settings)
         try:
             # A second Ctrl-C cancels what would else be told of the end.
             with contextlib.suppress(asyncio.CancelledError), _drained_on_sigterm(service, settings.drain_delay_s):
-                yield {"desk": Desk(service, settings)}
+                yield {"desk": desk}
         finally:
+            desk.close()
             gc.unfreeze()
             app.state.service = None
-            await lab.turns.close()
-            await service.stop()
+            await asyncio.gather(lab.turns.close(), service.stop())
             SERVICE.info("stopped")
 
     return run
@@ -78,30 +83,42 @@ def _drained_on_sigterm(service: Service, delay_s: float) -> Iterator[None]:
     """Go on for a while without being ready between SIGTERM and the server's own answer to it.
 
     A load balancer needs that time to notice, and every caller on an open connection hears `Connection: close`
-    before the connection is closed. A second signal is obeyed at once.
+    before the connection is closed. A second signal is obeyed at once, unless it is an echo of the first. When the
+    device is lost the server is told to stop without a signal: Docker restarts what ends, not what is unhealthy.
     """
     if threading.current_thread() is not threading.main_thread():
         yield  # Python hands signals to the main thread alone; whoever runs us in another one stops us otherwise
         return
     loop = asyncio.get_running_loop()
     servers_own = signal.getsignal(signal.SIGTERM)
+    told_s: float | None = None
 
     def stop() -> None:
         if callable(servers_own):
             servers_own(signal.SIGTERM, None)
 
     def begin() -> None:
-        if service.is_draining:
+        nonlocal told_s
+        if told_s is None:
+            told_s = loop.time()
+            service.drain()
+            loop.call_later(delay_s, stop)
+        elif loop.time() - told_s > _ECHO_S:
             stop()
-            return
+
+    async def stop_when_lost() -> None:
+        await service.lost.wait()
+        SERVICE.error("the device is lost, and only a new process can have it back: this one ends")
         service.drain()
-        loop.call_later(delay_s, stop)
+        stop()
 
     def drain(_signal: int, _frame: FrameType | None) -> None:
         loop.call_soon_threadsafe(begin)  # the handler may have interrupted whoever holds a lock that this needs
 
+    watching = loop.create_task(stop_when_lost())
     signal.signal(signal.SIGTERM, drain)
     try:
         yield
     finally:
+        watching.cancel()
         signal.signal(signal.SIGTERM, servers_own)

@@ -86,27 +86,26 @@ class DeskProtocol(HttpToolsProtocol):
         self._too_late: asyncio.TimerHandle | None = None
         self._unread: asyncio.TimerHandle | None = None
         self._header_bytes = 0
+        self._has_advanced = False
+        self._is_ending = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """Wait for the first request, but not for ever."""
         super().connection_made(transport)
+        self._desk.connections.add(self)
         self._watch()
 
     def data_received(self, data: bytes) -> None:
         """Read what came. Only a request that comes in several pieces is watched: a small one costs no timer."""
         self._unset_keepalive_if_required()
+        if self._is_ending:
+            return  # yet it was read: closing over what is not resets the connection, its answers with it
+        self._has_advanced = False
         self._feed(data)
-        if self._arrival is _Arrival.HEADER:
-            self._header_bytes += len(data)
-            if self._header_bytes > _MOST_HEADER_BYTES:
-                self._turn_away(
-                    HeaderTooLargeError(
-                        f"The header has more than {_MOST_HEADER_BYTES:,} bytes. Send a shorter one."
-                    )
-                )
-        else:
-            self._header_bytes = 0
-        waits_by_itself = self._arrival is _Arrival.WHOLE or self.timeout_keep_alive_task is not None
+        self._limit_header(len(data))
+        waits_by_itself = (
+            self._arrival is _Arrival.WHOLE or self.timeout_keep_alive_task is not None or self._is_ending
+        )
         if self._too_late is None and not waits_by_itself:
             self._watch()
 
@@ -125,11 +124,17 @@ class DeskProtocol(HttpToolsProtocol):
         super().on_message_begin()
         self._arrival = _Arrival.HEADER
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Keep a header; what stands behind a body is none, and nobody here reads it."""
+        if self._arrival is _Arrival.HEADER:
+            super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
         """Let a request in, or answer its refusal at once; leave everything else to uvicorn."""
         if self.parser.should_upgrade():
             return  # it comes again, without
         self._arrival = _Arrival.BODY
+        self._has_advanced = True
         admitted = None
         if self._is_plain():
             admitted = self._desk.admit(self.parser.get_method(), self.url, self.headers)
@@ -143,6 +148,7 @@ class DeskProtocol(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         """Keep what comes for the desk; its length was announced, and is within the limit."""
+        self._has_advanced = True
         cycle: object = self.cycle
         if not isinstance(cycle, _DeskCycle):
             super().on_body(body)
@@ -151,7 +157,9 @@ class DeskProtocol(HttpToolsProtocol):
             if answer is None:
                 cycle.body.append(body)
             else:
-                self._break_off(cycle, answer)
+                cycle.keep_alive = not self._desk.is_closing
+                self._forget(cycle)
+                self.transport.write(answer)
 
     def on_message_complete(self) -> None:
         """Begin to answer, or, behind a refusal, wait for the next request."""
@@ -168,6 +176,8 @@ class DeskProtocol(HttpToolsProtocol):
                     self.timeout_keep_alive, self.timeout_keep_alive_handler
                 )
         elif cycle.admitted is None:
+            if not cycle.keep_alive:
+                self.transport.close()
             self.on_response_complete()
         else:
             cycle.caller = Caller(None, timeout_s=cycle.admitted.timeout_s)
@@ -176,13 +186,16 @@ class DeskProtocol(HttpToolsProtocol):
             task.add_done_callback(self.tasks.discard)
 
     def on_response_complete(self) -> None:
-        """Wait for the next request; a blank line ends uvicorn's own wait, and is none."""
+        """Wait for the next request, if one may come; a blank line ends uvicorn's own wait, and is none."""
+        if self._is_ending and not self.pipeline:
+            self.transport.close()
         super().on_response_complete()
         if self._arrival is _Arrival.WHOLE:
             self._arrival = _Arrival.NOTHING
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Drop what nobody waits for any more."""
+        self._desk.connections.discard(self)
         self._unwatch()
         self._end_wait_for_reader()
         cycle = self._desk_cycle
@@ -222,6 +235,25 @@ class DeskProtocol(HttpToolsProtocol):
             else:
                 return
 
+    def _limit_header(self, size_bytes: int) -> None:
+        """Count what came of a header, or between two pieces of a body or behind it, and end what is too long.
+
+        In a chunked body there may be words beside each length, and lines behind the last piece, without end.
+        """
+        if self._is_ending or self.transport.is_closing():
+            return  # it has been turned away
+        if self._has_advanced or self._arrival not in (_Arrival.HEADER, _Arrival.BODY):
+            self._header_bytes = 0
+            return
+        self._header_bytes += size_bytes
+        if self._header_bytes > _MOST_HEADER_BYTES:
+            self._turn_away(
+                HeaderTooLargeError(
+                    f"The header, or what stands in the body beside its content, has more than "
+                    f"{_MOST_HEADER_BYTES:,} bytes. Send less there."
+                )
+            )
+
     def _header_without_upgrade(self) -> bytes:
         """Write the header that has been parsed again, for a new parser: the old one would skip the body."""
         kept = [(name, value) for name, value in self.headers if name not in _OF_UPGRADES]
@@ -234,22 +266,36 @@ class DeskProtocol(HttpToolsProtocol):
         return first + b"".join(b"%b: %b\r\n" % pair for pair in kept) + b"\r\n"
 
     def _turn_away(self, error: GlimpseError) -> None:
-        """Answer what did not arrive, or has no sense, unless another answer is due; close the connection."""
+        """Answer what did not arrive, or has no sense, unless another answer is due; then close the connection."""
         cycle: object = self.cycle
         if self._arrival is _Arrival.BODY and isinstance(cycle, _DeskCycle) and cycle.admitted:
             self._break_off(cycle, self._refusal(error, cycle.admitted, client=cycle.client))
             return
         if self._arrival is _Arrival.BODY:
-            if not self.cycle.response_started and not self.pipeline:
+            if self.pipeline:
+                self.pipeline.popleft()  # it is the newest that is broken
+                self._end_after_answers()
+                return
+            if not self.cycle.response_started:
                 told = self.cycle.scope["state"]
                 told[ANSWERED_WITH] = kind_of(error).status  # the framework counts the request, and logs it
                 request_id = told.setdefault(REQUEST_ID, request_id_of(self.headers))
                 head = self.server_state.default_headers
                 self.transport.write(refusal(error, request_id, default_headers=head, keep_alive=False))
-        elif self.cycle is None or self.cycle.response_complete:
+        elif self.cycle is not None and not self.cycle.response_complete:
+            self._end_after_answers()
+            return
+        else:
             peer = self.client[0] if self.client else "unknown"
             self.transport.write(self._refusal(error, None, client=peer))
         self.transport.close()
+
+    def _end_after_answers(self) -> None:
+        """Answer what came before, and nothing that comes from here on; the last answer says so where it can."""
+        self._is_ending = True
+        self._unwatch()
+        last = self.pipeline[0][0] if self.pipeline else self._desk_cycle or self.cycle
+        last.keep_alive = False
 
     def _refusal(self, error: GlimpseError, admitted: Admitted | None, *, client: str) -> bytes:
         head = self.server_state.default_headers
@@ -281,14 +327,18 @@ class DeskProtocol(HttpToolsProtocol):
             self.transport.close()
 
     def _break_off(self, cycle: _DeskCycle, answer: bytes) -> None:
-        """Answer before the body has come to its end, and close the connection: the rest of it is not read."""
-        self._desk.drop(cycle.received_bytes)
-        cycle.admitted = None
-        cycle.response_complete = True
-        cycle.body.clear()
-        self._desk_cycle = None
+        """Answer before the body has come to its end, and close the connection."""
+        self._forget(cycle)
         self.transport.write(answer)
         self.transport.close()
+
+    def _forget(self, cycle: _DeskCycle) -> None:
+        """Let go of a request whose body has not come to its end; the rest of it is nobody's."""
+        self._desk.drop(cycle.received_bytes)
+        cycle.admitted = None
+        cycle.response_started = cycle.response_complete = True
+        cycle.body.clear()
+        self._desk_cycle = None
 
     async def _answer(self, cycle: _DeskCycle, admitted: Admitted, caller: Caller) -> None:
         body = cycle.body[0] if len(cycle.body) == 1 else b"".join(cycle.body)

@@ -98,11 +98,17 @@ class ServedModel:
         self._asked_pictures = 1 if self._asked_pictures is None else None
 
     async def retire(self, *, timeout_s: float) -> None:
-        """Close the queue once the last request that began with this model has its answer, or the time is over."""
+        """Close the queue once the last request that began with this model has its answer.
+
+        Args:
+            timeout_s: most that this takes, the end of the queue included.
+        """
+        loop = asyncio.get_running_loop()
+        ends_s = loop.time() + timeout_s
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):  # wait_for of Python 3.11 may lose a cancellation
                 await self._unused.wait()
-        await self.batcher.drain(timeout_s=timeout_s)
+        await self.batcher.drain(timeout_s=max(0.0, ends_s - loop.time()))
 
 
 def _checked(name: str, run: Run, *, columns: int) -> Run:

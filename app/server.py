@@ -1,7 +1,7 @@
 """One process that serves a checkpoint until told to stop.
 
-Exit codes: 0 stopped as asked, 2 a wrong option or setting, 3 the start failed, 130 Ctrl-C and 143 SIGTERM
-before it served.
+Exit codes: 0 stopped as asked, 2 a wrong option or setting, 3 the start failed, be it a worker's, 4 the device was
+lost, 130 Ctrl-C and 143 SIGTERM before it served.
 """
 
 import asyncio
@@ -16,6 +16,7 @@ from collections.abc import Sequence
 import torch
 import uvicorn
 from fastapi import FastAPI
+from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
 from app import logs
@@ -29,9 +30,14 @@ from app.service import Service
 from app.settings import Settings, read_settings, to_environment
 from models.errors import GlimpseError
 
+_DEVICE_LOST = 4
 _LOOK_AWAY_S = 1.0
 _WORKER_PATIENCE_S = 60
 """Seconds after which uvicorn kills a worker that does not answer it: importing torch alone takes some."""
+_BACKLOG = 2048
+"""Most connections that may wait to be taken in."""
+BEAT_S = 0.05
+"""Seconds that the last connections get to bring the request that they were made for."""
 _MOST_A_TURN = 256
 """Most connections that are taken in before the event loop does something else."""
 
@@ -46,25 +52,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with _listen(settings) as listener:
             if settings.workers > 1:
-                _serve_with_workers(settings, listener)
-            else:
-                _serve(settings, listener)
+                return _serve_with_workers(settings, listener)
+            return serve(Service(settings), listener)
     except GlimpseError as error:
-        return _refuse(error, 3)
-    return 0
+        return _refuse(error, STARTUP_FAILURE)
 
 
-def _serve(settings: Settings, listener: socket.socket) -> None:
-    service = Service(settings)
+def serve(service: Service, listener: socket.socket) -> int:
+    """Answer what comes to an address until told to stop, or until the device is lost.
+
+    Args:
+        service: that was opened and has not started.
+        listener: of the address; it is closed at the end.
+
+    Returns:
+        The exit code.
+    """
     _say_where(listener)
-    config = _configure(settings, create_app(settings, service=service))
+    config = configure(service.settings, create_app(service.settings, service=service))
     # uvicorn sends itself the signal again after a clean stop; without this the process would die of it.
     signal.signal(signal.SIGTERM, lambda *_: None)
     with contextlib.suppress(KeyboardInterrupt):
-        _Server(config).run(sockets=[listener])
+        Server(config).run(sockets=[listener])
+    return _DEVICE_LOST if service.is_lost else 0
 
 
-class _Server(uvicorn.Server):
+class Server(uvicorn.Server):
     """Takes in all connections that wait, at every turn of the event loop.
 
     uvloop takes one a turn, and under overload a turn is long: new callers then waited for six seconds behind old
@@ -89,15 +102,15 @@ class _Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         for listener in sockets or []:
             asyncio.get_running_loop().remove_reader(listener)
+            self._accept(listener, most=_BACKLOG)  # who still waits when it is closed finds the connection reset
+            listener.close()
         await asyncio.gather(*self._being_connected, return_exceptions=True)
+        await asyncio.sleep(BEAT_S)
         await super().shutdown(sockets)
-        for connection in list(self.server_state.connections):
-            if isinstance(connection, DeskProtocol):
-                connection.give_up()
 
-    def _accept(self, listener: socket.socket) -> None:
+    def _accept(self, listener: socket.socket, most: int = _MOST_A_TURN) -> None:
         loop = asyncio.get_running_loop()
-        for _ in range(_MOST_A_TURN):
+        for _ in range(most):
             try:
                 connection, _ = listener.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
@@ -119,16 +132,23 @@ class _Server(uvicorn.Server):
         return DeskProtocol(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
 
 
-def _serve_with_workers(settings: Settings, listener: socket.socket) -> None:
-    """Let uvicorn watch over several processes on one socket; a wrong checkpoint is told before they start."""
+def _serve_with_workers(settings: Settings, listener: socket.socket) -> int:
+    """Let uvicorn watch over several processes on one socket; a wrong checkpoint is told before they start.
+
+    Returns:
+        The exit code: uvicorn stops all workers when one of them cannot start.
+    """
     open_checked(settings_to_check(settings), threads=usable_cores())
     with tempfile.TemporaryDirectory(prefix="glimpse-metrics-") as folder:
         # The workers are fresh processes, and read their settings as `uvicorn --factory` does.
         os.environ |= {FOLDER_VARIABLE: folder, **to_environment(settings)}
         _say_where(listener)
-        config = _configure(settings, "app.main:from_environment")
+        config = configure(settings, "app.main:from_environment")
+        workers = Multiprocess(config, sockets=[listener])
         with contextlib.suppress(KeyboardInterrupt):
-            Multiprocess(config, sockets=[listener]).run()
+            workers.run()
+        has_failed = any(worker.exitcode == STARTUP_FAILURE for worker in workers.processes)
+        return STARTUP_FAILURE if has_failed else 0
 
 
 def settings_to_check(settings: Settings) -> Settings:
@@ -142,13 +162,20 @@ def settings_to_check(settings: Settings) -> Settings:
     return settings.model_copy(update={"device": "cpu", "engine": "torch"})
 
 
-def _configure(settings: Settings, app: FastAPI | str) -> uvicorn.Config:
+def configure(settings: Settings, app: FastAPI | str) -> uvicorn.Config:
+    """Say to uvicorn how to serve an application.
+
+    Args:
+        settings: of the process.
+        app: the application; or the name of what makes it, for workers.
+    """
     return uvicorn.Config(
         app,
         factory=isinstance(app, str),
         workers=settings.workers,
         http="app.protocol:DeskProtocol",  # its name: workers unpickle this before they answer their first ping
         timeout_worker_healthcheck=_WORKER_PATIENCE_S,
+        timeout_keep_alive=settings.keep_alive_s,
         log_config=None,
         access_log=False,
         ws="none",
@@ -166,7 +193,7 @@ def _listen(settings: Settings) -> socket.socket:
     """Take the address before the checkpoint is read: a taken port is the commonest failed start."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     try:
-        return socket.create_server((settings.host, settings.port), family=family, backlog=2048)
+        return socket.create_server((settings.host, settings.port), family=family, backlog=_BACKLOG)
     except OSError as error:
         raise ListenError(
             f"Cannot listen on {settings.host} port {settings.port}: {error.strerror or error}. Stop what listens "

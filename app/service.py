@@ -23,13 +23,11 @@ from app.refusals import Refusals
 from app.runs import Result
 from app.served_model import ServedModel, open_checked
 from app.settings import Settings
-from app.threads import in_own_thread
+from app.threads import LAST_WORK_S, in_own_thread
 from models.checkpoint import Checkpoint
 from models.errors import GlimpseError
 from models.preprocessing import Images, Probabilities
 
-_LAST_RUN_S = 1.0
-"""Seconds for a run in progress when all requests are over; one that hangs must not keep the process."""
 _BEAT_S = 0.05
 
 
@@ -70,6 +68,7 @@ class Service:
         judge: tells whether the answers are right.
         explainer: draws heat maps.
         is_draining: it has been told to stop, and answers what still comes.
+        lost: set when only a new process helps, for whoever ends this one.
     """
 
     def __init__(self, settings: Settings, open_model: OpenModel = open_checked) -> None:
@@ -82,6 +81,7 @@ class Service:
         )
         self.refusals = Refusals(self.metrics)
         self.is_draining = False
+        self.lost = asyncio.Event()
         self.judge = Judge(
             lambda: self.model,
             interval_s=settings.golden_interval_s,
@@ -113,22 +113,28 @@ class Service:
         await self.model.start()
         await self.judge.judge()
         if fault := self.judge.fault:
-            await self.model.retire(timeout_s=_LAST_RUN_S)
+            await self.model.retire(timeout_s=LAST_WORK_S)
             raise NotReadyError(f"The golden pictures were not answered rightly: {fault}.")
         self._announce(self.model)
         self._beat(time.monotonic())
         self.judge.start()
 
     async def stop(self) -> None:
-        """Answer what waits, the engines last; a service that never started only closes what it opened."""
+        """Answer what waits, and end all threads; a service that never started only closes what it opened.
+
+        All of it has `LAST_WORK_S`, together.
+        """
         self.drain()
         if self._heartbeat:
             self._heartbeat.cancel()
         self.refusals.tell()
         await self.judge.stop()
-        await self._decoders.close()
-        await self.explainer.close()
-        await asyncio.gather(self.model.retire(timeout_s=_LAST_RUN_S), self._end_retiring())
+        await asyncio.gather(
+            self._decoders.close(),
+            self.explainer.close(),
+            self.model.retire(timeout_s=LAST_WORK_S),
+            self._end_retiring(),
+        )
         self.metrics.close()
 
     def drain(self) -> None:
@@ -231,7 +237,7 @@ class Service:
     async def _end_retiring(self) -> None:
         """Wait for replaced models to end, for no longer than for the one that answers now."""
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_LAST_RUN_S):
+            async with asyncio.timeout(LAST_WORK_S):
                 await asyncio.gather(*self._retiring)
 
     def _open(self) -> ServedModel:
@@ -247,7 +253,7 @@ class Service:
             await new.start()
             await new.ask_golden(timeout_s=self.judge.timeout_s)
         except Exception as error:  # for the same reason
-            await new.retire(timeout_s=_LAST_RUN_S)
+            await new.retire(timeout_s=LAST_WORK_S)
             raise _reload_error(error) from error
         return new
 
@@ -275,6 +281,8 @@ class Service:
         self._heartbeat = asyncio.get_running_loop().call_later(_BEAT_S, self._beat, now_s + _BEAT_S)
 
     def _tell_verdict(self) -> None:
+        if self.is_lost:
+            self.lost.set()
         self.metrics.ready.set(not self.judge.fault and not self.is_draining)
         self.metrics.measure_memory()
 

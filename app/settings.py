@@ -61,6 +61,9 @@ class Settings(BaseSettings):
     upload_timeout_s: float = Field(
         120, ge=_LEAST_S, le=_DAY_S, description="time for a request to arrive; slower ones get 408"
     )
+    keep_alive_s: int = Field(
+        75, ge=1, le=_DAY_S, description="time an idle connection stays open; longer than that of a proxy in front"
+    )
     max_pixels: int = Field(
         DEFAULT_MAX_PIXELS,
         ge=1,

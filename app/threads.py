@@ -4,7 +4,12 @@ import asyncio
 import contextlib
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TypeVar
+
+LAST_WORK_S = 1.0
+"""What still runs gets so long when all requests are over; what hangs must not keep the process."""
 
 T = TypeVar("T")
 
@@ -38,3 +43,10 @@ async def in_own_thread(work: Callable[[], T]) -> T:
 
     threading.Thread(target=run, daemon=True).start()
     return await outcome
+
+
+async def end_threads(pool: ThreadPoolExecutor) -> None:
+    """End the threads of a pool: what waits for them is dropped, what runs on them has `LAST_WORK_S`."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(LAST_WORK_S):
+            await in_own_thread(partial(pool.shutdown, cancel_futures=True))

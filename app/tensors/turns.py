@@ -9,6 +9,7 @@ from typing import TypeVar
 import torch
 
 from app.errors import NotReadyError, OverloadedError
+from app.threads import end_threads
 
 _MOST_WAITING = 8
 _RETRY_AFTER_S = 2
@@ -49,8 +50,8 @@ class Turns:
         return await asyncio.shield(running)  # the turn lasts as long as the thread is busy, whoever hangs up
 
     async def close(self) -> None:
-        """Wait for the run in progress, and end the thread."""
-        await asyncio.to_thread(self._thread.shutdown, cancel_futures=True)
+        """Wait for the run in progress, but not for long, and end the thread."""
+        await end_threads(self._thread)
 
     async def _take_turn(self) -> None:
         if self._waiting >= _MOST_WAITING:

@@ -260,6 +260,62 @@ def test_who_hangs_up_is_a_499_in_the_log(settings: Settings, caplog: pytest.Log
     assert not line.exc_info
 
 
+def test_who_has_no_answer_when_a_stop_is_over_is_told_so(
+    settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The server cancels what it has in work: 503, one count, one log line, and all room is given back."""
+
+    async def check(service: Service, desk: Desk, client: httpx.AsyncClient) -> None:
+        admitted = desk.admit(b"POST", b"/predict", headers_of(PNG, None, x_request_id="mine"))
+        assert isinstance(admitted, Admitted)
+        assert desk.receive(admitted, len(PNG)) is None
+        caller = Caller(None, timeout_s=admitted.timeout_s)
+        answering = asyncio.create_task(desk.answer(admitted, PNG, caller, client="10.0.0.1"))
+        await asyncio.sleep(0)  # it waits for the engine, whose answer could not be heard before the next turn
+        service.drain()
+        answering.cancel()
+        reply = await answering
+        assert (reply.status, told(reply.body)["code"]) == (503, "not_ready")
+        assert "The service stopped before the request was answered" in told(reply.body)["detail"]
+        assert int(reply.headers["retry-after"]) >= 1
+        assert stages(reply.headers["server-timing"]) == STAGES
+        counted = service.metrics.exposition().decode()
+        assert 'glimpse_requests_total{route="/predict",status="503"} 1.0' in counted
+        assert service.admission._held_bytes == 0
+
+    with caplog.at_level(logging.INFO, logger="glimpse.requests"):
+        serve(settings, check)
+    (line,) = (record for record in caplog.records if record.name == "glimpse.requests")
+    assert (vars(line)["fields"]["request_id"], vars(line)["fields"]["status"]) == ("mine", 503)
+    assert not line.exc_info
+
+
+def test_what_has_not_arrived_at_the_end_is_given_up(settings: Settings) -> None:
+    """By the application itself, in whatever process and under whatever server it runs, while it still counts."""
+
+    async def run() -> None:
+        service = Service(settings)
+        app = create_app(settings, service=service)
+        given_up = []
+
+        class Slow:
+            """A connection with half a request."""
+
+            def give_up(self) -> None:
+                """Note that it was asked while the service could still count."""
+                given_up.append(service.is_draining)
+
+        async with asyncio.timeout(60), app.router.lifespan_context(app) as state:
+            assert state
+            desk = state["desk"]
+            assert isinstance(desk, Desk)
+            desk.connections.add(Slow())
+            service.drain()
+        assert given_up == [True]
+
+    asyncio.run(run())
+
+
 def test_a_fault_nobody_foresaw_is_an_answer_with_its_cause_in_the_log(
     settings: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -271,6 +327,7 @@ def test_a_fault_nobody_foresaw_is_an_answer_with_its_cause_in_the_log(
         reply = await desk.answer(admitted, PNG, Caller(None, timeout_s=10), client="x")
         assert (reply.status, json.loads(reply.body)["request_id"]) == (500, "an-id")
         assert b"secret" not in reply.body
+        assert stages(reply.headers["server-timing"]) == STAGES
 
     with caplog.at_level(logging.INFO, logger="glimpse.requests"):
         serve(settings, check)
@@ -291,7 +348,8 @@ def test_bodies_are_counted_as_they_come_until_their_requests_are_over(settings:
         refused = desk.receive(third, len(PNG))
         assert refused is not None
         assert b"GLIMPSE_MAX_BODIES_BYTES" in refused
-        assert b"\r\nconnection: close\r\n" in refused
+        assert b"\r\nretry-after: 1\r\n" in refused
+        assert b"\r\nconnection: close\r\n" not in refused
         theirs = await client.post("/predict", content=PNG)
         assert (theirs.status_code, theirs.json()["code"]) == (503, "overloaded")
         assert "retry-after" in theirs.headers

@@ -1,10 +1,13 @@
 """Every broken checkpoint stops the start with exit code 3 and one sentence of its own."""
 
 import logging
+import os
 import re
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -46,6 +49,15 @@ def _logging_as_before() -> Iterator[None]:
     logging.captureWarnings(False)
 
 
+@pytest.fixture
+def _variables_as_before() -> Iterator[None]:
+    """With several workers `main` writes the settings of a whole process into its environment."""
+    before = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
+
+
 def _sentence(path: Path, capsys: pytest.CaptureFixture[str]) -> str:
     assert main(["--port", "0", "--device", "cpu", "--checkpoint", str(path)]) == 3
     captured = capsys.readouterr()
@@ -74,3 +86,26 @@ def test_the_sentences_are_all_different(trained_checkpoint: Path, capsys: pytes
         damage(trained_checkpoint)
         sentences.add(re.sub(r"0\.\d+", "0.…", _sentence(trained_checkpoint, capsys)))
     assert len(sentences) == len(DAMAGES) - 1
+
+
+@pytest.mark.usefixtures("_variables_as_before")
+@pytest.mark.parametrize(("code", "expected"), [(3, 3), (-15, 0)])
+def test_a_worker_that_cannot_start_is_exit_code_3(
+    monkeypatch: pytest.MonkeyPatch, checkpoint_path: Path, code: int, expected: int
+) -> None:
+    """All of them are stopped then, and the operating system hears the reason; a stop as asked is 0."""
+
+    class Workers:
+        """Those of uvicorn, at their end."""
+
+        def __init__(self, config: Any, sockets: Any) -> None:
+            assert (config.workers, config.timeout_keep_alive) == (2, 90)
+            assert len(sockets) == 1
+            self.processes = [SimpleNamespace(exitcode=-15), SimpleNamespace(exitcode=code)]
+
+        def run(self) -> None:
+            """Nothing."""
+
+    monkeypatch.setattr("app.server.Multiprocess", Workers)
+    options = ["--port", "0", "--device", "cpu", "--engine", "torch", "--workers", "2", "--keep-alive-s", "90"]
+    assert main([*options, "--checkpoint", str(checkpoint_path)]) == expected

@@ -167,13 +167,16 @@ def test_service_is_the_first_process(final: Stage) -> None:
 
 
 def test_health_is_asked_for(final: Stage) -> None:
-    """The health check asks GET /health on the port that is set, and any answer but 200 is unhealthy."""
+    """The health check asks whether it lives, on the port that is set, and any answer but 200 is unhealthy.
+
+    Orchestrators replace what is unhealthy: what is busy, or drains, is not.
+    """
     (check,) = _all(final, "HEALTHCHECK")
     python, option, code = shlex.split(check.partition(" CMD ")[2])
 
     assert (python, option) == ("python", "-c")
     ast.parse(code)
-    assert f"'http://127.0.0.1:${{{PREFIX}PORT:-{Settings().port}}}/health'" in code
+    assert f"'http://127.0.0.1:${{{PREFIX}PORT:-{Settings().port}}}/health/live'" in code
     assert "sys.exit(" in code
     assert ".status != 200)" in code
 

@@ -9,6 +9,7 @@ import uvicorn
 from uvicorn.server import ServerState
 
 from app.callers import Caller
+from app.desk import Connection as DeskConnection
 from app.errors import UploadTimeoutError
 from app.exchange import Admitted, Reply
 from app.headers import RawHeaders
@@ -67,6 +68,7 @@ class FakeDesk:
         self.refuses = refuses
         self.upload_timeout_s = upload_timeout_s
         self.asked = 0
+        self.connections: set[DeskConnection] = set()
         self.gate = asyncio.Event()
         self.is_closing = False
         self.callers: list[Caller] = []

@@ -10,6 +10,7 @@ from tests.unit.app.connection import (
     WHOLE,
     Connection,
     has_timer,
+    is_watched,
     with_connection,
 )
 from tests.unit.app.loops import turns
@@ -85,19 +86,32 @@ def test_who_hangs_up_is_told_to_the_desk(is_whole: bool) -> None:
     with_connection(check)
 
 
-def test_a_body_for_which_there_is_no_room_is_broken_off() -> None:
-    """Answered in the middle of it; what had come is let go, the connection closed, the rest nobody's."""
+@pytest.mark.parametrize("is_draining", [False, True])
+def test_a_body_for_which_there_is_no_room_goes_by(is_draining: bool) -> None:
+    """Answered in the middle of it, for senders who listen last; what had come is let go, the rest is nobody's."""
 
     async def check(connection: Connection) -> None:
-        connection.desk.room_bytes = 3
+        connection.desk.room_bytes = 2
         connection.receive(HEAD + b"\r\nab")
         assert connection.transport.written == b""
-        connection.receive(b"cde")
-        assert (connection.transport.written, connection.transport.is_closed) == (REFUSAL, True)
+        connection.desk.is_closing = is_draining
+        connection.receive(b"c")
+        connection.receive(b"d")
+        assert (connection.transport.pieces, connection.transport.is_closed) == ([REFUSAL], False)
         assert connection.desk.dropped == [2]
+        assert is_watched(connection)
+        connection.receive(b"e")
+        assert connection.transport.is_closed == is_draining
+        assert has_timer(connection) != is_draining
+        if not is_draining:
+            connection.desk.room_bytes = 100
+            connection.desk.gate.set()
+            connection.receive(WHOLE)
+            await turns()
+            assert connection.transport.pieces[1].endswith(b'"abcde"')
         connection.protocol.connection_lost(None)
         await turns()
-        assert (connection.desk.dropped, connection.desk.callers, connection.reached) == ([2], [], 0)
+        assert (connection.desk.dropped, connection.reached) == ([2], 0)
 
     with_connection(check)
 

@@ -50,6 +50,20 @@ def test_what_does_not_arrive_is_not_waited_for(sent: bytes, refuses: bool, writ
     with_connection(check, refuses=refuses, upload_timeout_s=0.01)
 
 
+def test_the_rest_of_a_body_without_room_is_not_waited_for() -> None:
+    """It has its answer; when the rest does not come in time the connection is closed, without another."""
+
+    async def check(connection: Connection) -> None:
+        connection.desk.room_bytes = 0
+        connection.receive(WHOLE[:-1])
+        await connection.transport.closed.wait()
+        assert (connection.transport.written, connection.desk.turned_away) == (REFUSAL, [])
+        connection.protocol.connection_lost(None)
+        assert connection.desk.dropped == [0]
+
+    with_connection(check, upload_timeout_s=0.01)
+
+
 def test_what_has_arrived_is_not_watched() -> None:
     """Neither while it is answered, nor between requests: those waits have limits of their own."""
 
@@ -202,14 +216,43 @@ def test_a_body_that_is_no_http_is_turned_away(is_begun: bool) -> None:
     with_connection(check)
 
 
-def test_a_broken_body_is_not_answered_before_the_request_in_front_of_it() -> None:
-    """Whoever reads the answers in order would take it for the first one's."""
+@pytest.mark.parametrize("others", [0, 1])
+def test_a_broken_body_is_not_answered_before_the_request_in_front_of_it(others: int) -> None:
+    """Whoever reads the answers in order would take it for theirs: it has none, and the others have."""
 
     async def check(connection: Connection) -> None:
-        connection.receive(WHOLE + CHUNKED + b"no length\r\n")
-        assert (connection.transport.written, connection.transport.is_closed) == (b"", True)
-        connection.protocol.connection_lost(None)
+        connection.receive(WHOLE * (1 + others) + CHUNKED)
+        connection.receive(b"no length\r\n" * 10_000)
+        assert (connection.transport.written, connection.transport.is_closed) == (b"", False)
+        connection.desk.gate.set()
+        await connection.transport.closed.wait()
         await turns()
+        assert connection.transport.written.count(b"HTTP/1.1 ") == 1 + others
+        assert connection.transport.written.count(b"connection: close\r\n") == 1
+        assert (connection.desk.asked, connection.reached, connection.desk.turned_away) == (1, others, [])
+        connection.protocol.connection_lost(None)
+
+    with_connection(check)
+
+
+@pytest.mark.parametrize("is_split", [False, True])
+@pytest.mark.parametrize("whole", [WHOLE, b"GET /x HTTP/1.1\r\nHost: x\r\n\r\n"], ids=["desk", "framework"])
+def test_what_is_no_http_behind_a_request_does_not_cost_its_answer(whole: bytes, is_split: bool) -> None:
+    """A Content-Length that is too small does it: answered, then closed, whatever else comes."""
+
+    async def check(connection: Connection) -> None:
+        for piece in [whole, b"fgh"] if is_split else [whole + b"fgh"]:
+            connection.receive(piece)
+        connection.receive(WHOLE)
+        assert (connection.transport.written, connection.transport.is_closed) == (b"", False)
+        assert not is_watched(connection)
+        connection.desk.gate.set()
+        await connection.transport.closed.wait()
+        await turns()
+        assert connection.transport.written.count(b"HTTP/1.1 200 OK\r\n") == 1
+        assert b"connection: close\r\n" in connection.transport.written
+        assert connection.desk.asked + connection.reached == 1
+        assert connection.desk.turned_away == []
 
     with_connection(check)
 
@@ -229,6 +272,64 @@ def test_a_long_body_is_no_long_header() -> None:
             await turns()
         assert connection.desk.turned_away == []
         assert len(connection.transport.pieces) == 2
+
+    with_connection(check)
+
+
+@pytest.mark.parametrize(
+    ("begin", "piece"),
+    [(b"0\r\n", b"a: b\r\n" * 200), (b"0\r\na: ", b"b" * 1_000), (b"1;", b"c" * 1_000)],
+    ids=["lines behind the body", "one long line behind it", "words beside a length"],
+)
+def test_what_stands_beside_a_body_has_an_end(begin: bytes, piece: bytes) -> None:
+    """431 when it is longer than a header may be, and nothing of it is kept: it could fill the memory."""
+
+    async def check(connection: Connection) -> None:
+        connection.receive(CHUNKED + begin)
+        kept = len(connection.protocol.headers)
+        pieces = 0
+        while not connection.transport.is_closed:
+            connection.receive(piece)
+            pieces += 1
+        assert 65_000 < pieces * len(piece) < 68_000
+        assert connection.transport.written.startswith(b"HTTP/1.1 431 Request Header Fields Too Large\r\n")
+        assert len(connection.protocol.headers) == kept
+        connection.protocol.connection_lost(None)
+        await turns()
+
+    with_connection(check)
+
+
+def test_a_line_behind_a_body_is_no_header() -> None:
+    """The request is answered; neither it nor the next one has the line among its headers."""
+
+    async def check(connection: Connection) -> None:
+        connection.receive(CHUNKED + b"0\r\nExpect: 100-continue\r\nX: y\r\n\r\n")
+        while not has_timer(connection):
+            await asyncio.sleep(0)
+        assert connection.transport.written.startswith(b"HTTP/1.1 200 OK\r\n")
+        assert {b"x", b"expect"}.isdisjoint(dict(connection.protocol.headers))
+        connection.receive(CHUNKED + b"0\r\n\r\n")
+        assert {b"x", b"expect"}.isdisjoint(dict(connection.protocol.headers))
+        while connection.reached < 2:
+            await asyncio.sleep(0)
+
+    with_connection(check)
+
+
+@pytest.mark.parametrize("size_bytes", [1, 10_000])
+def test_a_body_in_many_pieces_is_no_long_header(size_bytes: int) -> None:
+    """The count of what stands beside a body begins anew with each piece of it."""
+
+    async def check(connection: Connection) -> None:
+        connection.receive(CHUNKED)
+        for _ in range(20):
+            connection.receive(b"%x;%b\r\n%b\r\n" % (size_bytes, b"c" * 10_000, b"a" * size_bytes))
+            await turns()
+        connection.receive(b"0\r\n\r\n")
+        while not has_timer(connection):
+            await asyncio.sleep(0)
+        assert connection.transport.written.startswith(b"HTTP/1.1 200 OK\r\n")
 
     with_connection(check)
 
@@ -295,6 +396,17 @@ def test_a_stop_answers_what_has_not_arrived() -> None:
         assert connection.desk.turned_away == [NotReadyError]
         assert connection.transport.is_closed
         assert connection.desk.dropped == [4]
+
+    with_connection(check)
+
+
+def test_the_desk_knows_its_connections() -> None:
+    """As long as they are there: in every process it is the desk that gives them up."""
+
+    async def check(connection: Connection) -> None:
+        assert connection.desk.connections == {connection.protocol}
+        connection.protocol.connection_lost(None)
+        assert connection.desk.connections == set()
 
     with_connection(check)
 

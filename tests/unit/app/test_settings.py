@@ -78,7 +78,9 @@ def test_an_empty_variable_is_refused(monkeypatch: pytest.MonkeyPatch, variable:
         read_settings([])
 
 
-@pytest.mark.parametrize("option", ["--drain-delay-s", "--upload-timeout-s", "--golden-interval-s"])
+@pytest.mark.parametrize(
+    "option", ["--drain-delay-s", "--upload-timeout-s", "--golden-interval-s", "--keep-alive-s"]
+)
 @pytest.mark.parametrize("seconds", ["inf", "nan", "1e9", "-1"])
 def test_a_time_without_an_end_is_refused(option: str, seconds: str) -> None:
     """Nothing that is waited for, or done again, takes longer than a day."""

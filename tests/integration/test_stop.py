@@ -1,0 +1,174 @@
+"""How the application is told to stop, and what it does until it has stopped."""
+
+import asyncio
+import http.client
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from types import FrameType
+
+import pytest
+
+from app.__main__ import LAST_THREADS_S
+from app.errors import EngineLostError
+from app.main import create_app
+from app.served_model import ServedModel
+from app.server import BEAT_S, Server, configure, serve
+from app.service import Service
+from app.settings import Settings
+from app.threads import LAST_WORK_S
+from models.checkpoint import Checkpoint, load
+from tests.drawing import encode, gradient
+from tests.integration.test_service import ScriptedEngine
+from tests.unit.app.lanes import FAR, Log
+from tests.unit.app.loops import turns
+
+PNG = encode(gradient())
+
+
+@pytest.fixture
+def told() -> Iterator[list[int]]:
+    """The signals that reached the server's own handler for SIGTERM, in whose place the test stands."""
+    signals: list[int] = []
+
+    def note(number: int, _frame: FrameType | None) -> None:
+        signals.append(number)
+
+    before = signal.signal(signal.SIGTERM, note)
+    yield signals
+    signal.signal(signal.SIGTERM, before)
+
+
+def scripted(settings: Settings) -> tuple[Service, ScriptedEngine]:
+    """A service that has not started, and the engine that it runs."""
+    checkpoint = load(settings.checkpoint)
+    engine = ScriptedEngine(checkpoint)
+
+    def open_model(settings: Settings, *, threads: int) -> tuple[Checkpoint, ScriptedEngine]:
+        return checkpoint, engine
+
+    return Service(settings, open_model), engine
+
+
+def test_a_sigterm_that_is_repeated_at_once_is_an_echo(
+    settings: Settings, told: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A supervisor tells every process, and the first one tells the others again; the delay is kept."""
+    patient = settings.model_copy(update={"drain_delay_s": 600})
+
+    async def run() -> None:
+        service = Service(patient)
+        app = create_app(patient, service=service)
+        async with asyncio.timeout(60), app.router.lifespan_context(app):
+            loop = asyncio.get_running_loop()
+            began_s = loop.time()
+            for later_s, obeyed in ((0.0, []), (0.5, []), (2.0, [signal.SIGTERM])):
+                monkeypatch.setattr(loop, "time", lambda moment_s=began_s + later_s: moment_s)
+                signal.raise_signal(signal.SIGTERM)
+                await turns()
+                assert service.is_draining
+                assert told == obeyed
+            monkeypatch.undo()
+
+    asyncio.run(run())
+
+
+def test_a_lost_device_ends_the_process(
+    settings: Settings, told: list[int], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whoever asked hears that the engine failed; then a sentence, and an exit code for the supervisor."""
+    service, engine = scripted(settings)
+
+    def ask(port: int) -> int:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+        connection.request("GET", "/health/ready")
+        connection.getresponse().read()
+        engine.script = [EngineLostError("gone")] * 1_000
+        connection.request("POST", "/predict", PNG)
+        status = connection.getresponse().status
+        connection.close()
+        return status
+
+    with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(1) as threads:
+        asked = threads.submit(ask, listener.getsockname()[1])
+        assert serve(service, listener) == 4
+        assert asked.result() == 500
+    assert "the device is lost" in caplog.text
+    assert told == []
+
+
+def test_who_has_just_connected_at_the_end_of_a_drain_is_answered(settings: Settings) -> None:
+    """Nobody has taken the connection in when the address is closed; its request is there already."""
+
+    async def run(listener: socket.socket) -> None:
+        service, _ = scripted(settings)
+        server = Server(configure(settings, create_app(settings, service=service)))
+        server.config.load()
+        server.lifespan = server.config.lifespan_class(server.config)
+        await server.startup(sockets=[listener])
+        with socket.create_connection(listener.getsockname(), timeout=30) as caller:
+            service.drain()
+            caller.sendall(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n")
+            await server.shutdown(sockets=[listener])
+            answer = b"".join(iter(lambda: caller.recv(65_536), b""))
+        assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+        assert b"connection: close\r\n" in answer
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        asyncio.run(run(listener))
+
+
+def test_what_hangs_does_not_keep_a_stop(settings: Settings) -> None:
+    """The engine, a decoder, an explanation, the lab: all of them get a moment, and none gets more."""
+    gate = threading.Event()
+
+    async def run() -> None:
+        service, engine = scripted(settings)
+        app = create_app(settings, service=service)
+        try:
+            async with asyncio.timeout(20), app.router.lifespan_context(app):
+                for pool in (service._decoders._threads, service.explainer._thread, app.state.lab.turns._thread):
+                    pool.submit(gate.wait)
+                engine.hang()
+                service.model.batcher.submit(service.model.checkpoint.golden_images[0], deadline_s=FAR)
+        finally:
+            gate.set()
+            engine.go_on()
+
+    asyncio.run(run())
+
+
+def test_a_model_that_is_in_use_and_hangs_is_retired_in_time(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The wait for its requests and the wait for its engine are one wait, and not one after the other."""
+
+    async def run() -> None:
+        checkpoint = load(settings.checkpoint)
+        engine = ScriptedEngine(checkpoint)
+        model = ServedModel(checkpoint, engine, max_queue=1, events=Log())
+        await model.start()
+        engine.hang()
+        loop = asyncio.get_running_loop()
+        with model.in_use():
+            model.batcher.submit(checkpoint.golden_images[0], deadline_s=FAR)
+            began_s = loop.time()
+            for passed_s, is_over in ((0.0, False), (4.9, False), (5.1, True)):
+                monkeypatch.setattr(loop, "time", lambda moment_s=began_s + passed_s: moment_s)
+                if passed_s == 0:
+                    retiring = asyncio.create_task(model.retire(timeout_s=5))
+                await turns()
+                assert retiring.done() == is_over
+        monkeypatch.undo()
+        engine.go_on()
+
+    asyncio.run(run())
+
+
+def test_a_stop_by_default_is_over_before_docker_kills() -> None:
+    """Its parts have limits that are under 10 s together, whatever hangs; two of uvicorn's take 0.1 s each."""
+    settings = Settings()
+    parts_s = (settings.drain_delay_s, settings.drain_timeout_s, LAST_WORK_S, LAST_THREADS_S, BEAT_S, 0.1, 0.1)
+    assert sum(parts_s) < 10
