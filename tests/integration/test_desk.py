@@ -296,7 +296,7 @@ def test_what_has_not_arrived_at_the_end_is_given_up(settings: Settings) -> None
     async def run() -> None:
         service = Service(settings)
         app = create_app(settings, service=service)
-        given_up = []
+        given_up: list[bool] = []
 
         class Slow:
             """A connection with half a request."""
