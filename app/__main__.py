@@ -25,9 +25,7 @@ def main() -> int:
             return show(sys.argv[2:])
         from app.server import main as serve  # noqa: PLC0415 - importing torch takes seconds
 
-        exit_code = serve()
-        _leave_within(LAST_THREADS_S, exit_code)
-        return exit_code
+        return serve()
     except KeyboardInterrupt:
         sys.stderr.write("Stopped by Ctrl-C before it served.\n")
         return 130
@@ -46,4 +44,6 @@ def _stop(_signal: int, _frame: FrameType | None) -> NoReturn:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    exit_code = main()
+    _leave_within(LAST_THREADS_S, exit_code)
+    sys.exit(exit_code)
