@@ -45,5 +45,7 @@ def _stop(_signal: int, _frame: FrameType | None) -> NoReturn:
 
 if __name__ == "__main__":
     exit_code = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
     _leave_within(LAST_THREADS_S, exit_code)
     sys.exit(exit_code)

@@ -108,7 +108,7 @@ def _drained_on_sigterm(service: Service, delay_s: float) -> Iterator[None]:
 
     async def stop_when_lost() -> None:
         await service.lost.wait()
-        SERVICE.error("the device is lost, and only a new process can have it back: this one ends")
+        SERVICE.error("the device, or a thread that runs it, is lost, and only a new process can have it back")
         service.drain()
         stop()
 

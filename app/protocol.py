@@ -133,18 +133,20 @@ class DeskProtocol(HttpToolsProtocol):
         """Let a request in, or answer its refusal at once; leave everything else to uvicorn."""
         if self.parser.should_upgrade():
             return  # it comes again, without
-        self._arrival = _Arrival.BODY
         self._has_advanced = True
         admitted = None
         if self._is_plain():
             admitted = self._desk.admit(self.parser.get_method(), self.url, self.headers)
         if admitted is None:
+            if httptools.parse_url(self.url).path is None:
+                raise httptools.HttpParserInvalidURLError("the target has no path")
             super().on_headers_complete()
         elif isinstance(admitted, bytes):
             self.transport.write(admitted)
             self.cycle = _DeskCycle(None)  # type: ignore[assignment]
         else:
             self.cycle = self._desk_cycle = _DeskCycle(admitted, client=self._client_host())  # type: ignore[assignment]
+        self._arrival = _Arrival.BODY
 
     def on_body(self, body: bytes) -> None:
         """Keep what comes for the desk; its length was announced, and is within the limit."""
@@ -294,6 +296,7 @@ class DeskProtocol(HttpToolsProtocol):
         """Answer what came before, and nothing that comes from here on; the last answer says so where it can."""
         self._is_ending = True
         self._unwatch()
+        self.flow.resume_reading()  # what is not read when the connection is closed resets it
         last = self.pipeline[0][0] if self.pipeline else self._desk_cycle or self.cycle
         last.keep_alive = False
 

@@ -1,6 +1,7 @@
 """What follows from what happens in the queue: numbers, a better estimate of the wait, doubt about the engine."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable
 
@@ -50,4 +51,5 @@ class QueueWatch:
         self._metrics.engine_failures.inc()
         self.is_lost = self.is_lost or isinstance(error, EngineLostError)
         if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._doubt)
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is there to doubt
+                self._loop.call_soon_threadsafe(self._doubt)

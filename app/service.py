@@ -97,7 +97,7 @@ class Service:
             admission=self.admission,
             metrics=self.metrics,
         )
-        self._watch = QueueWatch(self.metrics, self.admission, doubt=self.judge.doubt)
+        self._watch = QueueWatch(self.metrics, self.admission, doubt=self._on_failure)
         self._reloading = asyncio.Lock()
         self._retiring: dict[asyncio.Task[None], ServedModel] = {}
         self._heartbeat: asyncio.TimerHandle | None = None
@@ -280,9 +280,12 @@ class Service:
         self.refusals.tell_if_due(now_s)
         self._heartbeat = asyncio.get_running_loop().call_later(_BEAT_S, self._beat, now_s + _BEAT_S)
 
-    def _tell_verdict(self) -> None:
+    def _on_failure(self) -> None:
         if self.is_lost:
             self.lost.set()
+        self.judge.doubt()
+
+    def _tell_verdict(self) -> None:
         self.metrics.ready.set(not self.judge.fault and not self.is_draining)
         self.metrics.measure_memory()
 

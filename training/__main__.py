@@ -25,12 +25,12 @@ def main() -> int:
 
         return run()
     except KeyboardInterrupt:
-        sys.stderr.write("Stopped by Ctrl-C; nothing was written.\n")
+        sys.stderr.write("Stopped by Ctrl-C.\n")
         return 130
 
 
 def _stop(_signal: int, _frame: FrameType | None) -> NoReturn:
-    sys.stderr.write("Stopped by SIGTERM; nothing was written.\n")
+    sys.stderr.write("Stopped by SIGTERM.\n")
     sys.exit(143)
 
 

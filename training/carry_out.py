@@ -54,8 +54,8 @@ def carry_out(
             if folder is not None and ranks.is_first:
                 stack.enter_context(alone_in(folder))
             plan = prepare(request, computing, tell=told)
-            for target in targets:
-                check_room(target, needed_bytes=plan.checkpoint_bytes)
+            if ranks.is_first:
+                check_room(targets, needed_bytes=plan.checkpoint_bytes)
             run = None
             if folder is not None:
                 run = open_run(

@@ -146,11 +146,13 @@ def to_lines(findings: Findings) -> Iterator[str]:
         if of_kind:
             yield f"{_count(len(of_kind), 'group')} {words}"
             yield from _named([_in_a_line(group) for group in of_kind])
-    for files in findings.scenes:
+    for files in findings.scenes[:_NAMED_AT_MOST]:
         yield (
             f"warning: {_count(len(files), 'picture')} look alike, {files[0]} and {files[1]} for instance; they "
             "are taken for pictures of one scene. If they are copies, what is measured on was also learnt"
         )
+    if len(findings.scenes) > _NAMED_AT_MOST:
+        yield f"warning: so do those of {len(findings.scenes) - _NAMED_AT_MOST:,} more scenes"
     leaks = [group for group in findings.copies if group.is_leak]
     if leaks:
         yield f"warning: {_count(len(leaks), 'group')} in both parts: what is measured on was also learnt"
@@ -198,7 +200,10 @@ def changed_counts(findings: Findings, folder: Path) -> list[str]:
         f"{label!r} has {_count(now.get(label, 0), 'picture')} to learn from and had {then.get(label, 0):,}"
         for label in [*then, *(label for label in now if label not in then)]
         if now.get(label, 0) != then.get(label, 0)
-    ] or ["each class has as many pictures to learn from as before, so some are others or were edited"]
+    ] or [
+        "each class has as many pictures to learn from as before: some are others or were edited, or this version "
+        "divides or sizes them otherwise"
+    ]
 
 
 def _count(number: int, noun: str) -> str:

@@ -42,24 +42,34 @@ def set_aside(dataset: Dataset, *, count: int | None, seed: int, copies_together
 
     Returns:
         The data set; its held-out part may be smaller than `count` where copies do not fit in, and is None where
-        none of them can go and nobody asked for a number.
+        nobody asked for a number and too few of them can go.
 
     Raises:
         TrainingError: a class would have no picture left to learn from.
     """
-    wanted = default_count(len(dataset.train)) if count is None else count
-    if wanted == 0:
-        return dataset
-    group = group_copies(dataset) if copies_together else None
-    train, held_out = hold_out(dataset.train, count=wanted, seed=seed, group=group)
-    if len(held_out):
+    split, group = dataset.train, group_copies(dataset) if copies_together else None
+    if count is not None:
+        if count == 0:
+            return dataset
+        train, held_out = hold_out(split, count=count, seed=seed, group=group)
+        if not len(held_out):
+            raise TrainingError(
+                f"--held-out {count} cannot be taken from {len(train)} training pictures: copies of one picture "
+                "stay together, and each class must keep one. Ask for more, or add pictures."
+            )
         return replace(dataset, train=train, held_out=held_out)
-    if count is None:
+    most = _most(split)
+    wanted = next((some for some in (default_count(len(split)), int(_SHARE * len(split))) if some <= most), 0)
+    if wanted < FEWEST_FOR_TEMPERATURE:
         return dataset
-    raise TrainingError(
-        f"--held-out {count} cannot be taken from {len(train)} training pictures: copies of one picture stay "
-        "together, and each class must keep one. Ask for more, or add pictures."
-    )
+    # copies that do not fit in leave a few too few: a few more are asked for, if otherwise less could be fitted
+    needed = FEWEST_FOR_RULE if wanted >= FEWEST_FOR_RULE else FEWEST_FOR_TEMPERATURE
+    largest = 1 if group is None else int(torch.bincount(group).max())
+    for asked in range(wanted, min(most, wanted + largest) + 1):
+        train, held_out = hold_out(split, count=asked, seed=seed, group=group)
+        if len(held_out) >= needed:
+            return replace(dataset, train=train, held_out=held_out)
+    return dataset
 
 
 def group_copies(dataset: Dataset) -> torch.Tensor | None:
@@ -94,7 +104,7 @@ def hold_out(split: Split, *, count: int, seed: int, group: torch.Tensor | None 
     Raises:
         TrainingError: more are wanted than the classes can give.
     """
-    most = len(split) - int((torch.bincount(split.targets) > 0).sum())
+    most = _most(split)
     if not 0 < count <= most:
         raise TrainingError(
             f"--held-out {count} cannot be taken from {len(split)} training pictures: each class must keep at "
@@ -104,6 +114,11 @@ def hold_out(split: Split, *, count: int, seed: int, group: torch.Tensor | None 
     goes = torch.zeros(len(split), dtype=torch.bool)
     goes[_choose(_order(split.targets, group, seed=seed), split.targets, group, count=count)] = True
     return chosen(split, ~goes), chosen(split, goes)
+
+
+def _most(split: Split) -> int:
+    """Count how many pictures can go if each class keeps one."""
+    return len(split) - int((torch.bincount(split.targets) > 0).sum())
 
 
 def _order(targets: torch.Tensor, group: torch.Tensor, *, seed: int) -> torch.Tensor:

@@ -37,8 +37,8 @@ _VERSION = 3
 _CHUNK = 256
 """Pictures decoded before they are written: what is in memory at a time."""
 _TOLD_EVERY_S = 5.0
-_UNFINISHED, _GRACE_S = "tmp", 60.0
-"""How the names of folders that are being filled begin, by tempfile's custom, and how soon they are locked."""
+_UNFINISHED, _GRACE_S = ".decoding-", 60.0
+"""How the names of folders that are being filled begin, and after how many seconds they are locked for sure."""
 _ARRAYS, _TABLE = ("images", "thumbnails"), "pictures.json"
 
 
@@ -68,7 +68,7 @@ class Unreadable:
     Attributes:
         file: path below the folder, with slashes.
         reason: in words.
-        was_read: whether its bytes were; if not, it may be a good picture, and it is tried again the next time.
+        was_read: whether its bytes were; if not, it may be a good picture.
     """
 
     file: str
@@ -96,9 +96,9 @@ class Pictures:
 def read_pictures(root: Path, files: Sequence[str], *, spec: InputSpec, cache: Path, report: Report) -> Pictures:
     """Map the decoded pictures of a folder; decode them first if there is no good entry for them.
 
-    A missing, stale or damaged entry is made anew, and so is one whose files could not all be read, as soon as one
-    more of them can. Entries appear whole or not at all, so any number of
-    processes may ask for the same one at once: those who come second use the first one's.
+    A missing, stale or damaged entry is made anew. Entries appear whole or not at all, so any number of processes
+    may ask for the same one at once: those who come second use the first one's. A file that could not be opened
+    when an entry was made, and can be now, is told of and not taken in: a run goes on with what it began with.
 
     Args:
         root: the folder.
@@ -113,7 +113,10 @@ def read_pictures(root: Path, files: Sequence[str], *, spec: InputSpec, cache: P
     family, key = _entry_name(root, files, spec)
     entry = cache / "pictures" / f"{family}-{key}"
     pictures = _load(entry, report)
-    if pictures is not None and not _can_more_be_read(root, pictures, report):
+    if pictures is not None:
+        if more := _readable_by_now(root, pictures):
+            why = "could not be read when the folder was decoded, and can be now"
+            report(f"{more} {why}: delete {entry} to take it in")
         report(f"{len(pictures.read):,} decoded pictures are in {entry} ({_size_mb(entry):,.1f} MB)")
         return pictures
     try:
@@ -150,7 +153,8 @@ def _sweep(folder: Path) -> None:
     """Delete what was left by decodings that were killed: the lock on its folder dies with each."""
     for left in folder.glob(f"{_UNFINISHED}*"):
         with contextlib.suppress(OSError):  # it is gone, at work, or on a file system without locks
-            if time.time() - left.stat().st_mtime > _GRACE_S:
+            is_ours = {path.name for path in left.iterdir()} <= {*(f"{name}.npy" for name in _ARRAYS), _TABLE}
+            if is_ours and time.time() - left.stat().st_mtime > _GRACE_S:
                 with locked(left):
                     shutil.rmtree(left, ignore_errors=True)
 
@@ -188,16 +192,14 @@ def _load(entry: Path, report: Report) -> Pictures | None:
     return Pictures(read, images, thumbnails, unreadable)
 
 
-def _can_more_be_read(root: Path, pictures: Pictures, report: Report) -> bool:
-    """Whether a file that could not be read when the pictures were decoded can be by now."""
+def _readable_by_now(root: Path, pictures: Pictures) -> str | None:
+    """Find a file that could not be read when the pictures were decoded, and can be by now."""
     for item in pictures.unreadable:
-        if item.was_read:
-            continue
-        with contextlib.suppress(OSError):
-            (root / item.file).read_bytes()
-            report(f"{item.file} could not be read when the folder was decoded, and can be now; decoding again")
-            return True
-    return False
+        if not item.was_read:
+            with contextlib.suppress(OSError):
+                (root / item.file).read_bytes()
+                return item.file
+    return None
 
 
 def _decode_all(root: Path, files: Sequence[str], *, spec: InputSpec, target: Path, report: Report) -> None:
@@ -292,15 +294,14 @@ class _Rows:
 
 
 def _install(made: Path, entry: Path) -> None:
-    """Give a whole entry its name; one that another process made in the meantime of all files is as good."""
+    """Give a whole entry its name; one that another process made in the meantime is as good."""
     for _ in range(3):
         with contextlib.suppress(OSError):
             made.rename(entry)
             return
-        there = _load(entry, lambda _sentence: None)
-        if there is not None and all(item.was_read for item in there.unreadable):
+        if _load(entry, lambda _sentence: None) is not None:
             return
-        # What is damaged, or of fewer files, is moved away under a name of its own; somebody may have been faster.
+        # What is damaged is moved away under a name of its own; somebody may have been faster.
         with contextlib.suppress(FileNotFoundError):
             entry.rename(made.with_name(f"{made.name}.damaged"))
             shutil.rmtree(made.with_name(f"{made.name}.damaged"), ignore_errors=True)

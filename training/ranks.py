@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from training.errors import TrainingError
+from training.interrupts import sigterm_ends
 from training.synchronised import synchronise
 
 _BACKENDS = {"cuda": "cpu:gloo,cuda:nccl", "cpu": "gloo"}
@@ -96,10 +97,10 @@ class Ranks:
     def first_alone(self) -> Iterator[None]:
         """Let the first process through before the others: it downloads and writes what they then read."""
         if self.world > 1 and not self.is_first:
-            torch.distributed.barrier()
+            _wait_for_all()
         yield
         if self.world > 1 and self.is_first:
-            torch.distributed.barrier()
+            _wait_for_all()
 
 
 ALONE = Ranks()
@@ -132,10 +133,15 @@ def join_ranks(device: torch.device) -> Iterator[tuple[Ranks, torch.device]]:
         yield Ranks(torch.distributed.get_rank(), world), device
         # The first one still measures and writes. Who left before it aborted in 2 of 14 runs, and torchrun then
         # stopped the first one too; leaving together none did in 84.
-        torch.distributed.barrier()
+        _wait_for_all()
     finally:
         gc.collect()  # DistributedDataParallel is a circle, and would use the group after its end
         torch.distributed.destroy_process_group()
+
+
+def _wait_for_all() -> None:
+    with sigterm_ends():
+        torch.distributed.barrier()
 
 
 def _own_device() -> torch.device:

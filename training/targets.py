@@ -2,7 +2,8 @@
 
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from training.errors import TrainingError
@@ -48,22 +49,26 @@ def check_folder(path: Path) -> None:
         pass
 
 
-def check_room(path: Path, *, needed_bytes: int) -> None:
+def check_room(paths: Sequence[Path], *, needed_bytes: int) -> None:
     """Refuse a disk that is too full for what will be written.
 
     Args:
-        path: of the file, in a folder that exists.
-        needed_bytes: of it; a file of its name that is there stays until the new one is whole.
+        paths: of the files, in folders that exist.
+        needed_bytes: of each; a file of its name that is there stays until the new one is whole.
 
     Raises:
         TrainingError: less is free.
     """
-    free_bytes = shutil.disk_usage(path.parent).free
-    if free_bytes < needed_bytes:
-        raise TrainingError(
-            f"{path} will have {needed_bytes / 1e6:,.1f} MB, and its disk has {free_bytes / 1e6:,.1f} MB left. "
-            "Make room, or name another place."
-        )
+    wanted: Counter[int] = Counter()
+    for path in paths:
+        disk = path.parent.stat().st_dev
+        wanted[disk] += needed_bytes
+        free_bytes = shutil.disk_usage(path.parent).free
+        if free_bytes < wanted[disk]:
+            raise TrainingError(
+                f"{path} needs {wanted[disk] / 1e6:,.1f} MB with all that goes to its disk, which has "
+                f"{free_bytes / 1e6:,.1f} MB left. Make room, or name another place."
+            )
 
 
 def write_or_rescue(path: Path, write: Callable[[Path], str]) -> str:

@@ -117,7 +117,8 @@ def load_teacher(path: Path, *, labels: tuple[str, ...], spec: InputSpec) -> Che
 def doubt(record: Record, configuration: Mapping[str, Any]) -> str | None:
     """Say why a teacher may have learnt what its student is judged on; None where it has not.
 
-    A seed holds out the same pictures of the same data, and of a larger number these and more.
+    A seed holds out the same pictures of the same data; of a larger number these and more, unless copies of one
+    picture are kept together, which may leave some out that went for a smaller one.
 
     Args:
         record: of the teacher.
@@ -131,7 +132,10 @@ def doubt(record: Record, configuration: Mapping[str, Any]) -> str | None:
         reasons.append("other training pictures")
     if record.training.seed != configuration["seed"]:
         reasons.append(f"the seed {record.training.seed} instead of {configuration['seed']}")
-    if known < wanted:
+    together = configuration.get("copies_together") is True
+    if (record.training.configuration.get("copies_together") is True) != together:
+        reasons.append("copies of one picture held out otherwise")
+    if known < wanted or (together and known != wanted):
         reasons.append(f"{known:,} pictures held out instead of {wanted:,}")
     if not reasons:
         return None

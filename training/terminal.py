@@ -26,30 +26,30 @@ def told_in_a_sentence(run_folder: Path | None = None) -> Iterator[Console]:
         run_folder: that an interrupted command can go on from.
     """
     console = Console(stderr=True)
-    try:
-        with sigterm_at_once():
+    with sigterm_at_once():
+        try:
             yield console
-    except KeyboardInterrupt as stop:
-        by, code = ("SIGTERM", 143) if isinstance(stop, Terminated) else ("Ctrl-C", 130)
-        then = "nothing was written."
-        if run_folder is not None and (run_folder / CHECKPOINT).exists():
-            then = f"{run_folder / CHECKPOINT} is written; its page is made with: python -m training report"
-        elif run_folder is not None and (run_folder / CONFIGURATION).exists():
-            then = f"go on with: python -m training train --resume {run_folder}"
-        tell(console, f"Stopped by {by}; {then}")
-        raise typer.Exit(code) from None
-    except (GlimpseError, OSError) as error:
-        tell(console, f"Error: {error}")
-        raise typer.Exit(1) from None
-    except torch.OutOfMemoryError as error:
-        tell(console, f"Error: the device has not enough memory ({error}). Free it, or use --device cpu.")
-        raise typer.Exit(1) from None
-    except (RuntimeError, MemoryError) as error:
-        if isinstance(error, RuntimeError) and _NO_MEMORY not in str(error):
-            raise
-        why = (str(error).splitlines() or ["no reason was given"])[0]
-        tell(console, f"Error: there is not enough memory ({why}). Free it, or take a smaller --input-size.")
-        raise typer.Exit(1) from None
+        except KeyboardInterrupt as stop:
+            by, code = ("SIGTERM", 143) if isinstance(stop, Terminated) else ("Ctrl-C", 130)
+            then = "nothing was written."
+            if run_folder is not None and (run_folder / CHECKPOINT).exists():
+                then = f"{run_folder / CHECKPOINT} is written; its page is made with: python -m training report"
+            elif run_folder is not None and (run_folder / CONFIGURATION).exists():
+                then = f"go on with: python -m training train --resume {run_folder}"
+            tell(console, f"Stopped by {by}; {then}")
+            raise typer.Exit(code) from None
+        except (GlimpseError, OSError) as error:
+            tell(console, f"Error: {error}")
+            raise typer.Exit(1) from None
+        except torch.OutOfMemoryError as error:
+            tell(console, f"Error: the device has not enough memory ({error}). Free it, or use --device cpu.")
+            raise typer.Exit(1) from None
+        except (RuntimeError, MemoryError) as error:
+            if isinstance(error, RuntimeError) and _NO_MEMORY not in str(error):
+                raise
+            why = (str(error).splitlines() or ["no reason was given"])[0]
+            tell(console, f"Error: there is not enough memory ({why}). Free it, or take a smaller --input-size.")
+            raise typer.Exit(1) from None
 
 
 def print_metrics(metrics: Metrics) -> None:

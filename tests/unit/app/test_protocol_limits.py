@@ -411,12 +411,36 @@ def test_the_desk_knows_its_connections() -> None:
     with_connection(check)
 
 
-def test_a_target_that_cannot_be_understood_is_the_callers_fault() -> None:
-    """Bytes that are no text in the path: 400, and the connection is closed."""
+@pytest.mark.parametrize("target", [b"/\xff", b"http://x:y/", b"http://x?q", b"/" + b"a" * 65_536])
+@pytest.mark.parametrize("is_first", [True, False])
+def test_a_target_that_cannot_be_understood_is_the_callers_fault(target: bytes, is_first: bool) -> None:
+    """No text, no address, no path, no end: 400 for nobody's request, also behind one that was answered."""
 
     async def check(connection: Connection) -> None:
-        connection.receive(b"GET /\xff HTTP/1.1\r\nHost: x\r\n\r\n")
-        assert connection.desk.turned_away == [MalformedRequestError]
+        connection.desk.gate.set()
+        if not is_first:
+            connection.receive(WHOLE)
+            await turns()
+        connection.transport.pieces.clear()
+        connection.receive(b"GET " + target + b" HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert len(connection.desk.turned_away) == 1
+        assert (connection.transport.written, connection.transport.is_closed) == (TOO_LATE + b"nobody", True)
+        assert connection.desk.dropped == []
+
+    with_connection(check)
+
+
+@pytest.mark.parametrize("target", [b"/\xff", b"http://x:y/"])
+def test_a_target_that_cannot_be_understood_costs_nobody_else_an_answer(target: bytes) -> None:
+    """Whoever asked before on the same connection hears what was asked for; then it is closed."""
+
+    async def check(connection: Connection) -> None:
+        connection.receive(WHOLE + b"GET " + target + b" HTTP/1.1\r\nHost: x\r\n\r\n")
+        await turns()
+        assert (connection.transport.written, connection.desk.dropped) == (b"", [])
+        connection.desk.gate.set()
+        await turns()
+        assert connection.transport.written.endswith(b'"abcde"')
         assert connection.transport.is_closed
 
     with_connection(check)

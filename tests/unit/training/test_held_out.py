@@ -127,20 +127,21 @@ def test_without_copies_the_same_pictures_go_as_ever() -> None:
     assert _numbers(hold_out(split, count=6, seed=3)[1]) == _numbers(alone) == [1, 3, 6, 7, 8, 12]
 
 
-def _with_copies(*groups: tuple[int, ...]) -> Dataset:
-    """60 + 60 pictures in files, of which some are equal."""
-    train, test = _split(60, 60), _split(2, 2)
-    names = tuple(f"{number:03}.png" for number in range(124))
+def _with_copies(*groups: tuple[int, ...], a_class: int = 60) -> Dataset:
+    """Two classes of so many pictures in files, of which some are equal."""
+    learnt = 2 * a_class
+    train, test = _split(a_class, a_class), _split(2, 2)
+    names = tuple(f"{number:03}.png" for number in range(learnt + 4))
     findings = collect(
         "d",
         ("a", "b"),
         files=names,
         targets=torch.cat([train.targets, test.targets]).numpy(),
-        is_test=np.arange(124) >= 120,
-        copies=Copies(groups, (), np.arange(124)),
+        is_test=np.arange(learnt + 4) >= learnt,
+        copies=Copies(groups, (), np.arange(learnt + 4)),
     )
     train, test = (
-        Split(part.images, part.targets, some) for part, some in ((train, names[:120]), (test, names[120:]))
+        Split(part.images, part.targets, some) for part, some in ((train, names[:learnt]), (test, names[learnt:]))
     )
     return Dataset("d", ("a", "b"), train, test, findings=findings)
 
@@ -157,6 +158,26 @@ def test_a_data_set_knows_its_copies() -> None:
     assert apart is not None
     assert {*range(30), *range(60, 90)} & set(_numbers(apart))
     assert group_copies(_with_copies((119, 120))) is None
+
+
+def test_bursts_leave_no_fit_wanting_for_a_picture_or_two() -> None:
+    """33 bursts of three are 99 pictures, and the rule needs 100: one burst more goes."""
+    dataset = _with_copies(*(tuple(range(start, start + 3)) for start in range(0, 540, 3)), a_class=270)
+    held_out = set_aside(dataset, count=None, seed=0).held_out
+    assert held_out is not None
+    assert len(held_out) == 102
+    again = set_aside(dataset, count=102, seed=0).held_out
+    assert again is not None
+    assert _numbers(again) == _numbers(held_out)
+
+
+def test_many_small_classes_are_not_refused_where_nobody_asks_for_more() -> None:
+    """500 pictures in 420 classes can give 80, and give a tenth; in 460 they can give 40, and give none."""
+    for twos, count in ((80, 50), (40, 0)):
+        sizes = [2] * twos + [1] * (500 - 2 * twos)
+        dataset = Dataset("d", tuple(map(str, range(len(sizes)))), _split(*sizes), _split(1))
+        held_out = set_aside(dataset, count=None, seed=0).held_out
+        assert (0 if held_out is None else len(held_out)) == count
 
 
 def test_where_nothing_but_copies_is_there_everything_is_learnt() -> None:

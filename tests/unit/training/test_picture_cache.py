@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shutil
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -105,8 +106,10 @@ def test_another_input_size_is_another_entry(root: Path) -> None:
     assert len(_entries(root)) == 2
 
 
-def test_a_file_that_could_not_be_read_is_tried_again(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Left out while the disk fails, without decoding the rest each time; decoded once it is back."""
+def test_a_file_that_could_not_be_read_and_can_be_now_is_told_of(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It stays left out, so that a run can go on with what it began with, until the entry is deleted."""
     read_bytes, failing = Path.read_bytes, {root / FILES[0], root / FILES[3]}
 
     def read(path: Path) -> bytes:
@@ -123,10 +126,12 @@ def test_a_file_that_could_not_be_read_is_tried_again(root: Path, monkeypatch: p
     assert [line.split(" in", 1)[0] for line in told] == ["decoded 1 pictures", "1 decoded pictures are"]
     failing.clear()
     told.clear()
+    assert len(_read(root, told).read) == 1
+    (entry,) = _entries(root)
+    assert told[0].startswith(f"{FILES[0]} could not be read when the folder was decoded, and can be now")
+    assert told[0].endswith(f"delete {entry} to take it in")
+    shutil.rmtree(entry)
     assert len(_read(root, told).read) == 3
-    assert told[0].startswith(f"{FILES[0]} could not be read when the folder was decoded")
-    assert told[1].startswith("decoded 3 pictures into ")
-    assert len(_entries(root)) == 1
 
 
 def _flip_a_byte(path: Path) -> None:
@@ -194,16 +199,17 @@ def test_a_stopped_decoding_leaves_nothing(root: Path, monkeypatch: pytest.Monke
 
 
 def test_what_a_killed_decoding_left_is_swept(root: Path) -> None:
-    """Not what is just begun, nor what somebody works on: that is locked as long as its process lives."""
+    """Not what is just begun, nor what is locked by a process that lives, nor somebody's own folder."""
     folder = root.parent / "cache" / "pictures"
-    for name in ("tmpdead", "tmpdead.damaged", "tmpnew", "tmpalive"):
+    for name in (".decoding-dead", ".decoding-dead.damaged", ".decoding-new", ".decoding-alive", ".decoding-cats"):
         (folder / name).mkdir(parents=True)
-        (folder / name / "images.npy").touch()
-        if name != "tmpnew":
+        (folder / name / ("cat.png" if name == ".decoding-cats" else "images.npy")).touch()
+        if name != ".decoding-new":
             os.utime(folder / name, (0, 0))
-    with locked(folder / "tmpalive"):
+    with locked(folder / ".decoding-alive"):
         _read(root)
-    assert [entry.name for entry in _entries(root)][1:] == ["tmpalive", "tmpnew"]
+    kept = {entry.name for entry in _entries(root) if entry.name.startswith(".decoding-")}
+    assert kept == {".decoding-alive", ".decoding-new", ".decoding-cats"}
 
 
 def test_nobody_sweeps_a_decoding_that_is_at_work(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

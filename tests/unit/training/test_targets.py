@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -20,10 +21,14 @@ def _write(path: Path) -> str:
 
 
 def test_a_disk_without_room_is_refused(tmp_path: Path) -> None:
-    """An exabyte fits on none; a megabyte does on any that tests run on."""
-    check_room(tmp_path / "m.safetensors", needed_bytes=1_000_000)
-    with pytest.raises(TrainingError, match=r"m.safetensors will have 1,000,000,000,000.0 MB.*Make room"):
-        check_room(tmp_path / "m.safetensors", needed_bytes=10**18)
+    """An exabyte fits on none, a megabyte on any that tests run on; two files on one disk need twice as much."""
+    two = [tmp_path / "m.safetensors", tmp_path / "n.safetensors"]
+    check_room(two, needed_bytes=1_000_000)
+    with pytest.raises(TrainingError, match=r"m.safetensors needs 1,000,000,000,000.0 MB.*Make room"):
+        check_room(two, needed_bytes=10**18)
+    free_bytes = shutil.disk_usage(tmp_path).free
+    with pytest.raises(TrainingError, match=r"n.safetensors needs"):
+        check_room(two, needed_bytes=free_bytes * 2 // 3)
 
 
 def test_what_its_place_takes_is_written_there(tmp_path: Path) -> None:

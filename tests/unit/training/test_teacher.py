@@ -168,6 +168,18 @@ def test_a_teacher_that_held_the_same_out_is_not_doubted(record: Record) -> None
     assert doubt(_record_of(record, seed=1, data="e", held_out=0), STUDENT | {"held_out": 0}) is None
 
 
+def test_a_teacher_that_took_copies_apart_is_doubted(record: Record) -> None:
+    """Where copies stay together other pictures go, and of a larger number not always the same ones and more."""
+    student = STUDENT | {"copies_together": True}
+    assert "copies of one picture held out otherwise" in (doubt(_record_of(record), student) or "")
+    together = {**_record_of(record).training.configuration, "copies_together": True}
+    training = dataclasses.replace(_record_of(record).training, configuration=together)
+    assert doubt(dataclasses.replace(record, training=training), student) is None
+    more = dataclasses.replace(training, configuration=together | {"held_out": 150})
+    doubts = doubt(dataclasses.replace(record, training=more), student)
+    assert "150 pictures held out instead of 100" in (doubts or "")
+
+
 def test_a_larger_part_holds_out_what_a_smaller_one_does() -> None:
     """So a teacher that held out more has learnt nothing that its student holds out."""
     numbers = torch.arange(90, dtype=torch.uint8)
