@@ -333,7 +333,8 @@ def test_a_disk_without_room_is_refused_before_the_training(
     monkeypatch.setattr(shutil, "disk_usage", lambda _: free)
     run_folder = tmp_path / "run"
     assert _train(folder, tmp_path / "m.safetensors", "tutorial", "--run", str(run_folder)) == 1
-    assert "m.safetensors will have 0.2 MB, and its disk has 0.1 MB left" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "m.safetensors needs 0.2 MB with all that goes to its disk, which has 0.1 MB left" in told
     assert list(run_folder.iterdir()) == []
 
 
