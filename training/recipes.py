@@ -185,7 +185,7 @@ _LR_96 = 9.0 / (1024 * (1 + 1 / (1 - 0.85)))
 
 @dataclass(frozen=True, kw_only=True)
 class AccurateRecipe(LargeBatchRecipe):
-    """The network for 96 % on CIFAR-10 with six views, in two hours on two CPU cores.
+    """The network for 96 % on CIFAR-10 with six views, in two hours or three on two CPU cores.
 
     Source: airbench96_faster (repository: 96.00 %, n=200), but for the fewest steps and for what
     `training/selection.py` does otherwise.
