@@ -20,7 +20,6 @@ from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
 from app import logs
-from app.cores import usable_cores
 from app.errors import ListenError, SettingsError
 from app.main import create_app
 from app.metrics import FOLDER_VARIABLE
@@ -28,6 +27,7 @@ from app.protocol import DeskProtocol
 from app.served_model import open_checked
 from app.service import Service
 from app.settings import Settings, read_settings, to_environment
+from models.cores import usable_cores
 from models.errors import GlimpseError
 
 _DEVICE_LOST = 4

@@ -9,7 +9,7 @@ from starlette.requests import ClientDisconnect
 
 from app.admission import Admission
 from app.callers import Caller
-from app.cores import share, usable_cores
+from app.cores import share
 from app.decoding import DecodePool, Prepared
 from app.engines import Engine
 from app.errors import NotReadyError, ReloadError, UnavailableError
@@ -25,6 +25,7 @@ from app.served_model import ServedModel, open_checked
 from app.settings import Settings
 from app.threads import LAST_WORK_S, in_own_thread
 from models.checkpoint import Checkpoint
+from models.cores import usable_cores
 from models.errors import GlimpseError
 from models.preprocessing import Images, Probabilities
 

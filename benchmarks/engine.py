@@ -23,12 +23,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from app.cores import usable_cores
 from app.engines import open_engine
 from benchmarks.conditions import describe
 from benchmarks.plain_network import plain_network
 from models.checkpoint import CHECKPOINTS, load
 from models.classifier import probabilities_of
+from models.cores import usable_cores
 from models.preprocessing import Images, InputSpec, Probabilities
 
 BATCHES = (1, 2, 4, 8, 16, 32, 64, 128, 256)

@@ -84,4 +84,6 @@ def carry_out(
             wanted=plan.wanted,
             ranks=ranks,
         )
-        return finish(request, plan, trained, run, targets, ranks=ranks, device=device, console=console)
+        if not ranks.is_first:
+            return None
+        return finish(request, plan, trained, run, targets, device=device, console=console)

@@ -16,10 +16,10 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
+from models.cores import usable_cores
 from models.pictures import Picture
 from models.preprocessing import InputSpec, to_images
 from training.chunks import chunk_size
-from training.cores import usable_cores
 
 SEVERITIES = (1, 2, 3, 4, 5)
 

@@ -24,7 +24,7 @@ class Epoch:
 
     Attributes:
         recipe: as it is carried out.
-        pictures: uint8 (n, height, width, 3), on the device.
+        images: uint8 (n, height, width, 3), on the device.
         wanted: of an order and an index.
         spec: of the pictures.
         seed: of everything random.
@@ -33,7 +33,7 @@ class Epoch:
     """
 
     recipe: LargeBatchRecipe
-    pictures: Tensor
+    images: Tensor
     wanted: Wanted
     spec: InputSpec
     seed: int
@@ -56,7 +56,7 @@ class Epoch:
         """
         # the network eats bytes and takes the mean off itself: the nearest byte to the mean becomes nearly zero
         red, green, blue = (round(255 * mean) for mean in self.spec.mean)
-        cropped = crop(self.pictures, self.order, index)
+        cropped = crop(self.images, self.order, index)
         share = self.recipe.photograph_share
         treated = photographs(cropped, seed=self.seed, epoch=self.number, index=index, share=share)
         covered = cover(treated, self.order, index, side=self.recipe.cutout, colour=(red, green, blue))
@@ -64,18 +64,18 @@ class Epoch:
 
 
 def draw_epoch(
-    recipe: LargeBatchRecipe, pictures: Tensor, wanted: Wanted, *, spec: InputSpec, seed: int, number: int
+    recipe: LargeBatchRecipe, images: Tensor, wanted: Wanted, *, spec: InputSpec, seed: int, number: int
 ) -> Epoch:
     """Draw order, shifts, flips and covered squares of an epoch, on the CPU, so that they are the same everywhere.
 
     Args:
         recipe: as it is carried out.
-        pictures: uint8 (n, height, width, 3), on the device.
+        images: uint8 (n, height, width, 3), on the device.
         wanted: of an order and an index.
         spec: of the pictures.
         seed: of everything random.
         number: of the epoch, counted from 0.
     """
     rooms = (spec.height - recipe.cutout, spec.width - recipe.cutout)
-    order = draw_order(len(pictures), shift=recipe.shift, seed=seed, epoch=number, rooms=rooms)
-    return Epoch(recipe, pictures, wanted, spec, seed, number, order.to(pictures.device))
+    order = draw_order(len(images), shift=recipe.shift, seed=seed, epoch=number, rooms=rooms)
+    return Epoch(recipe, images, wanted, spec, seed, number, order.to(images.device))

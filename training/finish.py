@@ -23,7 +23,6 @@ from training.label_mistakes import write as write_label_mistakes
 from training.loop import Trained
 from training.plan import Plan
 from training.provenance import now_utc
-from training.ranks import Ranks
 from training.report.history import read_history
 from training.report.making import make_report
 from training.robustness import affordable_pictures
@@ -58,11 +57,10 @@ def finish(
     run: Run | None,
     targets: list[Path],
     *,
-    ranks: Ranks,
     device: torch.device,
     console: Console,
-) -> Result | None:
-    """Calibrate, measure and write; the first process alone.
+) -> Result:
+    """Calibrate, measure and write.
 
     Args:
         request: what the user asked for.
@@ -70,15 +68,9 @@ def finish(
         trained: what came of it.
         run: to write the findings and the page into; None where no folder is kept.
         targets: files to write the checkpoint to.
-        ranks: the processes that trained together.
         device: of this one.
         console: told of the progress.
-
-    Returns:
-        None in all processes but the first.
     """
-    if not ranks.is_first:
-        return None
     dataset = plan.dataset
     if dataset.held_out is not None:
         _measure_held_out(trained.network, dataset.held_out, dataset, run, console=console)

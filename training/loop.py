@@ -110,7 +110,7 @@ def train(
 
 def _make_steps(
     learner: Learner,
-    pictures: Tensor,
+    images: Tensor,
     wanted: Wanted,
     *,
     spec: InputSpec,
@@ -129,7 +129,7 @@ def _make_steps(
             if run is not None and learner.step == snapshot_epoch(recipe) * per_epoch:
                 run.keep_snapshot(learner)
             lap_s = time.monotonic()
-            epoch = draw_epoch(recipe, pictures, wanted, spec=spec, seed=seed, number=number)
+            epoch = draw_epoch(recipe, images, wanted, spec=spec, seed=seed, number=number)
             for index in islice(epoch.batches(), learner.step % per_epoch, None):
                 chosen = learner.choose(index, epoch.look)
                 loss = learner.learn(*epoch.look(learner.ranks.share(chosen)))

@@ -21,10 +21,10 @@ import numpy as np
 import PIL
 from PIL import Image
 
+from models.cores import usable_cores
 from models.errors import PictureError
 from models.pictures import decode
 from models.preprocessing import Images, InputSpec, to_images
-from training.cores import usable_cores
 from training.duplicates import THUMBNAIL_SIDE, Thumbnails
 from training.errors import DataError
 from training.folder_lock import locked

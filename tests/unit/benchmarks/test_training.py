@@ -1,6 +1,5 @@
 """The benchmark of trainings: it runs with every kind of recipe, and tells whether a goal was reached."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -12,15 +11,6 @@ from training.devices import Computing
 from training.recipes import RECIPES, LargeBatchRecipe, Selection
 
 TINY = {"widths": (8, 8, 8)}
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    """The networks are too small for more, and teams of threads cost time."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def _tiny(name: str) -> LargeBatchRecipe:
