@@ -117,23 +117,24 @@ def read_pictures(root: Path, files: Sequence[str], *, spec: InputSpec, cache: P
         if more := _readable_by_now(root, pictures):
             why = "could not be read when the folder was decoded, and can be now"
             report(f"{more} {why}: delete {entry} to take it in")
-        report(f"{len(pictures.read):,} decoded pictures are in {entry} ({_size_mb(entry):,.1f} MB)")
+        report(f"{len(pictures.read):,} decoded pictures are in {entry} ({_size_mb(pictures):,.1f} MB)")
         return pictures
     try:
         entry.parent.mkdir(parents=True, exist_ok=True)
         _sweep(entry.parent)
         with _unfinished_in(entry.parent) as made:
             _decode_all(root, files, spec=spec, target=made, report=report)
+            # mapped before it gets its name: whoever found a damaged entry may put another in its place
+            pictures = _load(made, report)
+            if pictures is None:
+                raise DataError(f"The cache {made} was damaged at once. Check the disk, or use another --cache.")
             _install(made, entry)
     except OSError as error:
         raise DataError(
             f"The cache {entry.parent} cannot be written ({error}). Name another folder with --cache."
         ) from error
     _remove_older(entry, family)
-    pictures = _load(entry, report)
-    if pictures is None:
-        raise DataError(f"The cache {entry} was damaged at once. Check the disk, or name another with --cache.")
-    report(f"decoded {len(pictures.read):,} pictures into {entry} ({_size_mb(entry):,.1f} MB)")
+    report(f"decoded {len(pictures.read):,} pictures into {entry} ({_size_mb(pictures):,.1f} MB)")
     return pictures
 
 
@@ -320,5 +321,5 @@ def _digest_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _size_mb(entry: Path) -> float:
-    return sum(path.stat().st_size for path in entry.iterdir()) / 1e6
+def _size_mb(pictures: Pictures) -> float:
+    return (pictures.images.nbytes + pictures.thumbnails.nbytes) / 1e6

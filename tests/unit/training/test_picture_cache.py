@@ -185,6 +185,24 @@ def test_many_at_once_get_the_same_pictures(root: Path) -> None:
     assert len(_entries(root)) == 1
 
 
+def test_an_entry_that_another_process_takes_away_is_no_loss(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of those that find a damaged entry one may put its own in another's place: each goes on with its own."""
+    import training.picture_cache
+
+    expected = _read(root).images.copy()
+    _flip_a_byte(_entries(root)[0] / "images.npy")
+    install = training.picture_cache._install
+
+    def install_and_lose(made: Path, entry: Path) -> None:
+        install(made, entry)
+        shutil.rmtree(entry)
+
+    monkeypatch.setattr(training.picture_cache, "_install", install_and_lose)
+    told: list[str] = []
+    assert np.array_equal(_read(root, told).images, expected)
+    assert told[-1].startswith("decoded 3 pictures into")
+
+
 def test_a_stopped_decoding_leaves_nothing(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C in the middle: no entry, and no temporary folder."""
     import training.picture_cache
