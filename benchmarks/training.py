@@ -5,10 +5,10 @@
 
 Steps are timed on random pictures of CIFAR-10's size; timings do not depend on what they show. Medians over N
 steps after one that is not counted, at each of a recipe's resolutions. `compact` is timed with its teacher's
-answers at hand. Whole runs are added up from mean steps, for the small network that selects for `accurate` learns
-at one step of four only. The full run trains both recipes on the same machine one after the other: seconds to the
-end of `fast`, made to reach 94 % with six views, beside those of the beginner's recipe, made to reach 54 % with
-one; and whether they reached it.
+answers at hand. Whole runs are added up from mean steps, for the small network that selects for `accurate` and
+`compact` learns at one step of four only. The full run trains `fast` and `tutorial` on the same machine one after
+the other: seconds to the end of `fast`, made to reach 94 % with six views, beside those of the beginner's recipe,
+made to reach 54 % with one; and whether they reached it.
 """
 
 import argparse

@@ -1,9 +1,9 @@
 """A teacher's answers to every view that a recipe can show, computed when first asked for and kept.
 
 Flips and shifts are few: 2 × (2 · shift + 1)² views of a picture. Ten classes in half precision are 20 bytes
-a view, so all 50 views of 48,000 pictures take 48 MB, and a student of forty passes asks the teacher at most
-forty times about a picture. Source of the idea: "cached logits over enumerable views"; none of the
-published trainers does it.
+a view, so all 162 views of 50,000 pictures take 162 MB, and a student asks the teacher no more often about a
+picture than it passes it. Source of the idea: "cached logits over enumerable views"; none of the published trainers
+does it.
 """
 
 import hashlib
