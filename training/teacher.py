@@ -2,8 +2,8 @@
 
 Flips and shifts are few: 2 × (2 · shift + 1)² views of a picture. Ten classes in half precision are 20 bytes
 a view, so all 162 views of 50,000 pictures take 162 MB, and a student asks the teacher no more often about a
-picture than it passes it. Source of the idea: "cached logits over enumerable views"; none of the published trainers
-does it.
+picture than it passes it. Source of the idea: "cached logits over enumerable views"; none of the published
+trainers does it.
 """
 
 import hashlib
