@@ -190,10 +190,13 @@ class _Lane:
 
 
 def _answers(request: openvino.InferRequest, images: Images) -> Answers:
-    logits, *distance = request.infer([images], share_inputs=True, share_outputs=True).values()
-    exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
-    probabilities = exponentials / exponentials.sum(axis=1, keepdims=True)
-    answers: Answers = np.concatenate([probabilities, *distance], axis=1)  # a copy: the next run writes there
+    readable = np.require(images, requirements=("C", "W"))  # held until the run is over: it is read where it lies
+    request.set_input_tensor(openvino.Tensor(readable, shared_memory=True))
+    request.infer(share_outputs=True)
+    scores, *distance = (output.data for output in request.output_tensors)
+    probabilities = np.exp(scores - np.maximum.reduce(scores, axis=1, keepdims=True))
+    probabilities /= np.add.reduce(probabilities, axis=1, keepdims=True)
+    answers: Answers = np.concatenate((probabilities, *distance), axis=1)  # a copy: the next run writes there
     return answers
 
 

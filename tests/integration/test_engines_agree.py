@@ -8,6 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -21,6 +23,9 @@ from models.networks import build
 from models.preprocessing import Answers, Images, Probabilities
 from tests.integration.test_shipped_checkpoints import CIFAR10, ROOT, needs_cifar10
 from training.data import read_test
+
+if TYPE_CHECKING:
+    import openvino
 
 pytestmark = pytest.mark.skipif(find_spec("openvino") is None, reason="OpenVINO is not here; pip install openvino")
 SHIPPED = CHECKPOINTS / "cifar10.safetensors"
@@ -115,11 +120,14 @@ class Request:
         self.seconds = seconds
         self._clock = clock
 
-    def infer(self, inputs: list[Images], **_: bool) -> dict[int, Probabilities]:
+    def set_input_tensor(self, images: "openvino.Tensor") -> None:
+        """Have an answer for each."""
+        self.output_tensors = [SimpleNamespace(data=np.zeros((images.shape[0], 2), np.float32))]
+
+    def infer(self, **_: bool) -> None:
         """Take that long."""
         self.runs += 1
         self._clock[0] += self.seconds
-        return {0: np.zeros((len(inputs[0]), 2), np.float32)}
 
 
 def test_a_small_batch_is_shared_only_while_that_is_faster(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -146,6 +154,20 @@ def test_a_small_batch_is_shared_only_while_that_is_faster(monkeypatch: pytest.M
     lane.run(small)
     lane.run(small[:1])
     assert (shared.runs, alone.runs) == (4, 2)
+
+
+@pytest.mark.parametrize("change", ["read-only", "every other row", "channels first"])
+def test_images_may_lie_in_memory_as_they_like(loaded: Checkpoint, compiled: Engine, change: str) -> None:
+    """OpenVINO reads them where they lie; what it cannot read there is copied."""
+    images = loaded.golden_images[:4].copy()
+    expected = compiled.answer(images)
+    if change == "read-only":
+        images.setflags(write=False)
+    elif change == "every other row":
+        images = np.repeat(images, 2, axis=0)[::2]
+    else:
+        images = np.ascontiguousarray(images.transpose(0, 3, 1, 2)).transpose(0, 2, 3, 1)
+    np.testing.assert_array_equal(compiled.answer(images), expected)
 
 
 def test_an_answer_stays_what_it_was(loaded: Checkpoint, compiled: Engine) -> None:
