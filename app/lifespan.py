@@ -48,7 +48,7 @@ def lifespan(settings: Settings, opened: Service | None) -> Lifespan[FastAPI]:
         desk = Desk(service, settings)
         try:
             # A second Ctrl-C cancels what would else be told of the end.
-            with contextlib.suppress(asyncio.CancelledError), _drained_on_sigterm(service, settings.drain_delay_s):
+            with contextlib.suppress(asyncio.CancelledError), _drained_on_signals(service, settings.drain_delay_s):
                 yield {"desk": desk}
         finally:
             desk.close()
@@ -79,18 +79,19 @@ def running_service(scope: Scope) -> Service:
 
 
 @contextlib.contextmanager
-def _drained_on_sigterm(service: Service, delay_s: float) -> Iterator[None]:
+def _drained_on_signals(service: Service, delay_s: float) -> Iterator[None]:
     """Go on for a while without being ready between SIGTERM and the server's own answer to it.
 
     A load balancer needs that time to notice, and every caller on an open connection hears `Connection: close`
-    before the connection is closed. A second signal is obeyed at once, unless it is an echo of the first. When the
-    device is lost the server is told to stop without a signal: Docker restarts what ends, not what is unhealthy.
+    before the connection is closed. A second signal is obeyed at once, unless it is an echo of the first, and
+    so is Ctrl-C. When the device is lost the server is told to stop without a signal: Docker restarts what ends,
+    not what is unhealthy.
     """
     if threading.current_thread() is not threading.main_thread():
         yield  # Python hands signals to the main thread alone; whoever runs us in another one stops us otherwise
         return
     loop = asyncio.get_running_loop()
-    servers_own = signal.getsignal(signal.SIGTERM)
+    servers_own, servers_own_for_ctrl_c = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
     told_s: float | None = None
 
     def stop() -> None:
@@ -115,10 +116,17 @@ def _drained_on_sigterm(service: Service, delay_s: float) -> Iterator[None]:
     def drain(_signal: int, _frame: FrameType | None) -> None:
         loop.call_soon_threadsafe(begin)  # the handler may have interrupted whoever holds a lock that this needs
 
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        loop.call_soon_threadsafe(service.drain)  # so that whoever is cut off at the end hears 503
+        if callable(servers_own_for_ctrl_c):
+            servers_own_for_ctrl_c(number, frame)
+
     watching = loop.create_task(stop_when_lost())
     signal.signal(signal.SIGTERM, drain)
+    signal.signal(signal.SIGINT, interrupt)
     try:
         yield
     finally:
         watching.cancel()
         signal.signal(signal.SIGTERM, servers_own)
+        signal.signal(signal.SIGINT, servers_own_for_ctrl_c)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from types import FrameType
 
+import httpx
 import pytest
 
 from app.__main__ import LAST_THREADS_S
@@ -30,15 +31,16 @@ PNG = encode(gradient())
 
 @pytest.fixture
 def told() -> Iterator[list[int]]:
-    """The signals that reached the server's own handler for SIGTERM, in whose place the test stands."""
+    """The signals that reached the server's own handler, in whose place the test stands."""
     signals: list[int] = []
 
     def note(number: int, _frame: FrameType | None) -> None:
         signals.append(number)
 
-    before = signal.signal(signal.SIGTERM, note)
+    before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
     yield signals
-    signal.signal(signal.SIGTERM, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 def scripted(settings: Settings) -> tuple[Service, ScriptedEngine]:
@@ -71,6 +73,36 @@ def test_a_sigterm_that_is_repeated_at_once_is_an_echo(
                 assert service.is_draining
                 assert told == obeyed
             monkeypatch.undo()
+
+    asyncio.run(run())
+
+
+def test_who_is_cut_off_after_ctrl_c_hears_503(settings: Settings, told: list[int]) -> None:
+    """Behind the framework as at the desk; the server obeys Ctrl-C at once, and cancels what is left of it."""
+
+    async def run() -> None:
+        service, engine = scripted(settings)
+        app = create_app(settings, service=service)
+        transport = httpx.ASGITransport(app)
+        async with (
+            asyncio.timeout(60),
+            app.router.lifespan_context(app),
+            httpx.AsyncClient(transport=transport, base_url="http://glimpse") as client,
+        ):
+            engine.hang()
+            cut_off = asyncio.create_task(client.post("/predict", content=PNG))
+            while not service.admission._pictures:
+                await asyncio.sleep(0)
+            signal.raise_signal(signal.SIGINT)
+            await turns()
+            assert told == [signal.SIGINT]
+            cut_off.cancel()
+            await asyncio.wait([cut_off])
+            engine.go_on()
+        signal.raise_signal(signal.SIGINT)
+        assert told == [signal.SIGINT] * 2
+        answer = cut_off.result()
+        assert (answer.status_code, answer.json()["code"]) == (503, "not_ready")
 
     asyncio.run(run())
 
