@@ -10,13 +10,12 @@ from typing import Annotated
 import typer
 
 from models.checkpoint import load, save
-from training.calibration import calibrate as calibrate_network
 from training.calibration import reliability_by_view
 from training.data import read_test
 from training.data_commands import inspect, mistakes, samples
 from training.devices import choose_device
 from training.errors import TrainingError
-from training.evaluate import measure_network
+from training.evaluate import calibrate_and_measure, measure_network
 from training.export import export_onnx
 from training.grids import draw_predictions
 from training.label_mistakes import find_label_mistakes
@@ -149,19 +148,11 @@ def calibrate(
         require_held_out(loaded.record)
         dataset = read_as_trained(data, loaded.record, cache=cache, report=teller(console))
         network = loaded.network.to(choose_device(device.value))
-        fitted = calibrate_network(network, dataset.train, dataset.held_out, console=console)
-        _, metrics = measure_network(
-            network,
-            dataset.test,
-            labels=dataset.labels,
-            name=loaded.record.metrics.split,
-            console=console,
-            calibration=fitted.calibration,
-            distance=fitted.distance,
+        fitted, _, metrics = calibrate_and_measure(
+            network, dataset, name=loaded.record.metrics.split, console=console
         )
         record = dataclasses.replace(loaded.record, calibration=fitted.calibration, metrics=metrics)
         digest = save(out, network, record, distance=fitted.distance)
-        tell(console, fitted.sentence)
         print_metrics(metrics)
         typer.echo(f"wrote {out} ({digest})")
 

@@ -9,10 +9,11 @@ from torch import Tensor, nn
 from models.calibration import Calibration
 from models.distance import ClassDistance
 from models.metrics import Metrics
-from training.calibration import accepted
-from training.dataset import Split
+from training.calibration import Calibrated, accepted, calibrate
+from training.dataset import Dataset, Split
 from training.reading import Reading
 from training.reliability import CALIBRATION_BINS, coverage_at, score_bins
+from training.terminal import tell
 from training.views import view_logits
 
 _COVERAGES = tuple(share / 20 for share in range(1, 21))
@@ -41,6 +42,31 @@ class ViewProbabilities:
         assert self.uncalibrated is not None
         single, six = self.uncalibrated
         return {"single_view": (single, self.single_view), "six_views": (six, self.six_views)}
+
+
+def calibrate_and_measure(
+    network: nn.Module, dataset: Dataset, *, name: str, console: Console
+) -> tuple[Calibrated, ViewProbabilities, Metrics]:
+    """Calibrate a network on what it did not learn from, tell that, and compare its answers with the truth.
+
+    Args:
+        network: in evaluation mode, on its device; its temperature is overwritten.
+        dataset: divided as for the network's training; its test part is measured.
+        name: of the test part, in words.
+        console: told of the progress.
+    """
+    fitted = calibrate(network, dataset.train, dataset.held_out, console=console)
+    tell(console, fitted.sentence)
+    views, metrics = measure_network(
+        network,
+        dataset.test,
+        labels=dataset.labels,
+        name=name,
+        console=console,
+        calibration=fitted.calibration,
+        distance=fitted.distance,
+    )
+    return fitted, views, metrics
 
 
 def measure_network(

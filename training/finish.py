@@ -13,11 +13,10 @@ from models.calibration import Calibration
 from models.checkpoint import load, save
 from models.metrics import Metrics
 from models.record import Record, TrainingRun
-from training.calibration import calibrate
 from training.configuration import Request
 from training.dataset import Dataset, Split, to_unicode
 from training.devices import describe_hardware
-from training.evaluate import measure_network
+from training.evaluate import calibrate_and_measure, measure_network
 from training.label_mistakes import LabelMistake, find_label_mistakes
 from training.label_mistakes import write as write_label_mistakes
 from training.loop import Trained
@@ -74,16 +73,8 @@ def finish(
     dataset = plan.dataset
     if dataset.held_out is not None:
         _measure_held_out(trained.network, dataset.held_out, dataset, run, console=console)
-    fitted = calibrate(trained.network, dataset.train, dataset.held_out, console=console)
-    tell(console, fitted.sentence)
-    views, metrics = measure_network(
-        trained.network,
-        dataset.test,
-        labels=dataset.labels,
-        name=f"{dataset.name} test",
-        console=console,
-        calibration=fitted.calibration,
-        distance=fitted.distance,
+    fitted, views, metrics = calibrate_and_measure(
+        trained.network, dataset, name=f"{dataset.name} test", console=console
     )
     fallback = plan.recipe.name if run is None else run.folder.resolve().name
     name = to_unicode(Path(request.out).stem if request.out else fallback)

@@ -7,10 +7,9 @@ from typing import Annotated
 import typer
 
 from models.checkpoint import load, save
-from training.calibration import calibrate
 from training.devices import choose_device
 from training.errors import TrainingError
-from training.evaluate import measure_network
+from training.evaluate import calibrate_and_measure
 from training.options import CacheOption, CheckpointArgument, DataOption, Device, DeviceOption
 from training.provenance import current_commit, now_utc
 from training.quantization import quantize as quantize_network
@@ -42,16 +41,7 @@ def quantize(
             spec=record.input,
             console=console,
         )
-        fitted = calibrate(network, dataset.train, dataset.held_out, console=console)
-        _, metrics = measure_network(
-            network,
-            dataset.test,
-            labels=dataset.labels,
-            name=record.metrics.split,
-            console=console,
-            calibration=fitted.calibration,
-            distance=fitted.distance,
-        )
+        fitted, _, metrics = calibrate_and_measure(network, dataset, name=record.metrics.split, console=console)
         origin = {"from": loaded.digest, "commit": current_commit()}
         quantized = dataclasses.replace(
             record,
@@ -64,7 +54,6 @@ def quantize(
             created_at=now_utc(),
         )
         digest = save(out, network, quantized, distance=fitted.distance)
-        tell(console, fitted.sentence)
         single, six = (100 * record.metrics.accuracy[view] for view in ("single_view", "six_views"))
         tell(console, f"Before it was quantized: {single:.2f} % (single view), {six:.2f} % (six views)")
         print_metrics(metrics)
