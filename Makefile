@@ -30,7 +30,7 @@ check: install ## ruff, its formatter, and the strict type checker
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-test: install ## the whole test suite; with Chromium (make chromium) the pages, too
+test: install ## the whole test suite; with Chromium (apt-get install chromium) the pages, too
 	$(BIN)/pytest
 
 format: install ## put the code into its form

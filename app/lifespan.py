@@ -8,7 +8,7 @@ import contextlib
 import gc
 import signal
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from types import FrameType
 
@@ -116,17 +116,21 @@ def _drained_on_signals(service: Service, delay_s: float) -> Iterator[None]:
     def drain(_signal: int, _frame: FrameType | None) -> None:
         loop.call_soon_threadsafe(begin)  # the handler may have interrupted whoever holds a lock that this needs
 
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        loop.call_soon_threadsafe(service.drain)  # so that whoever is cut off at the end hears 503
-        if callable(servers_own_for_ctrl_c):
-            servers_own_for_ctrl_c(number, frame)
+    ours: dict[int, Callable[[int, FrameType | None], None]] = {signal.SIGTERM: drain}
+    if callable(servers_own_for_ctrl_c):  # else nobody obeys it, and it means nothing
+        obey = servers_own_for_ctrl_c
 
+        def interrupt(number: int, frame: FrameType | None) -> None:
+            loop.call_soon_threadsafe(service.drain)  # so that whoever is cut off at the end hears 503
+            obey(number, frame)
+
+        ours[signal.SIGINT] = interrupt
     watching = loop.create_task(stop_when_lost())
-    signal.signal(signal.SIGTERM, drain)
-    signal.signal(signal.SIGINT, interrupt)
+    before = {number: signal.signal(number, handler) for number, handler in ours.items()}
     try:
         yield
     finally:
         watching.cancel()
-        signal.signal(signal.SIGTERM, servers_own)
-        signal.signal(signal.SIGINT, servers_own_for_ctrl_c)
+        for number, handler in before.items():
+            if signal.getsignal(number) is ours[number]:  # else a server that has given up took its own away
+                signal.signal(number, handler)

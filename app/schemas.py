@@ -137,7 +137,7 @@ class ReliabilityBody(BaseModel):
 
 
 class BeforeAndAfterBody(BaseModel):
-    """With a temperature of 1, and with the fitted one."""
+    """With a temperature of 1 and no floor, and with the fitted ones."""
 
     before: ReliabilityBody
     after: ReliabilityBody

@@ -36,7 +36,9 @@ class Settings(BaseSettings):
     engine: Literal["auto", "torch", "openvino"] = Field(
         "auto", description="what runs the network; auto: torch on CUDA, else openvino, else torch"
     )
-    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto takes CUDA where there is one")
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto", description="auto, cpu or cuda; auto takes CUDA where there is one"
+    )
     workers: int = Field(1, ge=1, le=64, description="processes; each has a model and its share of the cores")
     max_batch_size: int = Field(
         0, ge=0, le=1024, description="most pictures of one run; 0 leaves it to the engine"
@@ -71,7 +73,9 @@ class Settings(BaseSettings):
         description="most pixels of a picture, read before decoding; more gets 413",
     )
     admin_key: SecretStr | None = Field(
-        None, min_length=16, description="key for POST /model/reload; without one there is no such route"
+        None,
+        min_length=16,
+        description="key of 16 characters or more for POST /model/reload; without one there is no such route",
     )
     drain_delay_s: float = Field(
         1, ge=0, le=_DAY_S, description="time after SIGTERM in which it still answers all, not ready any more"
@@ -80,7 +84,7 @@ class Settings(BaseSettings):
         7, ge=0, description="time after that for requests in flight; `docker stop` kills after 10 s in all"
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
-        "info", description="least level that is logged"
+        "info", description="least level that is logged: debug, info, warning or error"
     )
 
     @field_validator("checkpoint", mode="before")

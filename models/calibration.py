@@ -28,7 +28,7 @@ class Reliability:
 
 @dataclass(frozen=True)
 class BeforeAndAfter:
-    """The same answers with a temperature of 1 and with the fitted one."""
+    """The same answers with a temperature of 1 and no floor, and with the fitted ones."""
 
     before: Reliability
     after: Reliability

@@ -1,7 +1,7 @@
 """A small network that learns beside the large one, and picks what the large one learns from.
 
 What is already easy teaches little, so the large network learns the hardest half of each batch only; the small one
-adds a twentieth to the arithmetic of that half.
+adds a twentieth to the arithmetic of that half (of `compact`: a sixth).
 
 Source: airbench96_faster (96.00 %, n=200, with 37 % less arithmetic than without). There the small network has no
 residual groups and a stem whose bias rests, and makes its whole run first, writing down what it picked; here it is

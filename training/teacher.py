@@ -29,7 +29,7 @@ from training.devices import Computing
 from training.errors import TrainingError
 from training.recalibration import held_out_count
 
-_MOST_AT_ONCE = 250
+_MOST_AT_ONCE = 256
 """Views of 32 × 32 pixels that the teacher answers at once. Of one size always as many, filled up with empty
 pictures: an answer then does not depend, in its last bit, on how many others were missing, and a resumed run gets
 the same ones."""

@@ -190,7 +190,8 @@ class _Lane:
 
 
 def _answers(request: openvino.InferRequest, images: Images) -> Answers:
-    readable = np.require(images, requirements=("C", "W"))  # held until the run is over: it is read where it lies
+    # Read where it lies, so held until the run is over; the request points there until its next input is set.
+    readable = np.require(images, requirements=("C", "W"))
     request.set_input_tensor(openvino.Tensor(readable, shared_memory=True))
     request.infer(share_outputs=True)
     scores, *distance = (output.data for output in request.output_tensors)

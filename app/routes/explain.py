@@ -18,7 +18,7 @@ _CLASS_INDEX = {
 
 @router.post(
     "/pixels",
-    responses={200: {"content": {"image/png": {}}}, **problems(413, 415, 422, 503, 504)},
+    responses={200: {"content": {"image/png": {}}}, **problems(400, 408, 413, 415, 422, 431, 503, 504)},
     response_class=Response,
     openapi_extra={"parameters": [TIMEOUT], "requestBody": ONE_PICTURE},
 )
@@ -33,7 +33,7 @@ async def pixels(request: Request) -> Response:
 @router.post(
     "/explain",
     response_model=ExplanationBody,
-    responses=problems(413, 415, 422, 500, 501, 503, 504),
+    responses=problems(400, 408, 413, 415, 422, 431, 500, 501, 503, 504),
     openapi_extra={"parameters": [_CLASS_INDEX, TIMEOUT], "requestBody": ONE_PICTURE},
 )
 async def explain(request: Request) -> Response:

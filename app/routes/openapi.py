@@ -8,12 +8,15 @@ from app.schemas import ProblemBody
 from app.uploads import RAW
 
 _DESCRIPTIONS = {
+    400: "what came is no HTTP request; the connection is closed",
     401: "the key is missing or wrong",
     404: "there is no such demo; the detail names those that there are",
+    408: "the request did not arrive in time; the connection is closed",
     409: "the new checkpoint was refused; the old one goes on",
     413: "too many bytes, pixels or files",
     415: "not a picture that is read here",
-    422: "a broken picture or a bad parameter",
+    422: "what was sent cannot be used: a broken picture or form, a missing file, a bad parameter",
+    431: "the header is too long; the connection is closed",
     500: "a fault of the service; the log has the cause",
     501: "what this needs is not installed where the service runs",
     503: "not ready or overloaded; Retry-After says when to ask again",

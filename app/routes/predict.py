@@ -20,7 +20,7 @@ _TOP_K = {
 @router.post(
     "/predict",
     response_model=PredictBody,
-    responses=problems(413, 415, 422, 500, 503, 504),
+    responses=problems(400, 408, 413, 415, 422, 431, 500, 503, 504),
     openapi_extra={"parameters": [_TOP_K, TIMEOUT], "requestBody": ONE_PICTURE},
 )
 async def predict(request: Request) -> Response:
@@ -36,7 +36,7 @@ async def predict(request: Request) -> Response:
 @router.post(
     "/predict/batch",
     response_model=BatchBody,
-    responses=problems(413, 415, 422, 503),
+    responses=problems(400, 408, 413, 415, 422, 431, 503),
     openapi_extra={"parameters": [_TOP_K, TIMEOUT], "requestBody": MANY_PICTURES},
 )
 async def predict_batch(request: Request) -> Response:

@@ -40,7 +40,8 @@ class Server:
         )
         self.lines: list[str] = []
         self.url = self._wait_for("serving on ").split("serving on ")[1]
-        self._wait_for("ready")
+        for _ in range(int(arguments[arguments.index("--workers") + 1]) if "--workers" in arguments else 1):
+            self._wait_for("ready")
         self._reader = threading.Thread(target=self._read)  # a pipe that nobody reads fills, and stops the server
         self._reader.start()
 

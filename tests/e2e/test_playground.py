@@ -191,12 +191,12 @@ def test_a_busy_service_is_asked_once_more(window: Window) -> None:
 
     def refuse(route: Route) -> None:
         body = json.dumps({"status": 503, "code": "overloaded", "detail": sentence})
-        route.fulfill(status=503, headers={"Retry-After": "1"}, content_type="application/problem+json", body=body)
+        route.fulfill(status=503, headers={"Retry-After": "3"}, content_type="application/problem+json", body=body)
 
     page.route("**/predict?*", refuse, times=1)
     drop(page, patient=GREEN)
     expect(page.locator(".say")).to_contain_text(sentence)
-    expect(page.locator(".say")).to_contain_text("Trying once more in a second.")
+    expect(page.locator(".say")).to_contain_text("Trying once more in 3 seconds.")
     assert labels(page) == ["green"]
 
 

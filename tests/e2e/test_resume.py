@@ -71,7 +71,7 @@ def teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _write_noise(path: Path, *, pictures: int) -> Path:
-    """Three classes of noise, 24 pixels wide so that every recipe shrinks them at first."""
+    """Three classes of noise, 24 pixels wide."""
     noise = np.random.default_rng(0)
     sizes = {"train": pictures, "test": 6}
     arrays = {f"x_{part}": noise.integers(0, 256, (n, 24, 24, 3), dtype=np.uint8) for part, n in sizes.items()}
@@ -129,8 +129,8 @@ def test_killed_at_random_steps_a_run_ends_with_the_same_weights(
 ) -> None:
     """SIGKILL in the middle of two random steps; after it the weights have the SHA-256 of a run left alone.
 
-    `tutorial` shuffles by a generator, `fast` has Muon, `accurate` a slow copy, `compact` a teacher's answers that
-    were written down in part, in a cache of each run's own: each resumes what it needs.
+    `tutorial` shuffles by a generator, `fast` has Muon, `accurate` and `compact` have a slow copy, `compact` has a
+    teacher's answers that were written down in part, in a cache of each run's own: each resumes what it needs.
     """
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
     taught = ["--teacher", str(teacher)] if recipe == "compact" else []

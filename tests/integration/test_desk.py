@@ -76,19 +76,23 @@ def serve(
     settings: Settings, test: Callable[[Service, Desk, httpx.AsyncClient], Coroutine[Any, Any, None]]
 ) -> None:
     """One service with both ways to it."""
+    is_over = False
 
     async def run() -> None:
+        nonlocal is_over
         service = Service(settings)
         app = create_app(settings, service=service)
         transport = httpx.ASGITransport(app)
         async with (
-            asyncio.timeout(60),
             app.router.lifespan_context(app),
             httpx.AsyncClient(transport=transport, base_url="http://test") as client,
+            asyncio.timeout(60),  # the innermost: a lifespan lets no cancellation out
         ):
             await test(service, Desk(service, settings), client)
+            is_over = True
 
     asyncio.run(run())
+    assert is_over
 
 
 STAGES = ["decode", "queue", "infer", "batch"]

@@ -2,7 +2,6 @@
 
 import io
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
+from starlette.types import Message
 
 from models.checkpoint import load
 from models.pictures import FORMATS, decode
@@ -147,16 +147,33 @@ def test_too_many_bytes_are_refused_by_their_announcement(client: TestClient) ->
 def test_too_many_bytes_are_refused_while_they_come(client: TestClient, content_type: str) -> None:
     """Without a Content-Length the stream is counted, and left when the limit is passed."""
     taken = 0
+    sent: list[Message] = []
 
-    def stream() -> Iterator[bytes]:
+    async def receive() -> Message:
         nonlocal taken
-        yield b'--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n'
-        for _ in range(40):
-            taken += 1
-            yield b"x" * 10_000
+        taken += 1
+        head = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n'
+        return {
+            "type": "http.request",
+            "body": (head if taken == 1 else b"").ljust(10_000, b"x"),
+            "more_body": True,
+        }
 
-    response = client.post("/predict", content=stream(), headers={"content-type": content_type})
-    assert "more than 300,000 bytes" in _problem(response, 413, "body_too_large")
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/predict",
+        "query_string": b"",
+        "headers": [(b"content-type", content_type.encode())],
+    }
+    assert client.portal
+    client.portal.call(client.app, scope, receive, send)
+    assert sent[0]["status"] == 413
+    assert b"more than 300,000 bytes" in sent[1]["body"]
+    assert taken == 31
 
 
 def test_a_body_at_the_limit_passes(client: TestClient) -> None:

@@ -16,7 +16,7 @@ from app.engines import open_engine
 from app.main import create_app
 from app.settings import Settings
 from models.calibration import Calibration
-from models.checkpoint import CHECKPOINTS, load
+from models.checkpoint import load
 from models.classifier import answer
 from tests.drawing import encode
 from training.cli import run
@@ -156,7 +156,7 @@ def test_where_nothing_was_held_out_it_is_not_calibrated(
 def test_quantize_refuses_what_it_cannot_do(
     quantized: Path, archive: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Twice, over itself, and the tutorial: a sentence each, and nothing is written."""
+    """Twice, and over itself: a sentence each, and nothing is written."""
     before = quantized.read_bytes()
     assert run(["quantize", str(quantized), "--data", str(archive), "--out", str(quantized)]) == 1
     assert "name another file" in capsys.readouterr().err
@@ -164,6 +164,4 @@ def test_quantize_refuses_what_it_cannot_do(
     out = tmp_path / "out.safetensors"
     assert run(["quantize", str(quantized), "--data", str(archive), "--out", str(out)]) == 1
     assert "quantized already" in capsys.readouterr().err
-    tutorial = CHECKPOINTS / "tutorial.safetensors"
-    assert run(["quantize", str(tutorial), "--data", str(archive), "--out", str(out)]) == 1
     assert not out.exists()

@@ -63,7 +63,7 @@ def test_a_sigterm_that_is_repeated_at_once_is_an_echo(
     async def run() -> None:
         service = Service(patient)
         app = create_app(patient, service=service)
-        async with asyncio.timeout(60), app.router.lifespan_context(app):
+        async with app.router.lifespan_context(app), asyncio.timeout(60):
             loop = asyncio.get_running_loop()
             began_s = loop.time()
             for later_s, obeyed in ((0.0, []), (0.5, []), (2.0, [signal.SIGTERM])):
@@ -81,13 +81,14 @@ def test_who_is_cut_off_after_ctrl_c_hears_503(settings: Settings, told: list[in
     """Behind the framework as at the desk; the server obeys Ctrl-C at once, and cancels what is left of it."""
 
     async def run() -> None:
+        servers_own = signal.getsignal(signal.SIGINT)
         service, engine = scripted(settings)
         app = create_app(settings, service=service)
         transport = httpx.ASGITransport(app)
         async with (
-            asyncio.timeout(60),
             app.router.lifespan_context(app),
             httpx.AsyncClient(transport=transport, base_url="http://glimpse") as client,
+            asyncio.timeout(60),
         ):
             engine.hang()
             cut_off = asyncio.create_task(client.post("/predict", content=PNG))
@@ -96,15 +97,53 @@ def test_who_is_cut_off_after_ctrl_c_hears_503(settings: Settings, told: list[in
             signal.raise_signal(signal.SIGINT)
             await turns()
             assert told == [signal.SIGINT]
+            ready = await client.get("/health/ready")
+            assert (ready.status_code, ready.headers["connection"]) == (503, "close")
             cut_off.cancel()
             await asyncio.wait([cut_off])
             engine.go_on()
-        signal.raise_signal(signal.SIGINT)
-        assert told == [signal.SIGINT] * 2
+        assert signal.getsignal(signal.SIGINT) == servers_own
         answer = cut_off.result()
         assert (answer.status_code, answer.json()["code"]) == (503, "not_ready")
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize("handler", [signal.SIG_IGN, signal.SIG_DFL])
+def test_a_ctrl_c_that_no_server_obeys_changes_nothing(settings: Settings, handler: signal.Handlers) -> None:
+    """Whoever runs us has a reason to ignore it."""
+
+    async def run() -> None:
+        service, _ = scripted(settings)
+        app = create_app(settings, service=service)
+        async with app.router.lifespan_context(app):
+            assert signal.getsignal(signal.SIGINT) == handler
+
+    before = signal.signal(signal.SIGINT, handler)
+    try:
+        asyncio.run(run())
+        assert signal.getsignal(signal.SIGINT) == handler
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_what_a_server_that_gave_up_has_taken_away_stays_away(settings: Settings) -> None:
+    """uvicorn, told twice, leaves us without an end of our lifespan; its handlers must not come back after it."""
+
+    async def run() -> None:
+        service, _ = scripted(settings)
+        app = create_app(settings, service=service)
+        async with app.router.lifespan_context(app):
+            for number in before:
+                signal.signal(number, signal.SIG_DFL)
+
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        asyncio.run(run())
+        assert {signal.getsignal(number) for number in before} == {signal.SIG_DFL}
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def test_a_lost_device_ends_the_process(

@@ -380,6 +380,9 @@ def test_who_never_reads_is_not_waited_for() -> None:
         connection.protocol.resume_writing()
         assert connection.protocol._unread is None
         connection.protocol.pause_writing()
+        keep_alive = connection.protocol.timeout_keep_alive_task
+        assert keep_alive
+        keep_alive.cancel()  # uvicorn's own would end it, too, after 5 s
         await connection.transport.closed.wait()
 
     with_connection(check, upload_timeout_s=0.01)

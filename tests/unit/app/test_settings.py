@@ -1,8 +1,10 @@
 """Where a setting comes from, and what is said about a wrong one."""
 
 from pathlib import Path
+from typing import get_args
 
 import pytest
+from pydantic.fields import FieldInfo
 
 from app.errors import SettingsError
 from app.settings import Settings, read_settings, to_environment
@@ -26,13 +28,24 @@ def test_an_option_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.parametrize("name", list(Settings.model_fields))
-def test_every_setting_is_an_option(name: str) -> None:
-    """--help names each, with its meaning."""
-    field = Settings.model_fields[name]
-    assert field.description
-    value = KEY if name == "admin_key" else field.default
-    read = getattr(read_settings([f"--{name.replace('_', '-')}", str(value)]), name)
+def test_every_setting_is_an_option(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A value that is not the default arrives; --help names the option."""
+    option = f"--{name.replace('_', '-')}"
+    value = KEY if name == "admin_key" else _another(Settings.model_fields[name])
+    read = getattr(read_settings([option, str(value)]), name)
     assert (read.get_secret_value() if name == "admin_key" else read) == value
+    with pytest.raises(SystemExit):
+        read_settings(["--help"])
+    assert f"{option} " in capsys.readouterr().out
+
+
+def _another(field: FieldInfo) -> object:
+    """A value that a setting may have, and not its default."""
+    assert field.description
+    for choice in get_args(field.annotation):
+        if choice != field.default:
+            return choice
+    return field.default + 1 if isinstance(field.default, int | float) else type(field.default)("other")
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from rich.console import Console
 
 from models.networks import Architecture
 from models.networks.fast import FastNetwork
+from models.networks.residual import ResidualNetwork
 from models.preprocessing import InputSpec
 from training.dataset import Split
 from training.devices import Computing, choose_dtype
@@ -84,6 +85,9 @@ def test_accurate_moves_everything_that_is_trained_and_keeps_its_scales() -> Non
     """A few steps with lookahead leave the frozen stem and the norm scales exactly as they were."""
     recipe = AccurateRecipe(architecture=Architecture("residual", {"widths": [8, 16, 24]}))
     trained = _train(recipe, n=256).state_dict()
+    fresh = ResidualNetwork(classes=2, spec=InputSpec(mean=recipe.mean, std=recipe.std))
+    fresh.fit_stem(_colours(256).images[draw_evenly(256, count=recipe.stem_pictures, seed=0)])
+    torch.testing.assert_close(trained["stem.weight"], fresh.stem.weight, atol=0, rtol=0)
     for name, tensor in trained.items():
         if "norm" in name and name.endswith("weight"):
             assert torch.equal(tensor, torch.ones_like(tensor)), name

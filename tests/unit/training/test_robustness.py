@@ -44,11 +44,22 @@ def test_accuracy_is_counted_kind_by_kind() -> None:
     assert found.mean == pytest.approx(sum(every) / (len(KINDS) * len(SEVERITIES)))
 
 
-def test_some_pictures_stand_for_all() -> None:
+def test_some_pictures_stand_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
     """No more pictures are spoilt than asked for; the seed chooses them."""
     assert _measure(3).n == 3
     assert _measure(99).n == 8
-    assert _measure(3) == _measure(3)
+    chosen: list[tuple[int, ...]] = []
+
+    def leave(images: Tensor, *, places: Tensor, **_: object) -> Tensor:
+        chosen.append(tuple(places.tolist()))
+        return images
+
+    monkeypatch.setattr("training.robustness.corrupt", leave)
+    for seed in (0, 0, 1):
+        _measure(3, seed)
+    every, same, other = chosen[:: len(KINDS) * len(SEVERITIES)]
+    assert every == same != other
+    assert len(set(chosen)) == 2
 
 
 @pytest.mark.parametrize(

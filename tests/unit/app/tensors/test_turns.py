@@ -69,6 +69,7 @@ def test_a_turn_lasts_as_long_as_its_thread() -> None:
         assert isinstance((await asyncio.gather(first, return_exceptions=True))[0], asyncio.CancelledError)
         with pytest.raises(OverloadedError, match="one demo at a time"):
             await turns.run(lambda: "never")
+        turns._max_wait_s = 20  # a thread takes its time to end
         gate.may_end.set()
         assert await turns.run(lambda: "next") == "next"
 
@@ -124,7 +125,7 @@ def test_the_end_waits_for_the_run_in_progress() -> None:
         turns, gate = Turns(), Gate()
         running = await _begun(turns, gate)
         closing = asyncio.create_task(turns.close())
-        await asyncio.sleep(0)
+        assert not (await asyncio.wait([closing], timeout=0.1))[0]  # it cannot be over
         gate.may_end.set()
         await closing
         assert await running == "done"
