@@ -44,9 +44,9 @@ def test_a_shipped_checkpoint_loads(name: str) -> None:
 
 
 def test_the_shipped_checkpoints_are_as_good_as_their_recipes_promise() -> None:
-    """`compact` reached 94.5 % with six views, `tutorial` 50 to 58 % with one."""
+    """`compact` reached 95.5 % with six views, `tutorial` 50 to 58 % with one."""
     accuracy = {name: load(CHECKPOINTS / f"{name}.safetensors").record.metrics.accuracy for name in NAMES}
-    assert accuracy["cifar10"]["six_views"] >= 0.945
+    assert accuracy["cifar10"]["six_views"] >= 0.954
     assert 0.50 <= accuracy["tutorial"]["single_view"] <= 0.58
 
 
