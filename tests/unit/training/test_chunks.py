@@ -103,7 +103,7 @@ def test_ranges_are_measured_so_too() -> None:
 
 
 def test_a_teacher_is_always_asked_about_as_many(tmp_path: Path) -> None:
-    """Of 128 × 128 pixels 15 at once, however many are missing."""
+    """Of 128 × 128 pixels 16 at once, however many are missing."""
     network, images = _Counting(), _pictures(20, 128)
     answers = open_answers(tmp_path, pictures=20, classes=2, shift=1, key={})
     computing = Computing(torch.device("cpu"), torch.float32)
@@ -111,4 +111,4 @@ def test_a_teacher_is_always_asked_about_as_many(tmp_path: Path) -> None:
     shown: list[int] = []
     network.register_forward_pre_hook(lambda _, given: shown.append(len(given[0])))
     teacher.answer(draw_order(20, shift=1, seed=0, epoch=0), torch.arange(20))
-    assert shown == [15, 15]
+    assert shown == [16, 16]
