@@ -3,7 +3,7 @@
 from fastapi import APIRouter, Request, Response
 
 from app.routes.lean import LeanRoute, through_framework
-from app.routes.openapi import ONE_PICTURE, TIMEOUT, problems
+from app.routes.openapi import OF_PICTURES, ONE_PICTURE, TIMEOUT, problems
 from app.schemas import ExplanationBody
 
 router = APIRouter(tags=["explain"], route_class=LeanRoute)
@@ -18,7 +18,7 @@ _CLASS_INDEX = {
 
 @router.post(
     "/pixels",
-    responses={200: {"content": {"image/png": {}}}, **problems(400, 408, 413, 415, 422, 431, 503, 504)},
+    responses={200: {"content": {"image/png": {}}}, **problems(*OF_PICTURES, 504)},
     response_class=Response,
     openapi_extra={"parameters": [TIMEOUT], "requestBody": ONE_PICTURE},
 )
@@ -33,7 +33,7 @@ async def pixels(request: Request) -> Response:
 @router.post(
     "/explain",
     response_model=ExplanationBody,
-    responses=problems(400, 408, 413, 415, 422, 431, 500, 501, 503, 504),
+    responses=problems(*OF_PICTURES, 500, 501, 504),
     openapi_extra={"parameters": [_CLASS_INDEX, TIMEOUT], "requestBody": ONE_PICTURE},
 )
 async def explain(request: Request) -> Response:

@@ -23,6 +23,9 @@ _DESCRIPTIONS = {
     504: "the deadline passed",
 }
 
+OF_PICTURES = (400, 408, 413, 415, 422, 431, 503)
+"""What any request that brings pictures may get."""
+
 
 def _accepts(content: dict[str, Any]) -> dict[str, Any]:
     return {"required": True, "content": content}

@@ -4,7 +4,7 @@ from fastapi import APIRouter, Request, Response
 
 from app.answers import DEFAULT_TOP_K
 from app.routes.lean import LeanRoute, through_framework
-from app.routes.openapi import MANY_PICTURES, ONE_PICTURE, TIMEOUT, problems
+from app.routes.openapi import MANY_PICTURES, OF_PICTURES, ONE_PICTURE, TIMEOUT, problems
 from app.schemas import BatchBody, PredictBody
 
 router = APIRouter(tags=["predict"], route_class=LeanRoute)
@@ -20,7 +20,7 @@ _TOP_K = {
 @router.post(
     "/predict",
     response_model=PredictBody,
-    responses=problems(400, 408, 413, 415, 422, 431, 500, 503, 504),
+    responses=problems(*OF_PICTURES, 500, 504),
     openapi_extra={"parameters": [_TOP_K, TIMEOUT], "requestBody": ONE_PICTURE},
 )
 async def predict(request: Request) -> Response:
@@ -36,7 +36,7 @@ async def predict(request: Request) -> Response:
 @router.post(
     "/predict/batch",
     response_model=BatchBody,
-    responses=problems(400, 408, 413, 415, 422, 431, 503),
+    responses=problems(*OF_PICTURES),
     openapi_extra={"parameters": [_TOP_K, TIMEOUT], "requestBody": MANY_PICTURES},
 )
 async def predict_batch(request: Request) -> Response:
