@@ -4,11 +4,12 @@
     python -m benchmarks.training --full --data FILE.npz|cifar10     `fast` and `tutorial` to their ends
 
 Steps are timed on random pictures of CIFAR-10's size; timings do not depend on what they show. Medians over N
-steps after one that is not counted, at each of a recipe's resolutions. `compact` is timed with its teacher's
-answers at hand. Whole runs are added up from mean steps, for the small network that selects for `accurate` and
-`compact` learns at one step of four only. The full run trains `fast` and `tutorial` on the same machine one after
-the other: seconds to the end of `fast`, made to reach 94 % with six views, beside those of the beginner's recipe,
-made to reach 54 % with one; and whether they reached it.
+steps after one that is not counted, at each of a recipe's resolutions. `taught` asks an `accurate` network that
+has learnt nothing; what its answers take is a part of the step, but no work on the data. Whole runs are added up
+from mean steps, for the small network that selects for `accurate` and `compact` learns at one step of four only.
+The full run trains `fast` and `tutorial` on the same machine one after the other: seconds to the end of `fast`,
+made to reach 94 % with six views, beside those of the beginner's recipe, made to reach 54 % with one; and
+whether they reached it.
 """
 
 import argparse
@@ -16,10 +17,9 @@ import json
 import statistics
 import sys
 import time
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Generic, ParamSpec, TypeVar
 
-import numpy as np
 import torch
 from rich.console import Console
 from torch import Tensor
@@ -29,37 +29,41 @@ from models.preprocessing import InputSpec
 from training.carry_out import carry_out
 from training.configuration import Request
 from training.devices import Computing, choose_device, choose_dtype, keep_freed_memory
-from training.epoch import Look, draw_epoch
+from training.epoch import Wanted, draw_epoch
 from training.fresh import fit_stem, fresh_network
 from training.learner import make_learner
 from training.ranks import ALONE
-from training.recipes import RECIPES, LargeBatchRecipe, TutorialRecipe
+from training.recipes import RECIPES, AccurateRecipe, LargeBatchRecipe, TutorialRecipe
 from training.selection import make_selector
 from training.teacher import Teacher
 from training.tutorial import Beginner
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
 PICTURES = 50_000
 SIDE = 32
 CLASSES = 10
+TEACHER = AccurateRecipe().architecture
 GOALS = {"fast": ("six_views", 0.94), "tutorial": ("single_view", 0.54)}
 """View and accuracy that a recipe was made to reach on CIFAR-10. Source: training/recipes.py."""
 
 
-class _Watched:
-    """Looks at pictures, and adds up the time that it takes."""
+class _Watched(Generic[P, R]):
+    """Calls a function, and adds up the time that it takes."""
 
-    def __init__(self, look: Look, device: torch.device) -> None:
+    def __init__(self, function: Callable[P, R], device: torch.device) -> None:
         self.seconds = 0.0
-        self._look = look
+        self._function = function
         self._device = device
 
-    def __call__(self, index: Tensor) -> tuple[Tensor, Tensor]:
+    def __call__(self, *arguments: P.args, **named: P.kwargs) -> R:
         _wait(self._device)
         started_s = time.perf_counter()
-        seen = self._look(index)
+        returned = self._function(*arguments, **named)
         _wait(self._device)
         self.seconds += time.perf_counter() - started_s
-        return seen
+        return returned
 
 
 def time_recipe(
@@ -85,8 +89,7 @@ def time_recipe(
     )
     rows = []
     for until, side in recipe.resolutions:
-        teacher = _instant_teacher(recipe, images, computing)
-        wanted = teacher.answer if teacher else lambda _, index: targets[index]
+        wanted = _Watched(_wanted(recipe, targets, computing), computing.device)
         started_s = time.perf_counter()
         number = int(until * recipe.epochs) - 1
         epoch = draw_epoch(recipe, images, wanted, spec=spec, seed=0, number=number)
@@ -94,10 +97,10 @@ def time_recipe(
         look = _Watched(epoch.look, computing.device)
         data_s, whole_s = [], []
         for index, _ in zip(epoch.batches(), range(steps + 1), strict=False):
-            started_s, look.seconds = time.perf_counter(), order_s
+            started_s, look.seconds, wanted.seconds = time.perf_counter(), order_s, 0.0
             learner.learn(*look(learner.choose(index, look))).item()
             whole_s.append(time.perf_counter() - started_s + order_s)
-            data_s.append(look.seconds)
+            data_s.append(look.seconds - wanted.seconds)
         rows.append(_row(recipe, round(SIDE * side), data_s[1:], whole_s[1:], dtype=computing.dtype))
     return rows
 
@@ -174,13 +177,14 @@ def full_line(run: Mapping[str, Any]) -> str:
     )
 
 
-def _instant_teacher(recipe: LargeBatchRecipe, images: torch.Tensor, computing: Computing) -> Teacher | None:
-    """A teacher that answered everything before: its network is never asked."""
+def _wanted(recipe: LargeBatchRecipe, targets: Tensor, computing: Computing) -> Wanted:
+    """Give what a step learns: labels, or the answers of a teacher, who need not know anything to be timed."""
     if recipe.teaching is None:
-        return None
-    side = 2 * recipe.shift + 1
-    answers = np.zeros((len(images), 2, side, side, CLASSES), np.float16)
-    return Teacher(torch.nn.Identity(), images, shift=recipe.shift, answers=answers, computing=computing)
+        return lambda _, index: targets[index]
+    network = fresh_network(
+        TEACHER, classes=CLASSES, spec=InputSpec(height=SIDE, width=SIDE), device=computing.device
+    )
+    return Teacher(network.eval(), computing).answer
 
 
 def _row(

@@ -1,4 +1,4 @@
-"""Flip, shift and cutout for a whole batch at once, and the six views of evaluation; uint8 in, uint8 out.
+"""Flip, shift, cutout and mixing for a whole batch at once, and the six views of evaluation; uint8 in, uint8 out.
 
 A shifted, mirrored, reflect-padded crop is nothing but a list of row and column numbers, so each batch
 is one gather from the data set; no padded copy of it is kept.
@@ -13,6 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+_MOST_MIXED_IN = 0.5
+"""Share of another picture: more would only change the names of the two."""
+
 
 @dataclass(frozen=True)
 class Order:
@@ -25,6 +28,8 @@ class Order:
         mirrored: bool, indexed by picture.
         cut_top: int64, first row of the covered square, indexed by picture.
         cut_left: int64, its first column.
+        partner: int64, the picture that is mixed into it, indexed by picture; may be itself.
+        share: float32, of the partner in the mixture, 0…0.5, indexed by picture.
     """
 
     permutation: Tensor
@@ -33,6 +38,8 @@ class Order:
     mirrored: Tensor
     cut_top: Tensor
     cut_left: Tensor
+    partner: Tensor
+    share: Tensor
 
     def to(self, device: torch.device) -> "Order":
         """Move it to where the pictures are, once an epoch."""
@@ -60,7 +67,9 @@ def draw_order(n: int, *, shift: int, seed: int, epoch: int, rooms: tuple[int, i
     side = torch.rand(n, generator=coin) < 0.5
     permutation = torch.randperm(n, generator=drawn)
     cut_top, cut_left = (torch.randint(0, room + 1, (n,), generator=drawn) for room in rooms)
-    return Order(permutation, shifts[0], shifts[1], side ^ bool(epoch % 2), cut_top, cut_left)
+    partner = torch.randperm(n, generator=drawn)
+    share = _MOST_MIXED_IN * torch.rand(n, generator=drawn)
+    return Order(permutation, shifts[0], shifts[1], side ^ bool(epoch % 2), cut_top, cut_left, partner, share)
 
 
 def batches(order: Order, batch_size: int) -> Iterator[Tensor]:
@@ -85,6 +94,24 @@ def crop(images: Tensor, order: Order, index: Tensor) -> Tensor:
     columns = torch.arange(width, device=images.device).expand(len(index), width)
     columns = torch.where(order.mirrored[index, None], columns.flip(1), columns) + order.right[index, None]
     return _gather(images, index, _reflect(rows, height), _reflect(columns, width))
+
+
+def mix(images: Tensor, order: Order, index: Tensor) -> Tensor:
+    """Take pictures out of the data set as `crop` does, each with a share of another one mixed in: mixup.
+
+    Args:
+        images: uint8 (n, height, width, 3), on any device.
+        order: of this epoch, on the same device.
+        index: int64 (batch,), which pictures, there too.
+
+    Returns:
+        uint8 (batch, height, width, 3); (1 − share) · picture + share · partner, rounded.
+    Source:
+        arXiv 1710.09412, there with shares of a beta distribution; even ones: arXiv 2106.05237.
+    """
+    share = order.share[index].view(-1, 1, 1, 1)
+    picture, partner = (crop(images, order, which).float() for which in (index, order.partner[index]))
+    return torch.lerp(picture, partner, share).round().to(torch.uint8)
 
 
 def cover(images: Tensor, order: Order, index: Tensor, *, side: int, colour: tuple[int, int, int]) -> Tensor:

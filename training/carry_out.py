@@ -74,13 +74,14 @@ def carry_out(
             run.also_log(stack.enter_context(TensorboardLog(run.folder)).log)
         trained = train(
             plan.recipe,
-            plan.learnt,
+            plan.dataset.train,
             classes=len(plan.dataset.labels),
             spec=plan.spec,
             seed=request.seed,
             computing=computing,
             console=console,
             run=run,
+            start=plan.start,
             wanted=plan.wanted,
             ranks=ranks,
         )

@@ -34,6 +34,7 @@ class Request:
         out: a second place for the finished checkpoint, or None.
         dtype: `auto`, `float32` or `bfloat16`.
         is_compiled: whether torch.compile is used.
+        start: a checkpoint whose weights to start with, or None.
         teacher: a checkpoint to learn from, or None.
         photographs: share of the pictures to treat as phone photos are; None takes the recipe's own.
         extensions: epochs that each extension added to the run before it.
@@ -50,6 +51,7 @@ class Request:
     out: str | None = None
     dtype: str = "auto"
     is_compiled: bool = False
+    start: str | None = None
     teacher: str | None = None
     photographs: float | None = None
     extensions: tuple[int, ...] = ()
@@ -67,6 +69,7 @@ def with_whole_paths(request: Request) -> Request:
         data=request.data if request.data == CIFAR10 else whole(request.data),
         cache=whole(request.cache),
         out=None if request.out is None else whole(request.out),
+        start=None if request.start is None else whole(request.start),
         teacher=None if request.teacher is None else whole(request.teacher),
     )
 

@@ -16,10 +16,17 @@ def refuse_contradictions(request: Request, *, world: int) -> None:
         TrainingError: an option asks for what the recipe does not have, or what the tutorial's book does not do.
     """
     recipe = RECIPES[request.recipe]
-    if request.teacher is not None and not (isinstance(recipe, LargeBatchRecipe) and recipe.teaching):
-        raise TrainingError(f"The recipe {recipe.name} has no teacher; leave --teacher out, or take compact.")
+    is_taught = isinstance(recipe, LargeBatchRecipe) and recipe.teaching is not None
+    if request.teacher is not None and not is_taught:
+        raise TrainingError(f"The recipe {recipe.name} has no teacher; leave --teacher out, or take taught.")
+    if request.teacher is None and is_taught:
+        raise TrainingError(
+            f"The recipe {recipe.name} needs a teacher; name one with --teacher, a checkpoint of the same classes."
+        )
     if isinstance(recipe, LargeBatchRecipe):
         return
+    if request.start is not None:
+        raise TrainingError("The tutorial starts with random weights: leave --start out.")
     if request.dtype == "bfloat16":
         raise TrainingError(
             "The tutorial computes in float32, as it does in the book: leave --dtype bfloat16 out."

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from models.preprocessing import InputSpec
-from training.augment import Order, batches, cover, crop, draw_order, resize
+from training.augment import Order, batches, cover, crop, draw_order, mix, resize
 from training.fitting import resolution
 from training.photographs import photographs
 from training.recipes import LargeBatchRecipe
 
-Wanted = Callable[[Order, Tensor], Tensor]
-"""Order of the epoch and index (batch,) → what the network should say: classes, or a teacher's logits."""
+Wanted = Callable[[Tensor, Tensor], Tensor]
+"""Images, uint8 (batch, height, width, 3), before they are spoilt, and their index (batch,) → what the network
+should say: classes, or a teacher's logits."""
 
 Look = Callable[[Tensor], tuple[Tensor, Tensor]]
 """Index (batch,) of pictures → their images as they are shown, and what is wanted for them."""
@@ -25,7 +26,7 @@ class Epoch:
     Attributes:
         recipe: as it is carried out.
         images: uint8 (n, height, width, 3), on the device.
-        wanted: of an order and an index.
+        wanted: of images and their index.
         spec: of the pictures.
         seed: of everything random.
         number: counted from 0.
@@ -56,11 +57,12 @@ class Epoch:
         """
         # the network eats bytes and takes the mean off itself: the nearest byte to the mean becomes nearly zero
         red, green, blue = (round(255 * mean) for mean in self.spec.mean)
-        cropped = crop(self.images, self.order, index)
+        take = crop if self.recipe.teaching is None else mix
+        taken = take(self.images, self.order, index)
         share = self.recipe.photograph_share
-        treated = photographs(cropped, seed=self.seed, epoch=self.number, index=index, share=share)
+        treated = photographs(taken, seed=self.seed, epoch=self.number, index=index, share=share)
         covered = cover(treated, self.order, index, side=self.recipe.cutout, colour=(red, green, blue))
-        return resize(covered, resolution(self.recipe, self.number)), self.wanted(self.order, index)
+        return resize(covered, resolution(self.recipe, self.number)), self.wanted(taken, index)
 
 
 def draw_epoch(
@@ -71,7 +73,7 @@ def draw_epoch(
     Args:
         recipe: as it is carried out.
         images: uint8 (n, height, width, 3), on the device.
-        wanted: of an order and an index.
+        wanted: of images and their index.
         spec: of the pictures.
         seed: of everything random.
         number: of the epoch, counted from 0.

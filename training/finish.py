@@ -134,7 +134,7 @@ def _record(
 ) -> Record:
     beside = {
         key: plan.configuration[key]
-        for key in ("held_out", "copies_together", "dtype", "teacher")
+        for key in ("held_out", "copies_together", "dtype", "start", "teacher")
         if key in plan.configuration
     }
     return Record(

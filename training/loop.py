@@ -50,10 +50,11 @@ def train(
     computing: Computing,
     console: Console,
     run: Run | None = None,
+    start: nn.Module | None = None,
     wanted: Wanted | None = None,
     ranks: Ranks = ALONE,
 ) -> Trained:
-    """Train a network, from nothing or from where a run was left.
+    """Train a network, from nothing, from another one's weights, or from where a run was left.
 
     The same seed on the same CPU with the same number of threads gives the same weights, stopped and
     resumed or not.
@@ -67,6 +68,7 @@ def train(
         computing: on what, in which dtype, compiled or not.
         console: told of the progress.
         run: where states are saved and metrics written, and to go on from; None keeps nothing.
+        start: of the recipe's architecture, whose weights are taken; None draws them. The tutorial draws its own.
         wanted: a teacher's answers; None takes the classes of `data`.
         ranks: the processes that train together.
 
@@ -81,7 +83,10 @@ def train(
         return Trained(network.eval(), recipe, seconds)
     started_s = time.monotonic()
     images, targets = data.images.to(device), data.targets.to(device)
-    fit_stem(network, images, recipe=recipe)
+    if start is None:
+        fit_stem(network, images, recipe=recipe)
+    else:
+        network.load_state_dict(start.state_dict())
     learner = make_learner(
         recipe,
         ranks.together(network),

@@ -35,7 +35,7 @@ def distance_to_teacher(logits: Tensor, taught: Tensor, *, temperature: float) -
 
     Args:
         logits: float32 (batch, classes), the student's.
-        taught: float32 (batch, classes), the teacher's logits for the same views.
+        taught: float32 (batch, classes), the teacher's logits for the same mixtures.
         temperature: both logits are divided by it; its square keeps the gradients' size.
     Source:
         arXiv 1503.02531.

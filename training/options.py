@@ -30,6 +30,7 @@ class RecipeName(StrEnum):
     fast = "fast"
     accurate = "accurate"
     compact = "compact"
+    taught = "taught"
 
 
 class Dtype(StrEnum):

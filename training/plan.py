@@ -1,4 +1,4 @@
-"""All that is decided about a training before its first step: data, recipe, computing, teacher."""
+"""All that is decided about a training before its first step: data, recipe, computing, start, teacher."""
 
 import dataclasses
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import nn
 
 from models.checkpoint import Checkpoint
 from models.networks import build
@@ -15,15 +15,16 @@ from models.preprocessing import InputSpec
 from training import findings
 from training.configuration import Request, configure
 from training.data import read_dataset
-from training.dataset import Dataset, Split, fingerprint
+from training.dataset import Dataset, fingerprint
 from training.devices import Computing, choose_dtype
+from training.earlier import doubt, load_start, load_teacher
 from training.epoch import Wanted
 from training.extension import extend
 from training.fitting import fit_to_data
 from training.held_out import group_copies, set_aside
 from training.provenance import current_commit
 from training.recipes import RECIPES, LargeBatchRecipe, Recipe, TutorialRecipe
-from training.teacher import Teacher, doubt, load_teacher, open_answers
+from training.teacher import Teacher
 
 
 @dataclass(frozen=True)
@@ -32,19 +33,19 @@ class Plan:
 
     Attributes:
         dataset: read, with its held-out part.
-        learnt: the pictures to learn from; on the device where a teacher looks at them, too.
         recipe: adapted to it and to the request.
         spec: of the images.
         configuration: all that decides the weights.
+        start: network whose weights it starts with; None draws them.
         wanted: a teacher's answers; None where the labels are learnt.
         commit: of the code that runs; it may be edited before the training ends.
     """
 
     dataset: Dataset
-    learnt: Split
     recipe: Recipe
     spec: InputSpec
     configuration: dict[str, Any]
+    start: nn.Module | None
     wanted: Wanted | None
     commit: str
 
@@ -64,7 +65,7 @@ def choose_computing(request: Request, device: torch.device) -> Computing:
 
 
 def prepare(request: Request, computing: Computing, *, tell: Callable[[str], None]) -> Plan:
-    """Read the data, hold some of it out, adapt the recipe, and ask for a teacher where one is named.
+    """Read the data, hold some of it out, adapt the recipe, and read what earlier trainings left to this one.
 
     Args:
         request: what the user asked for, without contradictions.
@@ -72,7 +73,7 @@ def prepare(request: Request, computing: Computing, *, tell: Callable[[str], Non
         tell: told of the data, a sentence at a time.
 
     Raises:
-        GlimpseError: the data or the teacher cannot be read, or do not fit.
+        GlimpseError: the data, the teacher or what it starts with cannot be read, or do not fit.
     """
     read = read_dataset(
         request.data, seed=request.seed, cache=Path(request.cache), report=tell, input_size=request.input_size
@@ -87,8 +88,6 @@ def prepare(request: Request, computing: Computing, *, tell: Callable[[str], Non
     height, width = dataset.train.images.shape[1:3]
     spec = InputSpec(height=height, width=width, mean=table.mean, std=table.std)
     recipe = adapt(table, request, dataset)
-    if request.teacher is None and isinstance(table, LargeBatchRecipe) and table.teaching is not None:
-        tell(f"No --teacher is named, so {table.name} learns the labels.")
     held_out = len(dataset.held_out) if dataset.held_out else 0
     tell(
         f"{dataset.name}: {len(dataset.train):,} pictures to learn from, {held_out:,} held out to choose on, "
@@ -105,16 +104,27 @@ def prepare(request: Request, computing: Computing, *, tell: Callable[[str], Non
     )
     if held_out and group_copies(read) is not None:
         configuration["copies_together"] = True
-    wanted, learnt = None, dataset.train
-    if request.teacher is not None and isinstance(recipe, LargeBatchRecipe):
+    start: nn.Module | None = None
+    if request.start is not None:
+        begun = load_start(Path(request.start), architecture=recipe.architecture, labels=dataset.labels, spec=spec)
+        _tell_doubt("what it starts with", begun, configuration, tell=tell)
+        configuration["start"] = begun.digest
+        start = begun.network
+    wanted: Wanted | None = None
+    if request.teacher is not None:
         teacher = load_teacher(Path(request.teacher), labels=dataset.labels, spec=spec)
-        doubts = doubt(teacher.record, configuration)
-        if doubts is not None:
-            tell(doubts)
+        _tell_doubt("the teacher", teacher, configuration, tell=tell)
         configuration["teacher"] = teacher.digest
-        learnt = dataclasses.replace(learnt, images=learnt.images.to(computing.device))
-        wanted = _ask(teacher, recipe, dataset, computing, images=learnt.images, cache=Path(request.cache))
-    return Plan(dataset, learnt, recipe, spec, configuration, wanted, current_commit())
+        wanted = Teacher(teacher.network.to(computing.device), computing).answer
+    return Plan(dataset, recipe, spec, configuration, start, wanted, current_commit())
+
+
+def _tell_doubt(
+    who: str, earlier: Checkpoint, configuration: dict[str, Any], *, tell: Callable[[str], None]
+) -> None:
+    doubts = doubt(who, earlier.record, configuration)
+    if doubts is not None:
+        tell(doubts)
 
 
 def adapt(table: Recipe, request: Request, dataset: Dataset) -> Recipe:
@@ -127,42 +137,8 @@ def adapt(table: Recipe, request: Request, dataset: Dataset) -> Recipe:
     """
     shorter_side = min(dataset.train.images.shape[1:3])
     recipe = fit_to_data(table, len(dataset.train), shorter_side=shorter_side, epochs=request.epochs)
-    if isinstance(recipe, LargeBatchRecipe):
-        if request.teacher is None:
-            recipe = dataclasses.replace(recipe, teaching=None)
-        if request.photographs is not None:
-            recipe = dataclasses.replace(recipe, photograph_share=request.photographs)
+    if isinstance(recipe, LargeBatchRecipe) and request.photographs is not None:
+        recipe = dataclasses.replace(recipe, photograph_share=request.photographs)
     for epochs in request.extensions:
         recipe = extend(recipe, epochs=epochs)
     return recipe
-
-
-def _ask(
-    checkpoint: Checkpoint,
-    recipe: LargeBatchRecipe,
-    dataset: Dataset,
-    computing: Computing,
-    *,
-    images: Tensor,
-    cache: Path,
-) -> Wanted:
-    """Let a teacher answer what is learnt."""
-    answers = open_answers(
-        cache,
-        pictures=len(dataset.train),
-        classes=len(dataset.labels),
-        shift=recipe.shift,
-        key={
-            "teacher": checkpoint.digest,
-            "pictures": fingerprint(dataset.labels, dataset.train),
-            "dtype": str(computing.dtype),
-        },
-    )
-    teacher = Teacher(
-        checkpoint.network.to(computing.device),
-        images,
-        shift=recipe.shift,
-        answers=answers,
-        computing=computing,
-    )
-    return teacher.answer

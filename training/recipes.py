@@ -66,14 +66,16 @@ class Lookahead:
 class Teaching:
     """How a teacher's answers are learnt instead of the labels.
 
-    The student sees the very views that the teacher answered, in many passes. Of a view that is covered (`cutout`)
-    or treated as a phone photo (`photograph_share`) it sees the spoilt copy and learns the answer to the clean
-    one: what the teacher made of the picture before it was spoilt is nearer to the truth.
+    Each picture has another one mixed in (`training.augment.mix`): a teacher knows those that it learnt from by
+    heart, and says little more of them than their labels do. The student sees the very mixture that the teacher
+    answered. Of one that is covered (`cutout`) or treated as a
+    phone photo (`photograph_share`) it sees the spoilt copy and learns the answer to the clean one: what the
+    teacher made of the picture before it was spoilt is nearer to the truth.
 
     Attributes:
         temperature: both networks' logits are divided by it.
     Source:
-        Beyer et al., arXiv 2106.05237: "consistent and patient"; the temperature is that of their
+        Beyer et al., arXiv 2106.05237: "consistent and patient", and mixed; the temperature is that of their
         published configuration for ImageNet, and no label is used beside the teacher.
     """
 
@@ -124,7 +126,7 @@ class LargeBatchRecipe:
             the rate; not for Muon.
         lookahead: None means none.
         selection: how the pictures are selected that a step learns from; None means that it learns from all.
-        teaching: how a teacher's answers are learnt, if one is named; None means that the labels are learnt.
+        teaching: how a teacher's answers are learnt; None means that the labels are learnt.
     """
 
     name: str
@@ -216,23 +218,38 @@ class AccurateRecipe(LargeBatchRecipe):
 
 @dataclass(frozen=True, kw_only=True)
 class CompactRecipe(AccurateRecipe):
-    """The residual network with half the channels, 220 MFLOP a picture; where there is a larger one, taught by it.
+    """The residual network with half the channels, 220 MFLOP a picture.
 
     It was the `fast` network first, 211 MFLOP, for which 95.09 % with six views is the most that is published (80
     epochs, n=8, no teacher; airbench's notes on singular values). This one, with 80 passes and the
     selection, reached 95.46 % (n=1, 46,000 pictures; docs/experiments.md, where nothing tells which of the three
-    did it). Shifts of 4 pixels and flips are 162 views of each picture; in 80 passes a teacher is asked about some
-    63 of them, once and uncovered.
+    did it).
     """
 
     name: str = "compact"
     architecture: Architecture = Architecture("residual", {"widths": (64, 192, 256)})
     epochs: int = 80  # not tuned: what fits into an hour and a half on two cores
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaughtRecipe(CompactRecipe):
+    """The network of `compact`, taught by a larger one; meant to go on from where `compact` ended.
+
+    Source: Beyer et al., arXiv 2106.05237; rates and passes: docs/experiments.md.
+    """
+
+    name: str = "taught"
+    epochs: int = 30  # not tuned: what fits into an hour and a half on two cores, most of it the teacher's
+    batch_size: int = 512  # what `compact` learns of a batch
+    cutout: int = 0
+    schedule: tuple[tuple[float, float], ...] = ((0.0, 0.0), (0.08, 0.3), (1.0, 0.0))
+    selection: Selection | None = None
     teaching: Teaching | None = Teaching()
 
 
 Recipe = TutorialRecipe | LargeBatchRecipe
 
 RECIPES: dict[str, Recipe] = {
-    recipe.name: recipe for recipe in (TutorialRecipe(), FastRecipe(), AccurateRecipe(), CompactRecipe())
+    recipe.name: recipe
+    for recipe in (TutorialRecipe(), FastRecipe(), AccurateRecipe(), CompactRecipe(), TaughtRecipe())
 }

@@ -58,8 +58,8 @@ def asked_before(folder: Path) -> Request:
     return request
 
 
-_MAY_MOVE = ("data", "out", "device", "teacher", "is_compiled", "cache")
-"""Another place of the same data, teacher, cache or result, or another way to compute."""
+_MAY_MOVE = ("data", "out", "device", "start", "teacher", "is_compiled", "cache")
+"""Another place of the same data, start, teacher, cache or result, or another way to compute."""
 
 
 def ask_again(asked: Request, given: Mapping[str, Any], *, folder: Path) -> Request:

@@ -41,7 +41,10 @@ def train(
         int | None, typer.Option(min=1, metavar="EPOCHS", help="With --resume: a finished run, but longer.")
     ] = None,
     teacher: Annotated[
-        Path | None, typer.Option(help="The checkpoint that compact learns from, instead of the labels.")
+        Path | None, typer.Option(help="The checkpoint that taught learns from, instead of the labels.")
+    ] = None,
+    start: Annotated[
+        Path | None, typer.Option(help="A checkpoint of the same network, to start with its weights.")
     ] = None,
     photographs: Annotated[
         float | None,
@@ -86,6 +89,7 @@ def train(
         "dtype": dtype,
         "is_compiled": compile_network,
         "teacher": teacher,
+        "start": start,
         "photographs": photographs,
         "input_size": input_size,
         "cache": cache,

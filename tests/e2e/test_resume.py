@@ -21,12 +21,13 @@ from tests.conftest import tiny_record
 from tests.drawing import write_archive
 from tests.e2e.conftest import ROOT
 
-EPOCHS = {"tutorial": 2, "fast": 4, "accurate": 4, "compact": 4}
+EPOCHS = {"tutorial": 2, "fast": 4, "accurate": 4, "compact": 4, "taught": 4}
 STEPS = {
     "tutorial": 64,
     "fast": 12,
     "accurate": 12,
     "compact": 12,
+    "taught": 12,
 }  # the stem of `fast` rests after 9, slow copies meet at 5 and 10
 KILLED_AFTER = """
 import os, signal, sys
@@ -123,22 +124,21 @@ def _losses(run: Path) -> list[tuple[str, int, float]]:
     return [(line["kind"], line["step"], line["loss"]) for line in lines if "step" in line]
 
 
-@pytest.mark.parametrize("recipe", ["tutorial", "fast", "accurate", "compact"])
+@pytest.mark.parametrize("recipe", ["tutorial", "fast", "accurate", "compact", "taught"])
 def test_killed_at_random_steps_a_run_ends_with_the_same_weights(
     recipe: str, data: Path, teacher: Path, tmp_path: Path
 ) -> None:
     """SIGKILL in the middle of two random steps; after it the weights have the SHA-256 of a run left alone.
 
-    `tutorial` shuffles by a generator, `fast` has Muon, `accurate` and `compact` have a slow copy, `compact` has a
-    teacher's answers that were written down in part, in a cache of each run's own: each resumes what it needs.
+    `tutorial` shuffles by a generator, `fast` has Muon, the others have a slow copy, `taught` asks a teacher about
+    mixtures: each resumes what it needs.
     """
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
-    taught = ["--teacher", str(teacher)] if recipe == "compact" else []
+    taught = ["--teacher", str(teacher)] if recipe == "taught" else []
     options = [*_options(recipe, data), *taught]
-    _end(_start(*options, "--run", str(whole), "--cache", str(tmp_path / "cache of whole")), 0)
+    _end(_start(*options, "--run", str(whole)), 0)
     first, second = sorted(random.Random(os.urandom(8)).sample(range(1, STEPS[recipe]), 2))  # noqa: S311 - a step, no secret
-    begun = [*options, "--run", str(stopped), "--cache", str(tmp_path / "cache of stopped")]
-    _end(_start(*begun, dies_after=first), -signal.SIGKILL)
+    _end(_start(*options, "--run", str(stopped), dies_after=first), -signal.SIGKILL)
     again = ["--resume", str(stopped), "--save-every", "3"]
     _end(_start(*again, dies_after=second), -signal.SIGKILL)
     _end(_start(*again), 0)

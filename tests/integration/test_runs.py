@@ -297,50 +297,65 @@ def test_an_unfinished_run_is_not_extended(stopped: Path, capsys: pytest.Capture
     assert f"finish it first: train --resume {stopped}" in capsys.readouterr().err
 
 
-def test_a_student_learns_from_a_teacher(finished: Path, data: Path, tmp_path: Path) -> None:
-    """Whatever the labels say, it gives its teacher's answers, names it, and resumed asks it nothing anew."""
+@pytest.fixture
+def small_student(monkeypatch: pytest.MonkeyPatch) -> LargeBatchRecipe:
+    """The recipe `taught` with a small network and batches."""
+    table = RECIPES["taught"]
+    assert isinstance(table, LargeBatchRecipe)
+    small = replace(
+        table, architecture=Architecture(table.architecture.name, {"widths": (16, 16, 16)}), batch_size=32
+    )
+    monkeypatch.setitem(RECIPES, "taught", small)
+    return small
+
+
+def test_a_student_learns_from_a_teacher(data: Path, tmp_path: Path, small_student: LargeBatchRecipe) -> None:
+    """Whatever the labels say, it gives its teacher's answers, and names it."""
     from rich.console import Console
 
-    teacher, cache, mislabelled = finished / "checkpoint.safetensors", tmp_path / "cache", tmp_path / "m.npz"
+    teacher, mislabelled = tmp_path / "teacher.safetensors", tmp_path / "m.npz"
+    assert _train("--recipe", "fast", "--data", data, "--out", teacher, "--epochs", 30) == 0
     with np.load(data) as arrays:
         write_archive(mislabelled, {**arrays, "y_train": (arrays["y_train"] + 1) % 3})
-    options = (
-        "--recipe",
-        "compact",
-        "--data",
-        mislabelled,
-        "--teacher",
-        teacher,
-        "--cache",
-        cache,
-        "--epochs",
-        20,
-    )
+        images = torch.from_numpy(arrays["x_test"])
+    options = ("--recipe", "taught", "--data", mislabelled, "--teacher", teacher, "--epochs", 120)
     assert _train(*options, "--run", tmp_path / "student") == 0
     student = load(tmp_path / "student" / "checkpoint.safetensors")
+    assert student.record.architecture.arguments == {"widths": [16, 16, 16]}
     assert student.record.training.configuration["teacher"] == load(teacher).digest
-    with np.load(data) as arrays:
-        images = torch.from_numpy(arrays["x_test"])
     console = Console(quiet=True)
     taught, wanted = (
         run_views(network, images, console=console).single_view
         for network in (student.network, load(teacher).network)
     )
     assert torch.equal(taught.argmax(dim=1), wanted.argmax(dim=1))
-    (answers,) = cache.iterdir()
-    written = answers.read_bytes()
-    (tmp_path / "student" / "checkpoint.safetensors").unlink()
-    shutil.copy(tmp_path / "student" / "snapshot.pt", tmp_path / "student" / "state.pt")
-    assert _train("--resume", tmp_path / "student") == 0
-    assert answers.read_bytes() == written
-    now, then = _weights(tmp_path / "student"), student.network.state_dict()
-    assert all(torch.equal(now[name], then[name]) for name in then)
 
 
-def test_a_student_that_selects_goes_on_to_the_bit(
-    finished: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_student_that_goes_on_from_other_weights_is_resumed_to_the_bit(
+    finished: Path, data: Path, tmp_path: Path, small_student: LargeBatchRecipe
 ) -> None:
-    """With a teacher, photographs, a selection and a slow copy; from the snapshot, with an empty cache."""
+    """With a start, a teacher, photographs and a slow copy; from the snapshot. The start is named."""
+    teacher, whole, again = finished / "checkpoint.safetensors", tmp_path / "whole", tmp_path / "again"
+    options = ("--recipe", "taught", "--data", data, "--teacher", teacher, "--photographs", 0.5, "--epochs", 4)
+    assert _train(*options, "--run", tmp_path / "first") == 0
+    start = tmp_path / "first" / "checkpoint.safetensors"
+    assert _train(*options, "--start", start, "--run", whole) == 0
+    assert load(whole / "checkpoint.safetensors").record.training.configuration["start"] == load(start).digest
+    shutil.copytree(whole, again)
+    shutil.copy(again / "snapshot.pt", again / "state.pt")
+    (again / "checkpoint.safetensors").unlink()
+    moved = start.rename(tmp_path / "moved.safetensors")
+    assert _train("--resume", again, "--start", moved) == 0
+    now, then, before = _weights(again), _weights(whole), load(moved).network.state_dict()
+    assert all(torch.equal(now[name], then[name]) for name in then)
+    assert torch.equal(now["stem.weight"], before["stem.weight"])
+    assert _train(*options, "--start", finished / "checkpoint.safetensors", "--run", tmp_path / "other") == 1
+
+
+def test_a_run_that_selects_goes_on_to_the_bit(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With photographs, a selection and a slow copy; from the snapshot."""
     table = RECIPES["compact"]
     assert isinstance(table, LargeBatchRecipe)
     assert table.selection
@@ -352,39 +367,30 @@ def test_a_student_that_selects_goes_on_to_the_bit(
         selection=replace(table.selection, widths=widths),
     )
     monkeypatch.setitem(RECIPES, "compact", tiny)
-    teacher, whole, again = finished / "checkpoint.safetensors", tmp_path / "whole", tmp_path / "again"
-    options = ("--recipe", "compact", "--data", data, "--teacher", teacher, "--photographs", 0.5, "--epochs", 4)
-    assert _train(*options, "--run", whole, "--cache", tmp_path / "first") == 0
+    whole, again = tmp_path / "whole", tmp_path / "again"
+    options = ("--recipe", "compact", "--data", data, "--photographs", 0.5, "--epochs", 4)
+    assert _train(*options, "--run", whole) == 0
     assert load(whole / "checkpoint.safetensors").record.training.configuration["selection"] is not None
     shutil.copytree(whole, again)
     shutil.copy(again / "snapshot.pt", again / "state.pt")
     (again / "checkpoint.safetensors").unlink()
-    assert _train("--resume", again, "--cache", tmp_path / "second") == 0
+    assert _train("--resume", again) == 0
     now, then = _weights(again), _weights(whole)
     assert all(torch.equal(now[name], then[name]) for name in then)
 
 
-def test_a_teacher_that_learnt_what_is_held_out_is_warned_of(
-    finished: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_earlier_trainings_that_learnt_what_is_held_out_are_warned_of(
+    finished: Path, data: Path, tmp_path: Path, small_student: LargeBatchRecipe, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """It is taken all the same."""
+    """Teacher and start; they are taken all the same."""
     teacher, out = finished / "checkpoint.safetensors", tmp_path / "m.safetensors"
-    options = ("--recipe", "compact", "--data", data, "--teacher", teacher, "--cache", tmp_path, "--epochs", 1)
-    assert _train(*options, "--out", out, "--held-out", 9) == 0
-    assert "trained with 0 pictures held out instead of 9, so it may know" in capsys.readouterr().err
-    assert load(out).record.training.configuration["teacher"] == load(teacher).digest
-
-
-def test_compact_without_a_teacher_learns_the_labels(
-    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """It says so, and its record names neither a teacher nor a way to learn from one."""
-    path = tmp_path / "m.safetensors"
-    assert _train("--recipe", "compact", "--data", data, "--out", path, "--epochs", 2) == 0
-    assert "No --teacher is named, so compact learns the labels." in capsys.readouterr().err
-    configuration = load(path).record.training.configuration
-    assert configuration["teaching"] is None
-    assert "teacher" not in configuration
+    options = ("--recipe", "taught", "--data", data, "--teacher", teacher, "--epochs", 1)
+    assert _train(*options, "--out", out) == 0
+    assert "warning: " not in capsys.readouterr().err
+    assert _train(*options, "--start", out, "--out", tmp_path / "n.safetensors", "--held-out", 9) == 0
+    told = capsys.readouterr().err
+    for who in ("the teacher", "what it starts with"):
+        assert f"warning: {who} was trained with 0 pictures held out instead of 9, so it may know" in told
 
 
 def test_a_teacher_is_refused_by_a_recipe_that_learns_from_none(

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from benchmarks import training
 from benchmarks.training import full_line, full_run, time_recipe
 from models.networks import Architecture
 from training.devices import Computing
@@ -26,12 +27,15 @@ def _tiny(name: str) -> LargeBatchRecipe:
     )
 
 
-@pytest.mark.parametrize(("name", "pixels"), [("accurate", [32]), ("fast", [24, 28, 32]), ("compact", [32])])
-def test_the_steps_of_a_recipe_are_timed(name: str, pixels: list[int]) -> None:
+@pytest.mark.parametrize(
+    ("name", "pixels"), [("accurate", [32]), ("fast", [24, 28, 32]), ("compact", [32]), ("taught", [32])]
+)
+def test_the_steps_of_a_recipe_are_timed(name: str, pixels: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
     """A row for each resolution, with a selection and with a teacher; work on the data is a part of the step."""
+    monkeypatch.setattr(training, "TEACHER", Architecture("residual", TINY))
     recipe = _tiny(name)
     assert (recipe.selection is not None) == (name in ("accurate", "compact"))
-    assert (recipe.teaching is not None) == (name == "compact")
+    assert (recipe.teaching is not None) == (name == "taught")
     images = torch.randint(0, 256, (64, 32, 32, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     rows = time_recipe(recipe, images, steps=2, computing=Computing(torch.device("cpu"), torch.float32))
     assert [row["pixels"] for row in rows] == pixels

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.operations import Operations
-from training.augment import batches, cover, crop, draw_order, resize, six_views
+from training.augment import batches, cover, crop, draw_order, mix, resize, six_views
 
 
 def _images(n: int = 6, height: int = 9, width: int = 7) -> torch.Tensor:
@@ -150,3 +150,29 @@ def test_squares_leave_orders_without_them_as_they_were() -> None:
     without, with_squares = (draw_order(100, shift=2, seed=1, epoch=3, rooms=rooms) for rooms in ((0, 0), (9, 9)))
     for name in ("permutation", "down", "right", "mirrored"):
         assert torch.equal(getattr(without, name), getattr(with_squares, name))
+
+
+def test_a_mixture_is_each_pictures_own_view_with_its_partners() -> None:
+    """Both are cropped as the epoch crops them; a picture looks the same in any company."""
+    images = _images(40)
+    order = draw_order(40, shift=2, seed=0, epoch=1)
+    index = order.permutation[:9]
+    mixed = mix(images, order, index)
+    for picture, i in zip(mixed, index.tolist(), strict=True):
+        own, other = (crop(images, order, torch.tensor([which]))[0].double() for which in (i, order.partner[i]))
+        share = order.share[i].double()
+        assert (picture.double() - ((1 - share) * own + share * other)).abs().max() <= 0.5 + 1e-4
+    assert torch.equal(mix(images, order, index[3:5]), mixed[3:5])
+
+
+def test_partners_are_other_pictures_and_shares_reach_a_half() -> None:
+    """Each picture is mixed into one; shares are even from none to a half."""
+    order = draw_order(5_000, shift=0, seed=0, epoch=0)
+    assert torch.equal(order.partner.sort().values, torch.arange(5_000))
+    assert (order.partner == torch.arange(5_000)).sum() < 10
+    counts = torch.histc(order.share, bins=5, min=0, max=0.5)
+    assert counts.sum() == 5_000
+    assert counts.min() > 900
+    other = draw_order(5_000, shift=0, seed=0, epoch=1)
+    assert not torch.equal(order.partner, other.partner)
+    assert not torch.equal(order.share, other.share)

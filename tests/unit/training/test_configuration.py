@@ -29,17 +29,24 @@ def test_names_that_are_no_text_come_back_as_they_were(tmp_path: Path) -> None:
 
 
 def test_whole_paths_mean_the_same_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Data, cache, teacher and result; a name that is no path stays, and so does what is not there."""
+    """Data, cache, start, teacher and result; a name that is no path stays, and so does what is not there."""
     monkeypatch.chdir(tmp_path)
-    named = Request(recipe="compact", data="pets", cache="c", teacher="../t.safetensors", out="m.safetensors")
+    named = Request(
+        recipe="taught",
+        data="pets",
+        cache="c",
+        start="s.safetensors",
+        teacher="../t.safetensors",
+        out="m.safetensors",
+    )
     whole = with_whole_paths(named)
-    assert (whole.data, whole.cache, whole.out) == tuple(
-        str(tmp_path / name) for name in ("pets", "c", "m.safetensors")
+    assert (whole.data, whole.cache, whole.start, whole.out) == tuple(
+        str(tmp_path / name) for name in ("pets", "c", "s.safetensors", "m.safetensors")
     )
     assert whole.teacher == f"{tmp_path}/../t.safetensors"
     assert with_whole_paths(whole) == whole
     plain = with_whole_paths(Request(recipe="fast", data="cifar10"))
-    assert (plain.data, plain.teacher, plain.out) == ("cifar10", None, None)
+    assert (plain.data, plain.start, plain.teacher, plain.out) == ("cifar10", None, None, None)
 
 
 def test_nested_fields_become_names_with_dots() -> None:

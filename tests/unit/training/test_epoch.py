@@ -1,12 +1,15 @@
 """A drawn pass over the pictures."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import Tensor
 
 from models.preprocessing import InputSpec
+from training.augment import Order, crop, mix
 from training.epoch import Epoch, draw_epoch
-from training.recipes import AccurateRecipe
+from training.recipes import AccurateRecipe, Teaching
 
 PICTURES = 40
 
@@ -46,3 +49,23 @@ def test_an_epoch_is_drawn_again_as_it_was() -> None:
     assert torch.equal(_draw().look(first)[0], _draw().look(first)[0])
     for other in (_draw(2), _draw(seed=4)):
         assert not torch.equal(next(other.batches()), first)
+
+
+@pytest.mark.parametrize(("teaching", "taken"), [(None, crop), (Teaching(), mix)])
+def test_a_teacher_is_asked_about_the_picture_before_it_is_spoilt(
+    teaching: Teaching | None, taken: Callable[[Tensor, Order, Tensor], Tensor]
+) -> None:
+    """Mixed where it answers; covered and treated as a photograph afterwards, so the student sees another."""
+    asked = []
+
+    def wanted(images: Tensor, index: Tensor) -> Tensor:
+        asked.append(images)
+        return index
+
+    images = torch.randint(0, 256, (PICTURES, 32, 32, 3), generator=torch.Generator().manual_seed(0)).byte()
+    recipe = AccurateRecipe(batch_size=16, photograph_share=0.5, teaching=teaching)
+    epoch = draw_epoch(recipe, images, wanted, spec=InputSpec(), seed=3, number=1)
+    index = torch.arange(5, 20)
+    seen, _ = epoch.look(index)
+    assert torch.equal(asked[0], taken(images, epoch.order, index))
+    assert (seen != asked[0]).flatten(1).any(1).all()

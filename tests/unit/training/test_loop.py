@@ -36,7 +36,7 @@ def _computing() -> Computing:
     return Computing(device, choose_dtype("auto", device))
 
 
-def _train(recipe: Recipe, *, seed: int = 0, n: int = 64) -> torch.nn.Module:
+def _train(recipe: Recipe, *, seed: int = 0, n: int = 64, start: torch.nn.Module | None = None) -> torch.nn.Module:
     trained = train(
         fit_to_data(recipe, n, shorter_side=32, epochs=1),
         _colours(n),
@@ -45,6 +45,7 @@ def _train(recipe: Recipe, *, seed: int = 0, n: int = 64) -> torch.nn.Module:
         seed=seed,
         computing=_computing(),
         console=_quiet(),
+        start=start,
     )
     return trained.network
 
@@ -93,6 +94,20 @@ def test_accurate_moves_everything_that_is_trained_and_keeps_its_scales() -> Non
             assert torch.equal(tensor, torch.ones_like(tensor)), name
     assert trained["stem.bias"].abs().max() > 0
     assert trained["groups.0.norm1.bias"].abs().max() > 0
+
+
+def test_a_start_gives_the_weights() -> None:
+    """Where the rates are zero they stay, stem and all; only the batch norms learn what they see."""
+    widths = {"widths": (8, 16, 24)}
+    architecture = Architecture("residual", widths)
+    recipe = AccurateRecipe(architecture=architecture, schedule=((0.0, 0.0), (1.0, 0.0)), lookahead=None)
+    torch.manual_seed(5)
+    start = ResidualNetwork(classes=2, spec=InputSpec(mean=recipe.mean, std=recipe.std), **widths)
+    before = {name: tensor.clone() for name, tensor in start.state_dict().items()}
+    trained = _train(recipe, start=start).state_dict()
+    for name, tensor in trained.items():
+        assert torch.equal(tensor, before[name]) != ("running" in name or "tracked" in name), name
+    assert all(torch.equal(tensor, before[name]) for name, tensor in start.state_dict().items())
 
 
 @pytest.mark.parametrize("name", ["tutorial", "fast"])

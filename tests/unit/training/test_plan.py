@@ -21,12 +21,6 @@ def _adapt(request: Request) -> LargeBatchRecipe:
     return adapted
 
 
-def test_without_a_teacher_the_labels_are_learnt() -> None:
-    """The recipe that is carried out says so; with one it is as in the table."""
-    assert _adapt(REQUEST).teaching is None
-    assert _adapt(replace(REQUEST, teacher="t.safetensors")).teaching == CompactRecipe().teaching
-
-
 def test_what_is_typed_goes_before_the_table() -> None:
     """Epochs and the share of photographs, and each extension adds its epochs."""
     adapted = _adapt(replace(REQUEST, epochs=7, photographs=0.25, extensions=(2, 3)))

@@ -1,0 +1,124 @@
+"""What an earlier training left: what fits, what is refused, and what is doubted."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from models import checkpoint, golden
+from models.calibration import Calibration
+from models.checkpoint import load
+from models.networks import Architecture, build
+from models.preprocessing import InputSpec
+from models.record import Record
+from training.dataset import Split
+from training.earlier import doubt, load_start, load_teacher
+from training.errors import TrainingError
+from training.held_out import hold_out
+
+
+@pytest.mark.parametrize("option", ["--teacher", "--start"])
+def test_one_of_other_classes_or_pictures_is_refused(option: str, checkpoint_path: Path) -> None:
+    """Both sentences say what there is and what is needed."""
+    record = load(checkpoint_path).record
+
+    def read(labels: tuple[str, ...], spec: InputSpec) -> None:
+        if option == "--teacher":
+            load_teacher(checkpoint_path, labels=labels, spec=spec)
+        else:
+            load_start(checkpoint_path, architecture=record.architecture, labels=labels, spec=spec)
+
+    with pytest.raises(TrainingError, match=f"{option} .* knows .*; the data has cat, dog"):
+        read(("cat", "dog"), InputSpec())
+    with pytest.raises(TrainingError, match=f"{option} .*; the pictures have 48 × 48"):
+        read(record.labels, InputSpec(height=48, width=48))
+    read(record.labels, record.input)
+
+
+def test_weights_of_another_network_are_refused(tmp_path: Path, record: Record) -> None:
+    """Another width is another network; widths in a tuple are those that a file has in a list."""
+    path, widths = tmp_path / "start.safetensors", (4, 4, 8)
+    architecture = Architecture("fast", {"widths": widths})
+    network = build(architecture, classes=len(record.labels), spec=record.input)
+    checkpoint.save(path, network, dataclasses.replace(record, architecture=architecture))
+    begun = load_start(
+        path, architecture=architecture, labels=record.labels, spec=record.input
+    ).network.state_dict()
+    assert all(torch.equal(begun[name], tensor) for name, tensor in network.state_dict().items())
+    other = Architecture("residual", {"widths": widths})
+    told = r"is the network fast \(widths \[4, 4, 8\]\); the recipe trains residual \(widths \[4, 4, 8\]\)"
+    with pytest.raises(TrainingError, match=told):
+        load_start(path, architecture=other, labels=record.labels, spec=record.input)
+
+
+def test_a_calibrated_teacher_teaches_at_the_recipes_temperature(
+    tmp_path: Path, network: nn.Module, record: Record
+) -> None:
+    """Its own temperature, fitted for honest scores, would make them sharper than the recipe wants."""
+    path = tmp_path / "calibrated.safetensors"
+    checkpoint.save(path, network, dataclasses.replace(record, calibration=Calibration(temperature=0.5)))
+    teacher = load_teacher(path, labels=record.labels, spec=InputSpec()).network
+    images = torch.from_numpy(golden.draw(32, 32))
+    torch.testing.assert_close(teacher(images), network.eval()(images), atol=1e-6, rtol=1e-5)
+
+
+def _record_of(record: Record, *, seed: int = 0, data: str = "d", held_out: object = 100) -> Record:
+    training = dataclasses.replace(
+        record.training, seed=seed, data_fingerprint=data, configuration={"held_out": held_out}
+    )
+    return dataclasses.replace(record, training=training)
+
+
+STUDENT = {"seed": 0, "data_fingerprint": "d", "held_out": 100}
+
+
+@pytest.mark.parametrize(
+    ("teacher", "reason"),
+    [
+        ({"seed": 1}, "with the seed 1 instead of 0, so it may know"),
+        ({"data": "e"}, "with other training pictures, so it may know"),
+        ({"held_out": 99}, "with 99 pictures held out instead of 100, so it may know"),
+        ({"held_out": None}, "with 0 pictures held out instead of 100, so it may know"),
+        ({"seed": 1, "data": "e"}, "with other training pictures, the seed 1 instead of 0, so it may know"),
+    ],
+)
+def test_a_teacher_that_may_have_learnt_what_is_held_out_is_doubted(
+    teacher: dict[str, Any], reason: str, record: Record
+) -> None:
+    """Each reason is told; a record that does not say what was held out counts as one that held out nothing."""
+    doubts = doubt("the teacher", _record_of(record, **teacher), STUDENT)
+    assert doubts is not None
+    assert doubts.startswith("warning: ")
+    assert reason in doubts
+
+
+def test_a_teacher_that_held_the_same_out_is_not_doubted(record: Record) -> None:
+    """Nor one that held out more, nor any where the student holds out nothing."""
+    assert doubt("the teacher", _record_of(record), STUDENT) is None
+    assert doubt("the teacher", _record_of(record, held_out=150), STUDENT) is None
+    assert (
+        doubt("the teacher", _record_of(record, seed=1, data="e", held_out=0), STUDENT | {"held_out": 0}) is None
+    )
+
+
+def test_a_teacher_that_took_copies_apart_is_doubted(record: Record) -> None:
+    """Where copies stay together other pictures go, and of a larger number not always the same ones and more."""
+    student = STUDENT | {"copies_together": True}
+    assert "copies of one picture held out otherwise" in (doubt("the teacher", _record_of(record), student) or "")
+    together = {**_record_of(record).training.configuration, "copies_together": True}
+    training = dataclasses.replace(_record_of(record).training, configuration=together)
+    assert doubt("the teacher", dataclasses.replace(record, training=training), student) is None
+    more = dataclasses.replace(training, configuration=together | {"held_out": 150})
+    doubts = doubt("the teacher", dataclasses.replace(record, training=more), student)
+    assert "150 pictures held out instead of 100" in (doubts or "")
+
+
+def test_a_larger_part_holds_out_what_a_smaller_one_does() -> None:
+    """So a teacher that held out more has learnt nothing that its student holds out."""
+    numbers = torch.arange(90, dtype=torch.uint8)
+    split = Split(numbers.reshape(-1, 1, 1, 1), torch.arange(90) % 7)
+    small, large = (set(hold_out(split, count=count, seed=3)[1].images.flatten().tolist()) for count in (11, 30))
+    assert small < large
