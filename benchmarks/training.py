@@ -29,17 +29,17 @@ from models.preprocessing import InputSpec
 from training.carry_out import carry_out
 from training.configuration import Request
 from training.devices import Computing, choose_device, choose_dtype, keep_freed_memory
-from training.epoch import Wanted, draw_epoch
+from training.epoch import draw_epoch
 from training.fresh import fit_stem, fresh_network
 from training.learner import make_learner
 from training.ranks import ALONE
 from training.recipes import RECIPES, AccurateRecipe, LargeBatchRecipe, TutorialRecipe
 from training.selection import make_selector
-from training.teacher import Teacher
+from training.teacher import answers_of
 from training.tutorial import Beginner
 
-P = ParamSpec("P")
-R = TypeVar("R")
+Given = ParamSpec("Given")
+Returned = TypeVar("Returned")
 
 PICTURES = 50_000
 SIDE = 32
@@ -49,15 +49,15 @@ GOALS = {"fast": ("six_views", 0.94), "tutorial": ("single_view", 0.54)}
 """View and accuracy that a recipe was made to reach on CIFAR-10. Source: training/recipes.py."""
 
 
-class _Watched(Generic[P, R]):
+class _Watched(Generic[Given, Returned]):
     """Calls a function, and adds up the time that it takes."""
 
-    def __init__(self, function: Callable[P, R], device: torch.device) -> None:
+    def __init__(self, function: Callable[Given, Returned], device: torch.device) -> None:
         self.seconds = 0.0
         self._function = function
         self._device = device
 
-    def __call__(self, *arguments: P.args, **named: P.kwargs) -> R:
+    def __call__(self, *arguments: Given.args, **named: Given.kwargs) -> Returned:
         _wait(self._device)
         started_s = time.perf_counter()
         returned = self._function(*arguments, **named)
@@ -77,6 +77,10 @@ def time_recipe(
     """
     spec = InputSpec(height=SIDE, width=SIDE)
     targets = torch.randint(0, CLASSES, (len(images),)).to(computing.device)
+
+    def labels(_: Tensor, index: Tensor) -> Tensor:
+        return targets[index]
+
     network = fresh_network(recipe.architecture, classes=CLASSES, spec=spec, device=computing.device)
     fit_stem(network, images, recipe=recipe)
     learner = make_learner(
@@ -87,20 +91,23 @@ def time_recipe(
         computing=computing,
         ranks=ALONE,
     )
+    teacher = answers_of(_untaught(computing), computing) if recipe.teaching else None
+    answer = teacher and _Watched(teacher, computing.device)
     rows = []
     for until, side in recipe.resolutions:
-        wanted = _Watched(_wanted(recipe, targets, computing), computing.device)
         started_s = time.perf_counter()
         number = int(until * recipe.epochs) - 1
-        epoch = draw_epoch(recipe, images, wanted, spec=spec, seed=0, number=number)
+        epoch = draw_epoch(recipe, images, answer or labels, spec=spec, seed=0, number=number)
         order_s = (time.perf_counter() - started_s) / learner.steps_per_epoch
         look = _Watched(epoch.look, computing.device)
         data_s, whole_s = [], []
         for index, _ in zip(epoch.batches(), range(steps + 1), strict=False):
-            started_s, look.seconds, wanted.seconds = time.perf_counter(), order_s, 0.0
+            started_s, look.seconds = time.perf_counter(), order_s
+            if answer:
+                answer.seconds = 0.0
             learner.learn(*look(learner.choose(index, look))).item()
             whole_s.append(time.perf_counter() - started_s + order_s)
-            data_s.append(look.seconds - wanted.seconds)
+            data_s.append(look.seconds - (answer.seconds if answer else 0.0))
         rows.append(_row(recipe, round(SIDE * side), data_s[1:], whole_s[1:], dtype=computing.dtype))
     return rows
 
@@ -177,14 +184,10 @@ def full_line(run: Mapping[str, Any]) -> str:
     )
 
 
-def _wanted(recipe: LargeBatchRecipe, targets: Tensor, computing: Computing) -> Wanted:
-    """Give what a step learns: labels, or the answers of a teacher, who need not know anything to be timed."""
-    if recipe.teaching is None:
-        return lambda _, index: targets[index]
-    network = fresh_network(
-        TEACHER, classes=CLASSES, spec=InputSpec(height=SIDE, width=SIDE), device=computing.device
-    )
-    return Teacher(network.eval(), computing).answer
+def _untaught(computing: Computing) -> torch.nn.Module:
+    """A teacher who has learnt nothing: its answers take as long."""
+    spec = InputSpec(height=SIDE, width=SIDE)
+    return fresh_network(TEACHER, classes=CLASSES, spec=spec, device=computing.device).eval()
 
 
 def _row(

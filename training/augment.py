@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 _MOST_MIXED_IN = 0.5
-"""Share of another picture: more would only change the names of the two."""
+"""Share of another picture: more would only exchange the two."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Order:
         cut_top: int64, first row of the covered square, indexed by picture.
         cut_left: int64, its first column.
         partner: int64, the picture that is mixed into it, indexed by picture; may be itself.
-        share: float32, of the partner in the mixture, 0…0.5, indexed by picture.
+        mixed_in: float32, share of the partner in the mixture, 0…0.5, indexed by picture.
     """
 
     permutation: Tensor
@@ -39,7 +39,7 @@ class Order:
     cut_top: Tensor
     cut_left: Tensor
     partner: Tensor
-    share: Tensor
+    mixed_in: Tensor
 
     def to(self, device: torch.device) -> "Order":
         """Move it to where the pictures are, once an epoch."""
@@ -68,8 +68,8 @@ def draw_order(n: int, *, shift: int, seed: int, epoch: int, rooms: tuple[int, i
     permutation = torch.randperm(n, generator=drawn)
     cut_top, cut_left = (torch.randint(0, room + 1, (n,), generator=drawn) for room in rooms)
     partner = torch.randperm(n, generator=drawn)
-    share = _MOST_MIXED_IN * torch.rand(n, generator=drawn)
-    return Order(permutation, shifts[0], shifts[1], side ^ bool(epoch % 2), cut_top, cut_left, partner, share)
+    mixed_in = _MOST_MIXED_IN * torch.rand(n, generator=drawn)
+    return Order(permutation, shifts[0], shifts[1], side ^ bool(epoch % 2), cut_top, cut_left, partner, mixed_in)
 
 
 def batches(order: Order, batch_size: int) -> Iterator[Tensor]:
@@ -105,11 +105,11 @@ def mix(images: Tensor, order: Order, index: Tensor) -> Tensor:
         index: int64 (batch,), which pictures, there too.
 
     Returns:
-        uint8 (batch, height, width, 3); (1 − share) · picture + share · partner, rounded.
+        uint8 (batch, height, width, 3); (1 − mixed_in) · picture + mixed_in · partner, rounded.
     Source:
         arXiv 1710.09412, there with shares of a beta distribution; even ones: arXiv 2106.05237.
     """
-    share = order.share[index].view(-1, 1, 1, 1)
+    share = order.mixed_in[index].view(-1, 1, 1, 1)
     picture, partner = (crop(images, order, which).float() for which in (index, order.partner[index]))
     return torch.lerp(picture, partner, share).round().to(torch.uint8)
 

@@ -16,7 +16,7 @@ from training.data import CIFAR10
 from training.devices import Computing, describe_hardware
 from training.errors import TrainingError
 from training.provenance import current_commit
-from training.recipes import RECIPES, Recipe
+from training.recipes import RECIPES, LargeBatchRecipe, Recipe
 
 
 @dataclass(frozen=True)
@@ -204,6 +204,12 @@ def read_configuration(path: Path) -> tuple[Request, dict[str, Any]]:
         raise TrainingError(
             f"{path} names the recipe {request.recipe!r}; there are {', '.join(RECIPES)}. Restore it, or start "
             "a new run."
+        )
+    recipe = RECIPES[request.recipe]
+    if request.teacher is not None and not (isinstance(recipe, LargeBatchRecipe) and recipe.teaching):
+        raise TrainingError(
+            f"{path} asks for {request.recipe} with a teacher, as an older version had it. Such a run cannot go "
+            "on here; start a new one with --recipe taught."
         )
     return request, configuration
 

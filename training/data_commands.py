@@ -8,10 +8,11 @@ import typer
 from training import findings, label_mistakes
 from training.data import read_dataset
 from training.devices import Computing, choose_device, choose_dtype, keep_freed_memory
+from training.errors import TrainingError
 from training.grids import draw_samples
 from training.inspection import inspect_dataset
 from training.options import CacheOption, DataOption, Device, DeviceOption, InputSizeOption, RecipeName, SeedOption
-from training.recipes import RECIPES
+from training.recipes import RECIPES, LargeBatchRecipe
 from training.targets import check_png
 from training.terminal import teller, told_in_a_sentence
 
@@ -43,11 +44,16 @@ def mistakes(
 ) -> None:
     """List the likeliest label mistakes of a whole data set; takes as long as --folds trainings."""
     with told_in_a_sentence() as console:
+        table = RECIPES[recipe.value]
+        if isinstance(table, LargeBatchRecipe) and table.teaching is not None:
+            raise TrainingError(
+                f"The recipe {table.name} learns from a teacher, who has learnt the pictures already; take fast."
+            )
         keep_freed_memory()
         target = choose_device(device.value)
         dataset = read_dataset(data, seed=seed, cache=cache, report=teller(console), input_size=input_size)
         found = label_mistakes.judge_all(
-            RECIPES[recipe.value],
+            table,
             dataset,
             folds=folds,
             seed=seed,

@@ -5,12 +5,17 @@ from pathlib import Path
 from typing import Any
 
 from models.checkpoint import Checkpoint, load
+from models.errors import CheckpointError
 from models.networks import Architecture
+from models.networks.quantization import is_quantized
 from models.preprocessing import InputSpec
 from models.record import Record
 from training.calibration import set_temperature
 from training.errors import TrainingError
 from training.recalibration import held_out_count
+
+DOUBTED = "may_know_held_out"
+"""Field of a training's configuration: true where its teacher or start may have learnt what it is judged on."""
 
 
 def load_teacher(path: Path, *, labels: tuple[str, ...], spec: InputSpec) -> Checkpoint:
@@ -28,38 +33,49 @@ def load_start(path: Path, *, architecture: Architecture, labels: tuple[str, ...
     """Read the checkpoint whose weights a training starts with.
 
     Raises:
-        TrainingError: it is another network, knows other classes, or pictures of another size.
+        TrainingError: it is quantized or another network, knows other classes, or pictures of another size or
+            normalised otherwise.
     """
     checkpoint = _load("--start", path, labels=labels, spec=spec)
-    found = checkpoint.record.architecture
-    if _plain(found) != _plain(architecture):
+    record = checkpoint.record
+    if is_quantized(checkpoint.network):
+        raise TrainingError(f"--start {path} is quantized; name the file that it was made from.")
+    if _plain(record.architecture) != _plain(architecture):
         raise TrainingError(
-            f"--start {path} is the network {_told(found)}; the recipe trains {_told(architecture)}. Name a "
-            "checkpoint of that one, as its training wrote it."
+            f"--start {path} is the network {_told(record.architecture)}; the recipe trains "
+            f"{_told(architecture)}. Name a checkpoint of that one."
+        )
+    if (record.input.mean, record.input.std) != (spec.mean, spec.std):
+        raise TrainingError(
+            f"--start {path} normalises with mean {record.input.mean} and deviation {record.input.std}; the "
+            f"recipe with {spec.mean} and {spec.std}. Name a checkpoint of that recipe."
         )
     return checkpoint
 
 
 def _load(option: str, path: Path, *, labels: tuple[str, ...], spec: InputSpec) -> Checkpoint:
-    checkpoint = load(path)
+    try:
+        checkpoint = load(path)
+    except CheckpointError as error:
+        raise TrainingError(f"{option} {path}: {error}") from error
     if checkpoint.record.labels != labels:
         raise TrainingError(
             f"{option} {path} knows {', '.join(checkpoint.record.labels)}; the data has {', '.join(labels)}. "
             "It must know the same classes in the same order; train one on this data."
         )
-    eats = checkpoint.record.input
-    if (eats.height, eats.width) != (spec.height, spec.width):
+    takes = checkpoint.record.input
+    if (takes.height, takes.width) != (spec.height, spec.width):
         raise TrainingError(
-            f"{option} {path} takes {eats.width} × {eats.height} pixels; the pictures have {spec.width} × "
+            f"{option} {path} takes {takes.width} × {takes.height} pixels; the pictures have {spec.width} × "
             f"{spec.height}. Train one at this size."
         )
     return checkpoint
 
 
 def _plain(architecture: Architecture) -> tuple[str, dict[str, Any]]:
-    """Lists and tuples are the same: a file knows only lists."""
+    """Make lists of tuples: a file knows only lists."""
     arguments = architecture.arguments.items()
-    return architecture.name, {key: list(v) if isinstance(v, tuple) else v for key, v in arguments}
+    return architecture.name, {key: list(value) if isinstance(value, tuple) else value for key, value in arguments}
 
 
 def _told(architecture: Architecture) -> str:
@@ -91,6 +107,8 @@ def doubt(who: str, record: Record, configuration: Mapping[str, Any]) -> str | N
         reasons.append("copies of one picture held out otherwise")
     if known < wanted or (together and known != wanted):
         reasons.append(f"{known:,} pictures held out instead of {wanted:,}")
+    if record.training.configuration.get(DOUBTED) is True:
+        reasons.append("a teacher or start of which the same was feared")
     if not reasons:
         return None
     return (

@@ -16,6 +16,7 @@ from models.record import Record, TrainingRun
 from training.configuration import Request
 from training.dataset import Dataset, Split, to_unicode
 from training.devices import describe_hardware
+from training.earlier import DOUBTED
 from training.evaluate import calibrate_and_measure, measure_network
 from training.label_mistakes import LabelMistake, find_label_mistakes
 from training.label_mistakes import write as write_label_mistakes
@@ -134,7 +135,7 @@ def _record(
 ) -> Record:
     beside = {
         key: plan.configuration[key]
-        for key in ("held_out", "copies_together", "dtype", "start", "teacher")
+        for key in ("held_out", "copies_together", "dtype", "start", "teacher", DOUBTED)
         if key in plan.configuration
     }
     return Record(

@@ -84,8 +84,7 @@ def judge_all(
     Source: out-of-sample probabilities, as in confident learning (Northcutt et al., arXiv 1911.00068).
     """
     if isinstance(recipe, LargeBatchRecipe):
-        # a teacher would have learnt the pictures already, and what is hardest is what is labelled wrongly
-        recipe = replace(recipe, teaching=None, selection=None)
+        recipe = replace(recipe, selection=None)  # what is hardest is what is labelled wrongly
     whole = _joined(dataset)
     height, width = whole.images.shape[1:3]
     spec = InputSpec(height=height, width=width, mean=recipe.mean, std=recipe.std)

@@ -17,14 +17,14 @@ from training.configuration import Request, configure
 from training.data import read_dataset
 from training.dataset import Dataset, fingerprint
 from training.devices import Computing, choose_dtype
-from training.earlier import doubt, load_start, load_teacher
+from training.earlier import DOUBTED, doubt, load_start, load_teacher
 from training.epoch import Wanted
 from training.extension import extend
 from training.fitting import fit_to_data
 from training.held_out import group_copies, set_aside
 from training.provenance import current_commit
 from training.recipes import RECIPES, LargeBatchRecipe, Recipe, TutorialRecipe
-from training.teacher import Teacher
+from training.teacher import answers_of
 
 
 @dataclass(frozen=True)
@@ -104,27 +104,30 @@ def prepare(request: Request, computing: Computing, *, tell: Callable[[str], Non
     )
     if held_out and group_copies(read) is not None:
         configuration["copies_together"] = True
-    start: nn.Module | None = None
+    start: Checkpoint | None = None
     if request.start is not None:
-        begun = load_start(Path(request.start), architecture=recipe.architecture, labels=dataset.labels, spec=spec)
-        _tell_doubt("what it starts with", begun, configuration, tell=tell)
-        configuration["start"] = begun.digest
-        start = begun.network
-    wanted: Wanted | None = None
+        path = Path(request.start)
+        start = load_start(path, architecture=recipe.architecture, labels=dataset.labels, spec=spec)
+    teacher: Checkpoint | None = None
     if request.teacher is not None:
         teacher = load_teacher(Path(request.teacher), labels=dataset.labels, spec=spec)
-        _tell_doubt("the teacher", teacher, configuration, tell=tell)
-        configuration["teacher"] = teacher.digest
-        wanted = Teacher(teacher.network.to(computing.device), computing).answer
-    return Plan(dataset, recipe, spec, configuration, start, wanted, current_commit())
-
-
-def _tell_doubt(
-    who: str, earlier: Checkpoint, configuration: dict[str, Any], *, tell: Callable[[str], None]
-) -> None:
-    doubts = doubt(who, earlier.record, configuration)
-    if doubts is not None:
-        tell(doubts)
+    for name, who, earlier in (("start", "what it starts with", start), ("teacher", "the teacher", teacher)):
+        if earlier is None:
+            continue
+        configuration[name] = earlier.digest
+        doubts = doubt(who, earlier.record, configuration)
+        if doubts is not None:
+            tell(doubts)
+            configuration[DOUBTED] = True
+    return Plan(
+        dataset=dataset,
+        recipe=recipe,
+        spec=spec,
+        configuration=configuration,
+        start=None if start is None else start.network,
+        wanted=None if teacher is None else answers_of(teacher.network.to(computing.device), computing),
+        commit=current_commit(),
+    )
 
 
 def adapt(table: Recipe, request: Request, dataset: Dataset) -> Recipe:

@@ -57,7 +57,7 @@ def quantize(
     if not convolutions:
         raise TrainingError(
             f"The network {architecture.name!r} has no 3×3 convolutions that could multiply bytes; train one with "
-            "the recipe fast, compact or accurate."
+            "any recipe but tutorial."
         )
     ranges = measure_ranges(network, convolutions, images, console=console)
     quantized = replace(

@@ -68,9 +68,9 @@ class Teaching:
 
     Each picture has another one mixed in (`training.augment.mix`): a teacher knows those that it learnt from by
     heart, and says little more of them than their labels do. The student sees the very mixture that the teacher
-    answered. Of one that is covered (`cutout`) or treated as a
-    phone photo (`photograph_share`) it sees the spoilt copy and learns the answer to the clean one: what the
-    teacher made of the picture before it was spoilt is nearer to the truth.
+    answered. Where it is covered (`cutout`) or treated as a phone photo (`photograph_share`) it sees the spoilt
+    copy and learns the answer to the clean one: what the teacher made of it before it was spoilt is nearer to
+    the truth.
 
     Attributes:
         temperature: both networks' logits are divided by it.
@@ -233,9 +233,13 @@ class CompactRecipe(AccurateRecipe):
 
 @dataclass(frozen=True, kw_only=True)
 class TaughtRecipe(CompactRecipe):
-    """The network of `compact`, taught by a larger one; meant to go on from where `compact` ended.
+    """The network of `compact`, taught by a larger one; made to go on from where `compact` ended (`--start`).
 
-    Source: Beyer et al., arXiv 2106.05237; rates and passes: docs/experiments.md.
+    The rates are three tenths of the highest that `compact` has, since it does not begin anew; a twelfth of the
+    run leads up to them (docs/experiments.md). There is no square, for a mixture covers a picture already. A
+    step's weight decay is half of that of `compact`, as its batch is.
+
+    Source: Beyer et al., arXiv 2106.05237.
     """
 
     name: str = "taught"

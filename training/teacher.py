@@ -5,32 +5,27 @@ from torch import Tensor, nn
 
 from training.chunks import chunks
 from training.devices import Computing
+from training.epoch import Wanted
 
 _MOST_AT_ONCE = 256
 """Pictures of 32 × 32 pixels that the teacher answers at once."""
 
 
-class Teacher:
-    """Answers pictures.
+def answers_of(network: nn.Module, computing: Computing) -> Wanted:
+    """Let a network's logits be what is wanted, wherever in the data set the pictures stand.
 
     Args:
         network: in evaluation mode, on the pictures' device; its logits are not divided by a temperature.
-        computing: in which dtype.
-    """
+        computing: in which dtype, compiled or not.
 
-    def __init__(self, network: nn.Module, computing: Computing) -> None:
-        self._network = network
-        self._computing = computing
+    Returns:
+        Images, uint8 (batch, height, width, 3), and their index → float32 logits (batch, classes).
+    """
+    called = computing.compiled(network)
 
     @torch.no_grad()
-    def answer(self, images: Tensor, _: Tensor) -> Tensor:
-        """Give the logits for pictures: `training.epoch.Wanted`, whatever their places in the data set.
+    def answer(images: Tensor, _: Tensor) -> Tensor:
+        with computing.autocast():
+            return torch.cat([called(some) for some in chunks(images, most=_MOST_AT_ONCE)]).float()
 
-        Args:
-            images: uint8 (batch, height, width, 3).
-
-        Returns:
-            float32 (batch, classes).
-        """
-        with self._computing.autocast():
-            return torch.cat([self._network(some) for some in chunks(images, most=_MOST_AT_ONCE)]).float()
+    return answer

@@ -41,7 +41,7 @@ def train(
         int | None, typer.Option(min=1, metavar="EPOCHS", help="With --resume: a finished run, but longer.")
     ] = None,
     teacher: Annotated[
-        Path | None, typer.Option(help="The checkpoint that taught learns from, instead of the labels.")
+        Path | None, typer.Option(help="The checkpoint that the recipe taught learns from.")
     ] = None,
     start: Annotated[
         Path | None, typer.Option(help="A checkpoint of the same network, to start with its weights.")

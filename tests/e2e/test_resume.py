@@ -20,6 +20,7 @@ from models.tensor_file import tensors_digest
 from tests.conftest import tiny_record
 from tests.drawing import write_archive
 from tests.e2e.conftest import ROOT
+from training.recipes import RECIPES
 
 EPOCHS = {"tutorial": 2, "fast": 4, "accurate": 4, "compact": 4, "taught": 4}
 STEPS = {
@@ -58,16 +59,26 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny network that has learnt nothing, and answers all the same."""
+    return _save(
+        tmp_path_factory.mktemp("teacher") / "tiny.safetensors", Architecture("fast", {"widths": [4, 4, 4]})
+    )
+
+
+@pytest.fixture(scope="module")
+def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The network of `taught`, which has learnt nothing either."""
+    return _save(tmp_path_factory.mktemp("start") / "fresh.safetensors", RECIPES["taught"].architecture)
+
+
+def _save(path: Path, architecture: Architecture) -> Path:
     torch.manual_seed(0)
     record = replace(
         tiny_record(),
-        architecture=Architecture("fast", {"widths": [4, 4, 4]}),
+        architecture=architecture,
         labels=("0", "1", "2"),
-        input=InputSpec(height=24, width=24),
+        input=InputSpec(height=24, width=24, mean=RECIPES["taught"].mean, std=RECIPES["taught"].std),
     )
-    path = tmp_path_factory.mktemp("teacher") / "tiny.safetensors"
-    network = build(record.architecture, classes=len(record.labels), spec=record.input)
-    save(path, network, record)
+    save(path, build(architecture, classes=len(record.labels), spec=record.input), record)
     return path
 
 
@@ -126,7 +137,7 @@ def _losses(run: Path) -> list[tuple[str, int, float]]:
 
 @pytest.mark.parametrize("recipe", ["tutorial", "fast", "accurate", "compact", "taught"])
 def test_killed_at_random_steps_a_run_ends_with_the_same_weights(
-    recipe: str, data: Path, teacher: Path, tmp_path: Path
+    recipe: str, data: Path, teacher: Path, start: Path, tmp_path: Path
 ) -> None:
     """SIGKILL in the middle of two random steps; after it the weights have the SHA-256 of a run left alone.
 
@@ -134,7 +145,7 @@ def test_killed_at_random_steps_a_run_ends_with_the_same_weights(
     mixtures: each resumes what it needs.
     """
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
-    taught = ["--teacher", str(teacher)] if recipe == "taught" else []
+    taught = ["--teacher", str(teacher), "--start", str(start)] if recipe == "taught" else []
     options = [*_options(recipe, data), *taught]
     _end(_start(*options, "--run", str(whole)), 0)
     first, second = sorted(random.Random(os.urandom(8)).sample(range(1, STEPS[recipe]), 2))  # noqa: S311 - a step, no secret
@@ -180,13 +191,15 @@ def test_what_torchrun_cannot_do_leaves_no_run_behind(data: Path, tmp_path: Path
     _end(_start(*options), 0)
 
 
-def test_two_processes_end_where_one_does(tmp_path: Path) -> None:
+@pytest.mark.parametrize("recipe", ["fast", "taught"])
+def test_two_processes_end_where_one_does(recipe: str, teacher: Path, tmp_path: Path) -> None:
     """Five steps on a CPU in float32, the stem resting after three: weights within 0.1 % of those of one process.
 
     Losses are within 0.01 %. Muon makes much of small differences, so this is shown for a few steps.
     """
     data = _write_noise(tmp_path / "few.npz", pictures=35)  # one batch of 32 an epoch
-    options = ["--recipe", "fast", "--data", str(data), "--device", "cpu", "--dtype", "float32", "--epochs", "5"]
+    options = ["--recipe", recipe, "--data", str(data), "--device", "cpu", "--dtype", "float32", "--epochs", "5"]
+    options += ["--teacher", str(teacher)] if recipe == "taught" else []
     _end(_start(*options, "--run", str(tmp_path / "one")), 0)
     done = _torchrun(*options, "--run-folder", str(tmp_path / "two"))
     assert done.returncode == 0, done.stderr

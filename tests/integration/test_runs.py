@@ -298,18 +298,18 @@ def test_an_unfinished_run_is_not_extended(stopped: Path, capsys: pytest.Capture
 
 
 @pytest.fixture
-def small_student(monkeypatch: pytest.MonkeyPatch) -> LargeBatchRecipe:
-    """The recipe `taught` with a small network and batches."""
+def small_student(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give the recipe `taught` a small network and batches."""
     table = RECIPES["taught"]
     assert isinstance(table, LargeBatchRecipe)
     small = replace(
         table, architecture=Architecture(table.architecture.name, {"widths": (16, 16, 16)}), batch_size=32
     )
     monkeypatch.setitem(RECIPES, "taught", small)
-    return small
 
 
-def test_a_student_learns_from_a_teacher(data: Path, tmp_path: Path, small_student: LargeBatchRecipe) -> None:
+@pytest.mark.usefixtures("small_student")
+def test_a_student_learns_from_a_teacher(data: Path, tmp_path: Path) -> None:
     """Whatever the labels say, it gives its teacher's answers, and names it."""
     from rich.console import Console
 
@@ -331,25 +331,30 @@ def test_a_student_learns_from_a_teacher(data: Path, tmp_path: Path, small_stude
     assert torch.equal(taught.argmax(dim=1), wanted.argmax(dim=1))
 
 
+@pytest.mark.usefixtures("small_student")
 def test_a_student_that_goes_on_from_other_weights_is_resumed_to_the_bit(
-    finished: Path, data: Path, tmp_path: Path, small_student: LargeBatchRecipe
+    finished: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """With a start, a teacher, photographs and a slow copy; from the snapshot. The start is named."""
-    teacher, whole, again = finished / "checkpoint.safetensors", tmp_path / "whole", tmp_path / "again"
-    options = ("--recipe", "taught", "--data", data, "--teacher", teacher, "--photographs", 0.5, "--epochs", 4)
-    assert _train(*options, "--run", tmp_path / "first") == 0
-    start = tmp_path / "first" / "checkpoint.safetensors"
-    assert _train(*options, "--start", start, "--run", whole) == 0
+    """With a start, a teacher, photographs and a slow copy; from the snapshot. The start is named and taken."""
+    teacher, other = finished / "checkpoint.safetensors", _write_data(tmp_path / "other.npz", seed=1)
+    options = ("--recipe", "taught", "--teacher", teacher, "--photographs", 0.5, "--epochs", 4)
+    start, alone, whole, again = (tmp_path / name for name in ("start.safetensors", "alone", "whole", "again"))
+    assert _train(*options, "--data", other, "--out", start) == 0
+    assert _train(*options, "--data", data, "--run", alone) == 0
+    assert _train(*options, "--data", data, "--start", start, "--run", whole) == 0
     assert load(whole / "checkpoint.safetensors").record.training.configuration["start"] == load(start).digest
+    stem, fresh = (weights["stem.weight"] for weights in (_weights(whole), _weights(alone)))
+    assert torch.equal(stem, load(start).network.state_dict()["stem.weight"])
+    assert not torch.equal(stem, fresh)
     shutil.copytree(whole, again)
     shutil.copy(again / "snapshot.pt", again / "state.pt")
     (again / "checkpoint.safetensors").unlink()
-    moved = start.rename(tmp_path / "moved.safetensors")
-    assert _train("--resume", again, "--start", moved) == 0
-    now, then, before = _weights(again), _weights(whole), load(moved).network.state_dict()
+    assert _train("--resume", again, "--start", start.rename(tmp_path / "moved.safetensors")) == 0
+    now, then = _weights(again), _weights(whole)
     assert all(torch.equal(now[name], then[name]) for name in then)
-    assert torch.equal(now["stem.weight"], before["stem.weight"])
-    assert _train(*options, "--start", finished / "checkpoint.safetensors", "--run", tmp_path / "other") == 1
+    capsys.readouterr()
+    assert _train(*options, "--data", data, "--start", teacher, "--run", tmp_path / "unfit") == 1
+    assert "is the network fast; the recipe trains residual" in capsys.readouterr().err
 
 
 def test_a_run_that_selects_goes_on_to_the_bit(
@@ -379,8 +384,9 @@ def test_a_run_that_selects_goes_on_to_the_bit(
     assert all(torch.equal(now[name], then[name]) for name in then)
 
 
+@pytest.mark.usefixtures("small_student")
 def test_earlier_trainings_that_learnt_what_is_held_out_are_warned_of(
-    finished: Path, data: Path, tmp_path: Path, small_student: LargeBatchRecipe, capsys: pytest.CaptureFixture[str]
+    finished: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Teacher and start; they are taken all the same."""
     teacher, out = finished / "checkpoint.safetensors", tmp_path / "m.safetensors"

@@ -468,6 +468,14 @@ def test_copies_are_held_out_together_and_found_again(folder: Path) -> None:
     assert apart.files != together.files
 
 
+def test_mistakes_has_no_use_for_a_teacher(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The recipe that learns from one is refused before anything is read."""
+    assert run(["mistakes", "--data", str(folder), "--recipe", "taught", "--device", "cpu"]) == 1
+    assert (
+        "taught learns from a teacher, who has learnt the pictures already; take fast" in capsys.readouterr().err
+    )
+
+
 def test_mistakes_judges_every_picture(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A dark picture among the light ones is named, by networks that have not learnt it."""
     (folder / "dark" / "01.jpeg").rename(folder / "light" / "wrong.jpeg")

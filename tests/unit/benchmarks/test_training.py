@@ -1,5 +1,6 @@
 """The benchmark of trainings: it runs with every kind of recipe, and tells whether a goal was reached."""
 
+import time
 from dataclasses import replace
 
 import pytest
@@ -9,6 +10,7 @@ from benchmarks import training
 from benchmarks.training import full_line, full_run, time_recipe
 from models.networks import Architecture
 from training.devices import Computing
+from training.epoch import Wanted
 from training.recipes import RECIPES, LargeBatchRecipe, Selection
 
 TINY = {"widths": (8, 8, 8)}
@@ -55,6 +57,24 @@ def test_the_steps_of_a_recipe_are_timed(name: str, pixels: list[int], monkeypat
         assert 0 < row["data_share"] <= 1
         assert row["mean_step_ms"] > 0
         assert row["pictures_per_s"] > 0
+
+
+def test_a_teachers_answers_are_no_work_on_the_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They take a part of the step, and none of what is told of the data."""
+
+    def slow(*_: object) -> Wanted:
+        def answer(images: torch.Tensor, _: torch.Tensor) -> torch.Tensor:
+            time.sleep(0.2)
+            return torch.zeros(len(images), training.CLASSES)
+
+        return answer
+
+    monkeypatch.setattr(training, "TEACHER", Architecture("residual", TINY))
+    monkeypatch.setattr(training, "answers_of", slow)
+    images = torch.zeros(64, 32, 32, 3, dtype=torch.uint8)
+    computing = Computing(torch.device("cpu"), torch.float32)
+    (row,) = time_recipe(_tiny("taught"), images, steps=2, computing=computing)
+    assert row["step_ms"] - row["data_ms"] > 190
 
 
 @pytest.mark.parametrize(

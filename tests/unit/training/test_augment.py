@@ -63,6 +63,17 @@ def test_an_epoch_can_be_drawn_again() -> None:
         assert not torch.equal(first.permutation, draw_order(100, shift=2, seed=seed, epoch=epoch).permutation)
 
 
+def test_an_epoch_is_what_it_was_in_older_versions() -> None:
+    """Runs of then are resumed: what is drawn besides is drawn last."""
+    order = draw_order(8, shift=2, seed=3, epoch=1, rooms=(4, 4))
+    assert order.permutation.tolist() == [6, 3, 1, 0, 4, 5, 7, 2]
+    assert order.down.tolist() == [2, 1, 0, 2, 2, -2, -1, 1]
+    assert order.right.tolist() == [2, 0, 2, 2, -1, 2, 1, -1]
+    assert order.mirrored.int().tolist() == [0, 1, 0, 0, 1, 1, 0, 0]
+    assert order.cut_top.tolist() == [0, 4, 4, 3, 1, 1, 2, 0]
+    assert order.cut_left.tolist() == [3, 0, 0, 3, 0, 3, 3, 1]
+
+
 def test_batches_have_one_size_and_no_picture_twice() -> None:
     """An epoch is cut into whole batches; what remains is left out."""
     order = draw_order(103, shift=0, seed=0, epoch=0)
@@ -160,19 +171,19 @@ def test_a_mixture_is_each_pictures_own_view_with_its_partners() -> None:
     mixed = mix(images, order, index)
     for picture, i in zip(mixed, index.tolist(), strict=True):
         own, other = (crop(images, order, torch.tensor([which]))[0].double() for which in (i, order.partner[i]))
-        share = order.share[i].double()
+        share = order.mixed_in[i].double()
         assert (picture.double() - ((1 - share) * own + share * other)).abs().max() <= 0.5 + 1e-4
     assert torch.equal(mix(images, order, index[3:5]), mixed[3:5])
 
 
-def test_partners_are_other_pictures_and_shares_reach_a_half() -> None:
+def test_every_picture_is_a_partner_once_and_shares_reach_a_half() -> None:
     """Each picture is mixed into one; shares are even from none to a half."""
     order = draw_order(5_000, shift=0, seed=0, epoch=0)
     assert torch.equal(order.partner.sort().values, torch.arange(5_000))
     assert (order.partner == torch.arange(5_000)).sum() < 10
-    counts = torch.histc(order.share, bins=5, min=0, max=0.5)
+    counts = torch.histc(order.mixed_in, bins=5, min=0, max=0.5)
     assert counts.sum() == 5_000
     assert counts.min() > 900
     other = draw_order(5_000, shift=0, seed=0, epoch=1)
     assert not torch.equal(order.partner, other.partner)
-    assert not torch.equal(order.share, other.share)
+    assert not torch.equal(order.mixed_in, other.mixed_in)

@@ -16,7 +16,7 @@ from training.dataset import Split
 from training.devices import Computing
 from training.rejection import measure_rejection
 from training.robustness import measure_robustness
-from training.teacher import Teacher
+from training.teacher import answers_of
 from training.views import single_view, view_logits
 
 CONSOLE = Console(file=io.StringIO())
@@ -103,6 +103,5 @@ def test_ranges_are_measured_so_too() -> None:
 def test_so_is_a_teacher_asked() -> None:
     """Of 128 × 128 pixels about 16 at once."""
     network, images = _Counting(), _pictures(20, 128)
-    teacher = Teacher(network, Computing(torch.device("cpu"), torch.float32))
-    teacher.answer(images, torch.arange(20))
+    answers_of(network, Computing(torch.device("cpu"), torch.float32))(images, torch.arange(20))
     assert network.most == 16

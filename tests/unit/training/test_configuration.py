@@ -16,6 +16,7 @@ from training.configuration import (
     write_configuration,
 )
 from training.devices import Computing
+from training.errors import TrainingError
 
 
 def test_names_that_are_no_text_come_back_as_they_were(tmp_path: Path) -> None:
@@ -84,3 +85,15 @@ def test_on_a_gpu_the_versions_below_pytorch_are_surroundings(monkeypatch: pytes
         "cudnn": 91_000,
     }
     assert on_cuda.keys() - on_cpu.keys() == {"cuda", "cudnn"}
+
+
+def test_a_run_whose_recipe_had_a_teacher_then_is_told_so(tmp_path: Path) -> None:
+    """Nobody typed --teacher to resume it; one that has a teacher today is read."""
+    path = tmp_path / "configuration.json"
+    for recipe in ("taught", "compact"):
+        request = Request(recipe=recipe, data="pets", teacher="t.safetensors")
+        write_configuration(path, request=request, configuration={}, environment={})
+        if recipe == "taught":
+            assert read_configuration(path)[0].teacher == request.teacher
+    with pytest.raises(TrainingError, match=r"asks for compact with a teacher, .*with --recipe taught"):
+        read_configuration(path)

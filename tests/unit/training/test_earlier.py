@@ -15,7 +15,7 @@ from models.networks import Architecture, build
 from models.preprocessing import InputSpec
 from models.record import Record
 from training.dataset import Split
-from training.earlier import doubt, load_start, load_teacher
+from training.earlier import DOUBTED, doubt, load_start, load_teacher
 from training.errors import TrainingError
 from training.held_out import hold_out
 
@@ -38,20 +38,67 @@ def test_one_of_other_classes_or_pictures_is_refused(option: str, checkpoint_pat
     read(record.labels, record.input)
 
 
-def test_weights_of_another_network_are_refused(tmp_path: Path, record: Record) -> None:
-    """Another width is another network; widths in a tuple are those that a file has in a list."""
-    path, widths = tmp_path / "start.safetensors", (4, 4, 8)
-    architecture = Architecture("fast", {"widths": widths})
-    network = build(architecture, classes=len(record.labels), spec=record.input)
-    checkpoint.save(path, network, dataclasses.replace(record, architecture=architecture))
-    begun = load_start(
-        path, architecture=architecture, labels=record.labels, spec=record.input
-    ).network.state_dict()
-    assert all(torch.equal(begun[name], tensor) for name, tensor in network.state_dict().items())
-    other = Architecture("residual", {"widths": widths})
-    told = r"is the network fast \(widths \[4, 4, 8\]\); the recipe trains residual \(widths \[4, 4, 8\]\)"
-    with pytest.raises(TrainingError, match=told):
-        load_start(path, architecture=other, labels=record.labels, spec=record.input)
+SMALL = Architecture("fast", {"widths": (4, 4, 8)})
+
+
+@pytest.fixture
+def small(tmp_path: Path, record: Record) -> Path:
+    """A checkpoint of a small network."""
+    path = tmp_path / "small.safetensors"
+    network = build(SMALL, classes=len(record.labels), spec=record.input)
+    checkpoint.save(path, network, dataclasses.replace(record, architecture=SMALL))
+    return path
+
+
+def test_a_start_is_the_network_that_was_saved(small: Path, record: Record) -> None:
+    """Widths in a tuple, as a table has them, are those that a file has in a list."""
+    start = load_start(small, architecture=SMALL, labels=record.labels, spec=record.input)
+    assert start.record.architecture.arguments == {"widths": [4, 4, 8]}
+    assert start.digest == load(small).digest
+
+
+@pytest.mark.parametrize(
+    ("architecture", "told"),
+    [
+        (Architecture("residual", {"widths": (4, 4, 8)}), r"the recipe trains residual \(widths \[4, 4, 8\]\)"),
+        (Architecture("fast", {"widths": (4, 4, 16)}), r"the recipe trains fast \(widths \[4, 4, 16\]\)"),
+        (Architecture("fast"), r"the recipe trains fast\. "),
+    ],
+)
+def test_a_start_of_another_network_is_refused(
+    architecture: Architecture, told: str, small: Path, record: Record
+) -> None:
+    """Another name, other widths, the usual widths: its weights would not fit."""
+    with pytest.raises(TrainingError, match=r"is the network fast \(widths \[4, 4, 8\]\); " + told):
+        load_start(small, architecture=architecture, labels=record.labels, spec=record.input)
+
+
+def test_a_quantized_start_is_refused_in_few_words(tmp_path: Path, record: Record) -> None:
+    """It is the shipped file that is tried first."""
+    rounded = Architecture("fast", {"widths": [4, 4, 8], "input_ranges": [[-1.0, 1.0]] * 6})
+    path = tmp_path / "bytes.safetensors"
+    network = build(rounded, classes=len(record.labels), spec=record.input)
+    checkpoint.save(path, network, dataclasses.replace(record, architecture=rounded))
+    with pytest.raises(
+        TrainingError, match=r"bytes\.safetensors is quantized; name the file that it was made from"
+    ):
+        load_start(path, architecture=SMALL, labels=record.labels, spec=record.input)
+
+
+def test_a_start_with_another_normalisation_is_refused(small: Path, record: Record) -> None:
+    """Its first layer was fitted to other numbers."""
+    other = dataclasses.replace(record.input, mean=(0.1, 0.2, 0.3))
+    with pytest.raises(TrainingError, match=r"normalises with mean .* the recipe with \(0\.1, 0\.2, 0\.3\)"):
+        load_start(small, architecture=SMALL, labels=record.labels, spec=other)
+
+
+def test_a_file_that_is_not_there_is_named_with_its_option(tmp_path: Path, record: Record) -> None:
+    """A resumed run remembers it, and nobody typed it today."""
+    missing = tmp_path / "gone.safetensors"
+    with pytest.raises(TrainingError, match=r"--teacher .*gone\.safetensors: the checkpoint cannot be read"):
+        load_teacher(missing, labels=record.labels, spec=record.input)
+    with pytest.raises(TrainingError, match=r"--start .*gone\.safetensors: the checkpoint cannot be read"):
+        load_start(missing, architecture=SMALL, labels=record.labels, spec=record.input)
 
 
 def test_a_calibrated_teacher_teaches_at_the_recipes_temperature(
@@ -102,6 +149,14 @@ def test_a_teacher_that_held_the_same_out_is_not_doubted(record: Record) -> None
     assert (
         doubt("the teacher", _record_of(record, seed=1, data="e", held_out=0), STUDENT | {"held_out": 0}) is None
     )
+
+
+def test_a_doubt_is_handed_on(record: Record) -> None:
+    """Weights that grew from doubted ones, or learnt a doubted teacher's answers, may know as much."""
+    same = _record_of(record)
+    told = dataclasses.replace(same.training, configuration={**same.training.configuration, DOUBTED: True})
+    doubts = doubt("the teacher", dataclasses.replace(same, training=told), STUDENT)
+    assert "with a teacher or start of which the same was feared, so it may know" in (doubts or "")
 
 
 def test_a_teacher_that_took_copies_apart_is_doubted(record: Record) -> None:

@@ -4,7 +4,15 @@ import pytest
 
 from training.errors import TrainingError
 from training.fitting import fit_to_data, resolution
-from training.recipes import AccurateRecipe, CompactRecipe, FastRecipe, LargeBatchRecipe, Recipe, TutorialRecipe
+from training.recipes import (
+    AccurateRecipe,
+    CompactRecipe,
+    FastRecipe,
+    LargeBatchRecipe,
+    Recipe,
+    TaughtRecipe,
+    TutorialRecipe,
+)
 
 
 def _fit(
@@ -15,13 +23,13 @@ def _fit(
     return fitted
 
 
-@pytest.mark.parametrize("recipe", [FastRecipe(), AccurateRecipe(), CompactRecipe()])
+@pytest.mark.parametrize("recipe", [FastRecipe(), AccurateRecipe(), CompactRecipe(), TaughtRecipe()])
 def test_cifar10_gets_the_recipe_as_it_stands(recipe: LargeBatchRecipe) -> None:
     """48,000 pictures of 32 pixels change nothing in the table."""
     assert _fit(recipe, 48_000) == recipe
 
 
-@pytest.mark.parametrize("recipe", [FastRecipe(), AccurateRecipe(), CompactRecipe()])
+@pytest.mark.parametrize("recipe", [FastRecipe(), AccurateRecipe(), CompactRecipe(), TaughtRecipe()])
 @pytest.mark.parametrize("pictures", [2, 10, 40, 300, 3_000])
 def test_a_small_data_set_gets_enough_steps(recipe: LargeBatchRecipe, pictures: int) -> None:
     """Batches shrink and passes multiply until the recipe's fewest steps are made."""

@@ -6,7 +6,7 @@ import pytest
 import torch
 from rich.console import Console
 
-from models.networks import Architecture
+from models.networks import Architecture, build
 from models.networks.fast import FastNetwork
 from models.networks.residual import ResidualNetwork
 from models.preprocessing import InputSpec
@@ -98,11 +98,10 @@ def test_accurate_moves_everything_that_is_trained_and_keeps_its_scales() -> Non
 
 def test_a_start_gives_the_weights() -> None:
     """Where the rates are zero they stay, stem and all; only the batch norms learn what they see."""
-    widths = {"widths": (8, 16, 24)}
-    architecture = Architecture("residual", widths)
+    architecture = Architecture("residual", {"widths": (8, 16, 24)})
     recipe = AccurateRecipe(architecture=architecture, schedule=((0.0, 0.0), (1.0, 0.0)), lookahead=None)
     torch.manual_seed(5)
-    start = ResidualNetwork(classes=2, spec=InputSpec(mean=recipe.mean, std=recipe.std), **widths)
+    start = build(architecture, classes=2, spec=InputSpec(mean=recipe.mean, std=recipe.std))
     before = {name: tensor.clone() for name, tensor in start.state_dict().items()}
     trained = _train(recipe, start=start).state_dict()
     for name, tensor in trained.items():

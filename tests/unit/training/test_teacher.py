@@ -6,7 +6,7 @@ from models.networks import Architecture, build
 from models.preprocessing import InputSpec
 from training.devices import Computing
 from training.losses import distance_to_teacher
-from training.teacher import Teacher
+from training.teacher import answers_of
 
 CLASSES = 4
 
@@ -18,7 +18,7 @@ def test_answers_are_logits_that_can_be_learnt() -> None:
     network.requires_grad_(True)
     images = torch.randint(0, 256, (300, 32, 32, 3), dtype=torch.uint8)
     computing = Computing(torch.device("cpu"), torch.bfloat16)
-    answers = Teacher(network, computing).answer(images, torch.arange(300))
+    answers = answers_of(network, computing)(images, torch.arange(300))
     with torch.no_grad(), computing.autocast():
         expected = torch.cat([network(images[:256]), network(images[256:])]).float()
     assert torch.equal(answers, expected)
