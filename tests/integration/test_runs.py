@@ -1,4 +1,4 @@
-"""Runs in folders: start, refuse, extend, teach; through the real command line."""
+"""Runs in folders: start, refuse, extend; through the real command line."""
 
 import json
 import shutil
@@ -6,16 +6,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
 from models.checkpoint import load
 from models.networks import Architecture
-from tests.drawing import write_archive
+from tests.trainings import train, weights_of, write_bright
 from training.cli import run
 from training.configuration import Request
-from training.evaluate import run_views
 from training.plan import choose_computing, prepare
 from training.recipes import RECIPES, LargeBatchRecipe
 from training.resume import ask_again, asked_before
@@ -24,33 +22,17 @@ from training.run_lock import alone_in
 Change = Callable[[Path], None]
 
 
-def _write_data(path: Path, *, seed: int = 0, side: int = 12) -> Path:
-    """Three classes of brightness, 12 pixels wide or another size: 96 to learn from, 30 to measure on."""
-    noise = np.random.default_rng(seed)
-    arrays: dict[str, np.ndarray] = {}
-    for part, n in (("train", 96), ("test", 30)):
-        targets = np.arange(n) % 3
-        pixels = noise.integers(0, 90, (n, side, side, 3)) + 80 * targets[:, None, None, None]
-        arrays |= {f"x_{part}": pixels.astype(np.uint8), f"y_{part}": targets}
-    write_archive(path, arrays)
-    return path
-
-
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An archive of such pictures."""
-    return _write_data(tmp_path_factory.mktemp("data") / "bright.npz")
-
-
-def _train(*arguments: object) -> int:
-    return run(["train", "--device", "cpu", *map(str, arguments)])
+    return write_bright(tmp_path_factory.mktemp("data") / "bright.npz")
 
 
 @pytest.fixture(scope="module")
 def finished(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run of `fast`, 4 epochs of 3 steps."""
     folder = tmp_path_factory.mktemp("runs") / "short"
-    assert _train("--recipe", "fast", "--data", data, "--run", folder, "--epochs", 4) == 0
+    assert train("--recipe", "fast", "--data", data, "--run", folder, "--epochs", 4) == 0
     return folder
 
 
@@ -62,10 +44,6 @@ def stopped(finished: Path, tmp_path: Path) -> Path:
     shutil.copy(folder / "snapshot.pt", folder / "state.pt")
     (folder / "checkpoint.safetensors").unlink()
     return folder
-
-
-def _weights(folder: Path) -> dict[str, torch.Tensor]:
-    return load(folder / "checkpoint.safetensors").network.state_dict()
 
 
 def test_a_run_leaves_a_folder_that_tells_everything(finished: Path) -> None:
@@ -89,15 +67,15 @@ def test_a_run_leaves_a_folder_that_tells_everything(finished: Path) -> None:
 
 def test_a_run_goes_on_from_its_state(stopped: Path, finished: Path) -> None:
     """Resumed from the middle, it ends with the weights that the whole run has."""
-    assert _train("--resume", stopped) == 0
-    now, then = _weights(stopped), _weights(finished)
+    assert train("--resume", stopped) == 0
+    now, then = weights_of(stopped), weights_of(finished)
     assert all(torch.equal(now[name], then[name]) for name in then)
 
 
 def test_the_result_can_also_go_elsewhere(stopped: Path, tmp_path: Path) -> None:
     """--out names a second file, and the model."""
     out = tmp_path / "elsewhere" / "mine.safetensors"
-    assert _train("--resume", stopped, "--out", out) == 0
+    assert train("--resume", stopped, "--out", out) == 0
     assert out.read_bytes() == (stopped / "checkpoint.safetensors").read_bytes()
     assert load(out).record.name == "mine"
 
@@ -128,17 +106,17 @@ def test_a_run_that_changed_is_refused(
 ) -> None:
     """Exit code 1, what differs or is broken, and no checkpoint."""
     change(stopped)
-    assert _train("--resume", stopped) == 1
+    assert train("--resume", stopped) == 1
     assert sentence in capsys.readouterr().err
     assert not (stopped / "checkpoint.safetensors").exists()
 
 
 def test_other_data_are_refused(stopped: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The same file elsewhere is fine; other pictures are named by their fingerprint."""
-    other = _write_data(tmp_path / "bright.npz", seed=1)
-    assert _train("--resume", stopped, "--data", other) == 1
+    other = write_bright(tmp_path / "bright.npz", seed=1)
+    assert train("--resume", stopped, "--data", other) == 1
     assert "data_fingerprint is" in capsys.readouterr().err
-    assert _train("--resume", stopped, "--data", _write_data(tmp_path / "copy.npz")) == 0
+    assert train("--resume", stopped, "--data", write_bright(tmp_path / "copy.npz")) == 0
 
 
 @pytest.mark.parametrize(
@@ -156,7 +134,7 @@ def test_options_that_contradict_the_run_are_refused(
     options: list[str], sentence: str, stopped: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Each by name, with both values."""
-    assert _train("--resume", stopped, *options) == 1
+    assert train("--resume", stopped, *options) == 1
     assert sentence in capsys.readouterr().err
 
 
@@ -164,8 +142,8 @@ def test_options_that_say_what_the_run_has_are_taken(stopped: Path, finished: Pa
     """Nothing was typed of these when it began; what recipe, data and device made of them may be typed now."""
     has = json.loads((stopped / "configuration.json").read_text())["configuration"]
     options = ("--epochs", 4, "--held-out", 0, "--input-size", 12, "--photographs", 0, "--dtype", has["dtype"])
-    assert _train("--resume", stopped, *options) == 0
-    now, then = _weights(stopped), _weights(finished)
+    assert train("--resume", stopped, *options) == 0
+    now, then = weights_of(stopped), weights_of(finished)
     assert all(torch.equal(now[name], then[name]) for name in then)
 
 
@@ -173,9 +151,9 @@ def test_a_run_is_neither_overwritten_nor_finished_twice(
     finished: Path, data: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """--run on a folder with a run, and --resume of a finished one, say what to do instead."""
-    assert _train("--recipe", "fast", "--data", data, "--run", finished) == 1
+    assert train("--recipe", "fast", "--data", data, "--run", finished) == 1
     assert f"Go on with it: train --resume {finished}" in capsys.readouterr().err
-    assert _train("--resume", finished) == 1
+    assert train("--resume", finished) == 1
     assert f"train --resume {finished} --extend EPOCHS" in capsys.readouterr().err
 
 
@@ -185,7 +163,7 @@ def test_a_run_does_not_begin_where_another_training_wrote(
 ) -> None:
     """It would take a strange checkpoint for its own end."""
     (tmp_path / name).write_bytes(b"strange")
-    assert _train("--recipe", "fast", "--data", data, "--run", tmp_path) == 1
+    assert train("--recipe", "fast", "--data", data, "--run", tmp_path) == 1
     assert f"{tmp_path} holds {name} of another training" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
@@ -200,7 +178,7 @@ def test_a_stop_while_the_page_is_made_says_that_the_checkpoint_is_there(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(training.finish, "make_report", interrupt)
-    assert _train("--recipe", "fast", "--data", data, "--run", tmp_path / "run", "--epochs", 1) == 130
+    assert train("--recipe", "fast", "--data", data, "--run", tmp_path / "run", "--epochs", 1) == 130
     error = capsys.readouterr().err
     assert f"{tmp_path / 'run' / 'checkpoint.safetensors'} is written; its page is made with" in error
     assert "--resume" not in error
@@ -221,14 +199,14 @@ def test_a_run_goes_on_from_another_working_folder(tmp_path: Path, monkeypatch: 
     """What was typed from one folder is found again from another, and nothing is written there."""
     for name in ("here", "there"):
         (tmp_path / name).mkdir()
-    _write_data(tmp_path / "here" / "bright.npz")
+    write_bright(tmp_path / "here" / "bright.npz")
     monkeypatch.chdir(tmp_path / "here")
     options = ("--recipe", "fast", "--data", "bright.npz", "--out", "m.safetensors", "--epochs", 1)
-    assert _train(*options, "--run", "run") == 0
+    assert train(*options, "--run", "run") == 0
     for name in ("m.safetensors", "run/checkpoint.safetensors"):
         Path(name).unlink()
     monkeypatch.chdir(tmp_path / "there")
-    assert _train("--resume", "../here/run") == 0
+    assert train("--resume", "../here/run") == 0
     assert (tmp_path / "here" / "m.safetensors").exists()
     assert list((tmp_path / "there").iterdir()) == []
 
@@ -244,7 +222,7 @@ def test_a_run_without_a_place_for_its_result_is_wrong_usage(
         (("--run", tmp_path), "--recipe"),
         (("--recipe", "fast", "--data", data, "--out", "x.safetensors", "--save-every", 5), "--save-every"),
     ):
-        assert _train(*options) == 2
+        assert train(*options) == 2
         assert word in capsys.readouterr().err
 
 
@@ -256,9 +234,9 @@ def test_a_run_that_is_at_work_is_left_alone(
     new = tmp_path / "new"
     new.mkdir()
     with alone_in(stopped), alone_in(new):
-        assert _train("--resume", stopped) == 1
+        assert train("--resume", stopped) == 1
         assert f"Another training is at work in {stopped}" in capsys.readouterr().err
-        assert _train("--recipe", "fast", "--data", data, "--run", new) == 1
+        assert train("--recipe", "fast", "--data", data, "--run", new) == 1
         assert f"Another training is at work in {new}" in capsys.readouterr().err
     assert {path.name: path.read_bytes() for path in stopped.iterdir()} == before
     assert list(new.iterdir()) == []
@@ -267,7 +245,7 @@ def test_a_run_that_is_at_work_is_left_alone(
 def test_an_extension_is_a_longer_run_beside_the_old_one(finished: Path, data: Path) -> None:
     """It starts with the snapshot, ends later, can be resumed, and leaves the old result as it was."""
     before = (finished / "checkpoint.safetensors").read_bytes()
-    assert _train("--resume", finished, "--extend", 2) == 0
+    assert train("--resume", finished, "--extend", 2) == 0
     longer = finished.with_name("short-plus-2")
     assert (finished / "checkpoint.safetensors").read_bytes() == before
     lines = [json.loads(line) for line in (longer / "metrics.jsonl").read_text().splitlines()]
@@ -279,82 +257,22 @@ def test_an_extension_is_a_longer_run_beside_the_old_one(finished: Path, data: P
 
     (longer / "checkpoint.safetensors").rename(longer / "kept.safetensors")
     shutil.copy(longer / "snapshot.pt", longer / "state.pt")
-    assert _train("--resume", longer) == 0
-    again, then = _weights(longer), load(longer / "kept.safetensors").network.state_dict()
+    assert train("--resume", longer) == 0
+    again, then = weights_of(longer), load(longer / "kept.safetensors").network.state_dict()
     assert all(torch.equal(again[name], then[name]) for name in then)
 
 
 def test_a_run_is_extended_from_within_its_folder(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The dot has no name of its own; the longer run lies beside the folder that it stands for."""
     monkeypatch.chdir(finished)
-    assert _train("--resume", ".", "--extend", 1) == 0
+    assert train("--resume", ".", "--extend", 1) == 0
     assert (finished.with_name("short-plus-1") / "checkpoint.safetensors").exists()
 
 
 def test_an_unfinished_run_is_not_extended(stopped: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The sentence says what to do first."""
-    assert _train("--resume", stopped, "--extend", 2) == 1
+    assert train("--resume", stopped, "--extend", 2) == 1
     assert f"finish it first: train --resume {stopped}" in capsys.readouterr().err
-
-
-@pytest.fixture
-def small_student(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Give the recipe `taught` a small network and batches."""
-    table = RECIPES["taught"]
-    assert isinstance(table, LargeBatchRecipe)
-    small = replace(
-        table, architecture=Architecture(table.architecture.name, {"widths": (16, 16, 16)}), batch_size=32
-    )
-    monkeypatch.setitem(RECIPES, "taught", small)
-
-
-@pytest.mark.usefixtures("small_student")
-def test_a_student_learns_from_a_teacher(data: Path, tmp_path: Path) -> None:
-    """Whatever the labels say, it gives its teacher's answers, and names it."""
-    from rich.console import Console
-
-    teacher, mislabelled = tmp_path / "teacher.safetensors", tmp_path / "m.npz"
-    assert _train("--recipe", "fast", "--data", data, "--out", teacher, "--epochs", 30) == 0
-    with np.load(data) as arrays:
-        write_archive(mislabelled, {**arrays, "y_train": (arrays["y_train"] + 1) % 3})
-        images = torch.from_numpy(arrays["x_test"])
-    options = ("--recipe", "taught", "--data", mislabelled, "--teacher", teacher, "--epochs", 120)
-    assert _train(*options, "--run", tmp_path / "student") == 0
-    student = load(tmp_path / "student" / "checkpoint.safetensors")
-    assert student.record.architecture.arguments == {"widths": [16, 16, 16]}
-    assert student.record.training.configuration["teacher"] == load(teacher).digest
-    console = Console(quiet=True)
-    taught, wanted = (
-        run_views(network, images, console=console).single_view
-        for network in (student.network, load(teacher).network)
-    )
-    assert torch.equal(taught.argmax(dim=1), wanted.argmax(dim=1))
-
-
-@pytest.mark.usefixtures("small_student")
-def test_a_student_that_goes_on_from_other_weights_is_resumed_to_the_bit(
-    finished: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """With a start, a teacher, photographs and a slow copy; from the snapshot. The start is named and taken."""
-    teacher, other = finished / "checkpoint.safetensors", _write_data(tmp_path / "other.npz", seed=1)
-    options = ("--recipe", "taught", "--teacher", teacher, "--photographs", 0.5, "--epochs", 4)
-    start, alone, whole, again = (tmp_path / name for name in ("start.safetensors", "alone", "whole", "again"))
-    assert _train(*options, "--data", other, "--out", start) == 0
-    assert _train(*options, "--data", data, "--run", alone) == 0
-    assert _train(*options, "--data", data, "--start", start, "--run", whole) == 0
-    assert load(whole / "checkpoint.safetensors").record.training.configuration["start"] == load(start).digest
-    stem, fresh = (weights["stem.weight"] for weights in (_weights(whole), _weights(alone)))
-    assert torch.equal(stem, load(start).network.state_dict()["stem.weight"])
-    assert not torch.equal(stem, fresh)
-    shutil.copytree(whole, again)
-    shutil.copy(again / "snapshot.pt", again / "state.pt")
-    (again / "checkpoint.safetensors").unlink()
-    assert _train("--resume", again, "--start", start.rename(tmp_path / "moved.safetensors")) == 0
-    now, then = _weights(again), _weights(whole)
-    assert all(torch.equal(now[name], then[name]) for name in then)
-    capsys.readouterr()
-    assert _train(*options, "--data", data, "--start", teacher, "--run", tmp_path / "unfit") == 1
-    assert "is the network fast; the recipe trains residual" in capsys.readouterr().err
 
 
 def test_a_run_that_selects_goes_on_to_the_bit(
@@ -374,47 +292,14 @@ def test_a_run_that_selects_goes_on_to_the_bit(
     monkeypatch.setitem(RECIPES, "compact", tiny)
     whole, again = tmp_path / "whole", tmp_path / "again"
     options = ("--recipe", "compact", "--data", data, "--photographs", 0.5, "--epochs", 4)
-    assert _train(*options, "--run", whole) == 0
+    assert train(*options, "--run", whole) == 0
     assert load(whole / "checkpoint.safetensors").record.training.configuration["selection"] is not None
     shutil.copytree(whole, again)
     shutil.copy(again / "snapshot.pt", again / "state.pt")
     (again / "checkpoint.safetensors").unlink()
-    assert _train("--resume", again) == 0
-    now, then = _weights(again), _weights(whole)
+    assert train("--resume", again) == 0
+    now, then = weights_of(again), weights_of(whole)
     assert all(torch.equal(now[name], then[name]) for name in then)
-
-
-@pytest.mark.usefixtures("small_student")
-def test_earlier_trainings_that_learnt_what_is_held_out_are_warned_of(
-    finished: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Teacher and start; they are taken all the same."""
-    teacher, out = finished / "checkpoint.safetensors", tmp_path / "m.safetensors"
-    options = ("--recipe", "taught", "--data", data, "--teacher", teacher, "--epochs", 1)
-    assert _train(*options, "--out", out) == 0
-    assert "warning: " not in capsys.readouterr().err
-    assert _train(*options, "--start", out, "--out", tmp_path / "n.safetensors", "--held-out", 9) == 0
-    told = capsys.readouterr().err
-    for who in ("the teacher", "what it starts with"):
-        assert f"warning: {who} was trained with 0 pictures held out instead of 9, so it may know" in told
-
-
-def test_a_teacher_is_refused_by_a_recipe_that_learns_from_none(
-    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Before anything is trained or read."""
-    options = (
-        "--recipe",
-        "fast",
-        "--data",
-        data,
-        "--out",
-        tmp_path / "m.safetensors",
-        "--teacher",
-        "any.safetensors",
-    )
-    assert _train(*options) == 1
-    assert "leave --teacher out" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -430,18 +315,18 @@ def test_the_tutorial_computes_in_no_other_way(
 ) -> None:
     """What its loop would not do is refused."""
     options = ("--recipe", "tutorial", "--data", data, "--out", tmp_path / "m.safetensors", *option)
-    assert _train(*options) == 1
+    assert train(*options) == 1
     assert sentence in capsys.readouterr().err
 
 
 def test_the_tutorials_record_says_float32(tmp_path: Path) -> None:
     """Whatever dtype is chosen for the other recipes: bfloat16 on a processor that multiplies faster in it."""
-    larger = _write_data(tmp_path / "large.npz", side=32)
+    larger = write_bright(tmp_path / "large.npz", side=32)
     request = Request(recipe="tutorial", data=str(larger), dtype="bfloat16")
     planned = prepare(request, choose_computing(request, torch.device("cpu")), tell=lambda _: None)
     assert planned.configuration["dtype"] == "float32"
     out = tmp_path / "m.safetensors"
-    assert _train("--recipe", "tutorial", "--data", larger, "--out", out, "--epochs", 1) == 0
+    assert train("--recipe", "tutorial", "--data", larger, "--out", out, "--epochs", 1) == 0
     assert load(out).record.training.configuration["dtype"] == "float32"
 
 
@@ -450,7 +335,7 @@ def test_the_tutorials_record_says_float32(tmp_path: Path) -> None:
 @pytest.mark.parametrize("more", [(), ("--compile",)])
 def test_a_gpu_learns_what_a_cpu_learns(more: tuple[str, ...], tmp_path: Path) -> None:
     """Half precision on CUDA, compiled or not: the three brightnesses are told apart, and a run resumes."""
-    data, folder = _write_data(tmp_path / "large.npz", side=32), tmp_path / "cuda"
+    data, folder = write_bright(tmp_path / "large.npz", side=32), tmp_path / "cuda"
     assert (
         run(["train", "--device", "cuda", "--recipe", "fast", "--data", str(data), "--run", str(folder), *more])
         == 0
@@ -472,9 +357,9 @@ def test_tensorboard_gets_the_lines_of_the_metrics(data: Path, tmp_path: Path) -
     """In a folder of the run's own; without a run there is nowhere to put them."""
     folder = tmp_path / "watched"
     options = ("--recipe", "fast", "--data", data, "--epochs", 1, "--tensorboard")
-    assert _train(*options, "--run", folder) == 0
+    assert train(*options, "--run", folder) == 0
     assert list((folder / "tensorboard").iterdir())
-    assert _train(*options, "--out", tmp_path / "out.safetensors") == 2
+    assert train(*options, "--out", tmp_path / "out.safetensors") == 2
 
 
 def test_pictures_treated_as_photographs_are_part_of_what_a_run_is(
@@ -484,16 +369,16 @@ def test_pictures_treated_as_photographs_are_part_of_what_a_run_is(
     folders = {share: tmp_path / f"share-{share}" for share in (0.0, 0.5)}
     for share, folder in folders.items():
         options = ("--data", data, "--epochs", 2, "--photographs", share, "--run", folder)
-        assert _train("--recipe", "fast", *options) == 0
+        assert train("--recipe", "fast", *options) == 0
         record = load(folder / "checkpoint.safetensors").record
         assert record.training.configuration["photograph_share"] == share
-    plain, treated = (_weights(folder) for folder in folders.values())
+    plain, treated = (weights_of(folder) for folder in folders.values())
     assert any(not torch.equal(plain[name], treated[name]) for name in plain)
     (folders[0.5] / "checkpoint.safetensors").unlink()
-    assert _train("--resume", folders[0.5], "--photographs", 0.25) == 1
+    assert train("--resume", folders[0.5], "--photographs", 0.25) == 1
     assert "photographs is 0.25 and was 0.5" in capsys.readouterr().err
     assert (
-        _train("--recipe", "tutorial", "--data", data, "--photographs", 0.5, "--out", tmp_path / "t.safetensors")
+        train("--recipe", "tutorial", "--data", data, "--photographs", 0.5, "--out", tmp_path / "t.safetensors")
         == 1
     )
     assert "leave --photographs out" in capsys.readouterr().err

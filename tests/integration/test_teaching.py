@@ -1,0 +1,121 @@
+"""Trainings that begin with what an earlier one left: a teacher, or weights; through the real command line."""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from rich.console import Console
+
+from models.checkpoint import load
+from models.networks import Architecture
+from tests.drawing import write_archive
+from tests.trainings import train, weights_of, write_bright
+from training.evaluate import run_views
+from training.recipes import RECIPES, LargeBatchRecipe
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Pictures of three brightnesses."""
+    return write_bright(tmp_path_factory.mktemp("data") / "bright.npz")
+
+
+@pytest.fixture(scope="module")
+def teacher(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `fast` learnt of them."""
+    path = tmp_path_factory.mktemp("teacher") / "teacher.safetensors"
+    assert train("--recipe", "fast", "--data", data, "--out", path, "--epochs", 30) == 0
+    return path
+
+
+@pytest.fixture
+def small_student(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give the recipe `taught` a small network and batches."""
+    table = RECIPES["taught"]
+    assert isinstance(table, LargeBatchRecipe)
+    small = replace(
+        table, architecture=Architecture(table.architecture.name, {"widths": (16, 16, 16)}), batch_size=32
+    )
+    monkeypatch.setitem(RECIPES, "taught", small)
+
+
+@pytest.mark.usefixtures("small_student")
+def test_a_student_learns_from_a_teacher(data: Path, teacher: Path, tmp_path: Path) -> None:
+    """Whatever the labels say, it gives its teacher's answers, and names it."""
+    mislabelled = tmp_path / "m.npz"
+    with np.load(data) as arrays:
+        write_archive(mislabelled, {**arrays, "y_train": (arrays["y_train"] + 1) % 3})
+        images = torch.from_numpy(arrays["x_test"])
+    options = ("--recipe", "taught", "--data", mislabelled, "--teacher", teacher, "--epochs", 120)
+    assert train(*options, "--run", tmp_path / "student") == 0
+    student = load(tmp_path / "student" / "checkpoint.safetensors")
+    assert student.record.architecture.arguments == {"widths": [16, 16, 16]}
+    assert student.record.training.configuration["teacher"] == load(teacher).digest
+    console = Console(quiet=True)
+    taught, wanted = (
+        run_views(network, images, console=console).single_view
+        for network in (student.network, load(teacher).network)
+    )
+    assert torch.equal(taught.argmax(dim=1), wanted.argmax(dim=1))
+
+
+@pytest.mark.usefixtures("small_student")
+def test_a_student_that_goes_on_from_other_weights_is_resumed_to_the_bit(
+    data: Path, teacher: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With a start, a teacher, photographs and a slow copy; from the snapshot. The start is named and taken."""
+    other = write_bright(tmp_path / "other.npz", seed=1)
+    options = ("--recipe", "taught", "--teacher", teacher, "--photographs", 0.5, "--epochs", 4)
+    start, alone, whole, again = (tmp_path / name for name in ("start.safetensors", "alone", "whole", "again"))
+    assert train(*options, "--data", other, "--out", start) == 0
+    assert train(*options, "--data", data, "--run", alone) == 0
+    assert train(*options, "--data", data, "--start", start, "--run", whole) == 0
+    assert load(whole / "checkpoint.safetensors").record.training.configuration["start"] == load(start).digest
+    stem, fresh = (weights["stem.weight"] for weights in (weights_of(whole), weights_of(alone)))
+    assert torch.equal(stem, load(start).network.state_dict()["stem.weight"])
+    assert not torch.equal(stem, fresh)
+    shutil.copytree(whole, again)
+    shutil.copy(again / "snapshot.pt", again / "state.pt")
+    (again / "checkpoint.safetensors").unlink()
+    assert train("--resume", again, "--start", start.rename(tmp_path / "moved.safetensors")) == 0
+    now, then = weights_of(again), weights_of(whole)
+    assert all(torch.equal(now[name], then[name]) for name in then)
+    capsys.readouterr()
+    assert train(*options, "--data", data, "--start", teacher, "--run", tmp_path / "unfit") == 1
+    assert "is the network fast; the recipe trains residual" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("small_student")
+def test_earlier_trainings_that_learnt_what_is_held_out_are_warned_of(
+    data: Path, teacher: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Teacher and start; they are taken all the same."""
+    out = tmp_path / "m.safetensors"
+    options = ("--recipe", "taught", "--data", data, "--teacher", teacher, "--epochs", 1)
+    assert train(*options, "--out", out) == 0
+    assert "warning: " not in capsys.readouterr().err
+    assert train(*options, "--start", out, "--out", tmp_path / "n.safetensors", "--held-out", 9) == 0
+    told = capsys.readouterr().err
+    for who in ("the teacher", "what it starts with"):
+        assert f"warning: {who} was trained with 0 pictures held out instead of 9, so it may know" in told
+
+
+def test_a_teacher_is_refused_by_a_recipe_that_learns_from_none(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Before anything is trained or read."""
+    options = (
+        "--recipe",
+        "fast",
+        "--data",
+        data,
+        "--out",
+        tmp_path / "m.safetensors",
+        "--teacher",
+        "any.safetensors",
+    )
+    assert train(*options) == 1
+    assert "leave --teacher out" in capsys.readouterr().err
