@@ -104,21 +104,14 @@ def prepare(request: Request, computing: Computing, *, tell: Callable[[str], Non
     )
     if held_out and group_copies(read) is not None:
         configuration["copies_together"] = True
-    start: Checkpoint | None = None
+    start = teacher = None
     if request.start is not None:
         path = Path(request.start)
         start = load_start(path, architecture=recipe.architecture, labels=dataset.labels, spec=spec)
-    teacher: Checkpoint | None = None
+        _write_down("start", "what it starts with", start, configuration, tell=tell)
     if request.teacher is not None:
         teacher = load_teacher(Path(request.teacher), labels=dataset.labels, spec=spec)
-    for name, who, earlier in (("start", "what it starts with", start), ("teacher", "the teacher", teacher)):
-        if earlier is None:
-            continue
-        configuration[name] = earlier.digest
-        doubts = doubt(who, earlier.record, configuration)
-        if doubts is not None:
-            tell(doubts)
-            configuration[DOUBTED] = True
+        _write_down("teacher", "the teacher", teacher, configuration, tell=tell)
     return Plan(
         dataset=dataset,
         recipe=recipe,
@@ -128,6 +121,17 @@ def prepare(request: Request, computing: Computing, *, tell: Callable[[str], Non
         wanted=None if teacher is None else answers_of(teacher.network.to(computing.device), computing),
         commit=current_commit(),
     )
+
+
+def _write_down(
+    name: str, who: str, earlier: Checkpoint, configuration: dict[str, Any], *, tell: Callable[[str], None]
+) -> None:
+    """Name an earlier training's file in a configuration, and tell if it may have learnt what is held out here."""
+    configuration[name] = earlier.digest
+    doubts = doubt(who, earlier.record, configuration)
+    if doubts is not None:
+        tell(doubts)
+        configuration[DOUBTED] = True
 
 
 def adapt(table: Recipe, request: Request, dataset: Dataset) -> Recipe:

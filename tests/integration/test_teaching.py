@@ -92,15 +92,20 @@ def test_a_student_that_goes_on_from_other_weights_is_resumed_to_the_bit(
 def test_earlier_trainings_that_learnt_what_is_held_out_are_warned_of(
     data: Path, teacher: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Teacher and start; they are taken all the same."""
-    out = tmp_path / "m.safetensors"
+    """Teacher and start; they are taken all the same, and whoever goes on from there is warned as well."""
+    out, doubted, third = (tmp_path / f"{name}.safetensors" for name in ("first", "doubted", "third"))
     options = ("--recipe", "taught", "--data", data, "--teacher", teacher, "--epochs", 1)
     assert train(*options, "--out", out) == 0
     assert "warning: " not in capsys.readouterr().err
-    assert train(*options, "--start", out, "--out", tmp_path / "n.safetensors", "--held-out", 9) == 0
+    assert train(*options, "--start", out, "--out", doubted, "--held-out", 9) == 0
     told = capsys.readouterr().err
     for who in ("the teacher", "what it starts with"):
         assert f"warning: {who} was trained with 0 pictures held out instead of 9, so it may know" in told
+    assert train(*options, "--start", doubted, "--out", third, "--held-out", 9) == 0
+    told = capsys.readouterr().err
+    assert "what it starts with was trained with a teacher or start of which the same was feared" in told
+    configurations = [load(path).record.training.configuration for path in (out, doubted, third)]
+    assert [fields.get("may_know_held_out") for fields in configurations] == [None, True, True]
 
 
 def test_a_teacher_is_refused_by_a_recipe_that_learns_from_none(
