@@ -16,7 +16,7 @@ from training.data import CIFAR10
 from training.devices import Computing, describe_hardware
 from training.errors import TrainingError
 from training.provenance import current_commit
-from training.recipes import RECIPES, LargeBatchRecipe, Recipe
+from training.recipes import RECIPES, Recipe, is_taught
 
 
 @dataclass(frozen=True)
@@ -205,8 +205,7 @@ def read_configuration(path: Path) -> tuple[Request, dict[str, Any]]:
             f"{path} names the recipe {request.recipe!r}; there are {', '.join(RECIPES)}. Restore it, or start "
             "a new run."
         )
-    recipe = RECIPES[request.recipe]
-    if request.teacher is not None and not (isinstance(recipe, LargeBatchRecipe) and recipe.teaching):
+    if request.teacher is not None and not is_taught(RECIPES[request.recipe]):
         raise TrainingError(
             f"{path} asks for {request.recipe} with a teacher, as an older version had it. Such a run cannot go "
             "on here; start a new one with --recipe taught."

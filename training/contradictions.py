@@ -2,7 +2,7 @@
 
 from training.configuration import Request
 from training.errors import TrainingError
-from training.recipes import RECIPES, LargeBatchRecipe
+from training.recipes import RECIPES, LargeBatchRecipe, is_taught
 
 
 def refuse_contradictions(request: Request, *, world: int) -> None:
@@ -16,10 +16,9 @@ def refuse_contradictions(request: Request, *, world: int) -> None:
         TrainingError: an option asks for what the recipe does not have, or what the tutorial's book does not do.
     """
     recipe = RECIPES[request.recipe]
-    is_taught = isinstance(recipe, LargeBatchRecipe) and recipe.teaching is not None
-    if request.teacher is not None and not is_taught:
+    if request.teacher is not None and not is_taught(recipe):
         raise TrainingError(f"The recipe {recipe.name} has no teacher; leave --teacher out, or take taught.")
-    if request.teacher is None and is_taught:
+    if request.teacher is None and is_taught(recipe):
         raise TrainingError(
             f"The recipe {recipe.name} needs a teacher; name one with --teacher, a checkpoint of the same classes."
         )

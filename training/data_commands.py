@@ -12,7 +12,7 @@ from training.errors import TrainingError
 from training.grids import draw_samples
 from training.inspection import inspect_dataset
 from training.options import CacheOption, DataOption, Device, DeviceOption, InputSizeOption, RecipeName, SeedOption
-from training.recipes import RECIPES, LargeBatchRecipe
+from training.recipes import RECIPES, is_taught
 from training.targets import check_png
 from training.terminal import teller, told_in_a_sentence
 
@@ -45,7 +45,7 @@ def mistakes(
     """List the likeliest label mistakes of a whole data set; takes as long as --folds trainings."""
     with told_in_a_sentence() as console:
         table = RECIPES[recipe.value]
-        if isinstance(table, LargeBatchRecipe) and table.teaching is not None:
+        if is_taught(table):
             raise TrainingError(
                 f"The recipe {table.name} learns from a teacher, who has learnt the pictures already; take fast."
             )

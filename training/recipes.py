@@ -258,3 +258,8 @@ RECIPES: dict[str, Recipe] = {
     recipe.name: recipe
     for recipe in (TutorialRecipe(), FastRecipe(), AccurateRecipe(), CompactRecipe(), TaughtRecipe())
 }
+
+
+def is_taught(recipe: Recipe) -> bool:
+    """Whether a recipe learns a teacher's answers, and cannot do without one."""
+    return isinstance(recipe, LargeBatchRecipe) and recipe.teaching is not None

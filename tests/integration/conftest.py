@@ -9,6 +9,7 @@ from pydantic import SecretStr
 
 from app.main import create_app
 from app.settings import Settings
+from tests.trainings import write_bright
 
 ADMIN_KEY = SecretStr("a key of the tests")
 
@@ -25,6 +26,12 @@ def settings(checkpoint_path: Path) -> Settings:
         max_pixels=1_000_000,
         admin_key=ADMIN_KEY,
     )
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An archive of three classes of brightness, to train on."""
+    return write_bright(tmp_path_factory.mktemp("data") / "bright.npz")
 
 
 @pytest.fixture

@@ -23,12 +23,6 @@ Change = Callable[[Path], None]
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An archive of such pictures."""
-    return write_bright(tmp_path_factory.mktemp("data") / "bright.npz")
-
-
-@pytest.fixture(scope="module")
 def finished(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run of `fast`, 4 epochs of 3 steps."""
     folder = tmp_path_factory.mktemp("runs") / "short"

@@ -18,12 +18,6 @@ from training.recipes import RECIPES, LargeBatchRecipe
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Pictures of three brightnesses."""
-    return write_bright(tmp_path_factory.mktemp("data") / "bright.npz")
-
-
-@pytest.fixture(scope="module")
 def teacher(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What `fast` learnt of them."""
     path = tmp_path_factory.mktemp("teacher") / "teacher.safetensors"
