@@ -7,12 +7,14 @@ from typing import Any
 from models.checkpoint import Checkpoint, load
 from models.errors import CheckpointError
 from models.networks import Architecture
-from models.networks.quantization import is_quantized
+from models.networks.whitened import HEAD
 from models.preprocessing import InputSpec
 from models.record import Record
 from training.calibration import set_temperature
 from training.errors import TrainingError
+from training.fresh import Start
 from training.recalibration import held_out_count
+from training.recipes import RECIPES, LargeBatchRecipe, is_taught
 
 DOUBTED = "may_know_held_out"
 """Field of a training's configuration: true where its teacher or start may have learnt what it is judged on."""
@@ -24,26 +26,37 @@ def load_teacher(path: Path, *, labels: tuple[str, ...], spec: InputSpec) -> Che
     Raises:
         TrainingError: it knows other classes, or pictures of another size.
     """
-    checkpoint = _load("--teacher", path, labels=labels, spec=spec)
+    checkpoint = _load("--teacher", path)
+    if checkpoint.record.labels != labels:
+        raise TrainingError(
+            f"--teacher {path} knows {', '.join(checkpoint.record.labels)}; the data has {', '.join(labels)}. "
+            "It must know the same classes in the same order; train one on this data."
+        )
+    takes = checkpoint.record.input
+    if (takes.height, takes.width) != (spec.height, spec.width):
+        raise TrainingError(
+            f"--teacher {path} takes {takes.width} × {takes.height} pixels; the pictures have {spec.width} × "
+            f"{spec.height}. Train one at this size."
+        )
     set_temperature(checkpoint.network, 1.0)
     return checkpoint
 
 
-def load_start(path: Path, *, architecture: Architecture, labels: tuple[str, ...], spec: InputSpec) -> Checkpoint:
+def load_start(path: Path, *, architecture: Architecture, spec: InputSpec) -> Checkpoint:
     """Read the checkpoint whose weights a training starts with.
 
+    It may know other classes, take pictures of another size, and be quantized: its filters are numbers all the
+    same, and the network that is trained does not round.
+
     Raises:
-        TrainingError: it is quantized or another network, knows other classes, or pictures of another size or
-            normalised otherwise.
+        TrainingError: it is another network, or normalises pictures otherwise.
     """
-    checkpoint = _load("--start", path, labels=labels, spec=spec)
+    checkpoint = _load("--start", path)
     record = checkpoint.record
-    if is_quantized(checkpoint.network):
-        raise TrainingError(f"--start {path} is quantized; name the file that it was made from.")
-    if _plain(record.architecture) != _plain(architecture):
+    if _trained(record.architecture) != _trained(architecture):
         raise TrainingError(
             f"--start {path} is the network {_told(record.architecture)}; the recipe trains "
-            f"{_told(architecture)}. Name a checkpoint of that one."
+            f"{_told(architecture)}. Name a checkpoint of that one{_or_recipe(record.architecture)}."
         )
     if (record.input.mean, record.input.std) != (spec.mean, spec.std):
         raise TrainingError(
@@ -53,41 +66,56 @@ def load_start(path: Path, *, architecture: Architecture, labels: tuple[str, ...
     return checkpoint
 
 
-def _load(option: str, path: Path, *, labels: tuple[str, ...], spec: InputSpec) -> Checkpoint:
+def start_with(checkpoint: Checkpoint, *, labels: tuple[str, ...]) -> Start:
+    """Take the weights of a checkpoint; those of the last layer go by the names of the classes.
+
+    Args:
+        checkpoint: read by `load_start`.
+        labels: of the training, in its order.
+    """
+    weights = dict(checkpoint.network.state_dict())
+    rows = dict(zip(checkpoint.record.labels, weights.pop(HEAD), strict=True))
+    return Start(weights, {place: rows[label] for place, label in enumerate(labels) if label in rows})
+
+
+def _load(option: str, path: Path) -> Checkpoint:
     try:
-        checkpoint = load(path)
+        return load(path)
     except CheckpointError as error:
         raise TrainingError(f"{option} {path}: {error}") from error
-    if checkpoint.record.labels != labels:
-        raise TrainingError(
-            f"{option} {path} knows {', '.join(checkpoint.record.labels)}; the data has {', '.join(labels)}. "
-            "It must know the same classes in the same order; train one on this data."
-        )
-    takes = checkpoint.record.input
-    if (takes.height, takes.width) != (spec.height, spec.width):
-        raise TrainingError(
-            f"{option} {path} takes {takes.width} × {takes.height} pixels; the pictures have {spec.width} × "
-            f"{spec.height}. Train one at this size."
-        )
-    return checkpoint
 
 
-def _plain(architecture: Architecture) -> tuple[str, dict[str, Any]]:
-    """Make lists of tuples: a file knows only lists."""
-    arguments = architecture.arguments.items()
-    return architecture.name, {key: list(value) if isinstance(value, tuple) else value for key, value in arguments}
+def _trained(architecture: Architecture) -> tuple[str, dict[str, Any]]:
+    """Name and arguments as a training has them: without rounding, and with lists for tuples, as in a file."""
+    arguments = {key: value for key, value in architecture.arguments.items() if key != "input_ranges"}
+    return architecture.name, {
+        key: list(value) if isinstance(value, tuple) else value for key, value in arguments.items()
+    }
 
 
 def _told(architecture: Architecture) -> str:
-    arguments = ", ".join(f"{key} {value}" for key, value in _plain(architecture)[1].items())
+    arguments = ", ".join(f"{key} {value}" for key, value in _trained(architecture)[1].items())
     return f"{architecture.name} ({arguments})" if arguments else architecture.name
+
+
+def _or_recipe(architecture: Architecture) -> str:
+    """Name a recipe that can start with a network, for the end of a sentence; nothing where there is none."""
+    fitting = [
+        name
+        for name, recipe in RECIPES.items()
+        if isinstance(recipe, LargeBatchRecipe)
+        and not is_taught(recipe)
+        and _trained(recipe.architecture) == _trained(architecture)
+    ]
+    return f", or take --recipe {fitting[0]}" if fitting else ""
 
 
 def doubt(who: str, record: Record, configuration: Mapping[str, Any]) -> str | None:
     """Say why an earlier training may have learnt what this one is judged on; None where it has not.
 
     A seed holds out the same pictures of the same data; of a larger number these and more, unless copies of one
-    picture are kept together, which may leave some out that went for a smaller one.
+    picture are kept together, which may leave some out that went for a smaller one. Who knows none of the classes,
+    and grew from nobody else, is taken to have seen none of the pictures; under other names it may have.
 
     Args:
         who: "the teacher", for the sentence.
@@ -95,23 +123,27 @@ def doubt(who: str, record: Record, configuration: Mapping[str, Any]) -> str | N
         configuration: of this one (`training.configuration.configure`).
     """
     wanted, known = configuration["held_out"], held_out_count(record)
-    if not wanted:
+    own = record.training.configuration
+    is_stranger = set(record.labels).isdisjoint(configuration["labels"])
+    if not wanted or (is_stranger and not any(own.get(name) for name in ("start", "teacher", DOUBTED))):
         return None
     reasons = []
-    if record.training.data_fingerprint != configuration["data_fingerprint"]:
+    is_other_data = record.training.data_fingerprint != configuration["data_fingerprint"]
+    if is_other_data:
         reasons.append("other training pictures")
     if record.training.seed != configuration["seed"]:
         reasons.append(f"the seed {record.training.seed} instead of {configuration['seed']}")
     together = configuration.get("copies_together") is True
-    if (record.training.configuration.get("copies_together") is True) != together:
+    if (own.get("copies_together") is True) != together:
         reasons.append("copies of one picture held out otherwise")
     if known < wanted or (together and known != wanted):
         reasons.append(f"{known:,} pictures held out instead of {wanted:,}")
-    if record.training.configuration.get(DOUBTED) is True:
+    if own.get(DOUBTED) is True:
         reasons.append("a teacher or start of which the same was feared")
     if not reasons:
         return None
+    unless = "If it saw none of these pictures that does no harm; else take" if is_other_data else "Take"
     return (
         f"warning: {who} was trained with {', '.join(reasons)}, so it may know what is held out here, and "
-        "temperature and abstain rule come out too sure. Take one with the same data, --seed and --held-out."
+        f"temperature and abstain rule come out too sure. {unless} one with the same data, --seed and --held-out."
     )

@@ -1,15 +1,31 @@
 """A network before its first step."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from models.networks import Architecture, build
-from models.networks.whitened import WhitenedNetwork
+from models.networks.whitened import HEAD, WhitenedNetwork
 from models.preprocessing import InputSpec
 from training.recipes import LargeBatchRecipe
 from training.sampling import draw_evenly
+
+
+@dataclass(frozen=True)
+class Start:
+    """Weights that a training starts with.
+
+    Attributes:
+        weights: of all layers but the last, by their names in the network.
+        rows: of the last layer, by their places among the classes of the training; those that are missing are
+            drawn, since what it starts with does not know these classes.
+    """
+
+    weights: Mapping[str, Tensor]
+    rows: Mapping[int, Tensor]
 
 
 def fresh_network(architecture: Architecture, *, classes: int, spec: InputSpec, device: torch.device) -> nn.Module:
@@ -37,3 +53,16 @@ def fit_stem(network: nn.Module, images: Tensor, *, recipe: LargeBatchRecipe) ->
     """
     places = draw_evenly(len(images), count=recipe.stem_pictures, seed=0).to(images.device)
     cast(WhitenedNetwork, network).fit_stem(images[places])
+
+
+def take_start(network: nn.Module, start: Start) -> None:
+    """Give a fresh network the weights that it starts with; of classes that are new the rows stay as drawn.
+
+    Args:
+        network: of a recipe with large batches, on its device.
+        start: of the same architecture.
+    """
+    head = network.state_dict()[HEAD].clone()
+    for place, row in start.rows.items():
+        head[place] = row
+    network.load_state_dict({**start.weights, HEAD: head})

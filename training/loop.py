@@ -14,7 +14,7 @@ from training.devices import Computing
 from training.epoch import Wanted, draw_epoch
 from training.errors import check_finite
 from training.extension import snapshot_epoch
-from training.fresh import fit_stem, fresh_network
+from training.fresh import Start, fit_stem, fresh_network, take_start
 from training.interrupts import interrupts_between_steps
 from training.learner import Learner, make_learner
 from training.progress import RunProgress
@@ -50,7 +50,7 @@ def train(
     computing: Computing,
     console: Console,
     run: Run | None = None,
-    start: nn.Module | None = None,
+    start: Start | None = None,
     wanted: Wanted | None = None,
     ranks: Ranks = ALONE,
 ) -> Trained:
@@ -68,7 +68,7 @@ def train(
         computing: on what, in which dtype, compiled or not.
         console: told of the progress.
         run: where states are saved and metrics written, and to go on from; None keeps nothing.
-        start: of the recipe's architecture, whose weights are taken; None draws them. The tutorial draws its own.
+        start: weights to start with, of the recipe's architecture; None draws them. The tutorial draws its own.
         wanted: a teacher's answers; None takes the classes of `data`.
         ranks: the processes that train together.
 
@@ -86,7 +86,7 @@ def train(
     if start is None:
         fit_stem(network, images, recipe=recipe)
     else:
-        network.load_state_dict(start.state_dict())
+        take_start(network, start)
     learner = make_learner(
         recipe,
         ranks.together(network),

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from models.checkpoint import Checkpoint
 from models.networks import build
@@ -17,10 +16,11 @@ from training.configuration import Request, configure
 from training.data import read_dataset
 from training.dataset import Dataset, fingerprint
 from training.devices import Computing, choose_dtype
-from training.earlier import DOUBTED, doubt, load_start, load_teacher
+from training.earlier import DOUBTED, doubt, load_start, load_teacher, start_with
 from training.epoch import Wanted
 from training.extension import extend
 from training.fitting import fit_to_data
+from training.fresh import Start
 from training.held_out import group_copies, set_aside
 from training.provenance import current_commit
 from training.recipes import RECIPES, LargeBatchRecipe, Recipe, TutorialRecipe
@@ -36,7 +36,7 @@ class Plan:
         recipe: adapted to it and to the request.
         spec: of the images.
         configuration: all that decides the weights.
-        start: network whose weights it starts with; None draws them.
+        start: weights that it starts with; None draws them.
         wanted: a teacher's answers; None where the labels are learnt.
         commit: of the code that runs; it may be edited before the training ends.
     """
@@ -45,7 +45,7 @@ class Plan:
     recipe: Recipe
     spec: InputSpec
     configuration: dict[str, Any]
-    start: nn.Module | None
+    start: Start | None
     wanted: Wanted | None
     commit: str
 
@@ -106,9 +106,11 @@ def prepare(request: Request, computing: Computing, *, tell: Callable[[str], Non
         configuration["copies_together"] = True
     start = teacher = None
     if request.start is not None:
-        path = Path(request.start)
-        start = load_start(path, architecture=recipe.architecture, labels=dataset.labels, spec=spec)
-        _write_down("start", "what it starts with", start, configuration, tell=tell)
+        earlier = load_start(Path(request.start), architecture=recipe.architecture, spec=spec)
+        start = start_with(earlier, labels=dataset.labels)
+        known = ", ".join(dataset.labels[place] for place in start.rows)
+        tell(f"the start, {request.start}, knows of the {len(dataset.labels)} classes {known or 'none'}")
+        _write_down("start", "the start", earlier, configuration, tell=tell)
     if request.teacher is not None:
         teacher = load_teacher(Path(request.teacher), labels=dataset.labels, spec=spec)
         _write_down("teacher", "the teacher", teacher, configuration, tell=tell)
@@ -117,7 +119,7 @@ def prepare(request: Request, computing: Computing, *, tell: Callable[[str], Non
         recipe=recipe,
         spec=spec,
         configuration=configuration,
-        start=None if start is None else start.network,
+        start=start,
         wanted=None if teacher is None else answers_of(teacher.network.to(computing.device), computing),
         commit=current_commit(),
     )

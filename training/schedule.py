@@ -7,13 +7,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from models.networks.whitened import HEAD
 from training.optimizers import Muon
 from training.recipes import Group, LargeBatchRecipe
 
 _PARAMETERS: dict[str, Callable[[str, Tensor], bool]] = {
     "stem_bias": lambda name, _: name == "stem.bias",
     "shifts": lambda name, parameter: parameter.ndim == 1 and not name.startswith("stem."),
-    "head": lambda name, _: name == "head.weight",
+    "head": lambda name, _: name == HEAD,
     "filters": lambda _, parameter: parameter.ndim == 4,
 }
 """What a group's word means, among the parameters that a network lets be trained."""

@@ -44,7 +44,10 @@ def train(
         Path | None, typer.Option(help="The checkpoint that the recipe taught learns from.")
     ] = None,
     start: Annotated[
-        Path | None, typer.Option(help="A checkpoint of the same network, to start with its weights.")
+        Path | None,
+        typer.Option(
+            help="A checkpoint of the same network, to start with its weights; its classes may be others."
+        ),
     ] = None,
     photographs: Annotated[
         float | None,

@@ -18,6 +18,9 @@ from models.preprocessing import InputSpec
 MakeGroup = Callable[[int, int, Sequence[Range | None]], nn.Module]
 """Channels in, channels out, and what each convolution rounds to, None for nothing → a group."""
 
+HEAD = "head.weight"
+"""Name of the last layer's weights (classes, features) in a network of this kind."""
+
 _SMALLEST_SIDE = 9
 """In pixels: the stem takes one off, then three halvings must leave one."""
 

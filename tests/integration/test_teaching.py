@@ -11,8 +11,10 @@ from rich.console import Console
 
 from models.checkpoint import load
 from models.networks import Architecture
+from models.networks.quantization import is_quantized
 from tests.drawing import write_archive
 from tests.trainings import train, weights_of, write_bright
+from training import cli
 from training.evaluate import run_views
 from training.recipes import RECIPES, LargeBatchRecipe
 
@@ -82,6 +84,32 @@ def test_a_student_that_goes_on_from_other_weights_is_resumed_to_the_bit(
     assert "is the network fast; the recipe trains residual" in capsys.readouterr().err
 
 
+def test_a_quantized_start_of_other_classes_and_sizes_is_gone_on_from(
+    data: Path, teacher: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is quantized no more. One class is known or none; where none is known nothing is doubted."""
+    others, start, run = tmp_path / "others.npz", tmp_path / "bytes.safetensors", tmp_path / "run"
+    assert cli.run(["quantize", str(teacher), "--data", str(data), "--out", str(start), "--device", "cpu"]) == 0
+    with np.load(write_bright(tmp_path / "bright.npz", seed=2, side=16)) as arrays:
+        for names in (["lamp", "cup", load(teacher).record.labels[0]], ["lamp", "cup", "bowl"]):
+            write_archive(others, {**arrays, "labels": np.array(names)})
+            options = ("--recipe", "fast", "--data", others, "--start", start, "--epochs", 2, "--held-out", 9)
+            assert train(*options, "--run", run / names[-1]) == 0
+            told = capsys.readouterr().err
+            known = names[-1] != "bowl"
+            assert f"knows of the 3 classes {names[-1] if known else 'none'}" in told
+            assert ("so it may know what is held out" in told) == known
+    written = load(run / "bowl" / "checkpoint.safetensors")
+    assert written.record.labels == ("lamp", "cup", "bowl")
+    assert not is_quantized(written.network)
+    assert (written.record.input.height, written.record.training.configuration["start"]) == (
+        16,
+        load(start).digest,
+    )
+    stem = load(teacher).network.state_dict()["stem.weight"]
+    assert torch.equal(weights_of(run / "bowl")["stem.weight"], stem)
+
+
 @pytest.mark.usefixtures("small_student")
 def test_earlier_trainings_that_learnt_what_is_held_out_are_warned_of(
     data: Path, teacher: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -93,11 +121,11 @@ def test_earlier_trainings_that_learnt_what_is_held_out_are_warned_of(
     assert "warning: " not in capsys.readouterr().err
     assert train(*options, "--start", out, "--out", doubted, "--held-out", 9) == 0
     told = capsys.readouterr().err
-    for who in ("the teacher", "what it starts with"):
+    for who in ("the teacher", "the start"):
         assert f"warning: {who} was trained with 0 pictures held out instead of 9, so it may know" in told
     assert train(*options, "--start", doubted, "--out", third, "--held-out", 9) == 0
     told = capsys.readouterr().err
-    assert "what it starts with was trained with a teacher or start of which the same was feared" in told
+    assert "the start was trained with a teacher or start of which the same was feared" in told
     configurations = [load(path).record.training.configuration for path in (out, doubted, third)]
     assert [fields.get("may_know_held_out") for fields in configurations] == [None, True, True]
 

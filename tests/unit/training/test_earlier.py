@@ -1,41 +1,39 @@
 """What an earlier training left: what fits, what is refused, and what is doubted."""
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from models import checkpoint, golden
 from models.calibration import Calibration
 from models.checkpoint import load
 from models.networks import Architecture, build
+from models.networks.whitened import HEAD
 from models.preprocessing import InputSpec
 from models.record import Record
 from training.dataset import Split
-from training.earlier import DOUBTED, doubt, load_start, load_teacher
+from training.earlier import DOUBTED, doubt, load_start, load_teacher, start_with
 from training.errors import TrainingError
+from training.fresh import Start
 from training.held_out import hold_out
+from training.recipes import RECIPES
 
 
-@pytest.mark.parametrize("option", ["--teacher", "--start"])
-def test_one_of_other_classes_or_pictures_is_refused(option: str, checkpoint_path: Path) -> None:
+def test_a_teacher_of_other_classes_or_pictures_is_refused(checkpoint_path: Path) -> None:
     """Both sentences say what there is and what is needed."""
     record = load(checkpoint_path).record
-
-    def read(labels: tuple[str, ...], spec: InputSpec) -> None:
-        if option == "--teacher":
-            load_teacher(checkpoint_path, labels=labels, spec=spec)
-        else:
-            load_start(checkpoint_path, architecture=record.architecture, labels=labels, spec=spec)
-
-    with pytest.raises(TrainingError, match=f"{option} .* knows .*; the data has cat, dog"):
-        read(("cat", "dog"), InputSpec())
-    with pytest.raises(TrainingError, match=f"{option} .*; the pictures have 48 × 48"):
-        read(record.labels, InputSpec(height=48, width=48))
-    read(record.labels, record.input)
+    with pytest.raises(TrainingError, match=r"--teacher .* knows .*; the data has cat, dog"):
+        load_teacher(checkpoint_path, labels=("cat", "dog"), spec=InputSpec())
+    with pytest.raises(TrainingError, match=r"--teacher .* in the same order"):
+        load_teacher(checkpoint_path, labels=record.labels[::-1], spec=InputSpec())
+    with pytest.raises(TrainingError, match=r"--teacher .*; the pictures have 48 × 48"):
+        load_teacher(checkpoint_path, labels=record.labels, spec=InputSpec(height=48, width=48))
+    load_teacher(checkpoint_path, labels=record.labels, spec=record.input)
 
 
 SMALL = Architecture("fast", {"widths": (4, 4, 8)})
@@ -50,11 +48,23 @@ def small(tmp_path: Path, record: Record) -> Path:
     return path
 
 
-def test_a_start_is_the_network_that_was_saved(small: Path, record: Record) -> None:
-    """Widths in a tuple, as a table has them, are those that a file has in a list."""
-    start = load_start(small, architecture=SMALL, labels=record.labels, spec=record.input)
-    assert start.record.architecture.arguments == {"widths": [4, 4, 8]}
-    assert start.digest == load(small).digest
+def _whole(start: Start) -> dict[str, Tensor]:
+    """The weights of all layers, where the last one has all of its rows."""
+    return {**start.weights, HEAD: torch.stack([start.rows[place] for place in sorted(start.rows)])}
+
+
+def _same(some: Mapping[str, Tensor], others: Mapping[str, Tensor]) -> bool:
+    return some.keys() == others.keys() and all(torch.equal(some[name], others[name]) for name in some)
+
+
+def test_a_start_is_the_network_that_was_saved(tmp_path: Path, record: Record) -> None:
+    """Widths in a tuple, as a table has them, are those that a file has in a list; pictures may have any size."""
+    path, tuples = tmp_path / "saved.safetensors", Architecture("fast", {"widths": (4, 4, 8)})
+    saved = build(tuples, classes=len(record.labels), spec=record.input)
+    checkpoint.save(path, saved, dataclasses.replace(record, architecture=tuples))
+    read = load_start(path, architecture=tuples, spec=dataclasses.replace(record.input, height=48, width=64))
+    assert read.record.architecture.arguments == {"widths": [4, 4, 8]}
+    assert _same(_whole(start_with(read, labels=record.labels)), saved.state_dict())
 
 
 @pytest.mark.parametrize(
@@ -70,26 +80,58 @@ def test_a_start_of_another_network_is_refused(
 ) -> None:
     """Another name, other widths, the usual widths: its weights would not fit."""
     with pytest.raises(TrainingError, match=r"is the network fast \(widths \[4, 4, 8\]\); " + told):
-        load_start(small, architecture=architecture, labels=record.labels, spec=record.input)
+        load_start(small, architecture=architecture, spec=record.input)
 
 
-def test_a_quantized_start_is_refused_in_few_words(tmp_path: Path, record: Record) -> None:
-    """It is the shipped file that is tried first."""
+@pytest.mark.parametrize(
+    ("recipe", "told"),
+    [("fast", r", or take --recipe fast\."), ("tutorial", r"that one\.$"), ("taught", r"that one\.$")],
+)
+def test_the_recipe_of_a_start_is_named(
+    recipe: str, told: str, small: Path, record: Record, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where one trains that network, can start with it and needs no teacher: for the shipped file `compact`."""
+    tables = {name: table for name, table in RECIPES.items() if name in ("tutorial", "fast", "taught")}
+    tables[recipe] = dataclasses.replace(tables[recipe], architecture=SMALL)
+    monkeypatch.setattr("training.earlier.RECIPES", tables)
+    with pytest.raises(TrainingError, match=told):
+        load_start(small, architecture=Architecture("residual"), spec=record.input)
+
+
+def test_a_quantized_start_gives_its_filters(tmp_path: Path, record: Record) -> None:
+    """It is the shipped file that is tried first; the network that is trained does not round what it is given."""
     rounded = Architecture("fast", {"widths": [4, 4, 8], "input_ranges": [[-1.0, 1.0]] * 6})
     path = tmp_path / "bytes.safetensors"
     network = build(rounded, classes=len(record.labels), spec=record.input)
     checkpoint.save(path, network, dataclasses.replace(record, architecture=rounded))
+    start = start_with(load_start(path, architecture=SMALL, spec=record.input), labels=record.labels)
+    assert _same(_whole(start), network.state_dict())
+    build(SMALL, classes=len(record.labels), spec=record.input).load_state_dict(_whole(start))
     with pytest.raises(
-        TrainingError, match=r"bytes\.safetensors is quantized; name the file that it was made from"
+        TrainingError, match=r"is the network fast \(widths \[4, 4, 8\]\); the recipe trains fast\. "
     ):
-        load_start(path, architecture=SMALL, labels=record.labels, spec=record.input)
+        load_start(path, architecture=Architecture("fast"), spec=record.input)
+
+
+@pytest.mark.parametrize("picked", [(2, 0, 1), (1,), ()])
+def test_the_last_layer_goes_by_the_names_of_the_classes(
+    picked: tuple[int, ...], small: Path, record: Record
+) -> None:
+    """In any order, some of them or none; all other layers are taken whole."""
+    labels = ("lamp", *(record.labels[place] for place in picked), "cup")
+    weights = load(small).network.state_dict()
+    start = start_with(load(small), labels=labels)
+    assert set(start.weights) == set(weights) - {HEAD}
+    assert list(start.rows) == list(range(1, 1 + len(picked)))
+    for place, row in start.rows.items():
+        assert torch.equal(row, weights[HEAD][picked[place - 1]])
 
 
 def test_a_start_with_another_normalisation_is_refused(small: Path, record: Record) -> None:
     """Its first layer was fitted to other numbers."""
     other = dataclasses.replace(record.input, mean=(0.1, 0.2, 0.3))
     with pytest.raises(TrainingError, match=r"normalises with mean .* the recipe with \(0\.1, 0\.2, 0\.3\)"):
-        load_start(small, architecture=SMALL, labels=record.labels, spec=other)
+        load_start(small, architecture=SMALL, spec=other)
 
 
 def test_a_file_that_is_not_there_is_named_with_its_option(tmp_path: Path, record: Record) -> None:
@@ -98,7 +140,7 @@ def test_a_file_that_is_not_there_is_named_with_its_option(tmp_path: Path, recor
     with pytest.raises(TrainingError, match=r"--teacher .*gone\.safetensors: the checkpoint cannot be read"):
         load_teacher(missing, labels=record.labels, spec=record.input)
     with pytest.raises(TrainingError, match=r"--start .*gone\.safetensors: the checkpoint cannot be read"):
-        load_start(missing, architecture=SMALL, labels=record.labels, spec=record.input)
+        load_start(missing, architecture=SMALL, spec=record.input)
 
 
 def test_a_calibrated_teacher_teaches_at_the_recipes_temperature(
@@ -119,7 +161,10 @@ def _record_of(record: Record, *, seed: int = 0, data: str = "d", held_out: obje
     return dataclasses.replace(record, training=training)
 
 
-STUDENT = {"seed": 0, "data_fingerprint": "d", "held_out": 100}
+@pytest.fixture
+def student(record: Record) -> dict[str, Any]:
+    """Configuration of a training that goes on from another one."""
+    return {"seed": 0, "data_fingerprint": "d", "held_out": 100, "labels": list(record.labels)}
 
 
 @pytest.mark.parametrize(
@@ -133,35 +178,54 @@ STUDENT = {"seed": 0, "data_fingerprint": "d", "held_out": 100}
     ],
 )
 def test_a_teacher_that_may_have_learnt_what_is_held_out_is_doubted(
-    teacher: dict[str, Any], reason: str, record: Record
+    teacher: dict[str, Any], reason: str, record: Record, student: dict[str, Any]
 ) -> None:
     """Each reason is told; a record that does not say what was held out counts as one that held out nothing."""
-    doubts = doubt("the teacher", _record_of(record, **teacher), STUDENT)
+    doubts = doubt("the teacher", _record_of(record, **teacher), student)
     assert doubts is not None
     assert doubts.startswith("warning: ")
     assert reason in doubts
 
 
-def test_a_teacher_that_held_the_same_out_is_not_doubted(record: Record) -> None:
+def test_a_teacher_that_held_the_same_out_is_not_doubted(record: Record, student: dict[str, Any]) -> None:
     """Nor one that held out more, nor any where the student holds out nothing."""
-    assert doubt("the teacher", _record_of(record), STUDENT) is None
-    assert doubt("the teacher", _record_of(record, held_out=150), STUDENT) is None
+    assert doubt("the teacher", _record_of(record), student) is None
+    assert doubt("the teacher", _record_of(record, held_out=150), student) is None
     assert (
-        doubt("the teacher", _record_of(record, seed=1, data="e", held_out=0), STUDENT | {"held_out": 0}) is None
+        doubt("the teacher", _record_of(record, seed=1, data="e", held_out=0), student | {"held_out": 0}) is None
     )
 
 
-def test_a_doubt_is_handed_on(record: Record) -> None:
+def test_who_knows_none_of_the_classes_is_not_doubted(record: Record, student: dict[str, Any]) -> None:
+    """Other pictures, and no answer among what was learnt; one class in common is enough."""
+    other = _record_of(record, data="e")
+    assert doubt("the start", other, student | {"labels": ["lamp", "cup"]}) is None
+    told = doubt("the start", other, student | {"labels": ["lamp", record.labels[0]]}) or ""
+    assert "If it saw none of these pictures that does no harm; else take one with the same data" in told
+
+
+@pytest.mark.parametrize("field", ["start", "teacher", DOUBTED])
+def test_who_grew_from_somebody_else_may_know_what_that_one_knew(
+    field: str, record: Record, student: dict[str, Any]
+) -> None:
+    """A start of other classes that itself began with a third one's weights: these may have met the pictures."""
+    other = _record_of(record, data="e")
+    grown = dataclasses.replace(other.training, configuration={**other.training.configuration, field: True})
+    told = doubt("the start", dataclasses.replace(other, training=grown), student | {"labels": ["lamp", "cup"]})
+    assert told is not None
+
+
+def test_a_doubt_is_handed_on(record: Record, student: dict[str, Any]) -> None:
     """Weights that grew from doubted ones, or learnt a doubted teacher's answers, may know as much."""
     same = _record_of(record)
     told = dataclasses.replace(same.training, configuration={**same.training.configuration, DOUBTED: True})
-    doubts = doubt("the teacher", dataclasses.replace(same, training=told), STUDENT)
+    doubts = doubt("the teacher", dataclasses.replace(same, training=told), student)
     assert "with a teacher or start of which the same was feared, so it may know" in (doubts or "")
 
 
-def test_a_teacher_that_took_copies_apart_is_doubted(record: Record) -> None:
+def test_a_teacher_that_took_copies_apart_is_doubted(record: Record, student: dict[str, Any]) -> None:
     """Where copies stay together other pictures go, and of a larger number not always the same ones and more."""
-    student = STUDENT | {"copies_together": True}
+    student["copies_together"] = True
     assert "copies of one picture held out otherwise" in (doubt("the teacher", _record_of(record), student) or "")
     together = {**_record_of(record).training.configuration, "copies_together": True}
     training = dataclasses.replace(_record_of(record).training, configuration=together)

@@ -6,8 +6,9 @@ import torch
 from models import golden
 from models.networks import ARCHITECTURES, Architecture, build
 from models.networks.fast import FastNetwork
+from models.networks.whitened import HEAD
 from models.preprocessing import InputSpec
-from training.fresh import fit_stem, fresh_network
+from training.fresh import Start, fit_stem, fresh_network, take_start
 from training.recipes import FastRecipe
 from training.sampling import draw_evenly
 
@@ -40,3 +41,16 @@ def test_the_stem_is_fitted_to_as_many_pictures_as_the_recipe_says() -> None:
     assert not torch.equal(network.stem.weight, expected)
     fit_stem(network, images, recipe=recipe)
     assert torch.equal(network.stem.weight, expected)
+
+
+def test_of_a_start_the_rows_of_new_classes_stay_as_drawn() -> None:
+    """All other layers are taken, and of the last one the rows that there are, each at its place."""
+    architecture = Architecture("fast", {"widths": [8, 8, 8]})
+    network = fresh_network(architecture, classes=3, spec=SPEC, device=CPU)
+    drawn = network.state_dict()[HEAD].clone()
+    other = dict(build(architecture, classes=5, spec=SPEC).state_dict())
+    head = other.pop(HEAD)
+    take_start(network, Start(other, {2: head[4]}))
+    taken = network.state_dict()
+    assert torch.equal(taken[HEAD], torch.stack([drawn[0], drawn[1], head[4]]))
+    assert all(torch.equal(taken[name], tensor) for name, tensor in other.items())

@@ -9,11 +9,13 @@ from rich.console import Console
 from models.networks import Architecture, build
 from models.networks.fast import FastNetwork
 from models.networks.residual import ResidualNetwork
+from models.networks.whitened import HEAD
 from models.preprocessing import InputSpec
 from training.dataset import Split
 from training.devices import Computing, choose_dtype
 from training.errors import TrainingError
 from training.fitting import fit_to_data
+from training.fresh import Start
 from training.loop import train
 from training.recipes import RECIPES, AccurateRecipe, FastRecipe, Recipe, TutorialRecipe
 from training.sampling import draw_evenly
@@ -36,7 +38,7 @@ def _computing() -> Computing:
     return Computing(device, choose_dtype("auto", device))
 
 
-def _train(recipe: Recipe, *, seed: int = 0, n: int = 64, start: torch.nn.Module | None = None) -> torch.nn.Module:
+def _train(recipe: Recipe, *, seed: int = 0, n: int = 64, start: Start | None = None) -> torch.nn.Module:
     trained = train(
         fit_to_data(recipe, n, shorter_side=32, epochs=1),
         _colours(n),
@@ -101,12 +103,13 @@ def test_a_start_gives_the_weights() -> None:
     architecture = Architecture("residual", {"widths": (8, 16, 24)})
     recipe = AccurateRecipe(architecture=architecture, schedule=((0.0, 0.0), (1.0, 0.0)), lookahead=None)
     torch.manual_seed(5)
-    start = build(architecture, classes=2, spec=InputSpec(mean=recipe.mean, std=recipe.std))
-    before = {name: tensor.clone() for name, tensor in start.state_dict().items()}
-    trained = _train(recipe, start=start).state_dict()
+    start = build(architecture, classes=2, spec=InputSpec(mean=recipe.mean, std=recipe.std)).state_dict()
+    before = {name: tensor.clone() for name, tensor in start.items()}
+    head = start.pop(HEAD)
+    trained = _train(recipe, start=Start(start, dict(enumerate(head)))).state_dict()
     for name, tensor in trained.items():
         assert torch.equal(tensor, before[name]) != ("running" in name or "tracked" in name), name
-    assert all(torch.equal(tensor, before[name]) for name, tensor in start.state_dict().items())
+    assert all(torch.equal(tensor, before[name]) for name, tensor in start.items())
 
 
 @pytest.mark.parametrize("name", ["tutorial", "fast"])
