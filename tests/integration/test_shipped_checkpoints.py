@@ -11,10 +11,14 @@ from app.main import create_app
 from app.settings import Settings
 from models.checkpoint import CHECKPOINTS, load
 from models.classifier import answer, rank
+from models.preprocessing import InputSpec
 from tests.drawing import encode
 from training import cifar10
 from training.data import read_test
+from training.earlier import load_start, start_with
 from training.evaluate import ViewProbabilities, measure
+from training.fresh import fresh_network, take_start
+from training.recipes import RECIPES
 
 ROOT = Path(__file__).parents[2]
 NAMES = ("cifar10", "tutorial")
@@ -41,6 +45,18 @@ def test_a_shipped_checkpoint_loads(name: str) -> None:
     assert np.trace(matrix) / matrix.sum() == pytest.approx(record.metrics.accuracy["single_view"])
     assert record.training.commit != "unknown"
     assert not record.training.commit.endswith("-dirty")
+
+
+def test_compact_can_start_with_the_shipped_checkpoint() -> None:
+    """As the README does it: pictures may be larger, and classes known or not."""
+    table = RECIPES["compact"]
+    spec = InputSpec(height=64, width=64, mean=table.mean, std=table.std)
+    read = load_start(CHECKPOINTS / "cifar10.safetensors", architecture=table.architecture, spec=spec)
+    start = start_with(read, labels=("hamster", "cat"))
+    network = fresh_network(table.architecture, classes=2, spec=spec, device=torch.device("cpu"))
+    take_start(network, start)
+    assert start.rows.keys() == {1}
+    assert network(torch.zeros(2, 64, 64, 3, dtype=torch.uint8)).isfinite().all()
 
 
 def test_the_shipped_checkpoints_are_as_good_as_their_recipes_promise() -> None:
