@@ -63,8 +63,8 @@ def main() -> None:
     given = parser.parse_args()
     everything = read_dataset(given.data, seed=0, cache=Path("data"), report=print)
     new = given.new.split(",")
-    if len(new) < 2 or not set(new) <= set(everything.labels):
-        raise DataError(f"--new {given.new}: two or more of {', '.join(everything.labels)} are needed.")
+    if not (set(new) <= set(everything.labels) and 2 <= len(new) <= len(everything.labels) - 2):
+        raise DataError(f"--new {given.new}: name two of {', '.join(everything.labels)}, and leave two at least.")
     known, _ = divide(everything, new)
     unseen, _ = divide(everything, list(known.labels))
     with tempfile.TemporaryDirectory() as name:

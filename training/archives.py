@@ -11,10 +11,9 @@ from torch import Tensor
 
 from models.record import Record
 from training import cifar10
-from training.dataset import Dataset, Split, to_unicode
+from training.dataset import MOST_CLASSES, Dataset, Split, to_unicode
 from training.errors import DataError
 
-_MOST_CLASSES = 1_000_000  # more is a mistake in the file, and a table over them would fill the memory
 _DAMAGE = (
     OSError,
     ValueError,
@@ -128,10 +127,10 @@ def _check_targets(path: Path, arrays: dict[str, npt.NDArray[np.generic]], part:
         raise DataError(f"{path}: y_{part} is {targets.dtype} {list(targets.shape)}; integers (n,) are needed.")
     if not len(targets):
         raise DataError(f"{path}: y_{part} is empty; at least one picture is needed.")
-    if int(targets.min()) < 0 or int(targets.max()) >= _MOST_CLASSES:
+    if int(targets.min()) < 0 or int(targets.max()) >= MOST_CLASSES:
         raise DataError(
             f"{path}: y_{part} holds {targets.min()} to {targets.max()}; labels are counted from 0, "
-            f"to {_MOST_CLASSES - 1:,} at most."
+            f"to {MOST_CLASSES - 1:,} at most."
         )
     return targets.astype(np.int64)
 

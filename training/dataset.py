@@ -10,6 +10,8 @@ from torch import Tensor
 from training.errors import DataError
 from training.findings import Findings
 
+MOST_CLASSES = 3_000
+"""What a checkpoint says of itself has a cell of eight bytes for each pair of classes, and 100 MB at most."""
 _HASHED_AT_ONCE = 1_000  # pictures
 
 
@@ -57,6 +59,8 @@ class Dataset:
         held_out: taken from the training pictures by `training.held_out`, to choose and to calibrate on;
             None where everything is learnt from.
         findings: what reading a folder found; None for what is no folder.
+        is_test_drawn: whether the seed drew the test part, so that another one, or a folder that has grown,
+            gives other pictures.
     """
 
     name: str
@@ -65,13 +69,16 @@ class Dataset:
     test: Split
     held_out: Split | None = None
     findings: Findings | None = None
+    is_test_drawn: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse names that could not be written into a checkpoint, before anything is trained.
+        """Refuse classes that could not be written into a checkpoint, before anything is trained.
 
         Raises:
-            DataError: a label is empty, stands twice, or is no Unicode text.
+            DataError: there are too many; a label is empty, stands twice, or is no Unicode text.
         """
+        if len(self.labels) > MOST_CLASSES:
+            raise DataError(f"{self.name} has {len(self.labels):,} classes; {MOST_CLASSES:,} is the limit.")
         for label in self.labels:
             if not label or label != to_unicode(label):
                 raise DataError(f"{self.name}: the class name {label!r} is no Unicode text. Rename it.")

@@ -110,7 +110,7 @@ def _or_recipe(architecture: Architecture) -> str:
     return f", or take --recipe {fitting[0]}" if fitting else ""
 
 
-def doubt(who: str, record: Record, configuration: Mapping[str, Any]) -> str | None:
+def doubt(who: str, record: Record, configuration: Mapping[str, Any], *, is_test_drawn: bool) -> str | None:
     """Say why an earlier training may have learnt what this one is judged on; None where it has not.
 
     A seed holds out the same pictures of the same data; of a larger number these and more, unless copies of one
@@ -121,29 +121,37 @@ def doubt(who: str, record: Record, configuration: Mapping[str, Any]) -> str | N
         who: "the teacher", for the sentence.
         record: of the earlier training's checkpoint.
         configuration: of this one (`training.configuration.configure`).
+        is_test_drawn: whether the seed drew the test part of this one's data, too.
     """
     wanted, known = configuration["held_out"], held_out_count(record)
     own = record.training.configuration
     is_stranger = set(record.labels).isdisjoint(configuration["labels"])
-    if not wanted or (is_stranger and not any(own.get(name) for name in ("start", "teacher", DOUBTED))):
+    if is_stranger and not own.get("start") and not own.get("teacher"):
         return None
     reasons = []
-    is_other_data = record.training.data_fingerprint != configuration["data_fingerprint"]
-    if is_other_data:
+    if record.training.data_fingerprint != configuration["data_fingerprint"]:
         reasons.append("other training pictures")
     if record.training.seed != configuration["seed"]:
         reasons.append(f"the seed {record.training.seed} instead of {configuration['seed']}")
-    together = configuration.get("copies_together") is True
-    if (own.get("copies_together") is True) != together:
-        reasons.append("copies of one picture held out otherwise")
-    if known < wanted or (together and known != wanted):
-        reasons.append(f"{known:,} pictures held out instead of {wanted:,}")
     if own.get(DOUBTED) is True:
         reasons.append("a teacher or start of which the same was feared")
-    if not reasons:
+    may_know_test = is_test_drawn and len(reasons) > 0
+    together = configuration.get("copies_together") is True
+    if wanted and (own.get("copies_together") is True) != together:
+        reasons.append("copies of one picture held out otherwise")
+    if known < wanted or (wanted and together and known != wanted):
+        reasons.append(f"{known:,} pictures held out instead of {wanted:,}")
+    if not reasons or not (wanted or may_know_test):
         return None
-    unless = "If it saw none of these pictures that does no harm; else take" if is_other_data else "Take"
+    parts, harms = [], []
+    if wanted:
+        parts.append("held out")
+        harms.append("temperature and abstain rule come out too sure")
+    if may_know_test:
+        parts.append("measured on")
+        harms.append("the accuracy comes out too high")
     return (
-        f"warning: {who} was trained with {', '.join(reasons)}, so it may know what is held out here, and "
-        f"temperature and abstain rule come out too sure. {unless} one with the same data, --seed and --held-out."
+        f"warning: {who} was trained with {', '.join(reasons)}, so it may know what is {' and '.join(parts)} "
+        f"here; {', and '.join(harms)} then. Take one with the same data, --seed and --held-out, unless you know "
+        "that neither it nor what it grew from has seen these pictures."
     )

@@ -56,7 +56,12 @@ def _with_snapshot(recipe: LargeBatchRecipe) -> tuple[tuple[float, float], ...]:
 
 
 def _stretch(recipe: LargeBatchRecipe, snapshot: float, squeeze: float) -> tuple[tuple[float, float], ...]:
-    """Keep the schedule's knots before the snapshot, and draw one line from there to its end."""
+    """Keep the schedule's knots before the snapshot, and draw one line from there to its end.
+
+    From a snapshot of the very beginning everything is still to come, the way up to the highest rates too.
+    """
+    if snapshot == 0:
+        return recipe.schedule
     # a knot that an earlier extension put at the snapshot is drawn again, not doubled
     before = [(share * squeeze, height) for share, height in recipe.schedule if share < snapshot - 1e-9]
     return (*before, (snapshot * squeeze, factor(recipe.schedule, snapshot)), recipe.schedule[-1])

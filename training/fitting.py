@@ -12,7 +12,7 @@ _MOST_TABLE_PIXELS = 4
 2,000 pictures of 64 × 64 take about 8 GB in the `fast` network."""
 
 
-def fit_to_data(recipe: Recipe, pictures: int, *, shorter_side: int, epochs: int | None) -> Recipe:
+def fit_to_data(recipe: Recipe, pictures: int, *, size: tuple[int, int], epochs: int | None) -> Recipe:
     """Make a recipe fit the data that it is to learn.
 
     A small data set gets smaller batches and more passes, and every picture of a batch is learnt: there is no
@@ -22,7 +22,7 @@ def fit_to_data(recipe: Recipe, pictures: int, *, shorter_side: int, epochs: int
     Args:
         recipe: as in the table.
         pictures: to learn from, at least two.
-        shorter_side: of the pictures, in pixels.
+        size: height and width of the pictures, in pixels.
         epochs: wanted by the user; None lets the data decide.
 
     Raises:
@@ -32,7 +32,7 @@ def fit_to_data(recipe: Recipe, pictures: int, *, shorter_side: int, epochs: int
         raise TrainingError(f"Pictures to learn from: {pictures}; at least two are needed. Add some.")
     if isinstance(recipe, TutorialRecipe):
         return replace(recipe, epochs=epochs or recipe.epochs)
-    recipe = _fit_to_size(recipe, shorter_side)
+    recipe = _fit_to_size(recipe, size)
     batch_size = min(recipe.batch_size, max(pictures // 8, min(pictures, 32)))
     enough = math.ceil(recipe.fewest_steps / (pictures // batch_size))
     return replace(
@@ -43,12 +43,14 @@ def fit_to_data(recipe: Recipe, pictures: int, *, shorter_side: int, epochs: int
     )
 
 
-def _fit_to_size(recipe: LargeBatchRecipe, shorter_side: int) -> LargeBatchRecipe:
-    scale = shorter_side / _TABLE_SIDE
-    may_shrink = shorter_side >= recipe.smallest_resized
+def _fit_to_size(recipe: LargeBatchRecipe, size: tuple[int, int]) -> LargeBatchRecipe:
+    height, width = size
+    scale = min(size) / _TABLE_SIDE
+    table_pictures = height * width / _TABLE_SIDE**2  # that are as large together
+    may_shrink = min(size) >= recipe.smallest_resized
     return replace(
         recipe,
-        batch_size=max(1, int(recipe.batch_size * min(1.0, _MOST_TABLE_PIXELS / scale**2))),
+        batch_size=max(1, int(recipe.batch_size * min(1.0, _MOST_TABLE_PIXELS / table_pictures))),
         resolutions=recipe.resolutions if may_shrink else ((1.0, 1.0),),
         shift=round(recipe.shift * scale),
         cutout=round(recipe.cutout * scale),

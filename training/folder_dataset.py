@@ -63,7 +63,9 @@ def read_folder(root: Path, spec: InputSpec, *, seed: int, cache: Path, report: 
                 report(line)  # the reason may be among it
             raise
         findings = _findings(name, tree, copies, test)
-        return Dataset(name, tree.labels, _take(tree, train), _take(tree, test), findings=findings)
+        return Dataset(
+            name, tree.labels, _take(tree, train), _take(tree, test), findings=findings, is_test_drawn=True
+        )
     tree = read_tree(train_root, spec=spec, cache=cache, report=report)
     test_tree = read_tree(test_root, spec=spec, cache=cache, report=report, fewest_classes=1)
     strangers = sorted(set(test_tree.labels) - set(tree.labels))

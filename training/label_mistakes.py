@@ -105,7 +105,7 @@ def judge_all(
         if not len(judged):
             continue
         trained = train(
-            fit_to_data(recipe, len(learnt), shorter_side=min(height, width), epochs=epochs),
+            fit_to_data(recipe, len(learnt), size=(height, width), epochs=epochs),
             Split(whole.images[learnt], whole.targets[learnt]),
             classes=len(dataset.labels),
             spec=spec,

@@ -110,10 +110,10 @@ def prepare(request: Request, computing: Computing, *, tell: Callable[[str], Non
         start = start_with(earlier, labels=dataset.labels)
         known = ", ".join(dataset.labels[place] for place in start.rows)
         tell(f"the start, {request.start}, knows of the {len(dataset.labels)} classes {known or 'none'}")
-        _write_down("start", "the start", earlier, configuration, tell=tell)
+        _write_down("start", "the start", earlier, configuration, dataset=dataset, tell=tell)
     if request.teacher is not None:
         teacher = load_teacher(Path(request.teacher), labels=dataset.labels, spec=spec)
-        _write_down("teacher", "the teacher", teacher, configuration, tell=tell)
+        _write_down("teacher", "the teacher", teacher, configuration, dataset=dataset, tell=tell)
     return Plan(
         dataset=dataset,
         recipe=recipe,
@@ -126,11 +126,17 @@ def prepare(request: Request, computing: Computing, *, tell: Callable[[str], Non
 
 
 def _write_down(
-    name: str, who: str, earlier: Checkpoint, configuration: dict[str, Any], *, tell: Callable[[str], None]
+    name: str,
+    who: str,
+    earlier: Checkpoint,
+    configuration: dict[str, Any],
+    *,
+    dataset: Dataset,
+    tell: Callable[[str], None],
 ) -> None:
-    """Name an earlier training's file in a configuration, and tell if it may have learnt what is held out here."""
+    """Name an earlier training's file in a configuration, and tell if it may have learnt what judges this one."""
     configuration[name] = earlier.digest
-    doubts = doubt(who, earlier.record, configuration)
+    doubts = doubt(who, earlier.record, configuration, is_test_drawn=dataset.is_test_drawn)
     if doubts is not None:
         tell(doubts)
         configuration[DOUBTED] = True
@@ -144,8 +150,8 @@ def adapt(table: Recipe, request: Request, dataset: Dataset) -> Recipe:
         request: what the user asked for, without contradictions.
         dataset: to learn from, less what is held out.
     """
-    shorter_side = min(dataset.train.images.shape[1:3])
-    recipe = fit_to_data(table, len(dataset.train), shorter_side=shorter_side, epochs=request.epochs)
+    height, width = dataset.train.images.shape[1:3]
+    recipe = fit_to_data(table, len(dataset.train), size=(height, width), epochs=request.epochs)
     if isinstance(recipe, LargeBatchRecipe) and request.photographs is not None:
         recipe = dataclasses.replace(recipe, photograph_share=request.photographs)
     for epochs in request.extensions:

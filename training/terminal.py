@@ -31,15 +31,14 @@ def told_in_a_sentence(run_folder: Path | None = None) -> Iterator[Console]:
             yield console
         except KeyboardInterrupt as stop:
             by, code = ("SIGTERM", 143) if isinstance(stop, Terminated) else ("Ctrl-C", 130)
-            then = "nothing was written."
-            if run_folder is not None and (run_folder / CHECKPOINT).exists():
-                then = f"{run_folder / CHECKPOINT} is written; its page is made with: python -m training report"
-            elif run_folder is not None and (run_folder / CONFIGURATION).exists():
-                then = f"go on with: python -m training train --resume {run_folder}"
-            tell(console, f"Stopped by {by}; {then}")
+            tell(console, f"Stopped by {by}; {_what_is_left(run_folder) or 'nothing was written.'}")
             raise typer.Exit(code) from None
-        except (GlimpseError, OSError) as error:
+        except GlimpseError as error:
             tell(console, f"Error: {error}")
+            raise typer.Exit(1) from None
+        except OSError as error:
+            left = _what_is_left(run_folder)
+            tell(console, f"Error: {error}" + (f". Mend it; {left}" if left else ""))
             raise typer.Exit(1) from None
         except torch.OutOfMemoryError as error:
             tell(console, f"Error: the device has not enough memory ({error}). Free it, or use --device cpu.")
@@ -50,6 +49,17 @@ def told_in_a_sentence(run_folder: Path | None = None) -> Iterator[Console]:
             why = (str(error).splitlines() or ["no reason was given"])[0]
             tell(console, f"Error: there is not enough memory ({why}). Free it, or take a smaller --input-size.")
             raise typer.Exit(1) from None
+
+
+def _what_is_left(run_folder: Path | None) -> str | None:
+    """Say what a run's folder holds, and what to do with it; None where there is nothing yet."""
+    if run_folder is None:
+        return None
+    if (run_folder / CHECKPOINT).exists():
+        return f"{run_folder / CHECKPOINT} is written; its page is made with: python -m training report"
+    if (run_folder / CONFIGURATION).exists():
+        return f"go on with: python -m training train --resume {run_folder}"
+    return None
 
 
 def print_metrics(metrics: Metrics) -> None:

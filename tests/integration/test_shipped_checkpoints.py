@@ -16,6 +16,7 @@ from tests.drawing import encode
 from training import cifar10
 from training.data import read_test
 from training.earlier import load_start, start_with
+from training.errors import TrainingError
 from training.evaluate import ViewProbabilities, measure
 from training.fresh import fresh_network, take_start
 from training.recipes import RECIPES
@@ -48,15 +49,19 @@ def test_a_shipped_checkpoint_loads(name: str) -> None:
 
 
 def test_compact_can_start_with_the_shipped_checkpoint() -> None:
-    """As the README does it: pictures may be larger, and classes known or not."""
-    table = RECIPES["compact"]
+    """As the README does it: pictures may be larger, and classes known or not. Whoever names `fast` is told so."""
+    path, table = CHECKPOINTS / "cifar10.safetensors", RECIPES["compact"]
     spec = InputSpec(height=64, width=64, mean=table.mean, std=table.std)
-    read = load_start(CHECKPOINTS / "cifar10.safetensors", architecture=table.architecture, spec=spec)
+    read = load_start(path, architecture=table.architecture, spec=spec)
     start = start_with(read, labels=("hamster", "cat"))
     network = fresh_network(table.architecture, classes=2, spec=spec, device=torch.device("cpu"))
     take_start(network, start)
+    filters, shipped = (each.state_dict()["groups.2.conv3.weight"] for each in (network, read.network))
     assert start.rows.keys() == {1}
+    assert torch.equal(filters, shipped)
     assert network(torch.zeros(2, 64, 64, 3, dtype=torch.uint8)).isfinite().all()
+    with pytest.raises(TrainingError, match="or take --recipe compact"):
+        load_start(path, architecture=RECIPES["fast"].architecture, spec=spec)
 
 
 def test_the_shipped_checkpoints_are_as_good_as_their_recipes_promise() -> None:

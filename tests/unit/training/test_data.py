@@ -59,6 +59,7 @@ def test_column_labels_are_accepted(tmp_path: Path) -> None:
     write_archive(tmp_path / "a.npz", arrays)
     dataset = read_dataset(str(tmp_path / "a.npz"), seed=0, cache=tmp_path, report=_ignore)
     assert dataset.train.targets.shape == (6,)
+    assert not dataset.is_test_drawn
 
 
 @pytest.mark.parametrize(
@@ -73,7 +74,7 @@ def test_column_labels_are_accepted(tmp_path: Path) -> None:
         ({"y_train": np.zeros(6, np.float32)}, "integers"),
         ({"y_train": np.full(6, -1)}, "counted from 0"),
         ({"y_train": np.full(6, 300)}, "cannot be more classes than the 6"),
-        ({"y_train": np.full(6, 2**63, np.uint64)}, "to 999,999 at most"),
+        ({"y_train": np.full(6, 2**63, np.uint64)}, "to 2,999 at most"),
         ({"labels": np.array([b"a", b"b", b"\xff"])}, "no ASCII"),
         ({"labels": np.array(["a", "b", ""])}, "no Unicode text"),
         ({"y_test": np.zeros(0, np.int64)}, "y_test is empty"),
@@ -317,6 +318,7 @@ def test_a_folder_that_was_trained_on_is_measured_on_its_held_out_part(tmp_path:
 
     root = _folder(tmp_path / "pets", 10)
     dataset = read_dataset(str(root), seed=4, cache=tmp_path / "cache", report=_ignore)
+    assert dataset.is_test_drawn
     training = dataclasses.replace(
         record.training, seed=4, data_fingerprint=fingerprint(dataset.labels, dataset.train)
     )

@@ -4,7 +4,7 @@ import pytest
 
 from training.extension import extend, snapshot_epoch
 from training.fitting import resolution
-from training.recipes import AccurateRecipe, FastRecipe, LargeBatchRecipe, TutorialRecipe
+from training.recipes import AccurateRecipe, FastRecipe, LargeBatchRecipe, TaughtRecipe, TutorialRecipe
 from training.schedule import factor
 
 RECIPES = (FastRecipe(), AccurateRecipe())
@@ -62,3 +62,10 @@ def test_the_tutorial_goes_on_from_its_end() -> None:
     """Its rate never falls, so nothing need be taken back."""
     assert snapshot_epoch(TutorialRecipe()) == 2
     assert extend(TutorialRecipe(), epochs=3) == TutorialRecipe(epochs=5)
+
+
+@pytest.mark.parametrize("recipe", [AccurateRecipe(epochs=1), TaughtRecipe(epochs=1)])
+def test_a_run_of_one_epoch_is_extended_with_the_whole_schedule(recipe: LargeBatchRecipe) -> None:
+    """Its snapshot is its beginning, where the rates of a warm-up are low or nothing: they must not stay there."""
+    assert _extend(recipe, 9).schedule == recipe.schedule
+    assert _extend(recipe, 9).epochs == 10

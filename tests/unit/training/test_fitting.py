@@ -18,7 +18,7 @@ from training.recipes import (
 def _fit(
     recipe: LargeBatchRecipe, pictures: int, *, side: int = 32, epochs: int | None = None
 ) -> LargeBatchRecipe:
-    fitted = fit_to_data(recipe, pictures, shorter_side=side, epochs=epochs)
+    fitted = fit_to_data(recipe, pictures, size=(side, side), epochs=epochs)
     assert isinstance(fitted, LargeBatchRecipe)
     return fitted
 
@@ -50,13 +50,13 @@ def test_a_small_data_set_is_learnt_whole() -> None:
 def test_fewer_than_two_pictures_are_refused(recipe: Recipe, pictures: int) -> None:
     """Nothing can be told apart, and a batch norm of one small picture has nothing to take a mean of."""
     with pytest.raises(TrainingError, match=f"Pictures to learn from: {pictures}; at least two"):
-        fit_to_data(recipe, pictures, shorter_side=12, epochs=None)
+        fit_to_data(recipe, pictures, size=(12, 12), epochs=None)
 
 
 def test_epochs_asked_for_are_the_epochs_made() -> None:
     """--epochs wins over both the table and the data's size."""
     assert _fit(FastRecipe(), 100, epochs=1).epochs == 1
-    assert fit_to_data(TutorialRecipe(), 100, shorter_side=32, epochs=7).epochs == 7
+    assert fit_to_data(TutorialRecipe(), 100, size=(32, 32), epochs=7).epochs == 7
 
 
 def test_tiny_pictures_keep_their_size() -> None:
@@ -76,6 +76,14 @@ def test_large_pictures_come_in_smaller_batches() -> None:
     """Up to 64 pixels a batch is the table's; beyond, its pixels stay the same."""
     sizes = [_fit(FastRecipe(), 50_000, side=side).batch_size for side in (64, 96, 128, 224)]
     assert sizes == [2_000, 888, 500, 163]
+
+
+def test_long_pictures_come_in_batches_of_as_many_pixels() -> None:
+    """Spectrograms of 64 × 1,024 are no larger in memory than squares of 256; shifts follow the shorter side."""
+    long = fit_to_data(FastRecipe(), 50_000, size=(64, 1_024), epochs=None)
+    assert isinstance(long, LargeBatchRecipe)
+    assert long.batch_size == _fit(FastRecipe(), 50_000, side=256).batch_size
+    assert long.shift == _fit(FastRecipe(), 50_000, side=64).shift
 
 
 def test_resolution_grows_to_the_full_size() -> None:

@@ -40,7 +40,7 @@ def _computing() -> Computing:
 
 def _train(recipe: Recipe, *, seed: int = 0, n: int = 64, start: Start | None = None) -> torch.nn.Module:
     trained = train(
-        fit_to_data(recipe, n, shorter_side=32, epochs=1),
+        fit_to_data(recipe, n, size=(32, 32), epochs=1),
         _colours(n),
         classes=2,
         spec=InputSpec(mean=recipe.mean, std=recipe.std),
@@ -67,7 +67,7 @@ def test_the_stem_sees_pictures_of_each_class() -> None:
     """Of 64 pictures that stand class by class eight are taken, from all over; the stem is frozen afterwards."""
     data = _colours(64)
     order = data.targets.argsort(stable=True)
-    recipe = fit_to_data(FastRecipe(stem_pictures=8), 64, shorter_side=32, epochs=1)
+    recipe = fit_to_data(FastRecipe(stem_pictures=8), 64, size=(32, 32), epochs=1)
     spec = InputSpec(mean=recipe.mean, std=recipe.std)
     trained = train(
         recipe,

@@ -1,5 +1,7 @@
 """A run's folder belongs to one training at a time."""
 
+import errno
+import fcntl
 import multiprocessing
 from pathlib import Path
 
@@ -44,4 +46,20 @@ def test_a_failure_frees_the_folder(tmp_path: Path) -> None:
     with pytest.raises(ZeroDivisionError), alone_in(tmp_path):
         raise ZeroDivisionError
     with alone_in(tmp_path):
+        pass
+
+
+@pytest.mark.parametrize("code", [errno.ENOLCK, errno.EOPNOTSUPP])
+def test_a_file_system_without_locks_keeps_nobody_out(
+    code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As some network drives are; any other failure is one."""
+
+    def flock(_descriptor: int, _operation: int) -> None:
+        raise OSError(code, "made up")
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with alone_in(tmp_path), alone_in(tmp_path):
+        pass
+    with pytest.raises(FileNotFoundError), alone_in(tmp_path / "missing"):
         pass

@@ -1,9 +1,13 @@
 """A failure that has a name is one sentence, and one that has none is not hidden."""
 
+import errno
+from pathlib import Path
+
 import pytest
 import torch
 import typer
 
+from training.run import CONFIGURATION
 from training.terminal import told_in_a_sentence
 
 
@@ -30,6 +34,21 @@ def test_memory_that_a_device_lacks_has_another_advice(capsys: pytest.CaptureFix
     with pytest.raises(typer.Exit, match="1"), told_in_a_sentence():
         raise torch.OutOfMemoryError("CUDA out of memory")
     assert "use --device cpu" in capsys.readouterr().err
+
+
+def test_a_failing_disk_tells_how_a_run_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Where there is a run to go on with; its states are kept while the disk is full."""
+    full = OSError(errno.ENOSPC, "No space left on device")
+    with pytest.raises(typer.Exit, match="1"), told_in_a_sentence(tmp_path):
+        raise full
+    (tmp_path / CONFIGURATION).touch()
+    with pytest.raises(typer.Exit, match="1"), told_in_a_sentence(tmp_path):
+        raise full
+    assert capsys.readouterr().err.splitlines() == [
+        "Error: [Errno 28] No space left on device",
+        "Error: [Errno 28] No space left on device. Mend it; go on with: python -m training train --resume "
+        f"{tmp_path}",
+    ]
 
 
 def test_any_other_error_of_pytorch_is_not_hidden() -> None:
