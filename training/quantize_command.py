@@ -42,7 +42,7 @@ def quantize(
             console=console,
         )
         fitted, _, metrics = calibrate_and_measure(network, dataset, name=record.metrics.split, console=console)
-        origin = {"from": loaded.digest, "commit": current_commit()}
+        origin = {"from": loaded.digest, "from_created_at": record.created_at, "commit": current_commit()}
         quantized = dataclasses.replace(
             record,
             architecture=architecture,

@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from models.checkpoint import load
@@ -57,7 +57,8 @@ def check_origin(run: Path, record: Record) -> None:
     """Refuse a run that did not make a checkpoint: its curves would tell of another one.
 
     The times and the training are compared, not the files: `calibrate` writes another file of the same weights.
-    What `quantize` writes has a time of its own, and names the file that it was made from.
+    What `quantize` writes has a time of its own; it names the file that it was made from, and the time
+    of that one, which `calibrate` keeps. Files from before that have its digest alone.
 
     Args:
         run: the folder.
@@ -71,10 +72,14 @@ def check_origin(run: Path, record: Record) -> None:
     if not path.is_file():
         raise TrainingError(f"{run} holds no {CHECKPOINT}, so it has made no checkpoint yet. {advice}")
     result = load(path)
-    made, quantized = result.record, record.training.configuration.get("quantized")
-    if isinstance(quantized, Mapping) and quantized.get("from") == result.digest:
-        return
-    if (made.created_at, made.training) != (record.created_at, record.training):
+    made, training, created_at = result.record, record.training, record.created_at
+    quantized = training.configuration.get("quantized")
+    if isinstance(quantized, Mapping):
+        if quantized.get("from") == result.digest:
+            return
+        before = {name: value for name, value in training.configuration.items() if name != "quantized"}
+        training, created_at = replace(training, configuration=before), str(quantized.get("from_created_at"))
+    if (made.created_at, made.training) != (created_at, training):
         raise TrainingError(
             f"{run} made another checkpoint: {made.name} of {made.created_at}, and this one is {record.name} of "
             f"{record.created_at}. {advice}"

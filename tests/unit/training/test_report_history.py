@@ -60,7 +60,7 @@ def test_a_run_that_made_another_checkpoint_is_refused(tmp_path: Path, network: 
 def test_the_run_behind_a_quantized_checkpoint_is_taken(
     tmp_path: Path, network: nn.Module, record: Record
 ) -> None:
-    """Made from the run's result, by its digest; made from another file it is another checkpoint."""
+    """Made from the run's result, by its digest, or by its time where that one was calibrated before or after."""
     digest = save(tmp_path / "checkpoint.safetensors", network, record)
 
     def quantized(origin: object) -> Record:
@@ -68,6 +68,8 @@ def test_the_run_behind_a_quantized_checkpoint_is_taken(
         return replace(record, training=training, created_at="2026-01-02T00:00:00+00:00")
 
     check_origin(tmp_path, quantized({"from": digest, "commit": "unknown"}))
-    for origin in ({"from": digest[:-1], "commit": "unknown"}, {}, digest):
+    check_origin(tmp_path, quantized({"from": "calibrated", "from_created_at": record.created_at}))
+    other_time = {"from": "calibrated", "from_created_at": "2026-01-03T00:00:00+00:00"}
+    for origin in ({"from": digest[:-1], "commit": "unknown"}, other_time, {}, digest):
         with pytest.raises(TrainingError, match="made another checkpoint"):
             check_origin(tmp_path, quantized(origin))
