@@ -21,6 +21,7 @@ from app.explanation import METHOD
 from app.headers import shortened
 from app.multipart import Part
 from app.problems import log_fault, to_body, to_reply
+from app.served_model import ServedModel
 from app.service import Answer, Service
 from app.settings import PREFIX, Settings
 from app.uploads import picture_of, pictures_of, require_unpacked
@@ -57,11 +58,11 @@ async def answer_many(service: Service, asked: Asked, caller: Caller) -> Reply:
     asked.log_fields["picture_bytes"] = sum(len(file.data) for file in files)
     sizes = (len(file.data) for file in files)
     decoding_bytes = [size if INLINE_BYTES < size <= service.settings.max_body_bytes else 0 for size in sizes]
-    turn = asyncio.Lock()
-    with service.admission.reserve(decoding_bytes, within_s=asked.admitted.timeout_s) as give_up:
+    turn, model = asyncio.Lock(), service.model
+    with model.in_use(), service.admission.reserve(decoding_bytes, within_s=asked.admitted.timeout_s) as give_up:
         outcomes = await asyncio.gather(
             *(
-                _outcome(service, file, caller, asked, turn=turn, give_up=partial(give_up, place))
+                _outcome(service, model, file, caller, asked, turn=turn, give_up=partial(give_up, place))
                 for place, file in enumerate(files)
             )
         )
@@ -74,8 +75,7 @@ async def answer_many(service: Service, asked: Asked, caller: Caller) -> Reply:
         )
         for file, outcome in zip(files, outcomes, strict=True)
     ]
-    checkpoints = (outcome.checkpoint for outcome in outcomes if isinstance(outcome, Answer))
-    return _reply({"results": results}, next(checkpoints, service.model.checkpoint), asked)
+    return _reply({"results": results}, model.checkpoint, asked)
 
 
 async def answer_pixels(service: Service, asked: Asked, caller: Caller) -> Reply:
@@ -188,9 +188,18 @@ def _reply(body: dict[str, object], checkpoint: Checkpoint, asked: Asked) -> Rep
 
 
 async def _outcome(
-    service: Service, file: Part, caller: Caller, asked: Asked, *, turn: asyncio.Lock, give_up: Callable[[], None]
+    service: Service,
+    model: ServedModel,
+    file: Part,
+    caller: Caller,
+    asked: Asked,
+    *,
+    turn: asyncio.Lock,
+    give_up: Callable[[], None],
 ) -> Answer | Exception:
     """Answer one file, or return what is wrong with it; each begins in a turn of the event loop of its own.
+
+    All of a request are answered by the model that it began with, whatever is loaded meanwhile.
 
     Until then room is kept for it, which `give_up` gives back: from its turn on `classify` counts it.
     """
@@ -206,7 +215,7 @@ async def _outcome(
     give_up()
     try:
         caller.require_waiting()
-        return await service.classify(file.data, caller, asked.timing)
+        return await service.classify(file.data, caller, asked.timing, model)
     except (GlimpseError, MemoryError) as error:
         log_fault(error, asked.admitted.request_id)
         return error

@@ -133,6 +133,7 @@ class Explainer:
         try:
             return await caller.wait(asyncio.wrap_future(drawing))
         finally:
+            drawing.cancel()  # whoever leaves in the turn of the event loop that began to wait has not done so yet
             if drawing.cancelled():  # it had not begun, and `draw` will not say that it is over
                 done()
 

@@ -176,13 +176,16 @@ class Service:
         if self.is_draining:
             raise NotReadyError("The service is stopping. Send new requests elsewhere.")
 
-    async def classify(self, data: bytes, caller: Caller, timing: Timing) -> Answer:
+    async def classify(
+        self, data: bytes, caller: Caller, timing: Timing, model: ServedModel | None = None
+    ) -> Answer:
         """Decode one picture and run the network on it.
 
         Args:
             data: the bytes of a picture file.
             caller: whoever waits for the answer.
             timing: gets the time of each stage, in ms, whatever comes of it.
+            model: that the request began with; None takes the one of this moment.
 
         Raises:
             PictureError: the bytes cannot become a picture.
@@ -191,7 +194,7 @@ class Service:
             ClientDisconnect: nobody waits any more.
             EngineError: the engine failed on this picture.
         """
-        model = self.model
+        model = model or self.model
         with self.admission.picture(), model.in_use():
             prepared = await self._decoders.prepare(data, model.checkpoint.record.input, caller, timing)
             result = await self._run(model, prepared.image, caller, timing)

@@ -176,7 +176,7 @@ def _labels(value: object) -> tuple[str, ...]:
 def _words(name: str, value: object) -> str:
     if not isinstance(value, str):
         raise TypeError(f"{name} is {value!r}; a text is needed")
-    return value
+    return value.encode("utf-8", "replace").decode()  # a file's name need not be text, and others are told of it
 
 
 def _input(fields: dict[str, Any]) -> InputSpec:

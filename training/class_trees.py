@@ -25,8 +25,9 @@ TEST_SHARE = 0.2
 _TRAIN_NAMES, _TEST_NAMES = {"train", "training"}, {"test", "testing", "val", "valid", "validation"}
 _NAMED_AT_MOST = 10
 _UNUSED_NAMED = 5
-_OF_OTHER_PROGRAMS = {"@eaDir", "#recycle", "__MACOSX"}
-"""Folders of thumbnails, deleted files and attributes: Synology's systems and archives from macOS have them."""
+_OF_OTHER_PROGRAMS = {"@eaDir", "#recycle", "__MACOSX", "$RECYCLE.BIN", "System Volume Information", "lost+found"}
+"""Folders of thumbnails, deleted files and attributes: Synology's systems, archives from macOS, and drives of
+Windows and Linux have them."""
 _LOOKED_AT = 200
 """Pictures whose headers choose the input's size. Source: choice."""
 _SIDES = ((64, 32), (128, 48))

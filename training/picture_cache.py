@@ -23,7 +23,7 @@ from PIL import Image
 
 from models.cores import usable_cores
 from models.errors import PictureError
-from models.pictures import decode
+from models.pictures import decode, recognise
 from models.preprocessing import Images, InputSpec, to_images
 from training.duplicates import THUMBNAIL_SIDE, Thumbnails
 from training.errors import DataError
@@ -198,7 +198,8 @@ def _readable_by_now(root: Path, pictures: Pictures) -> str | None:
     for item in pictures.unreadable:
         if not item.was_read:
             with contextlib.suppress(OSError):
-                (root / item.file).read_bytes()
+                with (root / item.file).open("rb") as file:
+                    file.read(1)
                 return item.file
     return None
 
@@ -240,9 +241,15 @@ def _decode(root: Path, file: str, spec: InputSpec) -> tuple[Read, Images, Thumb
     # enough for a thumbnail too, which must not depend on the input's size
     at_least = (max(spec.width, THUMBNAIL_SIDE), max(spec.height, THUMBNAIL_SIDE))
     try:
-        data = (root / file).read_bytes()
+        with (root / file).open("rb") as opened:
+            head = opened.read(64)
+            if head:
+                recognise(head)  # a film of gigabytes is not read whole
+            data = head + opened.read()
     except OSError as error:
         return Unreadable(file, str(error), was_read=False)
+    except PictureError as error:
+        return Unreadable(file, str(error))
     try:
         picture = decode(data, at_least=(spec.width, spec.height))
         image = to_images([picture], spec)

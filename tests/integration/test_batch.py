@@ -14,6 +14,7 @@ from app.answers import reply_to
 from app.callers import Caller
 from app.exchange import Admitted, Asked, Timing
 from app.main import create_app
+from app.served_model import ServedModel
 from app.service import Answer, Service
 from app.settings import Settings
 from tests.drawing import bomb, encode, gradient
@@ -87,9 +88,11 @@ def test_other_callers_are_heard_between_the_files_of_a_batch(settings: Settings
     class Noting(Service):
         """Notes in which turn each picture begins."""
 
-        async def classify(self, data: bytes, caller: Caller, timing: Timing) -> Answer:
+        async def classify(
+            self, data: bytes, caller: Caller, timing: Timing, model: ServedModel | None = None
+        ) -> Answer:
             begun.append(turns)
-            return await super().classify(data, caller, timing)
+            return await super().classify(data, caller, timing, model)
 
     async def count_turns() -> None:
         nonlocal turns

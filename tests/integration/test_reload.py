@@ -15,10 +15,12 @@ import pytest
 import torch
 from fastapi.testclient import TestClient
 
+from app.callers import Caller
 from app.engines import Engine
+from app.exchange import Timing
 from app.main import create_app
-from app.served_model import open_checked
-from app.service import Service
+from app.served_model import ServedModel, open_checked
+from app.service import Answer, Service
 from app.settings import Settings
 from models.checkpoint import Checkpoint, load, save
 from models.networks import build
@@ -201,6 +203,31 @@ def test_requests_during_reloads_never_fail(
         caller.join()
     assert not faults
     assert seen == set(labels)
+
+
+def test_a_batch_ends_with_the_model_that_it_began_with(
+    settings: Settings, checkpoint_path: Path, write_other: Callable[[], str]
+) -> None:
+    """A reload between two of its files: all results have the old labels, and the digest is the old one's."""
+    digest = load(checkpoint_path).digest
+
+    class Reloading(Service):
+        """Loads the other file as soon as the first picture begins."""
+
+        async def classify(
+            self, data: bytes, caller: Caller, timing: Timing, model: ServedModel | None = None
+        ) -> Answer:
+            if self.model.checkpoint.digest == digest and not self._reloading.locked():
+                write_other()
+                await self.reload()
+            return await super().classify(data, caller, timing, model)
+
+    with TestClient(create_app(settings, service=Reloading(settings))) as client:
+        body = client.post("/predict/batch", files=[("files", ("a.png", PNG))] * 4).json()
+        after = client.post("/predict", files={"file": PNG}).json()
+    assert body["model"]["digest"] == digest != after["model"]["digest"]
+    for result in body["results"]:
+        assert {item["label"] for item in result["predictions"]} == {"red", "green", "blue"}
 
 
 def test_the_queue_depth_counts_what_waits_for_a_replaced_model(settings: Settings) -> None:

@@ -176,6 +176,32 @@ def test_only_so_many_wait_and_who_left_is_not_drawn_for(checkpoint: Checkpoint)
     asyncio.run(run())
 
 
+def test_who_leaves_as_soon_as_they_wait_makes_room(checkpoint: Checkpoint) -> None:
+    """In the very turn in which they began to: eight of these would keep everybody out for ever."""
+
+    async def run() -> None:
+        explainer, image = SlowExplainer(), _red_corner()
+        busy = asyncio.create_task(explainer.explain(checkpoint, image, 0, caller=Caller(None, timeout_s=60)))
+        await asyncio.sleep(0)
+        for _ in range(8):
+            gone = Caller(None, timeout_s=60)
+            gone.hang_up()
+            with pytest.raises(ClientDisconnect):
+                await explainer.explain(checkpoint, image, 0, caller=gone)
+        explainer.may_go.set()
+        await busy
+        while explainer.drawn < 1 or explainer._waiting:
+            await asyncio.sleep(0)
+        explainer.require_room()
+        await explainer.close()
+
+    async def within_time() -> None:
+        async with asyncio.timeout(20):
+            await run()
+
+    asyncio.run(within_time())
+
+
 def test_what_waits_at_the_end_is_dropped(checkpoint: Checkpoint) -> None:
     """A stop waits for the map in work alone."""
 

@@ -476,6 +476,17 @@ def test_a_jpeg_of_endless_scans_is_refused() -> None:
         decode(data[:-2] + data[last:-2] * 5000 + data[-2:])
 
 
+def test_a_jpeg_of_endless_exif_is_refused() -> None:
+    """Joining thousands of empty blocks would take minutes; a photo, its thumbnail and depth map have a few."""
+    data, block = encode(gradient(), "JPEG"), b"\xff\xe1\x00\x08Exif\0\0"
+    decode(data[:2] + block * 50 + data[2:])
+    decode(data[:2] + block + b"\xff\xe1\x00\x08other!" * 100 + data[2:])
+    with pytest.raises(BrokenPictureError, match="has more than 50 blocks of EXIF"):
+        decode(data[:2] + block * 51 + data[2:])
+    with pytest.raises(BrokenPictureError, match="has more than 50 blocks of EXIF"):
+        decode(data[:2] + b"\xff\xd9" + block * 51 + data[2:])  # the end of a picture is none to Pillow here
+
+
 def test_an_avif_is_decoded_by_the_thread_that_asks(monkeypatch: pytest.MonkeyPatch) -> None:
     """On a machine of 64 cores, too: a service decodes one picture a core already."""
     data = encode(gradient(), "AVIF")

@@ -288,3 +288,9 @@ def test_a_record_that_left_its_golden_conditions_is_refused(
     conditions.check(record)
     with pytest.raises(GoldenError, match=sentence):
         conditions.check(dataclasses.replace(record, **change))
+
+
+def test_a_name_that_is_no_text_becomes_one(record: Record) -> None:
+    """As older versions wrote it of a file whose name is bytes: what tells others of it would fail for ever."""
+    text = _changed(record, lambda fields: fields.update(name="caf\udce9"))
+    assert from_text(text)[0].name == "caf?"

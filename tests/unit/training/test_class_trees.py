@@ -88,11 +88,11 @@ def test_what_lies_in_hidden_folders_is_not_looked_at(tmp_path: Path) -> None:
 
 
 def test_folders_of_other_programs_are_passed_over(tmp_path: Path) -> None:
-    """Synology's small pictures and bins, and what macOS packs, are neither pictures nor classes, nor told."""
+    """What Synology, macOS and drives have of their own is neither pictures nor classes, nor told."""
     red, blue = encode(solid("red")), encode(solid("blue"))
     _add(tmp_path, "red", ["1.png", "@eaDir/1.png/SYNOPHOTO_THUMB_M.jpg", "deep/@eaDir/2.jpg"], red)
     _add(tmp_path, "blue", ["1.png"], blue)
-    for name in ("@eaDir", "#recycle", "__MACOSX"):
+    for name in ("@eaDir", "#recycle", "__MACOSX", "$RECYCLE.BIN", "System Volume Information", "lost+found"):
         _add(tmp_path, name, ["1.png"], red)
     told: list[str] = []
     tree = _read(tmp_path)

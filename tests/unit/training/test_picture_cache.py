@@ -7,6 +7,7 @@ import shutil
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -110,14 +111,14 @@ def test_a_file_that_could_not_be_read_and_can_be_now_is_told_of(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It stays left out, so that a run can go on with what it began with, until the entry is deleted."""
-    read_bytes, failing = Path.read_bytes, {root / FILES[0], root / FILES[3]}
+    whole, failing = Path.open, {root / FILES[0], root / FILES[3]}
 
-    def read(path: Path) -> bytes:
+    def open_file(path: Path, *given: Any, **named: Any) -> Any:
         if path in failing:
             raise OSError(errno.EIO, "Input/output error", str(path))
-        return read_bytes(path)
+        return whole(path, *given, **named)
 
-    monkeypatch.setattr(Path, "read_bytes", read)
+    monkeypatch.setattr(Path, "open", open_file)
     told: list[str] = []
     pictures = _read(root, told)
     assert [item.file for item in pictures.unreadable if not item.was_read] == [FILES[0], FILES[3]]
@@ -132,6 +133,16 @@ def test_a_file_that_could_not_be_read_and_can_be_now_is_told_of(
     assert told[0].endswith(f"delete {entry} to take it in")
     shutil.rmtree(entry)
     assert len(_read(root, told).read) == 3
+
+
+def test_what_is_no_picture_is_not_read_whole(root: Path) -> None:
+    """A film of a terabyte among the photos: it is named and left out, and no memory would hold it."""
+    with (root / FILES[0]).open("wb") as film:
+        film.write(b"\0\0\0\x20ftypisom")
+        film.truncate(2**40)  # a hole, which takes no room
+    (left_out, *_) = _read(root).unreadable
+    assert left_out.file == FILES[0]
+    assert "no picture format known here" in left_out.reason
 
 
 def _flip_a_byte(path: Path) -> None:
