@@ -5,9 +5,11 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 from fastapi.testclient import TestClient
 from PIL import Image
 
+from app.main import create_app
 from app.settings import Settings
 from models.checkpoint import load
 from models.pictures import decode
@@ -39,6 +41,16 @@ def test_the_best_class_is_explained(client: TestClient) -> None:
     assert heat.shape == (32, 32)
     assert (heat.min() >= 0, heat.max()) == (True, pytest.approx(1))
     assert body["window"] == {"left": pytest.approx(1 / 6), "top": 0, "right": pytest.approx(5 / 6), "bottom": 1}
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+def test_on_cuda_the_same_places_count(client: TestClient, settings: Settings) -> None:
+    """The engine answers in half precision; what it rests on is computed in float32, as on the CPU."""
+    with TestClient(create_app(settings.model_copy(update={"device": "cuda"}))) as on_cuda:
+        here, there = (who.post("/explain", files={"file": PNG}).json() for who in (client, on_cuda))
+    assert (there["label"], there["layer"]) == (here["label"], here["layer"])
+    np.testing.assert_allclose(there["heat"], here["heat"], atol=0.01)
 
 
 @pytest.mark.parametrize("class_index", range(len(LABELS)))

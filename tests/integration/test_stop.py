@@ -4,14 +4,19 @@ import asyncio
 import http.client
 import signal
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from types import FrameType
 
 import httpx
 import pytest
+import torch
 
+import app
 from app.__main__ import LAST_THREADS_S
 from app.errors import EngineLostError
 from app.main import create_app
@@ -168,6 +173,46 @@ def test_a_lost_device_ends_the_process(
         assert asked.result() == 500
     assert "the device, or a thread that runs it, is lost" in caplog.text
     assert told == []
+
+
+_LOSE_THE_DEVICE = """
+import sys, threading, time, urllib.error, urllib.request
+import torch
+from app.server import main
+
+def is_ready():
+    try:
+        return urllib.request.urlopen(f"http://127.0.0.1:{sys.argv[2]}/health/ready").status == 200
+    except (urllib.error.URLError, ConnectionError):
+        return False
+
+def lose():
+    while not is_ready():
+        time.sleep(0.1)
+    torch.zeros(1, device="cuda")[torch.tensor([5], device="cuda")]  # an assertion of the kernel
+
+threading.Thread(target=lose, daemon=True).start()
+checkpoint, port = sys.argv[1:]
+sys.exit(main(["--checkpoint", checkpoint, "--port", port, "--device", "cuda", "--golden-interval-s", "1"]))
+"""
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+def test_on_cuda_a_device_that_is_really_lost_ends_the_process(checkpoint_path: Path) -> None:
+    """After a failed assertion on it every call fails; the golden pictures find out, nobody need ask."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    done = subprocess.run(
+        [sys.executable, "-c", _LOSE_THE_DEVICE, str(checkpoint_path), str(port)],
+        cwd=Path(app.__file__).parents[1],
+        capture_output=True,
+        encoding="utf-8",
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 4, done.stderr
+    assert "the device, or a thread that runs it, is lost" in done.stderr
 
 
 def test_who_has_just_connected_at_the_end_of_a_drain_is_answered(settings: Settings) -> None:
