@@ -7,6 +7,7 @@ global maximum, which is the same thing at 32 × 32 and lets a network take othe
 
 from collections.abc import Callable, Sequence
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -96,8 +97,18 @@ class WhitenedNetwork(nn.Module):
         """Compute from uint8 images (batch, height, width, 3) what the head sees: (batch, features)."""
         x = F.gelu(self.stem(self.normalize(images)))  # (batch, 24, 31, 31) of 32 × 32 pixels
         x = self.groups(x)  # (batch, features, 3, 3)
-        features: Tensor = x.amax(dim=(2, 3))  # (batch, features)
-        return features
+        return self._highest(x)  # (batch, features)
+
+    def _highest(self, maps: Tensor) -> Tensor:
+        """Take the maximum of each map.
+
+        The gradient of `amax` goes to where the maps are equal to it. A compiled backward pass computes the maps
+        anew, without rounding them to half precision in between: nothing is equal, and the gradient is 0 / 0.
+        """
+        if self.training and torch.compiler.is_compiling():
+            return maps.flatten(2).max(dim=2).values  # goes to its place instead
+        highest: Tensor = maps.amax(dim=(2, 3))
+        return highest
 
     def logits(self, features: Tensor) -> Tensor:
         """Turn features (batch, features) into logits (batch, classes)."""

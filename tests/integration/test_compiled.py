@@ -1,12 +1,16 @@
-"""What torch.compile is given; the kernels themselves need a C++ compiler or a GPU."""
+"""What torch.compile is given, and, where there is a C++ compiler, what comes of it."""
 
+import shutil
 from functools import partial
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+from models.networks import Architecture
+from models.preprocessing import InputSpec
 from training.devices import Computing
+from training.fresh import fresh_network
 
 
 def test_kernels_are_made_for_each_resolution(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -24,3 +28,24 @@ def test_kernels_are_made_for_each_resolution(monkeypatch: pytest.MonkeyPatch) -
     for side in (24, 28, 32, 24):
         network(torch.zeros(2, 3, side, side))
     assert shapes == [[(2, 3, side, side)] for side in (24, 28, 32)]
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler here")
+def test_compiled_kernels_send_a_gradient_to_where_the_highest_value_was() -> None:
+    """In bfloat16, too: they compute the maps anew and unrounded, so none would be equal to the saved maximum."""
+    spec = InputSpec(height=16, width=16)
+    images = torch.randint(0, 256, (8, 16, 16, 3), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    gradients = []
+    for is_compiled in (False, True):
+        torch.manual_seed(0)
+        computing = Computing(torch.device("cpu"), torch.bfloat16, is_compiled)
+        network = fresh_network(
+            Architecture("fast", {"widths": (8,)}), classes=3, spec=spec, device=computing.device
+        ).train()
+        with computing.autocast():
+            logits = computing.compiled(network)(images)
+        loss = torch.nn.functional.cross_entropy(logits.float(), torch.arange(8) % 3)
+        loss.backward()  # type: ignore[no-untyped-call]
+        gradients.append(network.get_parameter("groups.0.norm2.bias").grad)
+    eager, compiled = gradients
+    torch.testing.assert_close(compiled, eager, rtol=0.05, atol=0.002)

@@ -2,6 +2,7 @@
 
 import asyncio
 import http.client
+import os
 import signal
 import socket
 import subprocess
@@ -17,6 +18,7 @@ import pytest
 import torch
 
 import app
+from app import server
 from app.__main__ import LAST_THREADS_S
 from app.errors import EngineLostError
 from app.main import create_app
@@ -172,6 +174,18 @@ def test_a_lost_device_ends_the_process(
         assert serve(service, listener) == 4
         assert asked.result() == 500
     assert "the device, or a thread that runs it, is lost" in caplog.text
+    assert told == []
+
+
+def test_what_is_on_a_lost_device_is_not_freed(
+    settings: Settings, told: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """CUDA would abort the process for it, and its code be another: it ends without cleaning up."""
+    codes: list[int] = []
+    monkeypatch.setattr(server, "serve", lambda *_: 4)
+    monkeypatch.setattr(os, "_exit", codes.append)
+    server.main(["--checkpoint", str(settings.checkpoint), "--port", "0"])
+    assert codes == [4]
     assert told == []
 
 
