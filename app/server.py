@@ -53,13 +53,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with _listen(settings) as listener:
             if settings.workers > 1:
                 return _serve_with_workers(settings, listener)
-            exit_code = serve(Service(settings), listener)
+            service = Service(settings)  # not to be freed before the end, see below
+            exit_code = serve(service, listener)
     except GlimpseError as error:
         return _refuse(error, STARTUP_FAILURE)
     if exit_code == _DEVICE_LOST:
         # Freeing what is on a lost GPU aborts the process, with another code.
-        sys.stdout.flush()
-        sys.stderr.flush()
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError):
+                stream.flush()
         os._exit(exit_code)
     return exit_code
 

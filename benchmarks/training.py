@@ -10,8 +10,8 @@ from mean steps, for the small network that selects for `accurate` and `compact`
 The full run trains recipes to their ends, one after the other: `fast` and `tutorial`, unless others are named.
 Each was made to reach an accuracy (`GOALS`), and is told to have reached it or not, beside its seconds: of
 training alone, without reading the data and measuring. With several seeds (0 to N − 1) the goal is the mean's, and
-a run of seed 0 comes before those that count: what it takes longer is what a process does only once, be it
-waking a GPU or, with --compile, making kernels.
+a run of seed 0 comes before those that count. Where it is the first thing that the process computes (--recipes
+alone), what it takes longer is what a process does only once: loading kernels, or making them with --compile.
 """
 
 import argparse
@@ -197,12 +197,12 @@ def sum_up(first_s: float, runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         runs: from `full_run`, at least two.
 
     Returns:
-        The median of their seconds, what the run before them took longer, mean and deviation of both accuracies,
-        and whether the mean reached the goal.
+        The median of their seconds and those of the run before them, mean and deviation of both accuracies, and
+        whether the mean reached the goal.
     """
     median_s = statistics.median(run["seconds"] for run in runs)
     found: dict[str, Any] = {key: runs[0][key] for key in ("recipe", "goal_view", "goal")}
-    found |= {"n": len(runs), "median_s": round(median_s, 2), "once_s": round(first_s - median_s, 2)}
+    found |= {"n": len(runs), "median_s": round(median_s, 2), "before_s": round(first_s, 2)}
     for view in ("single_view", "six_views"):
         values = [run[view] for run in runs]
         found |= {view: statistics.mean(values), f"{view}_deviation": statistics.stdev(values)}
@@ -212,8 +212,8 @@ def sum_up(first_s: float, runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 def summary_line(found: Mapping[str, Any]) -> str:
     """Write for people what several whole runs came to."""
     return (
-        f"{found['recipe']}, n = {found['n']}: median {found['median_s']:,} s (the first run in the process "
-        f"{found['once_s']:+,} s); {found['six_views']:.2%} ± {found['six_views_deviation']:.2%} with six views, "
+        f"{found['recipe']}, n = {found['n']}: median {found['median_s']:,} s (the run before them "
+        f"{found['before_s']:,} s); {found['six_views']:.2%} ± {found['six_views_deviation']:.2%} with six views, "
         f"{found['single_view']:.2%} ± {found['single_view_deviation']:.2%} with one; "
         f"{_verdict(found, found['is_reached'])} by the mean"
     )
@@ -280,6 +280,8 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.full is not None and arguments.data is None:
         parser.error("--full needs --data")
+    if arguments.seeds < 1:
+        parser.error(f"--seeds {arguments.seeds} trains nothing: give 1 or more")
     keep_freed_memory()
     device = choose_device(arguments.device)
     computing = Computing(device, choose_dtype("auto", device), arguments.compile)

@@ -18,7 +18,10 @@ def main() -> int:
     signal.signal(signal.SIGTERM, _stop)
     missing = [name for name in _EXTRA if find_spec(name) is None]
     if missing:
-        sys.stderr.write(f"Training needs what is not installed: pip install {' '.join(missing)}\n")
+        sys.stderr.write(
+            f"Training needs what is not installed: {', '.join(missing)}. In a clone `make install` puts it into "
+            f".venv, for .venv/bin/python; elsewhere: pip install {' '.join(missing)}\n"
+        )
         return 1
     try:
         from training.cli import run  # noqa: PLC0415 - the lines above come first

@@ -48,6 +48,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # it takes "[default: 0]" for markup, and leaves it out
     help="Train a small image classifier, and measure what it is worth.",
 )
 

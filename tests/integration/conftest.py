@@ -1,5 +1,6 @@
 """The real application, with its lifespan, over a tiny real checkpoint."""
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,6 +27,18 @@ def settings(checkpoint_path: Path) -> Settings:
         max_pixels=1_000_000,
         admin_key=ADMIN_KEY,
     )
+
+
+@pytest.fixture
+def _logging_as_before() -> Iterator[None]:
+    """`main` sets up the logging of a whole process; the tests after this one have their own."""
+    root, uvicorn = logging.getLogger(), logging.getLogger("uvicorn")
+    handlers, levels = root.handlers[:], (root.level, uvicorn.level)
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(levels[0])
+    uvicorn.setLevel(levels[1])
+    logging.captureWarnings(False)
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,9 @@
 """What torch.compile is given, and, where there is a C++ compiler, what comes of it."""
 
 import shutil
+import sysconfig
 from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
@@ -30,7 +32,10 @@ def test_kernels_are_made_for_each_resolution(monkeypatch: pytest.MonkeyPatch) -
     assert shapes == [[(2, 3, side, side)] for side in (24, 28, 32)]
 
 
-@pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler here")
+_HEADER = Path(sysconfig.get_path("include"), "Python.h")
+
+
+@pytest.mark.skipif(shutil.which("g++") is None or not _HEADER.exists(), reason="no C++ compiler, or no Python.h")
 def test_compiled_kernels_send_a_gradient_to_where_the_highest_value_was() -> None:
     """In bfloat16, too: they compute the maps anew and unrounded, so none would be equal to the saved maximum."""
     spec = InputSpec(height=16, width=16)

@@ -1,6 +1,5 @@
 """Every broken checkpoint stops the start with exit code 3 and one sentence of its own."""
 
-import logging
 import os
 import re
 from collections.abc import Callable, Iterator
@@ -13,6 +12,8 @@ import pytest
 
 from app.server import main
 from tests.forgery import FORGERIES, forge
+
+pytestmark = pytest.mark.usefixtures("_logging_as_before")
 
 
 def _cut(path: Path) -> None:
@@ -35,18 +36,6 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
     "flipped bit in the weights": lambda path: _flip(path, -1),
     "gone": lambda path: path.unlink(),
 }
-
-
-@pytest.fixture(autouse=True)
-def _logging_as_before() -> Iterator[None]:
-    """`main` sets up the logging of a whole process; the tests after this one have their own."""
-    root, uvicorn = logging.getLogger(), logging.getLogger("uvicorn")
-    handlers, levels = root.handlers[:], (root.level, uvicorn.level)
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(levels[0])
-    uvicorn.setLevel(levels[1])
-    logging.captureWarnings(False)
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
+import weakref
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -20,6 +21,7 @@ import torch
 import app
 from app import server
 from app.__main__ import LAST_THREADS_S
+from app.engines import Engine
 from app.errors import EngineLostError
 from app.main import create_app
 from app.served_model import ServedModel
@@ -177,16 +179,28 @@ def test_a_lost_device_ends_the_process(
     assert told == []
 
 
+@pytest.mark.parametrize(("exit_code", "at_once"), [(4, [4]), (0, []), (3, [])])
+@pytest.mark.usefixtures("_logging_as_before")
 def test_what_is_on_a_lost_device_is_not_freed(
-    settings: Settings, told: list[int], monkeypatch: pytest.MonkeyPatch
+    exit_code: int, at_once: list[int], settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """CUDA would abort the process for it, and its code be another: it ends without cleaning up."""
+    """CUDA would abort the process for it, and its code be another: it ends while the engine still lives."""
+    engines: list[weakref.ref[Engine]] = []
     codes: list[int] = []
-    monkeypatch.setattr(server, "serve", lambda *_: 4)
-    monkeypatch.setattr(os, "_exit", codes.append)
-    server.main(["--checkpoint", str(settings.checkpoint), "--port", "0"])
-    assert codes == [4]
-    assert told == []
+
+    def serve(service: Service, _: socket.socket) -> int:
+        engines.append(weakref.ref(service.model.engine))
+        return exit_code
+
+    def leave(code: int) -> None:
+        assert engines[0]() is not None
+        codes.append(code)
+
+    monkeypatch.setattr(server, "serve", serve)
+    monkeypatch.setattr(os, "_exit", leave)
+    options = ["--checkpoint", str(settings.checkpoint), "--port", "0", "--engine", "torch", "--device", "cpu"]
+    assert server.main(options) == exit_code
+    assert codes == at_once
 
 
 _LOSE_THE_DEVICE = """

@@ -167,6 +167,14 @@ def test_report_writes_one_page(folder: Path, tmp_path: Path, capsys: pytest.Cap
         assert expected in text
 
 
+def test_the_help_of_train_tells_what_is_taken_where_nothing_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    """Square brackets are markup to rich, which leaves out what it does not know."""
+    assert run(["train", "--help"]) == 0
+    text = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    for default in ("0", "a minute's", "auto", "data"):
+        assert f"[default: {default}]" in text
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
 def test_on_cuda_what_looks_at_a_checkpoint_looks_too(
