@@ -36,6 +36,7 @@ def create_app(settings: Settings, *, service: Service | None = None) -> FastAPI
         version=version("glimpse"),
         summary="Labels for pictures, from one checkpoint file.",
         lifespan=lifespan(settings, service),
+        redoc_url=None,  # /docs says the same
         middleware=[
             Middleware(RequestContext),
             Middleware(Admit, settings=settings),

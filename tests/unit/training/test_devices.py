@@ -60,9 +60,11 @@ def test_float32_on_cuda_is_no_tf32(monkeypatch: pytest.MonkeyPatch, name: str, 
     PyTorch's exporter and compiler read the flag, which fails where convolutions alone were told.
     """
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", False)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     devices.choose_device(name)
     assert torch.backends.cudnn.allow_tf32 is is_allowed
+    assert torch.backends.cudnn.benchmark is not is_allowed
     assert torch.backends.cudnn.enabled
 
 
