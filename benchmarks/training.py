@@ -160,6 +160,30 @@ def train_to_the_end(name: str, *, data: str, device: str, seed: int, is_compile
     return full_run(name, seed=seed, seconds=result.seconds, accuracy=result.metrics.accuracy)
 
 
+def train_several(
+    names: Sequence[str], *, seeds: int, data: str, device: str, is_compiled: bool
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Train recipes of `GOALS` to their ends, with seeds from 0 on, and print what came of each.
+
+    Returns:
+        All runs that count, from `full_run`; and for each recipe, where there are several seeds, what `sum_up`
+        makes of them.
+    """
+    full, summaries = [], []
+    for name in names:
+        train = partial(train_to_the_end, name, data=data, device=device, is_compiled=is_compiled)
+        before = train(seed=0) if seeds > 1 else None
+        runs = []
+        for seed in range(seeds):
+            runs.append(train(seed=seed))
+            print(full_line(runs[-1]), flush=True)
+        if before is not None:
+            summaries.append(sum_up(before["seconds"], runs))
+            print(summary_line(summaries[-1]), flush=True)
+        full += runs
+    return full, summaries
+
+
 def full_run(name: str, *, seed: int, seconds: float, accuracy: Mapping[str, float]) -> dict[str, Any]:
     """Put together what is told of a whole run: its time counts only if it reached what the recipe is for.
 
@@ -287,7 +311,8 @@ def main() -> None:
     computing = Computing(device, choose_dtype("auto", device), arguments.compile)
     images = torch.randint(0, 256, (PICTURES, SIDE, SIDE, 3), dtype=torch.uint8).to(device)
     rows, whole = [], {}
-    print(f"{'recipe':>9} {'pixels':>6} {'step ms':>9} {'data ms':>9} {'share':>7} {'pictures/s':>11}")
+    if arguments.recipes:
+        print(f"{'recipe':>9} {'pixels':>6} {'step ms':>9} {'data ms':>9} {'share':>7} {'pictures/s':>11}")
     for name in arguments.recipes:
         recipe = RECIPES[name]
         if isinstance(recipe, TutorialRecipe):
@@ -304,24 +329,13 @@ def main() -> None:
     if whole:
         added = ", ".join(f"{name} {seconds:,} s" for name, seconds in whole.items())
         print(f"whole runs, added up from these steps: {added}")
-    full, summaries = [], []
-    for name in [] if arguments.full is None else arguments.full or ["fast", "tutorial"]:
-        train = partial(
-            train_to_the_end,
-            name,
-            data=arguments.data,
-            device=arguments.device,
-            is_compiled=arguments.compile,
-        )
-        first = train(seed=0) if arguments.seeds > 1 else None
-        runs = []
-        for seed in range(arguments.seeds):
-            runs.append(train(seed=seed))
-            print(full_line(runs[-1]), flush=True)
-        if first is not None:
-            summaries.append(sum_up(first["seconds"], runs))
-            print(summary_line(summaries[-1]), flush=True)
-        full += runs
+    full, summaries = train_several(
+        [] if arguments.full is None else arguments.full or ["fast", "tutorial"],
+        seeds=arguments.seeds,
+        data=arguments.data,
+        device=arguments.device,
+        is_compiled=arguments.compile,
+    )
     facts = {
         **describe("training", device=arguments.device),
         "n": arguments.steps,

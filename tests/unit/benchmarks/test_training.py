@@ -117,3 +117,21 @@ def test_the_mean_of_several_runs_is_held_against_the_goal(last: float, verdict:
     assert found["is_reached"] == (verdict == "is")
     assert summary_line(found).startswith("accurate, n = 3: median 21.0 s (the run before them 29.5 s); ")
     assert summary_line(found).endswith(f"96% with six views {verdict} reached by the mean")
+
+
+def test_one_run_more_than_the_seeds_is_trained_and_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first of several; where there is one seed only, nothing comes before it and nothing is summed up."""
+    trained: list[tuple[str, int]] = []
+
+    def train(name: str, *, seed: int, **_: object) -> dict[str, object]:
+        trained.append((name, seed))
+        accuracy = {"single_view": 0.93, "six_views": 0.94}
+        return full_run(name, seed=seed, seconds=10.0 / len(trained), accuracy=accuracy)
+
+    monkeypatch.setattr(training, "train_to_the_end", train)
+    full, (summary,) = training.train_several(["fast"], seeds=2, data="", device="cpu", is_compiled=False)
+    assert trained == [("fast", 0), ("fast", 0), ("fast", 1)]
+    assert [run["seconds"] for run in full] == [5.0, 3.33]
+    assert (summary["before_s"], summary["n"]) == (10.0, 2)
+    full, summaries = training.train_several(["fast"], seeds=1, data="", device="cpu", is_compiled=False)
+    assert (len(full), summaries, trained[3:]) == (1, [], [("fast", 0)])
