@@ -15,9 +15,11 @@ _MOST_GROWTH = 4
 """A file counts for at most so many times the mean."""
 _BUSY_S = 0.01
 """A loop that is late by fewer seconds has given everybody a turn."""
-_KEPT_FREE = 0.4
+KEPT_FREE = 0.4
 """Share of a deadline that the estimate may not use up: it is a mean, and at three times the load that can be
 answered the slowest hundredth took half as long again (docs/benchmarks.md)."""
+KEPT_FREE_BESIDE_OTHERS = 0.8
+"""The same where other processes want the cores too: the slowest took three times as long (docs/benchmarks.md)."""
 
 
 class Admission:
@@ -29,11 +31,13 @@ class Admission:
         max_waiting: most pictures that are let in at a time, whatever the deadline.
         decoders: number of threads that decode large pictures.
         max_bytes: most bytes in memory of all bodies together.
+        kept_free: share of a deadline that the estimate may not use up.
     """
 
-    def __init__(self, *, max_waiting: int, decoders: int, max_bytes: int) -> None:
+    def __init__(self, *, max_waiting: int, decoders: int, max_bytes: int, kept_free: float = KEPT_FREE) -> None:
         self._max_waiting = max_waiting
         self._max_bytes = max_bytes
+        self._kept_free = kept_free
         self._held_bytes = 0
         self._decoders = decoders
         self._pictures = 0
@@ -88,7 +92,7 @@ class Admission:
         """
         own_s = (pictures - 1) * self._picture_s + decoding_bytes * self._byte_s / self._decoders
         wait_s = self.wait_s + own_s
-        excess_s = wait_s - within_s * (1 - _KEPT_FREE)
+        excess_s = wait_s - within_s * (1 - self._kept_free)
         if excess_s > 0:
             raise OverloadedError(
                 f"{self._pictures:,} pictures are being answered and this request brings {pictures:,}, about "

@@ -6,7 +6,8 @@ The engine takes what is there, up to its cap; there is no artificial delay. Whe
 while the engine is busy, that batch is prepared at once, so that the engine finds it ready. Less than a whole one
 waits for the engine instead: who arrives meanwhile still rides along. An engine may have several lanes, one thread
 each, that run batches of their own at the same time. While all lanes are busy and the event loop has nothing else
-to do, the event loop runs single pictures itself: its core would only wait.
+to do, the event loop runs single pictures itself: its core would only wait. Where an engine is quick the event
+loop runs all that a turn has brought, and lanes are for what is more.
 
 Source: text-embeddings-inference: no delay, one batch ahead, closed callers filtered when a batch is formed.
 """
@@ -20,9 +21,14 @@ from concurrent.futures import Future
 from app.errors import EngineLostError, NotReadyError, OverloadedError
 from app.helping import Helper
 from app.logs import SERVICE
+from app.on_the_spot import OnTheSpot
 from app.queues import Queue
 from app.runs import Batch, BatchEvents, Clock, Item, Result, Run, outcomes, settle
 from models.preprocessing import Images
+
+_BATCHES_OF_A_CROWD = 2
+"""Where the event loop runs pictures on the spot, lanes begin when so many whole batches wait: one large request
+brought them, and the lanes run while the event loop still decodes."""
 
 
 class Batcher:
@@ -51,7 +57,9 @@ class Batcher:
     ) -> None:
         self._run = run
         self._helper: Helper | None = None
+        self._on_the_spot: OnTheSpot | None = None
         self._max_queue = max_queue
+        self._crowd = _BATCHES_OF_A_CROWD * max_batch_size
         self._events = events
         self._clock = clock
         self._queue = Queue(max_batch_size=max_batch_size, events=events, clock=clock)
@@ -89,6 +97,15 @@ class Batcher:
         """
         self._helper = Helper(run_aside, self._queue, events=self._events, clock=self._clock)
 
+    def run_on_the_spot(self, run_aside: Run, *, most: int) -> None:
+        """Let the event loop run what a turn has brought; lanes run only what a crowd brings, beside it.
+
+        Args:
+            run_aside: an engine's run on this thread; the event loop does nothing else while it runs.
+            most: pictures of one such run.
+        """
+        self._on_the_spot = OnTheSpot(run_aside, self._queue, most=most, events=self._events, clock=self._clock)
+
     def submit(self, image: Images, *, deadline_s: float) -> asyncio.Future[Result]:
         """Put one picture into the queue; to be called on the event loop.
 
@@ -115,15 +132,18 @@ class Batcher:
                     f"{len(queue):,} pictures wait already, which is the limit. Send it again later.",
                     retry_after_s=1,
                 )
-            queue.put(item)
-        if self._helper and not queue.idle_lanes:
+            queue.put(item, wakes_lane=not self._on_the_spot or len(queue) >= self._crowd)
+        if self._on_the_spot:
+            self._on_the_spot.look_again()
+        elif self._helper and not queue.idle_lanes:
             self._helper.look_again()
         return item.answer
 
     def submit_first(self, images: Sequence[Images], *, deadline_s: float) -> list[asyncio.Future[Result]]:
         """Put pictures before all that wait, full or not: for those by which the service itself is judged.
 
-        A long queue is no fault of the engine, and must not look like one.
+        A long queue is no fault of the engine, and must not look like one. One picture alone goes the way of what
+        comes alone, several go to a lane.
 
         Args:
             images: uint8 (height, width, 3) each.
@@ -136,7 +156,9 @@ class Batcher:
         with self._queue.changed:
             if self._is_closing:
                 raise self._stopping()
-            self._queue.put_first(items)
+            self._queue.put_first(items, wakes_lane=not self._on_the_spot or len(items) > 1)
+        if self._on_the_spot and len(items) == 1:
+            self._on_the_spot.look_again()
         return [item.answer for item in items]
 
     async def drain(self, *, timeout_s: float) -> None:

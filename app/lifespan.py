@@ -6,6 +6,7 @@ The server is handed the desk in the lifespan's state, so every process of a ser
 import asyncio
 import contextlib
 import gc
+import multiprocessing
 import signal
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -48,7 +49,11 @@ def lifespan(settings: Settings, opened: Service | None) -> Lifespan[FastAPI]:
         desk = Desk(service, settings)
         try:
             # A second Ctrl-C cancels what would else be told of the end.
-            with contextlib.suppress(asyncio.CancelledError), _drained_on_signals(service, settings.drain_delay_s):
+            with (
+                contextlib.suppress(asyncio.CancelledError),
+                _drained_on_signals(service, settings.drain_delay_s),
+                _stopped_with_first_process(),
+            ):
                 yield {"desk": desk}
         finally:
             desk.close()
@@ -76,6 +81,27 @@ def running_service(scope: Scope) -> Service:
     if service is None:
         raise NotReadyError("The service is starting or stopping. Try again soon.")
     return service
+
+
+@contextlib.contextmanager
+def _stopped_with_first_process() -> Iterator[None]:
+    """Stop as after SIGTERM when the first process of `--workers` was killed: its port would stay taken."""
+    first = multiprocessing.parent_process()
+    if first is None:
+        yield
+        return
+    loop, gone = asyncio.get_running_loop(), first.sentinel
+
+    def stop() -> None:
+        loop.remove_reader(gone)
+        SERVICE.error("the first process is gone, and with it whoever would stop this one")
+        signal.raise_signal(signal.SIGTERM)
+
+    loop.add_reader(gone, stop)
+    try:
+        yield
+    finally:
+        loop.remove_reader(gone)
 
 
 @contextlib.contextmanager

@@ -39,22 +39,28 @@ class Queue:
         prepared = self._prepared  # read once: another thread may take it
         return len(self._items) + (len(prepared.items) if prepared else 0)
 
-    def put(self, item: Item) -> None:
+    def put(self, item: Item, *, wakes_lane: bool = True) -> None:
         """Add a picture; a whole batch is prepared at once if every lane is busy."""
         self._items.append(item)
         if not self.idle_lanes and self._prepared is None and len(self._items) >= self._max_batch_size:
-            self._prepared = self._form()
-        self.changed.notify()
+            self._prepared = self._form(self._max_batch_size)
+        if wakes_lane:
+            self.changed.notify()
 
-    def put_first(self, items: Sequence[Item]) -> None:
+    def put_first(self, items: Sequence[Item], *, wakes_lane: bool = True) -> None:
         """Add pictures before all that wait, but for a batch that is prepared already."""
         self._items.extendleft(reversed(items))
-        self.changed.notify()
+        if wakes_lane:
+            self.changed.notify()
 
-    def take(self) -> Batch | None:
-        """Take the prepared batch, else a new one; None where nobody waits any more."""
+    def take(self, *, most: int | None = None) -> Batch | None:
+        """Take the prepared batch, else a new one; None where nobody waits any more.
+
+        Args:
+            most: pictures of a new one; None means a whole batch.
+        """
         prepared, self._prepared = self._prepared, None
-        return (self._still_wanted(prepared) if prepared else None) or self._form()
+        return (self._still_wanted(prepared) if prepared else None) or self._form(most or self._max_batch_size)
 
     def take_one(self) -> Batch | None:
         """Take the picture that would wait longest: the first behind the prepared batch, else the last in it."""
@@ -68,13 +74,13 @@ class Queue:
         self._prepared = Batch(others, self._prepared.images[:-1]) if others else None
         return Batch([item], item.image[None]) if self._keep_or_drop(item) else None
 
-    def _form(self) -> Batch | None:
-        """Take who is still worth running, up to a whole batch."""
+    def _form(self, most: int) -> Batch | None:
+        """Take who is still worth running, up to so many."""
         while self._items:
             taken: list[Item] = []
             items: list[Item] = []
             try:
-                while self._items and len(items) < self._max_batch_size:
+                while self._items and len(items) < most:
                     taken.append(self._items.popleft())
                     if self._keep_or_drop(taken[-1]):
                         items.append(taken[-1])

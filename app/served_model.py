@@ -10,6 +10,7 @@ from functools import partial
 import numpy as np
 
 from app.batching import Batcher
+from app.cores import EVENT_LOOP_S
 from app.engines import Engine, open_engine
 from app.errors import EngineError
 from app.runs import BatchEvents, Run
@@ -20,7 +21,9 @@ from models.preprocessing import Answers, Images
 
 _LONGEST_ASIDE_S = 0.002
 """A picture that takes longer is not run on the event loop: everybody else's request would notice."""
-_TIMED_RUNS = 5
+_LONGEST_ON_THE_SPOT_S = 0.005
+"""A batch that takes longer is not run on the event loop, though its pictures would have waited for it anyway."""
+_TIMED_RUNS = 20
 
 
 class ServedModel:
@@ -58,12 +61,21 @@ class ServedModel:
             Exception: what the engine raised while it was warmed up.
         """
         await self.batcher.start()
-        if self._run_aside:
-            image = self.checkpoint.golden_images[:1]
-            # Not here: in a reload others are answered meanwhile, and the first run makes kernels.
-            if await in_own_thread(partial(_seconds, self._run_aside, image)) <= _LONGEST_ASIDE_S:
-                self._run_aside(image)  # kernels belong to the thread that made them
-                self.batcher.help_with(self._run_aside)
+        if self._run_aside is None:
+            return
+        images = self.checkpoint.golden_images
+        # Not here: in a reload others are answered meanwhile, and the first run makes kernels.
+        one_s = await in_own_thread(partial(_seconds, self._run_aside, images[:1]))
+        picture_s = await in_own_thread(partial(_seconds, self._run_aside, images)) / len(images)
+        if picture_s <= EVENT_LOOP_S:
+            most = max(1, min(self.engine.max_batch_size, int(_LONGEST_ON_THE_SPOT_S / picture_s)))
+            for size in range(1, most + 1):
+                self._run_aside(np.zeros((size, *images.shape[1:]), np.uint8))
+                await asyncio.sleep(0)  # kernels belong to the thread that made them, and take 5 to 60 ms each
+            self.batcher.run_on_the_spot(self._run_aside, most=most)
+        elif one_s <= _LONGEST_ASIDE_S:
+            self._run_aside(images[:1])
+            self.batcher.help_with(self._run_aside)
 
     @contextlib.contextmanager
     def in_use(self) -> Iterator[None]:
@@ -80,8 +92,8 @@ class ServedModel:
     async def ask_golden(self, *, timeout_s: float) -> None:
         """Send the golden pictures through the queue, before all others: once all, and the next time one alone.
 
-        An engine may run single pictures another way than batches. The next time comes only when the answers were
-        right, or a fault of one way would look mended by the other.
+        Single pictures may be run another way than batches. The next time comes only when the answers were right,
+        or a fault of one way would look mended by the other.
 
         Raises:
             GoldenError: an answer is not the stored one.
@@ -134,6 +146,14 @@ def _seconds(run: Run, images: Images) -> float:
     return min(runs_s)
 
 
+def picture_seconds(checkpoint: Checkpoint, engine: Engine) -> float | None:
+    """Time what a picture costs one core in a batch; None for an engine that a thread of its own has to run."""
+    if engine.run_aside is None:
+        return None
+    images = checkpoint.golden_images
+    return _seconds(engine.run_aside, images) / len(images)
+
+
 def open_checked(settings: Settings, *, threads: int) -> tuple[Checkpoint, Engine]:
     """Load the checkpoint, start the engine, and compare its answers with the golden ones, whichever way it runs.
 
@@ -154,7 +174,7 @@ def open_checked(settings: Settings, *, threads: int) -> tuple[Checkpoint, Engin
 
 
 def check_every_way(checkpoint: Checkpoint, engine: Engine) -> None:
-    """Send the golden pictures in each batch size for which an engine has something of its own, and aside.
+    """Send the golden pictures in each batch size for which an engine has something of its own, lane or aside.
 
     They are cut where a batch is smaller, and repeated where it is larger.
 
@@ -164,7 +184,7 @@ def check_every_way(checkpoint: Checkpoint, engine: Engine) -> None:
     count = len(checkpoint.golden_images)
     ways: list[tuple[Run, int]] = [(engine.answer, size) for size in engine.checked_sizes]
     if engine.run_aside:
-        ways.append((engine.run_aside, 1))
+        ways += [(engine.run_aside, size) for size in sorted({1, *engine.checked_sizes})]
     for run, size in ways:
         images = np.concatenate([checkpoint.golden_images] * math.ceil(size / count))
         answers = np.concatenate([run(images[at : at + size]) for at in range(0, len(images), size)])

@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol
 
 from starlette.requests import ClientDisconnect
 
-from app.admission import Admission
+from app.admission import KEPT_FREE, KEPT_FREE_BESIDE_OTHERS, Admission
 from app.callers import Caller
 from app.cores import share
 from app.decoding import DecodePool, Prepared
@@ -30,12 +30,14 @@ from models.errors import GlimpseError
 from models.preprocessing import Images, Probabilities
 
 _BEAT_S = 0.05
+Opened = tuple[Checkpoint, Engine]
+"""What was read, and what runs it."""
 
 
 class OpenModel(Protocol):
     """Reads a checkpoint and starts an engine for it, as `open_checked` does."""
 
-    def __call__(self, settings: Settings, *, threads: int) -> tuple[Checkpoint, Engine]: ...
+    def __call__(self, settings: Settings, *, threads: int) -> Opened: ...
 
 
 class Answer(NamedTuple):
@@ -60,6 +62,7 @@ class Service:
     Args:
         settings: those of this process.
         open_model: reads the checkpoint and starts what runs it; a reload calls it again. Raises GlimpseError.
+        opened: what it gave for these settings; None calls it.
 
     Attributes:
         model: checkpoint, engine and queue that answer now.
@@ -72,13 +75,18 @@ class Service:
         lost: set when only a new process helps, for whoever ends this one.
     """
 
-    def __init__(self, settings: Settings, open_model: OpenModel = open_checked) -> None:
+    def __init__(
+        self, settings: Settings, open_model: OpenModel = open_checked, *, opened: Opened | None = None
+    ) -> None:
         self.settings = settings
         self.started_s = time.monotonic()
         self.metrics = Metrics()
-        self._threads = share(usable_cores(), workers=settings.workers)
+        self._threads = share(usable_cores(), workers=max(1, settings.workers))
         self.admission = Admission(
-            max_waiting=settings.max_queue, decoders=self._threads.decode, max_bytes=settings.max_bodies_bytes
+            max_waiting=settings.max_queue,
+            decoders=self._threads.decode,
+            max_bytes=settings.max_bodies_bytes,
+            kept_free=KEPT_FREE_BESIDE_OTHERS if settings.workers > 1 else KEPT_FREE,
         )
         self.refusals = Refusals(self.metrics)
         self.is_draining = False
@@ -102,7 +110,7 @@ class Service:
         self._reloading = asyncio.Lock()
         self._retiring: dict[asyncio.Task[None], ServedModel] = {}
         self._heartbeat: asyncio.TimerHandle | None = None
-        self.model = self._open()
+        self.model = self._serve(opened) if opened else self._open()
 
     async def start(self) -> None:
         """Begin to answer, once the golden pictures came back right through the queue.
@@ -245,8 +253,10 @@ class Service:
                 await asyncio.gather(*self._retiring)
 
     def _open(self) -> ServedModel:
-        checkpoint, engine = self._open_model(self.settings, threads=self._threads.engine)
-        return ServedModel(checkpoint, engine, max_queue=self.settings.max_queue, events=self._watch)
+        return self._serve(self._open_model(self.settings, threads=self._threads.engine))
+
+    def _serve(self, opened: Opened) -> ServedModel:
+        return ServedModel(*opened, max_queue=self.settings.max_queue, events=self._watch)
 
     async def _open_beside(self) -> ServedModel:
         try:

@@ -39,7 +39,12 @@ class Settings(BaseSettings):
     device: Literal["auto", "cpu", "cuda"] = Field(
         "auto", description="auto, cpu or cuda; auto takes CUDA where there is one"
     )
-    workers: int = Field(1, ge=1, le=64, description="processes; each has a model and its share of the cores")
+    workers: int = Field(
+        0,
+        ge=0,
+        le=64,
+        description="processes, each with a model and its share of the cores; 0 takes what fits them",
+    )
     max_batch_size: int = Field(
         0, ge=0, le=1024, description="most pictures of one run; 0 leaves it to the engine"
     )

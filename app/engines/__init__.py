@@ -27,7 +27,7 @@ class Engine(Protocol):
         lanes: number of threads that may run it at the same time.
         checked_sizes: batch sizes in which the golden pictures must pass, so that all that it has compiled or
             recorded has answered them.
-        run_aside: `answer` of one image, for a thread that is no lane; None where that is no gain.
+        run_aside: `answer` for a thread that is no lane, one thread at a time; None where that is no gain.
     """
 
     name: str

@@ -102,7 +102,7 @@ class OpenVinoEngine:
         return self._lane().run(images)
 
     def run_aside(self, images: Images) -> Answers:
-        """Classify one image on a thread that is no lane; one thread at a time."""
+        """Classify images on a thread that is no lane; one thread at a time."""
         return _answers(self._aside, images)
 
     def _lane(self) -> "_Lane":

@@ -4,6 +4,7 @@ import re
 import signal
 import socket
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -11,6 +12,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
+from models.cores import usable_cores
 from tests.drawing import encode, gradient
 from tests.e2e.conftest import Server
 from tests.e2e.test_serving import run_app
@@ -47,6 +49,46 @@ def test_the_numbers_of_all_workers_add_up(start_server: Callable[..., Server]) 
     assert server.stop(signal.SIGTERM) == 0
     assert not [line for line in server.lines if "Traceback" in line]
     assert sum('"ready"' in line for line in server.lines) == 2
+
+
+def _readies(server: Server) -> int:
+    return sum('"ready"' in line for line in server.lines)
+
+
+@pytest.mark.skipif(usable_cores() < 2, reason="a single core has one event loop")
+@pytest.mark.parametrize(("more", "workers"), [((), 2), (("--admin-key", "0123456789abcdef"), 1)])
+def test_a_quick_network_is_served_by_several_processes(
+    start_server: Callable[..., Server], more: tuple[str, ...], workers: int
+) -> None:
+    """Unasked, as far as there are cores; a reload would reach one of them, so then there is one."""
+    server = start_server("--engine", "openvino", *more)
+    expected = min(4, usable_cores()) if workers > 1 else 1
+    ends_s = time.monotonic() + 30
+    while _readies(server) < expected and time.monotonic() < ends_s:
+        time.sleep(0.1)
+    assert httpx.post(f"{server.url}/predict", files={"file": PNG}).status_code == 200
+    assert server.stop(signal.SIGTERM) == 0
+    assert _readies(server) == expected
+    assert sum('"stopped"' in line for line in server.lines) == expected
+
+
+def test_workers_stop_when_the_first_process_was_killed(start_server: Callable[..., Server]) -> None:
+    """Nobody else would tell them, and the port is free for the next start."""
+    server = start_server("--workers", "2")
+    address = urlsplit(server.url)
+    server.process.kill()
+    server.process.wait()
+    ends_s = time.monotonic() + 30
+    while time.monotonic() < ends_s:
+        try:
+            socket.create_server((address.hostname or "", address.port or 0)).close()
+            break
+        except OSError:
+            time.sleep(0.1)
+    else:
+        raise AssertionError("the port is still taken")
+    server.end()
+    assert sum('"stopped"' in line for line in server.lines) == 2
 
 
 def test_workers_too_end_a_request_that_does_not_arrive(start_server: Callable[..., Server]) -> None:

@@ -99,13 +99,16 @@ def scores(results: list[Result]) -> list[int]:
 
 
 @contextlib.asynccontextmanager
-async def running(run: Run, log: Log, *, helps: bool = False, **given: Any) -> AsyncIterator[Batcher]:
+async def running(
+    run: Run, log: Log, *, helps: bool = False, on_the_spot: int = 0, **given: Any
+) -> AsyncIterator[Batcher]:
     """A queue with small limits that has started; at the end it is drained, and none of its threads is left.
 
     Args:
         run: the engine of its lanes.
         log: told of everything.
         helps: whether the event loop may run pictures, too.
+        on_the_spot: most pictures that the event loop runs at the end of a turn; 0 leaves them to the lanes.
         given: to the batcher, in place of 32 pictures a batch and 1,000 in the queue.
     """
     before = set(threading.enumerate())
@@ -114,6 +117,8 @@ async def running(run: Run, log: Log, *, helps: bool = False, **given: Any) -> A
         await queue.start()
         if helps:
             queue.help_with(answers)
+        if on_the_spot:
+            queue.run_on_the_spot(answers, most=on_the_spot)
         yield queue
     finally:
         await queue.drain(timeout_s=10)

@@ -290,9 +290,10 @@ def test_draining_one_that_never_started_is_nothing() -> None:
     cancelled=st.floats(0, 0.9),
     late=st.floats(0, 0.5),
     helps=st.booleans(),
+    on_the_spot=st.integers(0, 40),
 )
 def test_nothing_leaks_after_10_000_requests(
-    seed: int, cap: int, lanes: int, cancelled: float, late: float, helps: bool
+    seed: int, cap: int, lanes: int, cancelled: float, late: float, helps: bool, on_the_spot: int
 ) -> None:
     """With random cancellations, deadlines and poison all get their own answer, and nothing is left behind.
 
@@ -312,7 +313,14 @@ def test_nothing_leaks_after_10_000_requests(
         left: set[int] = set()
         golden: list[asyncio.Future[Result]] = []
         async with running(
-            answers, log, helps=helps, lanes=lanes, max_batch_size=cap, max_queue=700, clock=lambda: 1.0
+            answers,
+            log,
+            helps=helps,
+            on_the_spot=on_the_spot,
+            lanes=lanes,
+            max_batch_size=cap,
+            max_queue=700,
+            clock=lambda: 1.0,
         ) as queue:
             for place in range(10_000):
                 try:
@@ -327,6 +335,7 @@ def test_nothing_leaks_after_10_000_requests(
                         left.add(leaver)
                 if random.random() < 0.005:
                     golden += queue.submit_first([picture(value) for value in (240, 241, 242)], deadline_s=FAR)
+                    golden += queue.submit_first([picture(243)], deadline_s=FAR)
                 if random.random() < 0.01:
                     await asyncio.sleep(0)
             await asyncio.gather(*futures.values(), *golden, return_exceptions=True)
@@ -340,7 +349,7 @@ def test_nothing_leaks_after_10_000_requests(
                 assert isinstance(future.exception(), EngineError)
             else:
                 assert scores([future.result()]) == [values[place]]
-        assert scores([future.result() for future in golden]) == [240, 241, 242] * (len(golden) // 3)
+        assert scores([future.result() for future in golden]) == [240, 241, 242, 243] * (len(golden) // 4)
         assert refused == log.drops["queue_full"]
         left_the_queue = sum(log.sizes) + log.failures + log.drops["expired"] + log.drops["abandoned"]
         assert len(futures) + len(golden) == left_the_queue

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app.served_model import ServedModel, check_every_way
+from app.served_model import ServedModel, check_every_way, picture_seconds
 from models.checkpoint import Checkpoint, load
 from models.errors import GoldenError
 from models.preprocessing import Answers, Images
@@ -67,7 +67,7 @@ def test_only_runs_that_are_short_are_made_on_the_event_loop(
 
     def run_aside(images: Images) -> Answers:
         threads.append(threading.current_thread())
-        clock[0] += run_s if threads[1:] else 0.05
+        clock[0] += run_s * len(images) if threads[1:] else 0.05
         return checkpoint.golden_probabilities[: len(images)]
 
     async def check() -> None:
@@ -77,13 +77,53 @@ def test_only_runs_that_are_short_are_made_on_the_event_loop(
         await model.retire(timeout_s=10)
 
     with_loop(check())
-    assert len(threads) == 6 + helps
     here = threading.current_thread()
-    assert [thread is here for thread in threads] == [False] * 6 + [True] * helps
+    assert [thread is here for thread in threads] == [False] * (len(threads) - helps) + [True] * helps
+
+
+@pytest.mark.parametrize(("picture_s", "most"), [(0.0001, 32), (0.0003, 16), (0.00031, 0)])
+def test_a_quick_network_is_run_on_the_spot(
+    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch, picture_s: float, most: int
+) -> None:
+    """As many pictures as 5 ms have room for, each size made ready on the event loop; a slower one only helps."""
+    clock = [0.0]
+    sizes_here: list[int] = []
+    here = threading.current_thread()
+    monkeypatch.setattr("time.perf_counter", lambda: clock[0])
+
+    def run_aside(images: Images) -> Answers:
+        clock[0] += picture_s * len(images)
+        if threading.current_thread() is here:
+            sizes_here.append(len(images))
+        return np.repeat(checkpoint.golden_probabilities[:1], len(images), axis=0)
+
+    async def check() -> None:
+        model = ServedModel(checkpoint, GoldenEngine(checkpoint, run_aside), max_queue=10, events=Log())
+        await model.start()
+        assert (model.batcher._on_the_spot is not None) is (most > 0)
+        assert (model.batcher._helper is not None) is (most == 0)
+        await model.retire(timeout_s=10)
+
+    with_loop(check())
+    assert sizes_here == ([*range(1, most + 1)] if most else [1])
+
+
+def test_what_a_picture_costs_is_timed_in_a_batch(checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The fastest run counts; an engine that the event loop cannot run is not asked."""
+    clock = [0.0]
+    runs_s = iter([0.5, *[0.02] * 10, 0.016, *[0.02] * 100])
+    monkeypatch.setattr("time.perf_counter", lambda: clock[0])
+
+    def run_aside(images: Images) -> Answers:
+        clock[0] += next(runs_s)
+        return checkpoint.golden_probabilities[: len(images)]
+
+    assert picture_seconds(checkpoint, GoldenEngine(checkpoint, run_aside)) == pytest.approx(0.002)
+    assert picture_seconds(checkpoint, GoldenEngine(checkpoint)) is None
 
 
 def test_the_golden_pictures_go_every_way_that_an_engine_has(checkpoint: Checkpoint) -> None:
-    """Eight in batches of 1 and 3, 24 in batches of 20, and eight one by one as the event loop runs them."""
+    """Eight in batches of 1 and 3, 24 in batches of 20, and the same again as the event loop runs them."""
     aside: list[int] = []
 
     def run_aside(images: Images) -> Answers:
@@ -92,8 +132,8 @@ def test_the_golden_pictures_go_every_way_that_an_engine_has(checkpoint: Checkpo
 
     engine = GoldenEngine(checkpoint, run_aside)
     check_every_way(checkpoint, engine)
-    assert engine.sizes == [1] * 8 + [3, 3, 2] + [20, 4] + [1] * 8
-    assert aside == [1] * 8
+    assert engine.sizes == 2 * ([1] * 8 + [3, 3, 2] + [20, 4])
+    assert aside == [1] * 8 + [3, 3, 2] + [20, 4]
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 20])
@@ -105,10 +145,11 @@ def test_one_way_that_is_wrong_is_found_out(checkpoint: Checkpoint, size: int) -
         check_every_way(checkpoint, engine)
 
 
-def test_an_event_loop_that_would_answer_wrongly_is_found_out(checkpoint: Checkpoint) -> None:
+@pytest.mark.parametrize("size", [1, 3, 20])
+def test_an_event_loop_that_would_answer_wrongly_is_found_out(checkpoint: Checkpoint, size: int) -> None:
     """Its own compiled network is asked, too."""
     wrong = GoldenEngine(checkpoint)
-    wrong.wrong_sizes = {1}
+    wrong.wrong_sizes = {size}
     with pytest.raises(GoldenError, match="give other answers"):
         check_every_way(checkpoint, GoldenEngine(checkpoint, wrong.answer))
 

@@ -1,10 +1,21 @@
 """What the start decides before it serves; starts themselves are in tests/e2e."""
 
+import asyncio
+import multiprocessing
+import socket
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 import torch
+import uvicorn
 
-from app.server import settings_to_check
+from app.server import Server, open_to_choose, settings_to_check
 from app.settings import Settings
+from tests.unit.app.loops import turns, with_loop
 
 
 @pytest.mark.parametrize("is_there", [False, True])
@@ -29,3 +40,105 @@ def test_the_parent_of_workers_opens_no_gpu(
     expected = ("cpu", "torch") if goes_to_cuda and is_there else (device, engine)
     assert (checked.device, checked.engine) == expected
     assert checked.checkpoint == settings.checkpoint
+
+
+@pytest.mark.parametrize(
+    ("picture_s", "admin_key", "workers"),
+    [(0.0001, None, 2), (0.001, None, 1), (None, None, 1), (0.0001, "0123456789abcdef", 1)],
+)
+def test_the_models_speed_chooses_the_workers(
+    monkeypatch: pytest.MonkeyPatch, picture_s: float | None, admin_key: str | None, workers: int
+) -> None:
+    """What was opened to find out serves, if one process is enough: also for reloads, which reach no other."""
+    opened: Any = (SimpleNamespace(), SimpleNamespace())
+    threads_given: list[int] = []
+
+    def open_checked(settings: Settings, *, threads: int) -> Any:
+        threads_given.append(threads)
+        return opened
+
+    monkeypatch.setattr("app.server.open_checked", open_checked)
+    monkeypatch.setattr("app.server.picture_seconds", lambda *_: picture_s)
+    monkeypatch.setattr("app.server.usable_cores", lambda: 2)
+    chosen, kept = open_to_choose(Settings.model_validate({"admin_key": admin_key, "checkpoint": Path("x")}))
+    assert (chosen.workers, chosen.checkpoint) == (workers, Path("x"))
+    assert kept is (opened if workers == 1 else None)
+    assert threads_given == [1]
+
+
+class Taking(Server):
+    """Counts the connections that it takes in, and answers nobody."""
+
+    def __init__(self, *, workers: int, ready: Any = None) -> None:
+        async def nothing(_scope: Any, _receive: Any, _send: Any) -> None:
+            """Nobody calls it."""
+
+        super().__init__(uvicorn.Config(nothing, workers=workers, lifespan="off", log_config=None), ready)
+        self.config.load()
+        self.lifespan = self.config.lifespan_class(self.config)
+        self.taken = 0
+
+    def _protocol(self) -> asyncio.Protocol:
+        self.taken += 1
+        return asyncio.Protocol()
+
+
+@pytest.mark.parametrize(("workers", "at_once", "later"), [(1, 40, 40), (2, 1, 40)])
+def test_one_of_several_processes_leaves_connections_to_the_others(
+    monkeypatch: pytest.MonkeyPatch, workers: int, at_once: int, later: int
+) -> None:
+    """One at a time while it is idle; when it comes back from some work it takes what has gathered."""
+    monkeypatch.setattr("app.server._OTHERS_TURN_S", 0.02)
+
+    async def check() -> None:
+        server = Taking(workers=workers)
+        with ExitStack() as callers, socket.create_server(("127.0.0.1", 0), backlog=64) as listener:
+            for _ in range(40):
+                callers.enter_context(socket.create_connection(listener.getsockname()))
+            await server.startup([listener])
+            await turns()
+            assert server.taken == at_once
+            time.sleep(0.9)
+            await turns()
+            assert server.taken == later
+            server.should_exit = True
+            await server.shutdown([listener])
+
+    with_loop(check())
+
+
+def test_processes_begin_together() -> None:
+    """A connection waits until all are ready; who is started again later finds that they were."""
+
+    async def check() -> None:
+        ready: Any = multiprocessing.get_context("spawn").Value("i", 0)
+        with (
+            socket.create_server(("127.0.0.1", 0)) as listener,
+            socket.create_connection(listener.getsockname()),
+        ):
+            first, second, again = (Taking(workers=2, ready=ready) for _ in range(3))
+            starting = asyncio.create_task(first.startup([listener]))
+            await asyncio.sleep(0.2)
+            assert (starting.done(), first.taken) == (False, 0)
+            await second.startup([])
+            await starting
+            await asyncio.sleep(0.05)
+            assert first.taken == 1
+            await again.startup([])
+            first.should_exit = True
+            await first.shutdown([listener])
+
+    with_loop(check())
+
+
+def test_a_stop_does_not_wait_for_processes_that_never_came() -> None:
+    """SIGTERM while the others still start."""
+
+    async def check() -> None:
+        server = Taking(workers=2, ready=multiprocessing.get_context("spawn").Value("i", 0))
+        starting = asyncio.create_task(server.startup([]))
+        await asyncio.sleep(0.01)
+        server.should_exit = True
+        await starting
+
+    with_loop(check())
