@@ -11,8 +11,6 @@ _NEWEST = 0.1
 """Share of the newest measurement in the running means: about the last twenty count."""
 _KEPT_LAG = 0.8
 """Share of a lag that is still expected a beat later: a tenth of it is left after half a second."""
-_MOST_GROWTH = 4
-"""A file counts for at most so many times the mean."""
 _BUSY_S = 0.01
 """A loop that is late by fewer seconds has given everybody a turn."""
 KEPT_FREE = 0.4
@@ -45,6 +43,8 @@ class Admission:
         self._run_s = 0.0
         self._run_pictures = 0.0
         self._picture_s = 0.0
+        self._decoded_s = 0.0
+        self._decoded_bytes = 0.0
         self._byte_s = 0.0
         self._backlogged_since_s: float | None = None
         self._lanes = threading.Lock()
@@ -90,7 +90,11 @@ class Admission:
         Raises:
             OverloadedError: the wait is too long, or too many wait; it says when the backlog will be short enough.
         """
-        own_s = (pictures - 1) * self._picture_s + decoding_bytes * self._byte_s / self._decoders
+        own_s = (pictures - 1) * self._picture_s
+        if (
+            self._pictures
+        ):  # else whoever comes may try: a few files had an odd price, and refusing teaches nothing
+            own_s += decoding_bytes * self._byte_s / self._decoders
         wait_s = self.wait_s + own_s
         excess_s = wait_s - within_s * (1 - self._kept_free)
         if excess_s > 0:
@@ -183,11 +187,15 @@ class Admission:
             self._decoding_bytes -= size_bytes
 
     def decoded(self, *, size_bytes: int, seconds: float) -> None:
-        """Learn how many seconds a thread needs for a byte."""
-        newest_s = seconds / size_bytes
-        if self._byte_s:  # a few bytes may unfold into 50 megapixels; one such file must not speak for all
-            newest_s = min(newest_s, _MOST_GROWTH * self._byte_s)
-        self._byte_s = _moved(self._byte_s, newest_s)
+        """Learn how many seconds a thread needs for a byte.
+
+        Seconds and bytes are added up apart: a few bytes may unfold into 50 megapixels, and such a file must not
+        speak for those whose bytes are pictures.
+        """
+        share = _NEWEST if self._decoded_bytes else 1.0
+        self._decoded_s += share * (seconds - self._decoded_s)
+        self._decoded_bytes += share * (size_bytes - self._decoded_bytes)
+        self._byte_s = self._decoded_s / self._decoded_bytes
 
     def answered(self, *, size: int, seconds: float, finished_s: float, waiting: int) -> None:
         """Learn from a batch what a picture costs.
@@ -214,10 +222,6 @@ class Admission:
     def idle(self) -> None:
         """Learn that the engine has nothing to do: whoever waited has left, and the time from now costs nobody."""
         self._backlogged_since_s = None
-
-
-def _moved(mean: float, newest: float) -> float:
-    return newest if mean == 0 else mean + _NEWEST * (newest - mean)
 
 
 def _half_of(wait_s: float) -> int:

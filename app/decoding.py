@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple
 
 from app.admission import Admission
@@ -91,15 +91,27 @@ class DecodePool:
         await end_threads(self._threads)
 
     async def _prepare_in_thread(self, data: bytes, spec: InputSpec, caller: Caller) -> Prepared:
+        loop = asyncio.get_running_loop()
+        counted = contextlib.ExitStack()
+
         def work() -> tuple[Prepared, float]:
             started_s = time.perf_counter()
             prepared = _prepared(data, spec, max_pixels=self._max_pixels)
             return prepared, time.perf_counter() - started_s
 
-        with self._admission.decoding(len(data)):
-            running = asyncio.get_running_loop().run_in_executor(self._threads, work)
-            prepared, seconds = await caller.wait(running)
-        self._admission.decoded(size_bytes=len(data), seconds=seconds)
+        def learn(job: Future[tuple[Prepared, float]]) -> None:
+            counted.close()
+            if not job.cancelled() and not job.exception():
+                self._admission.decoded(size_bytes=len(data), seconds=job.result()[1])
+
+        def ended(job: Future[tuple[Prepared, float]]) -> None:
+            with contextlib.suppress(RuntimeError):  # the event loop has ended
+                loop.call_soon_threadsafe(learn, job)
+
+        job = self._threads.submit(work)
+        counted.enter_context(self._admission.decoding(len(data)))
+        job.add_done_callback(ended)  # not when the caller leaves: the thread is busy until then
+        prepared, _ = await caller.wait(asyncio.wrap_future(job))
         return prepared
 
 

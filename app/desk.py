@@ -14,7 +14,7 @@ from app.answers import PATHS, body_limits, reply_to
 from app.callers import Caller
 from app.errors import ParameterError, UnavailableError, UploadTimeoutError, stopped_too_soon
 from app.exchange import NO_TIME, SERVER_TIMING, Admitted, Asked, Reply
-from app.headers import RawHeaders, header, request_id_of, timeout_ms
+from app.headers import RawHeaders, announced_bytes, header, request_id_of, timeout_ms
 from app.logs import log_request
 from app.problems import kind_of, to_reply
 from app.service import Service
@@ -88,8 +88,8 @@ class Desk:
         path = _PATHS.get(raw_path)
         if method != b"POST" or path is None or b"#" in query or self._service.is_draining:
             return None
-        length = header(headers, b"content-length") or ""
-        if not (length.isascii() and length.isdecimal() and int(length) <= self._limits[path].size_bytes):
+        length = announced_bytes(headers)
+        if length is None or length > self._limits[path].size_bytes:
             return None
         try:
             asked_ms = timeout_ms(headers, self._settings)

@@ -13,14 +13,27 @@ RawHeaders = Sequence[tuple[bytes, bytes]]
 _IDS = random.Random()  # noqa: S311 - told apart, not kept secret; and no system call for each
 _SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _SHOWN_CHARACTERS = 40
+_MOST_DIGITS = 20  # Python takes its time to read thousands, or refuses to
 
 
 def header(headers: RawHeaders, name: bytes) -> str | None:
-    """Find the first header of a name, in lower case; None if there is none."""
+    """Find the first header of a name, in lower case; None if there is none.
+
+    White space around the value is none of it (RFC 9110, 5.5).
+    """
     for key, value in headers:
         if key == name:
-            return value.decode("latin-1")
+            return value.decode("latin-1").strip(" \t")
     return None
+
+
+def announced_bytes(headers: RawHeaders) -> int | None:
+    """Read Content-Length; None where there is none, or no number. Of a very long one the first digits do."""
+    text = header(headers, b"content-length") or ""
+    if not (text.isascii() and text.isdecimal()):
+        return None
+    digits = text.lstrip("0") or "0"
+    return int(digits[:_MOST_DIGITS])
 
 
 def request_id_of(headers: RawHeaders) -> str:
@@ -41,8 +54,8 @@ def timeout_ms(headers: RawHeaders, settings: Settings) -> int:
     most = settings.max_deadline_ms
     if not (asked.isascii() and asked.isdecimal() and len(asked) < 10 and 1 <= int(asked) <= most):
         raise ParameterError(
-            f"The header X-Request-Timeout-Ms is {asked!r}; whole milliseconds from 1 to {most} are understood. "
-            f"Leave it out for {settings.deadline_ms}."
+            f"The header X-Request-Timeout-Ms is {shortened(asked)}; whole milliseconds from 1 to {most} are "
+            f"understood. Leave it out for {settings.deadline_ms}."
         )
     return int(asked)
 

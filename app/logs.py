@@ -3,6 +3,7 @@
 import datetime
 import json
 import logging
+import warnings
 from collections.abc import Mapping
 
 REQUESTS = logging.getLogger("glimpse.requests")
@@ -74,5 +75,7 @@ def configure(level: str) -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(JsonFormatter())
     logging.captureWarnings(True)
+    # Pillow has one for each damaged tag of a picture's EXIF, and a caller may send 65,535.
+    warnings.filterwarnings("ignore", module=r"PIL\.")
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     logging.getLogger("uvicorn").setLevel(max(logging.WARNING, logging.getLogger().level))

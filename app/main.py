@@ -37,6 +37,7 @@ def create_app(settings: Settings, *, service: Service | None = None) -> FastAPI
         summary="Labels for pictures, from one checkpoint file.",
         lifespan=lifespan(settings, service),
         redoc_url=None,  # /docs says the same
+        redirect_slashes=False,  # behind a proxy a redirect leads to where the proxy is not
         middleware=[
             Middleware(RequestContext),
             Middleware(Admit, settings=settings),

@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.answers import PATHS, Limit, body_limits
 from app.errors import BodyTooLargeError, UnavailableError, stopped_too_soon
 from app.exchange import ANSWERED_WITH, LOG_FIELDS, NO_TIME, REQUEST_ID, SERVER_TIMING, TIMEOUT_S
-from app.headers import header, request_id_of, timeout_ms
+from app.headers import announced_bytes, header, request_id_of, timeout_ms
 from app.lifespan import running_service, service_of
 from app.logs import log_request
 from app.problems import to_response
@@ -131,11 +131,11 @@ class BodyLimit:
                 is_let_by=is_let_by,
             )
 
-        announced = header(scope["headers"], b"content-length") or ""
-        if announced.isdecimal() and int(announced) > limit_bytes:
+        announced = announced_bytes(scope["headers"])
+        if announced is not None and announced > limit_bytes:
             # Most clients send all they have before they listen, and would find the connection reset.
-            is_let_by = int(announced) <= _LET_BY * limit_bytes and header(scope["headers"], b"expect") is None
-            error = too_large(f"{int(announced):,} bytes", is_let_by=is_let_by)
+            is_let_by = announced <= _LET_BY * limit_bytes and header(scope["headers"], b"expect") is None
+            error = too_large(f"{announced:,} bytes", is_let_by=is_let_by)
             await to_response(error, scope["state"][REQUEST_ID])(scope, receive, send)
             return
         received_bytes = held_bytes = 0
@@ -168,7 +168,7 @@ class BodyLimit:
 def _path(scope: Scope) -> str:
     """Return the path as the router understands it: to its patterns a line break at the end is nothing."""
     path: str = scope["path"]
-    return path.removesuffix("\n")
+    return path.removeprefix(scope.get("root_path", "")).removesuffix("\n")
 
 
 def _route(scope: Scope) -> str:

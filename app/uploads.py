@@ -9,6 +9,7 @@ from app.multipart import FORM, Part, parse
 RAW = "application/octet-stream"
 _MAX_TEXTS = 8
 """Most parts of a form beside its files; nobody reads them."""
+_SHOWN_FIELDS = 8
 
 
 def require_unpacked(content_encoding: str | None) -> None:
@@ -37,8 +38,8 @@ def picture_of(body: bytes, content_type: str | None) -> bytes:
     if media_type == RAW or media_type.startswith("image/"):
         return body
     raise UnsupportedMediaTypeError(
-        f"The body's Content-Type is {media_type!r}; {FORM} with a field `file`, image/* or {RAW} is read. "
-        "With curl: -F file=@cat.jpg, or --data-binary @cat.jpg -H 'Content-Type: image/jpeg'."
+        f"The body's Content-Type is {shortened(media_type)}; {FORM} with a field `file`, image/* or {RAW} is "
+        "read. With curl: -F file=@cat.jpg, or --data-binary @cat.jpg -H 'Content-Type: image/jpeg'."
     )
 
 
@@ -48,10 +49,10 @@ def pictures_of(body: bytes, content_type: str | None, *, max_files: int) -> lis
     Raises:
         RequestError: no form, a broken one, no file in it, too many, or a text where a file belongs.
     """
-    content_type = "nothing" if content_type is None else content_type
+    content_type = content_type or ""
     if content_type.partition(";")[0].strip().lower() != FORM:
         raise UnsupportedMediaTypeError(
-            f"The body's Content-Type is {content_type!r}; {FORM} with fields `files` is read. "
+            f"The body's Content-Type is {shortened(content_type)}; {FORM} with fields `files` is read. "
             "With curl: -F files=@cat.jpg -F files=@dog.jpg"
         )
     parts = parse(body, content_type, max_parts=max_files + _MAX_TEXTS)
@@ -87,4 +88,6 @@ def _received(found: Sequence[Part]) -> str:
 
 
 def _fields(parts: Sequence[Part]) -> str:
-    return f"fields: {', '.join(sorted({part.name for part in parts})) or 'none'}"
+    names = sorted({part.name for part in parts})
+    shown = ", ".join(map(shortened, names[:_SHOWN_FIELDS])) or "none"
+    return f"fields: {shown}" + (f" and {len(names) - _SHOWN_FIELDS} more" if len(names) > _SHOWN_FIELDS else "")

@@ -151,6 +151,7 @@ def test_both_ways_give_the_same_answer(settings: Settings, name: str) -> None:
         (b"POST", b"/predict", [(b"transfer-encoding", b"chunked")]),
         (b"POST", b"/predict", [(b"content-length", b"300001")]),
         (b"POST", b"/predict", [(b"content-length", b"-1")]),
+        (b"POST", b"/predict", [(b"content-length", b"1" * 5_000)]),
         (b"POST", b"/predict", [(b"content-length", "²".encode("latin-1"))]),
         (b"POST", b"/predict", headers_of(PNG, None, x_request_timeout_ms="soon")),
     ],

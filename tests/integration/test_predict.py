@@ -13,6 +13,8 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from starlette.types import Message
 
+from app.main import create_app
+from app.settings import Settings
 from models.checkpoint import load
 from models.pictures import FORMATS, decode
 from models.preprocessing import to_images
@@ -193,7 +195,7 @@ def test_another_content_type_is_refused_with_the_way_out(client: TestClient, co
 @pytest.mark.parametrize(
     ("form", "received"),
     [
-        ({"files": [("image", ("a.png", PNG))]}, r"received: none \(fields: image\)"),
+        ({"files": [("image", ("a.png", PNG))]}, r"received: none \(fields: 'image'\)"),
         ({"files": [("file", ("a.png", PNG)), ("file", ("b.png", PNG))]}, "2 files and 0 texts"),
         ({"files": [("other", ("a.png", PNG))], "data": {"file": "cat.png"}}, "0 files and 1 texts"),
     ],
@@ -306,3 +308,39 @@ def test_a_line_break_behind_the_path_is_nothing(client: TestClient) -> None:
     answer = client.post("/predict%0A", files={"file": PNG})
     assert answer.status_code in {200, 404}
     assert client.post("/predict/batch%0A", files={"files": PNG}).status_code in {200, 404}
+
+
+@pytest.mark.parametrize(("zeros", "status"), [(5_000, 200), (0, 200)])
+def test_a_length_with_many_zeros_is_a_number(client: TestClient, zeros: int, status: int) -> None:
+    """Python refuses to read thousands of digits."""
+    length = "0" * zeros + str(len(PNG))
+    headers = {"content-type": "image/png", "content-length": length}
+    assert client.post("/predict", content=PNG, headers=headers).status_code == status
+
+
+def test_white_space_around_a_header_is_none_of_it(client: TestClient) -> None:
+    """RFC 9110, 5.5."""
+    headers = {"content-type": "image/png", "x-request-timeout-ms": " 5000\t", "x-request-id": "abc "}
+    response = client.post("/predict", content=PNG, headers=headers)
+    assert (response.status_code, response.headers["x-request-id"]) == (200, "abc")
+
+
+def test_a_slash_too_many_is_no_redirect(client: TestClient) -> None:
+    """Behind a proxy it would lead to where the proxy is not."""
+    response = client.post("/predict/", files={"file": PNG}, follow_redirects=False)
+    assert "/predict/" in _problem(response, 404, "not_found")
+
+
+def test_it_answers_under_a_root_path(settings: Settings) -> None:
+    """Behind a proxy that leaves its prefix in the path, and mounted in another application."""
+    with TestClient(create_app(settings), root_path="/api") as client:
+        assert client.post("/api/predict", files={"file": PNG}).status_code == 200
+        assert client.get("/api/health").status_code == 200
+
+
+def test_a_form_of_many_fields_is_not_told_whole(client: TestClient) -> None:
+    """Neither all their names, nor the whole of a long one."""
+    fields = [(f"{number:02d}" + "x" * 1_000, ("a.png", PNG)) for number in range(12)]
+    sentence = _problem(client.post("/predict", files=fields), 422, "missing_file")
+    assert len(sentence) < 1_000
+    assert "and 4 more" in sentence

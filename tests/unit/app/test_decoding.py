@@ -10,6 +10,7 @@ from PIL import Image
 from app.admission import Admission
 from app.callers import Caller
 from app.decoding import INLINE_BYTES, DecodePool, Prepared
+from app.errors import DeadlineError
 from app.exchange import Timing
 from app.metrics import Metrics
 from models.errors import TooManyPixelsError
@@ -73,3 +74,38 @@ def test_a_limit_below_that_of_the_event_loop_holds_there_too() -> None:
     """The sentence is about the operator's limit, not about where a picture is decoded."""
     with pytest.raises(TooManyPixelsError, match=r"128 × 128 pixels; the limit is 1,000 pixels"):
         prepared(SMALL, max_pixels=1_000)
+
+
+def test_a_thread_counts_until_it_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever gave up does not free it, and the next one would wait for nothing; its price is learnt, too."""
+    may_end = threading.Event()
+
+    def slow(*_: object, **__: object) -> Prepared:
+        assert may_end.wait(timeout=10)
+        return Prepared(np.zeros((32, 32, 3), np.uint8), "PNG", 1, 1)
+
+    monkeypatch.setattr("app.decoding._prepared", slow)
+    data = padded(SMALL, 100_000)
+
+    async def run() -> None:
+        admission = Admission(max_waiting=10, decoders=1, max_bytes=1_000_000)
+        admission.decoded(size_bytes=1_000, seconds=1.0)
+        pool = DecodePool(threads=1, max_pixels=1_000_000, admission=admission, metrics=Metrics())
+        try:
+            for _ in range(2):  # one on the thread, one that waits for it
+                async with Caller(None, timeout_s=0.05) as caller:
+                    with pytest.raises(DeadlineError):
+                        await pool.prepare(data, SPEC, caller, Timing())
+            await asyncio.sleep(0.05)
+            assert admission.wait_s == pytest.approx(100.0)
+            may_end.set()
+            async with asyncio.timeout(10):
+                while admission.wait_s:
+                    await asyncio.sleep(0.01)
+            with admission.decoding(1_000):
+                assert admission.wait_s < 0.2
+        finally:
+            may_end.set()
+            await pool.close()
+
+    asyncio.run(run())

@@ -3,8 +3,9 @@
 import json
 import logging
 import sys
+import warnings
 
-from app.logs import JsonFormatter
+from app.logs import JsonFormatter, configure
 
 
 def _line(message: str, **record: object) -> dict[str, object]:
@@ -40,3 +41,16 @@ def test_a_traceback_stays_in_its_line() -> None:
     except ValueError:
         line = _line("request", exc_info=sys.exc_info())
     assert "ValueError: inside" in str(line["traceback"])
+
+
+def test_pillows_warnings_are_no_lines() -> None:
+    """One for each damaged tag, of which a picture of 15 kB has a thousand; those of others are told."""
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always")
+        configure("info")
+        try:
+            warnings.warn_explicit("damaged", UserWarning, "TiffImagePlugin.py", 1, module="PIL.TiffImagePlugin")
+            warnings.warn_explicit("worth a line", UserWarning, "other.py", 1, module="other")
+        finally:
+            logging.captureWarnings(False)
+    assert [str(it.message) for it in heard] == []

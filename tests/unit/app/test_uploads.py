@@ -71,11 +71,11 @@ def test_other_types_are_refused(content_type: str) -> None:
     ("fields", "received"),
     [
         ([], r"none \(fields: none\)"),
-        ([OTHER], r"none \(fields: note\)"),
-        ([TEXT], r"0 files and 1 texts in it \(fields: file\)"),
-        ([FILE, FILE], r"2 files and 0 texts in it \(fields: file\)"),
-        ([FILE, TEXT, OTHER], r"1 files and 1 texts in it \(fields: file, note\)"),
-        ([('name="files"; filename="a.png"', PICTURE)], r"none \(fields: files\)"),
+        ([OTHER], r"none \(fields: 'note'\)"),
+        ([TEXT], r"0 files and 1 texts in it \(fields: 'file'\)"),
+        ([FILE, FILE], r"2 files and 0 texts in it \(fields: 'file'\)"),
+        ([FILE, TEXT, OTHER], r"1 files and 1 texts in it \(fields: 'file', 'note'\)"),
+        ([('name="files"; filename="a.png"', PICTURE)], r"none \(fields: 'files'\)"),
     ],
 )
 def test_not_one_file_is_refused(fields: list[tuple[str, bytes]], received: str) -> None:
@@ -120,7 +120,7 @@ def test_a_batch_has_as_many_files_as_it_may() -> None:
 
 def test_a_batch_needs_a_file() -> None:
     """It says which fields were there."""
-    with pytest.raises(MissingFileError, match=r"each with a filename, .* none \(fields: file, note\)"):
+    with pytest.raises(MissingFileError, match=r"each with a filename, .* none \(fields: 'file', 'note'\)"):
         filenames(FILE, OTHER, max_files=3)
 
 

@@ -501,3 +501,19 @@ def test_an_avif_is_decoded_by_the_thread_that_asks(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(_avif, "AvifDecoder", noted)
     assert decode(data).format == "AVIF"
     assert threads == [1]
+
+
+def _run_length_bmp(width: int) -> bytes:
+    """One row, of which one red pixel is there and the others are Pillow's to fill."""
+    palette, pixels = b"\0\0\0\0\0\0\xff\0" + bytes(254 * 4), b"\x01\x01\x00\x00"
+    header = struct.pack("<IiiHHIIiiII", 40, width, 1, 1, 8, 1, len(pixels), 0, 0, 256, 0)
+    offset = 14 + len(header) + len(palette)
+    return b"BM" + struct.pack("<IHHI", offset + len(pixels), 0, 0, offset) + header + palette + pixels
+
+
+def test_a_large_bmp_of_run_lengths_is_refused() -> None:
+    """Pillow unpacks it byte by byte in Python: a kilobyte kept a core, and the interpreter, for seconds."""
+    assert decode(_run_length_bmp(1_000_000)).width == 1_000_000
+    with pytest.raises(TooManyPixelsError, match=r"1000001 × 1 pixels; the limit is 1,000,000 .* or as PNG"):
+        decode(_run_length_bmp(1_000_001))
+    assert decode(encode(solid("red", 1_001), "BMP")).width == 1_001
