@@ -223,6 +223,15 @@ class Worker(supervisor.Process):
         return self._server
 
 
+class Workers(Multiprocess):
+    """Watches over the processes; at a stop the last of them closes the listener, and nobody waits at it then."""
+
+    def terminate_all(self) -> None:
+        for listener in self.sockets:
+            listener.close()
+        super().terminate_all()
+
+
 def _serve_with_workers(settings: Settings, listener: socket.socket) -> int:
     """Let uvicorn watch over several processes on one socket.
 
@@ -237,7 +246,7 @@ def _serve_with_workers(settings: Settings, listener: socket.socket) -> int:
         config = configure(settings, "app.main:from_environment")
         Worker.ready = multiprocessing.get_context("spawn").Value("i", 0)
         supervisor.Process = Worker  # type: ignore[misc]  # what it starts, and starts again
-        workers = Multiprocess(config, sockets=[listener])
+        workers = Workers(config, sockets=[listener])
         with contextlib.suppress(KeyboardInterrupt):
             workers.run()
         has_failed = any(worker.exitcode == STARTUP_FAILURE for worker in workers.processes)

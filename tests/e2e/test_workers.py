@@ -72,6 +72,35 @@ def test_a_quick_network_is_served_by_several_processes(
     assert sum('"stopped"' in line for line in server.lines) == expected
 
 
+def test_a_stop_leaves_nobody_at_the_door(start_server: Callable[..., Server]) -> None:
+    """Callers who come again after `Connection: close` are answered or refused, but not cut off."""
+    server = start_server("--workers", "2", "--drain-delay-s", "1")
+    faults: list[Exception] = []
+    warm = threading.Barrier(9)
+
+    def ask() -> None:
+        with httpx.Client(base_url=server.url) as client:
+            asked = 0
+            try:
+                while client.post("/predict", files={"file": PNG}).status_code == 200:
+                    asked += 1
+                    if asked == 3:
+                        warm.wait(timeout=60)
+            except httpx.ConnectError:
+                return
+            except httpx.HTTPError as fault:
+                faults.append(fault)
+
+    callers = [threading.Thread(target=ask) for _ in range(8)]
+    for caller in callers:
+        caller.start()
+    warm.wait(timeout=60)
+    assert server.stop(signal.SIGTERM) == 0
+    for caller in callers:
+        caller.join(timeout=60)
+    assert faults == []
+
+
 def test_workers_stop_when_the_first_process_was_killed(start_server: Callable[..., Server]) -> None:
     """Nobody else would tell them, and the port is free for the next start."""
     server = start_server("--workers", "2")

@@ -95,6 +95,6 @@ def test_a_worker_that_cannot_start_is_exit_code_3(
         def run(self) -> None:
             """Nothing."""
 
-    monkeypatch.setattr("app.server.Multiprocess", Workers)
+    monkeypatch.setattr("app.server.Workers", Workers)
     options = ["--port", "0", "--device", "cpu", "--engine", "torch", "--workers", "2", "--keep-alive-s", "90"]
     assert main([*options, "--checkpoint", str(checkpoint_path)]) == expected
