@@ -7,7 +7,7 @@ EVENT_LOOP_S = 0.0003
 """What the event loop takes for a small picture, from header to answer but without the network.
 Source: docs/benchmarks.md, Zen 4; other processors are faster or slower in both alike."""
 _MOST_WORKERS = 4
-"""Processes that are started without having been asked for: each takes some 500 MB. Source: choice."""
+"""Processes that are started without having been asked for: each takes some 750 MB. Source: choice."""
 
 
 class Threads(NamedTuple):

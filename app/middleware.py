@@ -168,7 +168,10 @@ class BodyLimit:
 def _path(scope: Scope) -> str:
     """Return the path as the router understands it: to its patterns a line break at the end is nothing."""
     path: str = scope["path"]
-    return path.removeprefix(scope.get("root_path", "")).removesuffix("\n")
+    prefix: str = scope.get("root_path", "")
+    if path.startswith(f"{prefix}/"):
+        path = path[len(prefix) :]
+    return path.removesuffix("\n")
 
 
 def _route(scope: Scope) -> str:

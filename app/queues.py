@@ -57,10 +57,14 @@ class Queue:
         """Take the prepared batch, else a new one; None where nobody waits any more.
 
         Args:
-            most: pictures of a new one; None means a whole batch.
+            most: pictures, of a prepared one the first; None means a whole batch.
         """
+        most = most or self._max_batch_size
         prepared, self._prepared = self._prepared, None
-        return (self._still_wanted(prepared) if prepared else None) or self._form(most or self._max_batch_size)
+        if prepared and len(prepared.items) > most:
+            self._prepared = Batch(prepared.items[most:], prepared.images[most:])
+            prepared = Batch(prepared.items[:most], prepared.images[:most])
+        return (self._still_wanted(prepared) if prepared else None) or self._form(most)
 
     def take_one(self) -> Batch | None:
         """Take the picture that would wait longest: the first behind the prepared batch, else the last in it."""

@@ -24,6 +24,7 @@ _LONGEST_ASIDE_S = 0.002
 _LONGEST_ON_THE_SPOT_S = 0.005
 """A batch that takes longer is not run on the event loop, though its pictures would have waited for it anyway."""
 _TIMED_RUNS = 20
+_LONGEST_TIMING_S = 0.2
 
 
 class ServedModel:
@@ -66,6 +67,8 @@ class ServedModel:
         images = self.checkpoint.golden_images
         # Not here: in a reload others are answered meanwhile, and the first run makes kernels.
         one_s = await in_own_thread(partial(_seconds, self._run_aside, images[:1]))
+        if one_s > _LONGEST_ASIDE_S:
+            return
         picture_s = await in_own_thread(partial(_seconds, self._run_aside, images)) / len(images)
         if picture_s <= EVENT_LOOP_S:
             most = max(1, min(self.engine.max_batch_size, int(_LONGEST_ON_THE_SPOT_S / picture_s)))
@@ -73,7 +76,7 @@ class ServedModel:
                 self._run_aside(np.zeros((size, *images.shape[1:]), np.uint8))
                 await asyncio.sleep(0)  # kernels belong to the thread that made them, and take 5 to 60 ms each
             self.batcher.run_on_the_spot(self._run_aside, most=most)
-        elif one_s <= _LONGEST_ASIDE_S:
+        else:
             self._run_aside(images[:1])
             self.batcher.help_with(self._run_aside)
 
@@ -138,8 +141,8 @@ def _checked(name: str, run: Run, *, columns: int) -> Run:
 def _seconds(run: Run, images: Images) -> float:
     """Time the fastest of some runs on this thread: the first makes the kernels, others wait for a busy loop."""
     run(images)
-    runs_s = []
-    for _ in range(_TIMED_RUNS):
+    runs_s: list[float] = []
+    while len(runs_s) < _TIMED_RUNS and sum(runs_s) < _LONGEST_TIMING_S:
         started_s = time.perf_counter()
         run(images)
         runs_s.append(time.perf_counter() - started_s)

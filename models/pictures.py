@@ -47,9 +47,9 @@ _EXIF, _MAX_EXIF = b"Exif\0\0", 50
 """The beginning of a block of EXIF. A picture has one, its thumbnail or depth map another. Pillow joins them in
 time that grows with the square of their number: 110,000 of 18 bytes keep a core for minutes."""
 
-_BMP_COMPRESSION, _RUN_LENGTHS, _MOST_RUN_LENGTH_PIXELS = slice(30, 34), {1, 2}, 1_000_000
-"""Field of a BMP's header, and the kinds that Pillow unpacks in Python: 0.12 s and the interpreter for a million
-pixels, whatever the file's size. Source: BITMAPINFOHEADER, biCompression."""
+_RUN_LENGTHS, _MOST_RUN_LENGTH_PIXELS = {1, 2}, 1_000_000
+"""Compressions of a BMP that Pillow unpacks in Python: 0.12 s and the interpreter for a million pixels, whatever
+the file's size. Source: BITMAPINFOHEADER, biCompression."""
 
 _MAX_MARKERS = 10_000  # a picture has some dozens
 _SCAN, _END_OF_IMAGE, _WITHOUT_LENGTH = 0xDA, 0xD9, frozenset({0x01, 0xD8, 0xD9})
@@ -165,7 +165,7 @@ def decode(
             _check_pixels(largest_frame(data), max_pixels, advice=advice)
         stored = reader(io.BytesIO(data))
         _check_pixels(stored.size, max_pixels, advice=advice)
-        if picture_format == "BMP" and int.from_bytes(data[_BMP_COMPRESSION], "little") in _RUN_LENGTHS:
+        if picture_format == "BMP" and stored.info.get("compression") in _RUN_LENGTHS:
             _check_pixels(
                 stored.size, _MOST_RUN_LENGTH_PIXELS, advice="Save the BMP without compression, or as PNG."
             )

@@ -1,8 +1,12 @@
 """Several processes on one socket: they share the cores, and their numbers add up."""
 
+import contextlib
+import os
 import re
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -14,7 +18,7 @@ import pytest
 
 from models.cores import usable_cores
 from tests.drawing import encode, gradient
-from tests.e2e.conftest import Server
+from tests.e2e.conftest import ROOT, Server
 from tests.e2e.test_serving import run_app
 
 PNG = encode(gradient())
@@ -99,6 +103,35 @@ def test_a_stop_leaves_nobody_at_the_door(start_server: Callable[..., Server]) -
     for caller in callers:
         caller.join(timeout=60)
     assert faults == []
+
+
+@pytest.mark.parametrize("told", [signal.SIGTERM, signal.SIGINT])
+def test_a_stop_of_all_processes_during_the_start(checkpoint_path: Path, told: int) -> None:
+    """As systemd and a terminal tell it; none of them hangs, or waits for one that is gone."""
+    command = [
+        sys.executable,
+        "-m",
+        "app",
+        "--port",
+        "0",
+        "--checkpoint",
+        str(checkpoint_path),
+        "--engine",
+        "torch",
+    ]
+    with subprocess.Popen(
+        [*command, "--workers", "2"], cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        try:
+            assert process.stderr
+            while "serving on " not in process.stderr.readline():
+                pass
+            time.sleep(1)
+            os.killpg(process.pid, told)
+            process.wait(timeout=30)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
 
 
 def test_workers_stop_when_the_first_process_was_killed(start_server: Callable[..., Server]) -> None:

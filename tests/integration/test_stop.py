@@ -21,11 +21,12 @@ import torch
 import app
 from app import server
 from app.__main__ import LAST_THREADS_S
+from app.accepting import BEAT_S, Server
 from app.engines import Engine
 from app.errors import EngineLostError
 from app.main import create_app
 from app.served_model import ServedModel
-from app.server import BEAT_S, Server, configure, serve
+from app.server import configure, serve
 from app.service import Service
 from app.settings import Settings
 from app.threads import LAST_WORK_S

@@ -1,12 +1,13 @@
 """The event loop in the place of the lanes, beside an engine whose lanes run only when the test lets them."""
 
 import asyncio
+import time
 
 import pytest
 
 from app.errors import DeadlineError, EngineError
 from tests.unit.app.lanes import FAR, POISON, GatedEngine, Log, picture, running, scores
-from tests.unit.app.loops import turns, with_loop
+from tests.unit.app.loops import with_loop
 
 
 def test_what_a_turn_brings_is_one_run_on_the_event_loop() -> None:
@@ -42,20 +43,37 @@ def test_more_than_one_run_waits_for_the_next_turn() -> None:
 
 
 def test_a_crowd_wakes_the_lanes() -> None:
-    """Two whole batches that came at once: a lane begins with the one, the event loop runs what it leaves."""
+    """A lane takes a batch of it, and while that runs the event loop answers all others."""
 
     async def check() -> None:
         log, engine = Log(), GatedEngine()
         async with running(engine, log, on_the_spot=2, max_batch_size=2) as queue:
-            while not log.idles:
-                await asyncio.sleep(0.001)
-            crowd = [queue.submit(picture(value), deadline_s=FAR) for value in range(5)]
+            crowd = [queue.submit(picture(value), deadline_s=FAR) for value in range(240)]
+            time.sleep(0.2)  # a turn that is long enough for the lane to wake
             await engine.began()
-            await turns()
-            assert [answer.done() for answer in crowd] == [False, False, True, True, True]
+            (held,) = engine.runs
+            others = [answer for value, answer in enumerate(crowd) if value not in held]
+            assert scores(await asyncio.gather(*others)) == [value for value in range(240) if value not in held]
+            assert [crowd[value].done() for value in held] == [False] * len(held)
             engine.let_go()
-            assert scores(await asyncio.gather(*crowd)) == [*range(5)]
-        assert engine.runs == [[0, 1]]
+            assert scores(await asyncio.gather(*crowd)) == [*range(240)]
+
+    with_loop(check())
+
+
+def test_a_prepared_batch_is_cut_to_what_the_event_loop_may_run() -> None:
+    """While the lane is busy a whole batch is prepared for it; of that the event loop takes its own most."""
+
+    async def check() -> None:
+        log, engine = Log(), GatedEngine()
+        async with running(engine, log, on_the_spot=3, max_batch_size=8) as queue:
+            golden = queue.submit_first([picture(1), picture(2)], deadline_s=FAR)
+            await engine.began()
+            crowd = [queue.submit(picture(value), deadline_s=FAR) for value in range(20)]
+            assert scores(await asyncio.gather(*crowd)) == [*range(20)]
+            assert max(log.sizes) == 3
+            engine.let_go()
+            assert scores(await asyncio.gather(*golden)) == [1, 2]
 
     with_loop(check())
 

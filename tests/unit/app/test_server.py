@@ -13,7 +13,8 @@ import pytest
 import torch
 import uvicorn
 
-from app.server import Server, open_to_choose, settings_to_check
+from app.accepting import Server
+from app.server import open_to_choose, settings_to_check
 from app.settings import Settings
 from tests.unit.app.loops import turns, with_loop
 
@@ -88,7 +89,7 @@ def test_one_of_several_processes_leaves_connections_to_the_others(
     monkeypatch: pytest.MonkeyPatch, workers: int, at_once: int, later: int
 ) -> None:
     """One at a time while it is idle; when it comes back from some work it takes what has gathered."""
-    monkeypatch.setattr("app.server._OTHERS_TURN_S", 0.02)
+    monkeypatch.setattr("app.accepting._OTHERS_TURN_S", 0.02)
 
     async def check() -> None:
         server = Taking(workers=workers)
@@ -101,6 +102,27 @@ def test_one_of_several_processes_leaves_connections_to_the_others(
             time.sleep(0.9)
             await turns()
             assert server.taken == later
+            server.should_exit = True
+            await server.shutdown([listener])
+
+    with_loop(check())
+
+
+def test_an_idle_process_has_no_claim_on_a_burst(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long ago its last connection came."""
+    monkeypatch.setattr("app.accepting._OTHERS_TURN_S", 0.02)
+
+    async def check() -> None:
+        server = Taking(workers=2)
+        with ExitStack() as callers, socket.create_server(("127.0.0.1", 0), backlog=64) as listener:
+            await server.startup([listener])
+            callers.enter_context(socket.create_connection(listener.getsockname()))
+            await asyncio.sleep(0.5)
+            assert server.taken == 1
+            for _ in range(20):
+                callers.enter_context(socket.create_connection(listener.getsockname()))
+            await turns()
+            assert server.taken == 2
             server.should_exit = True
             await server.shutdown([listener])
 
@@ -136,9 +158,25 @@ def test_a_stop_does_not_wait_for_processes_that_never_came() -> None:
 
     async def check() -> None:
         server = Taking(workers=2, ready=multiprocessing.get_context("spawn").Value("i", 0))
-        starting = asyncio.create_task(server.startup([]))
-        await asyncio.sleep(0.01)
-        server.should_exit = True
-        await starting
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            starting = asyncio.create_task(server.startup([listener]))
+            await asyncio.sleep(0.01)
+            server.should_exit = True
+            await starting
+            await server.shutdown([listener])
+
+    with_loop(check())
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_stop_during_the_start_ends_it(workers: int) -> None:
+    """Though the listener was never listened to: taking in who waits must not wait for somebody."""
+
+    async def check() -> None:
+        server = Taking(workers=workers)
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            server.should_exit = True
+            await server.startup([listener])
+            await server.shutdown([listener])
 
     with_loop(check())

@@ -1,0 +1,117 @@
+"""How connections are taken in, by one process or by several on one socket.
+
+Workers import it first, so it imports nothing heavy.
+"""
+
+import asyncio
+import os
+import signal
+import socket
+from multiprocessing.sharedctypes import Synchronized
+
+import uvicorn
+
+from app import logs
+
+_TOGETHER_S = 60
+"""Seconds that a process which is ready waits for the others: the first would get all connections of a burst."""
+_GLANCE_S = 0.05
+_LOOK_AWAY_S = 1.0
+BACKLOG = 2048
+"""Most connections that may wait to be taken in."""
+BEAT_S = 0.05
+"""Seconds that the last connections get to bring the request that they were made for."""
+_MOST_A_TURN = 256
+"""Most connections that are taken in before the event loop does something else."""
+_OTHERS_TURN_S = 0.001
+"""One of several processes takes in one connection and leaves the next to the others for so long; where it comes
+back later, being busy, it takes as many as it would have taken: idle ones share a burst, and busy ones keep up."""
+
+
+class Server(uvicorn.Server):
+    """Takes in all connections that wait, at every turn of the event loop; one of several processes, its share.
+
+    uvloop takes one a turn, and under overload a turn is long: new callers then waited for six seconds behind old
+    ones, and were answered after their deadline (docs/benchmarks.md).
+
+    Args:
+        config: how to serve.
+        ready: counts the processes that are ready; all of them begin when all are.
+    """
+
+    def __init__(self, config: uvicorn.Config, ready: "Synchronized[int] | None" = None) -> None:
+        super().__init__(config)
+        self._ready = ready
+        self._being_connected: set[asyncio.Task[object]] = set()
+        self._is_alone = config.workers <= 1
+        self._took_s: float | None = None
+
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().serve(sockets)
+        # All is answered. Should a thread still run, another signal ends the process without it.
+        signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets=[])
+        if self._ready is not None:
+            await self._begin_together(self._ready)
+        for listener in sockets or []:
+            listener.setblocking(False)
+            asyncio.get_running_loop().add_reader(listener, self._accept, listener)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for listener in sockets or []:
+            asyncio.get_running_loop().remove_reader(listener)
+            self._accept(listener, most=BACKLOG)  # who still waits when it is closed finds the connection reset
+            listener.close()
+        await asyncio.gather(*self._being_connected, return_exceptions=True)
+        await asyncio.sleep(BEAT_S)
+        await super().shutdown(sockets)
+
+    async def _begin_together(self, ready: "Synchronized[int]") -> None:
+        with ready.get_lock():
+            ready.value += 1
+        loop = asyncio.get_running_loop()
+        ends_s = loop.time() + _TOGETHER_S
+        while ready.value < self.config.workers and not self.should_exit and loop.time() < ends_s:
+            await asyncio.sleep(_GLANCE_S)
+
+    def _accept(self, listener: socket.socket, most: int | None = None) -> None:
+        loop = asyncio.get_running_loop()
+        for _ in range(most or self._share(loop.time())):
+            try:
+                connection, _ = listener.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                self._took_s = None
+                return
+            except OSError as error:  # no file descriptor left: look away for a while, or this is all that is done
+                logs.SERVICE.error("cannot take a connection", extra={"fields": {"reason": error.strerror}})
+                loop.remove_reader(listener)
+                loop.call_later(_LOOK_AWAY_S, self._accept_again, listener)
+                return
+            task = loop.create_task(loop.connect_accepted_socket(self._protocol, connection))
+            self._being_connected.add(task)
+            task.add_done_callback(self._being_connected.discard)
+        if not self._is_alone:
+            self._took_s = loop.time()
+            loop.remove_reader(listener)
+            loop.call_later(_OTHERS_TURN_S, self._accept_again, listener)
+
+    def _share(self, now_s: float) -> int:
+        """Count the connections that this process takes in now."""
+        if self._is_alone:
+            return _MOST_A_TURN
+        if self._took_s is None:
+            return 1
+        return max(1, min(int((now_s - self._took_s) / _OTHERS_TURN_S), _MOST_A_TURN))
+
+    def _accept_again(self, listener: socket.socket) -> None:
+        if not self.should_exit:
+            asyncio.get_running_loop().add_reader(listener, self._accept, listener)
+            self._accept(listener)  # at once: how late this is says how busy the process is
+
+    def _protocol(self) -> asyncio.Protocol:
+        protocol: asyncio.Protocol = self.config.http_protocol_class(  # type: ignore[call-arg]
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
+        return protocol

@@ -1,0 +1,52 @@
+"""Several processes on one socket, watched over by uvicorn.
+
+A fresh process imports this before it can be stopped in good order, so it imports nothing heavy.
+"""
+
+import multiprocessing
+import socket
+from multiprocessing.sharedctypes import Synchronized
+
+import uvicorn
+from uvicorn.supervisors import Multiprocess
+from uvicorn.supervisors import multiprocess as supervisor
+
+from app.accepting import Server
+
+
+class Worker(supervisor.Process):
+    """One of several processes; it takes connections in as a single one does.
+
+    Attributes:
+        ready: counts those that are ready; to be set before any is made.
+    """
+
+    ready: "Synchronized[int]"
+
+    def __init__(self, config: uvicorn.Config, sockets: list[socket.socket]) -> None:
+        super().__init__(config, sockets)
+        self._ready = Worker.ready  # its own: what a class knows does not reach a fresh process
+
+    @property
+    def server(self) -> uvicorn.Server:
+        if self._server is None:
+            self._server = Server(self.config, self._ready)
+        return self._server
+
+    def pong(self) -> None:
+        self.child_conn.recv()
+        self.child_conn.send(self._server is not None and self._server.started)
+
+
+class Workers(Multiprocess):
+    """Watches over the processes; at a stop the last of them closes the listener, and nobody waits at it then."""
+
+    def __init__(self, config: uvicorn.Config, sockets: list[socket.socket]) -> None:
+        Worker.ready = multiprocessing.get_context("spawn").Value("i", 0)
+        supervisor.Process = Worker  # type: ignore[misc]  # what is started, and started again
+        super().__init__(config, sockets)
+
+    def terminate_all(self) -> None:
+        for listener in self.sockets:
+            listener.close()
+        super().terminate_all()
