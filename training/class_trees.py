@@ -22,7 +22,8 @@ from training.picture_cache import Pictures, Report, read_pictures
 
 TEST_SHARE = 0.2
 """Of each class, where the folder has no test part: 80 to 20 is the field's custom."""
-_TRAIN_NAMES, _TEST_NAMES = {"train", "training"}, {"test", "testing", "val", "valid", "validation"}
+_TRAIN_NAMES, _TEST_NAMES = ("train", "training"), ("test", "testing", "val", "valid", "validation")
+"""Of the parts, in any capitals; where several are there, the first is taken."""
 _NAMED_AT_MOST = 10
 _UNUSED_NAMED = 5
 _OF_OTHER_PROGRAMS = {"@eaDir", "#recycle", "__MACOSX", "$RECYCLE.BIN", "System Volume Information", "lost+found"}
@@ -65,8 +66,9 @@ def find_parts(root: Path) -> tuple[Path | None, Path | None]:
     """
     folders = [folder for folder in _folders_in(root) if _folders_in(folder)]
 
-    def first(names: set[str]) -> Path | None:
-        return next((folder for folder in folders if folder.name.lower() in names), None)
+    def first(names: Sequence[str]) -> Path | None:
+        named = [folder for folder in folders if folder.name.lower() in names]
+        return min(named, key=lambda folder: names.index(folder.name.lower()), default=None)
 
     return first(_TRAIN_NAMES), first(_TEST_NAMES)
 
@@ -129,7 +131,9 @@ def report_unreadable(pictures: Pictures, report: Report) -> None:
         report(f"{count} of {count + len(pictures.read)} files are no readable pictures{more}")
 
 
-def report_unused(root: Path, class_roots: Sequence[Path], report: Report) -> None:
+def report_unused(
+    root: Path, class_roots: Sequence[Path], report: Report, *, apart_from: Path | None = None
+) -> None:
     """Name in a line what lies in a folder and is not even tried, and in another what cannot be opened.
 
     Not tried is what lies beside the parts, or beside the class folders, and links to folders and to nothing
@@ -139,9 +143,11 @@ def report_unused(root: Path, class_roots: Sequence[Path], report: Report) -> No
         root: the folder that was named.
         class_roots: what holds class folders: `root` itself, or the parts in it.
         report: told nothing where everything is used.
+        apart_from: a part that others use, and that is not looked into; None where there is none.
     """
     failures: list[OSError] = []
-    beside = [entry for entry in root.iterdir() if root not in class_roots and entry not in class_roots]
+    parts = (*class_roots, apart_from)
+    beside = [entry for entry in root.iterdir() if root not in class_roots and entry not in parts]
     for top in class_roots:
         beside += [entry for entry in top.iterdir() if not entry.is_dir()]
         for folder in _folders_in(top):
@@ -221,7 +227,8 @@ def split_tree(tree: Tree, copies: Copies, *, seed: int) -> tuple[Places, Places
         train.append(shuffled[~is_test])
     if not sum(map(len, test)):
         raise DataError(
-            "Each class holds nothing but copies of one picture, so there is nothing to measure on. Add pictures."
+            "Each class holds nothing but copies of one picture, or pictures that lie in two classes, so there is "
+            "nothing to measure on. Add pictures."
         )
     return np.concatenate(train), np.concatenate(test)
 

@@ -180,6 +180,19 @@ def write_configuration(
     write_atomically(path, (json.dumps(fields, indent=2) + "\n").encode())
 
 
+def remember_request(path: Path, request: Request) -> None:
+    """Replace what was asked for in a run's text; what follows from it, and where it began, stay as they are.
+
+    Args:
+        path: of a text that `read_configuration` takes.
+        request: as it is asked for now.
+    """
+    fields = json.loads(path.read_text("utf-8"))
+    asked = json.loads(json.dumps(dataclasses.asdict(request)))
+    if fields["request"] != asked:
+        write_atomically(path, (json.dumps(fields | {"request": asked}, indent=2) + "\n").encode())
+
+
 def read_configuration(path: Path) -> tuple[Request, dict[str, Any]]:
     """Read back what was asked for, and the configuration that followed.
 

@@ -1,4 +1,7 @@
-"""What a recipe cannot do, told before anything is read or written."""
+"""What cannot be done as it was asked for, told before anything is read or written."""
+
+from collections.abc import Sequence
+from pathlib import Path
 
 from training.configuration import Request
 from training.errors import TrainingError
@@ -36,3 +39,22 @@ def refuse_contradictions(request: Request, *, world: int) -> None:
         raise TrainingError("The tutorial shows pictures as they are: leave --photographs out.")
     if world > 1:
         raise TrainingError("The tutorial trains in one process, as it does in the book: leave torchrun out.")
+
+
+def refuse_to_overwrite(request: Request, targets: Sequence[Path]) -> None:
+    """Refuse to write the result over what the training begins with or learns from.
+
+    Args:
+        request: what the user asked for.
+        targets: files that the checkpoint will be written to.
+
+    Raises:
+        TrainingError: one of them is the start or the teacher, whatever name it goes by.
+    """
+    for option, name in (("--start", request.start), ("--teacher", request.teacher)):
+        for target in targets:
+            if name is not None and Path(name).exists() and target.exists() and target.samefile(name):
+                raise TrainingError(
+                    f"The result would be written to {target}, which is {option} {name} itself and would be lost; "
+                    "name another place."
+                )

@@ -121,7 +121,7 @@ def _measure_held_out(
         f"{100 * accuracy['six_views']:.2f} % (six views)",
     )
     if run is not None:
-        run.log_once(kind="held_out", n=metrics.n, **accuracy)
+        run.log(kind="held_out", n=metrics.n, **accuracy)
 
 
 def _record(

@@ -125,12 +125,12 @@ def read_test_folder(
         DataError: it cannot be used.
     """
     name = root.resolve().name
-    _, test_root = find_parts(root)
+    train_root, test_root = find_parts(root)
     tree = read_tree(test_root or root, spec=record.input, cache=cache, report=report, fewest_classes=1)
     report_unreadable(tree.pictures, report)
-    report_unused(test_root or root, [test_root or root], report)
-    if test_root is None and tree.labels == record.labels:
-        held_out = _held_out(tree, record)
+    report_unused(root, [test_root or root], report, apart_from=train_root)
+    if test_root is None:
+        held_out = _held_out(tree, record) if tree.labels == record.labels else None
         if held_out is not None:
             return f"{name}, the part held out in training", tree.labels, held_out
         report(

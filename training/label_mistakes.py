@@ -21,6 +21,7 @@ from training.devices import Computing
 from training.errors import TrainingError
 from training.fitting import fit_to_data
 from training.held_out import chosen
+from training.inspection import inspect_dataset
 from training.loop import train
 from training.reading import fit_temperature
 from training.recipes import LargeBatchRecipe, Recipe
@@ -131,7 +132,7 @@ def _folds(dataset: Dataset, whole: Split, *, folds: int, seed: int) -> Tensor:
 
     Copies that lie in two classes count as of the smaller one, which can spare them less.
     """
-    first = dataset.findings.first_of_copies if dataset.findings else {}
+    first = inspect_dataset(dataset).first_of_copies
     together = [first.get(file, file) for file in whole.names("picture")]
     size = torch.bincount(whole.targets).tolist()
     class_of: dict[str, int] = {}

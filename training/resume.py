@@ -13,6 +13,7 @@ from training.configuration import (
     Request,
     differences,
     read_configuration,
+    remember_request,
     settled,
     surroundings,
     with_whole_paths,
@@ -105,6 +106,8 @@ def open_run(
 ) -> Run:
     """Open a run's folder: write its configuration where there is none, else compare with it.
 
+    A run that goes on remembers what was asked for now: places that moved, and how to compute.
+
     Args:
         folder: that exists.
         request: what was asked for.
@@ -120,10 +123,10 @@ def open_run(
     """
     path, environment = folder / CONFIGURATION, surroundings(computing)
     run = Run(folder, configuration=configuration, environment=environment, warn=warn, save_every=save_every)
+    asked = with_whole_paths(request)
     if not path.exists():
         if extends is not None:
             _take_snapshot(run, extends, configuration, device=computing.device)
-        asked = with_whole_paths(request)
         write_configuration(path, request=asked, configuration=configuration, environment=environment)
         return run
     before = read_configuration(path)[1]
@@ -135,6 +138,7 @@ def open_run(
             f"{folder} cannot go on, because this differs from {path.name}: {'; '.join(changed)}. "
             "Restore that, or start a new run with --run."
         )
+    remember_request(path, asked)
     return run
 
 

@@ -159,13 +159,6 @@ class Run:
         if self._also is not None and "step" in fields:
             self._also(**fields)
 
-    def log_once(self, **fields: object) -> None:
-        """Append a line about the finished run, unless an earlier end of it did."""
-        path = self.folder / METRICS
-        lines = path.read_text("utf-8", "replace").splitlines() if path.exists() else []
-        if not any(_read_line(line).get("kind") == fields["kind"] for line in lines):
-            self.log(**fields)
-
     def _write(self, name: str, state: Mapping[str, Any]) -> None:
         texts = {
             "configuration": json.dumps(self._configuration),

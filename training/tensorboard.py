@@ -1,5 +1,6 @@
 """The metrics of a run for TensorBoard too, where it is installed."""
 
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
@@ -16,7 +17,8 @@ _PLACE = ("step", "epoch", "kind")
 class TensorboardLog:
     """Writes the lines of `metrics.jsonl` as TensorBoard's events, so that each number becomes a curve.
 
-    Use it as a context manager. `tensorboard --logdir RUN` shows it while the run goes on.
+    Use it as a context manager. `tensorboard --logdir RUN` shows it while the run goes on. Where a run is resumed,
+    the points that were written after its last state are taken back.
 
     Args:
         run: folder of the run.
@@ -33,7 +35,8 @@ class TensorboardLog:
             )
         from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415 - an extra, and 1 s of import
 
-        self._writer = SummaryWriter(run / FOLDER)
+        self._open = partial(SummaryWriter, run / FOLDER)
+        self._writer: SummaryWriter | None = None
 
     def __enter__(self) -> Self:
         """Start."""
@@ -43,7 +46,8 @@ class TensorboardLog:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Write what is still held back, also when the run was stopped."""
-        self._writer.close()
+        if self._writer is not None:
+            self._writer.close()
 
     def log(self, **fields: object) -> None:
         """Take one line of metrics.
@@ -52,6 +56,9 @@ class TensorboardLog:
             fields: `step`, at which; `kind`, what the curves are grouped by; and numbers.
         """
         step, kind = fields["step"], fields.get("kind", "step")
+        if self._writer is None:
+            # what an earlier process wrote from this step on is written again
+            self._writer = self._open(purge_step=step)
         for name, value in fields.items():
             if name not in _PLACE and isinstance(value, int | float):
                 self._writer.add_scalar(f"{kind}/{name}", value, step)

@@ -41,13 +41,18 @@ def told_in_a_sentence(run_folder: Path | None = None) -> Iterator[Console]:
             tell(console, f"Error: {error}" + (f". Mend it; {left}" if left else ""))
             raise typer.Exit(1) from None
         except torch.OutOfMemoryError as error:
-            tell(console, f"Error: the device has not enough memory ({error}). Free it, or use --device cpu.")
+            left = _what_is_left(run_folder)
+            advice = "Free it, or use --device cpu" + (f"; {left}" if left else ".")
+            tell(console, f"Error: the device has not enough memory ({error}). {advice}")
             raise typer.Exit(1) from None
         except (RuntimeError, MemoryError) as error:
             if isinstance(error, RuntimeError) and _NO_MEMORY not in str(error):
                 raise
             why = (str(error).splitlines() or ["no reason was given"])[0]
-            tell(console, f"Error: there is not enough memory ({why}). Free it, or take a smaller --input-size.")
+            left = _what_is_left(run_folder)
+            size = "a smaller --input-size"
+            advice = f"start a new run with {size}; {left}" if left else f"take {size}."
+            tell(console, f"Error: there is not enough memory ({why}). Free it, or {advice}")
             raise typer.Exit(1) from None
 
 

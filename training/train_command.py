@@ -8,6 +8,7 @@ import typer
 
 from training.carry_out import carry_out
 from training.configuration import Request
+from training.contradictions import refuse_to_overwrite
 from training.finish import Result
 from training.label_mistakes import to_lines as label_mistake_lines
 from training.options import (
@@ -111,6 +112,7 @@ def train(
             targets.append(folder / CHECKPOINT)
         for target in targets:
             check_target(target)
+        refuse_to_overwrite(request, targets)
         result = carry_out(
             request,
             folder=folder,

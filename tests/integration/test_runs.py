@@ -189,6 +189,22 @@ def test_a_run_goes_on_with_another_cache(stopped: Path, tmp_path: Path) -> None
     assert ask_again(asked, {}, folder=stopped).cache == "/proc/nowhere"
 
 
+def test_a_run_that_goes_on_remembers_what_was_typed(
+    stopped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Moved data and another --out, in whole paths: without its result it goes on with `--resume` alone."""
+    before = json.loads((stopped / "configuration.json").read_text())
+    moved, out = write_bright(tmp_path / "moved.npz"), tmp_path / "mine.safetensors"
+    monkeypatch.chdir(tmp_path)
+    assert train("--resume", stopped, "--data", moved.name, "--out", out.name) == 0
+    after = json.loads((stopped / "configuration.json").read_text())
+    assert after == before | {"request": before["request"] | {"data": str(moved), "out": str(out)}}
+    for path in (out, stopped / "checkpoint.safetensors"):
+        path.unlink()
+    assert train("--resume", stopped) == 0
+    assert load(out).record.name == "mine"
+
+
 def test_a_run_goes_on_from_another_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was typed from one folder is found again from another, and nothing is written there."""
     for name in ("here", "there"):

@@ -146,3 +146,14 @@ def test_a_teacher_is_refused_by_a_recipe_that_learns_from_none(
     )
     assert train(*options) == 1
     assert "leave --teacher out" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("recipe", "option"), [("fast", "--start"), ("taught", "--teacher")])
+def test_a_training_does_not_overwrite_what_it_begins_with(
+    recipe: str, option: str, data: Path, teacher: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is refused in a sentence, and the file stays as it was."""
+    before = teacher.read_bytes()
+    assert train("--recipe", recipe, "--data", data, option, teacher, "--out", teacher, "--epochs", 1) == 1
+    assert f"{teacher}, which is {option} {teacher} itself and would be lost" in capsys.readouterr().err
+    assert teacher.read_bytes() == before

@@ -141,7 +141,7 @@ def _rule(content: Content) -> str:
     answered = f"answers {html.percent(metrics.accepted)} of these pictures by that rule"
     if metrics.accuracy_of_accepted is not None:
         answered += f", and {html.percent(metrics.accuracy_of_accepted)} of those answers are right"
-    return f"This checkpoint abstains {' and '.join(reasons)}: it {answered}."
+    return f"This checkpoint abstains {' or '.join(reasons)}: it {answered}."
 
 
 def spoilt(content: Content) -> str:

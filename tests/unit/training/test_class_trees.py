@@ -228,6 +228,15 @@ def test_classes_of_one_scene_each_are_split_with_a_warning(tmp_path: Path) -> N
     assert np.bincount(dataset.test.targets).tolist() == [0, 2]
 
 
+def test_pictures_that_all_lie_in_two_classes_are_a_reason_too(tmp_path: Path) -> None:
+    """No class holds copies of one picture alone, and still there is nothing to measure on."""
+    for label in ("cross", "disc"):
+        for name in range(3):
+            _add(tmp_path, label, [f"{name}.png"], encode(draw_photograph("disc", name, side=64)))
+    with pytest.raises(DataError, match="or pictures that lie in two classes, so there is nothing to measure on"):
+        _split(_read(tmp_path))
+
+
 def test_the_largest_group_is_not_held_out_if_another_can_be(tmp_path: Path) -> None:
     """Of one picture six times and two others, a fifth is held out of the others."""
     _add(tmp_path, "red", [f"{number}.png" for number in range(6)])
@@ -360,6 +369,23 @@ def test_parts_are_found_by_any_usual_name(tmp_path: Path, first: str, second: s
         for label in ("red", "blue"):
             _add(tmp_path / part, label, ["1.png", "2.png"])
     assert read_dataset(str(tmp_path), seed=0, cache=tmp_path / ".cache", report=_ignore).labels == ("blue", "red")
+
+
+@pytest.mark.parametrize(
+    ("names", "taken"),
+    [
+        (("train", "test", "Val"), ("train", "test")),
+        (("Training", "train", "VAL", "Valid", "validation"), ("train", "VAL")),
+        (("TRAINING", "Testing", "val"), ("TRAINING", "Testing")),
+    ],
+)
+def test_of_several_parts_the_usual_name_is_taken(
+    tmp_path: Path, names: tuple[str, ...], taken: tuple[str, str]
+) -> None:
+    """Not the one whose capitals sort first: a test part comes before one to validate with."""
+    for name in names:
+        _add(tmp_path / name, "red", ["1.png"])
+    assert find_parts(tmp_path) == (tmp_path / taken[0], tmp_path / taken[1])
 
 
 def test_a_training_part_without_a_test_part_is_refused(tmp_path: Path) -> None:

@@ -1,11 +1,12 @@
-"""What a recipe cannot do."""
+"""What cannot be done as it was asked for."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from training.configuration import Request
-from training.contradictions import refuse_contradictions
+from training.contradictions import refuse_contradictions, refuse_to_overwrite
 from training.errors import TrainingError
 from training.recipes import RECIPES
 
@@ -47,3 +48,25 @@ def test_who_is_to_be_taught_needs_a_teacher() -> None:
     """Nothing is learnt from labels instead."""
     with pytest.raises(TrainingError, match="The recipe taught needs a teacher; name one with --teacher"):
         refuse_contradictions(replace(REQUEST, recipe="taught"), world=1)
+
+
+@pytest.mark.parametrize("option", ["start", "teacher"])
+def test_what_a_training_begins_with_is_not_overwritten(option: str, tmp_path: Path) -> None:
+    """Whatever name it goes by, and whichever of several targets it is; other files may be there."""
+    earlier, other, link = (tmp_path / f"{name}.safetensors" for name in ("earlier", "other", "link"))
+    for path in (earlier, other):
+        path.write_bytes(b"weights")
+    link.symlink_to(earlier)
+    request = replace(REQUEST, **{option: str(earlier)})  # type: ignore[arg-type]
+    refuse_to_overwrite(request, [other, tmp_path / "new.safetensors"])
+    for target in (earlier, link, tmp_path / "." / "earlier.safetensors"):
+        with pytest.raises(TrainingError, match=f"which is --{option} {earlier} itself and would be lost; name"):
+            refuse_to_overwrite(request, [other, target])
+
+
+def test_a_start_that_is_not_there_overwrites_nothing(tmp_path: Path) -> None:
+    """That it cannot be read is said by whoever reads it."""
+    out = tmp_path / "out.safetensors"
+    refuse_to_overwrite(replace(REQUEST, start=str(out)), [out])
+    out.touch()
+    refuse_to_overwrite(replace(REQUEST, start=str(tmp_path / "gone.safetensors")), [out])

@@ -331,6 +331,23 @@ def test_a_folder_that_was_trained_on_is_measured_on_its_held_out_part(tmp_path:
     assert len(whole) == 30
 
 
+@pytest.mark.parametrize("gone", ["red", "red/3.png"])
+def test_a_folder_of_which_something_is_gone_is_warned_of(tmp_path: Path, record: Record, gone: str) -> None:
+    """A class or a picture: what was held out is not found again, and all of the rest counts."""
+    root = _folder(tmp_path / "pets", 10)
+    dataset = read_dataset(str(root), seed=4, cache=tmp_path / "cache", report=_ignore)
+    training = replace(record.training, seed=4, data_fingerprint=fingerprint(dataset.labels, dataset.train))
+    known = replace(record, labels=dataset.labels, training=training)
+    for path in sorted([root / gone, *(root / gone).rglob("*")], reverse=True):
+        path.rmdir() if path.is_dir() else path.unlink()
+    told: list[str] = []
+    name, _ = read_test(str(root), known, cache=tmp_path / "cache", report=told.append)
+    assert name == "pets whole"
+    assert told[-1].startswith(
+        "pets has no test part, and is not what the checkpoint was trained on, or has changed"
+    )
+
+
 def test_what_only_looks_alike_is_divided_again_as_it_was(tmp_path: Path, record: Record) -> None:
     """A folder of one scene a class, whose split passes over that, has the same held-out part afterwards."""
     for label in ("cross", "disc"):
@@ -348,13 +365,15 @@ def test_what_only_looks_alike_is_divided_again_as_it_was(tmp_path: Path, record
 
 
 def test_a_folder_with_a_test_part_is_measured_on_it(tmp_path: Path, record: Record) -> None:
-    """Only test/ is read, even if it lacks a class or holds one picture of it; loose pictures in it are named."""
+    """Only test/ is read, even if it lacks a class or holds one picture of it; what else lies there is named."""
     path = tmp_path / "pets" / "test" / "blue" / "a.png"
     path.parent.mkdir(parents=True)
     path.write_bytes(encode(gradient()))
-    (path.parents[1] / "loose.png").write_bytes(encode(gradient()))
+    for other in ("test/loose.png", "loose.png", "train/blue/b.png", "train/loose.png", "Val/blue/c.png"):
+        (tmp_path / "pets" / other).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "pets" / other).write_bytes(encode(gradient()))
     told: list[str] = []
     name, split = read_test(str(tmp_path / "pets"), record, cache=tmp_path / "cache", report=told.append)
     assert name == "pets test"
     assert split.targets.tolist() == [2]
-    assert told[-1] == "not used: loose.png"
+    assert told[-1] == "not used: Val/, loose.png, test/loose.png"

@@ -17,6 +17,7 @@ from training.devices import Computing
 from training.duplicates import Copies
 from training.errors import TrainingError
 from training.findings import collect
+from training.held_out import chosen
 from training.label_mistakes import (
     MOST_LISTED,
     find_label_mistakes,
@@ -117,10 +118,11 @@ def _with_copies(train: Split, test: Split, *groups: tuple[int, ...]) -> Dataset
 def test_each_class_is_dealt_out_to_all_folds(seed: int) -> None:
     """Two pictures of each of twelve classes are in two folds, and folds are equally large; copies are in one."""
     targets = torch.arange(24) % 12
-    whole = Split(torch.zeros(24, 4, 4, 3, dtype=torch.uint8), targets)
-    dataset = Dataset("made", tuple("abcdefghijkl"), whole, whole)
+    whole = Split(_colours(24).images, targets)
+    dataset = Dataset("made", tuple("abcdefghijkl"), chosen(whole, targets < 9), chosen(whole, targets >= 9))
+    whole = label_mistakes._joined(dataset)
     fold_of = label_mistakes._folds(dataset, whole, folds=3, seed=seed)
-    assert (fold_of[:12] != fold_of[12:]).all()
+    assert all(len(set(fold_of[whole.targets == target].tolist())) == 2 for target in range(12))
     assert torch.bincount(fold_of).tolist() == [8, 8, 8]
     train, test = _colours(10), _colours(2)
     dataset = _with_copies(train, test, (0, 2, 11), (4, 6))
@@ -128,6 +130,18 @@ def test_each_class_is_dealt_out_to_all_folds(seed: int) -> None:
     assert fold_of[0] == fold_of[2] == fold_of[11]
     assert fold_of[4] == fold_of[6]
     assert all(set(fold_of[torch.arange(12) % 2 == target].tolist()) == {0, 1, 2} for target in (0, 1))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_copies_in_an_archive_are_in_one_fold(seed: int) -> None:
+    """Nobody has looked for them when it was read; a network that learns one has learnt the other."""
+    train, test = _colours(20), _colours(6)
+    train.images[4] = train.images[2]
+    test.images[1] = train.images[7]
+    dataset = Dataset("made", LABELS, train, test)
+    fold_of = label_mistakes._folds(dataset, label_mistakes._joined(dataset), folds=4, seed=seed)
+    assert fold_of[2] == fold_of[4]
+    assert fold_of[7] == fold_of[20 + 1]
 
 
 def test_a_class_that_would_not_be_learnt_is_not_judged() -> None:

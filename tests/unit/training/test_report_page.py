@@ -191,7 +191,7 @@ def test_a_perfect_classifier_has_no_mistakes(hostile: Checkpoint) -> None:
         (
             0.0,
             14.0,
-            "0.000 and beyond a distance of 14.000 from all classes: it answers 25.00 % of these pictures",
+            "0.000 or beyond a distance of 14.000 from all classes: it answers 25.00 % of these pictures",
         ),
     ],
 )

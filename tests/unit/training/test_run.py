@@ -154,13 +154,15 @@ def test_damaged_lines_of_metrics_are_dropped(tmp_path: Path) -> None:
     assert path.read_bytes().splitlines(keepends=True) == [first, *others]
 
 
-def test_a_line_about_the_end_is_written_once(tmp_path: Path) -> None:
-    """Whatever damaged lines stand before it."""
-    run = _open(tmp_path)
-    (tmp_path / "metrics.jsonl").write_bytes(b"\xff\n7\n")
+def test_a_line_about_the_end_is_written_again_and_stands_once(tmp_path: Path) -> None:
+    """It has no step, so a run that goes on forgets it before it comes to its end a second time."""
+    run = _open(tmp_path, save_every=5)
+    _make_steps(run, until=5, learning=_Learning())
+    before = (tmp_path / "metrics.jsonl").read_text()
     for _ in range(2):
-        run.log_once(kind="held_out", n=3)
-    assert (tmp_path / "metrics.jsonl").read_bytes() == b'\xff\n7\n{"kind": "held_out", "n": 3}\n'
+        assert _saved(run) == 5
+        run.log(kind="held_out", n=3)
+    assert (tmp_path / "metrics.jsonl").read_text() == before + '{"kind": "held_out", "n": 3}\n'
 
 
 def test_another_configuration_is_refused(tmp_path: Path) -> None:

@@ -25,6 +25,23 @@ def test_numbers_become_curves(tmp_path: Path) -> None:
     assert [event.step for event in events.Scalars("epoch/loss")] == [25]
 
 
+def test_a_run_that_goes_on_has_each_point_once(tmp_path: Path) -> None:
+    """What was written after the state that it goes on from is written again, and counts once, as it is now."""
+    with TensorboardLog(tmp_path) as log:
+        for step in (10, 20, 30):
+            log.log(kind="step", step=step, loss=1.0)
+        log.log(kind="epoch", step=25, loss=1.0)
+    (written,) = (tmp_path / FOLDER).iterdir()
+    written.rename(written.with_name("events.out.tfevents.0"))  # by their names the reader knows which is older
+    with TensorboardLog(tmp_path) as log:
+        log.log(kind="step", step=20, loss=2.0)
+        log.log(kind="epoch", step=25, loss=2.0)
+    events = accumulators.EventAccumulator(str(tmp_path / FOLDER))
+    events.Reload()
+    assert [(event.step, event.value) for event in events.Scalars("step/loss")] == [(10, 1.0), (20, 2.0)]
+    assert [(event.step, event.value) for event in events.Scalars("epoch/loss")] == [(25, 2.0)]
+
+
 def test_a_missing_package_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without TensorBoard there is a sentence that says what to install and where the numbers are anyway."""
     monkeypatch.setattr("training.tensorboard.find_spec", lambda _name: None)

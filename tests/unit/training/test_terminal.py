@@ -51,6 +51,19 @@ def test_a_failing_disk_tells_how_a_run_goes_on(tmp_path: Path, capsys: pytest.C
     ]
 
 
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError("full"), MemoryError("full")])
+def test_memory_that_is_lacking_tells_how_a_run_goes_on(
+    error: Exception, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its last state is there, as it is when a disk fails."""
+    (tmp_path / CONFIGURATION).touch()
+    with pytest.raises(typer.Exit, match="1"), told_in_a_sentence(tmp_path):
+        raise error
+    told = capsys.readouterr().err
+    assert "memory (full). Free it, or " in told
+    assert told.endswith(f"; go on with: python -m training train --resume {tmp_path}\n")
+
+
 def test_any_other_error_of_pytorch_is_not_hidden() -> None:
     """A bug has its traceback."""
     with pytest.raises(RuntimeError, match="not aligned"), told_in_a_sentence():
