@@ -84,17 +84,17 @@ class Taking(Server):
         return asyncio.Protocol()
 
 
-@pytest.mark.parametrize(("workers", "at_once", "later"), [(1, 40, 40), (2, 1, 40)])
+@pytest.mark.parametrize(("workers", "at_once", "later"), [(1, 8, 8), (2, 1, 8)])
 def test_one_of_several_processes_leaves_connections_to_the_others(
     monkeypatch: pytest.MonkeyPatch, workers: int, at_once: int, later: int
 ) -> None:
     """One at a time while it is idle; when it comes back from some work it takes what has gathered."""
-    monkeypatch.setattr("app.accepting._OTHERS_TURN_S", 0.02)
+    monkeypatch.setattr("app.accepting._OTHERS_TURN_S", 0.1)
 
     async def check() -> None:
         server = Taking(workers=workers)
         with ExitStack() as callers, socket.create_server(("127.0.0.1", 0), backlog=64) as listener:
-            for _ in range(40):
+            for _ in range(8):
                 callers.enter_context(socket.create_connection(listener.getsockname()))
             await server.startup([listener])
             await turns()
@@ -110,7 +110,7 @@ def test_one_of_several_processes_leaves_connections_to_the_others(
 
 def test_an_idle_process_has_no_claim_on_a_burst(monkeypatch: pytest.MonkeyPatch) -> None:
     """However long ago its last connection came."""
-    monkeypatch.setattr("app.accepting._OTHERS_TURN_S", 0.02)
+    monkeypatch.setattr("app.accepting._OTHERS_TURN_S", 0.2)
 
     async def check() -> None:
         server = Taking(workers=2)
