@@ -69,7 +69,7 @@ class ServedModel:
         one_s = await in_own_thread(partial(_seconds, self._run_aside, images[:1]))
         if one_s > _LONGEST_ASIDE_S:
             return
-        picture_s = await in_own_thread(partial(_seconds, self._run_aside, images)) / len(images)
+        picture_s = await in_own_thread(partial(_picture_seconds, self._run_aside, images))
         if picture_s <= EVENT_LOOP_S:
             most = max(1, min(self.engine.max_batch_size, int(_LONGEST_ON_THE_SPOT_S / picture_s)))
             for size in range(1, most + 1):
@@ -153,8 +153,11 @@ def picture_seconds(checkpoint: Checkpoint, engine: Engine) -> float | None:
     """Time what a picture costs one core in a batch; None for an engine that a thread of its own has to run."""
     if engine.run_aside is None:
         return None
-    images = checkpoint.golden_images
-    return _seconds(engine.run_aside, images) / len(images)
+    return _picture_seconds(engine.run_aside, checkpoint.golden_images)
+
+
+def _picture_seconds(run: Run, images: Images) -> float:
+    return _seconds(run, images) / len(images)
 
 
 def open_checked(settings: Settings, *, threads: int) -> tuple[Checkpoint, Engine]:

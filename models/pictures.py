@@ -155,10 +155,8 @@ def decode(
     if not data:
         raise EmptyPictureError("The picture is empty: it has 0 bytes. Choose a picture file.")
     picture_format = recognise(data[:64])
-    if picture_format == "JPEG" and _has_too_many_scans(data):
-        raise BrokenPictureError(f"The JPEG picture has more than {_MAX_SCANS} scans. Save it again.")
-    if picture_format == "JPEG" and _has_too_much_exif(data):
-        raise BrokenPictureError(f"The JPEG picture has more than {_MAX_EXIF} blocks of EXIF. Save it again.")
+    if picture_format == "JPEG":
+        _refuse_hostile_jpeg(data)
     _, reader = _FORMATS[picture_format]
     try:
         if picture_format == "AVIF":
@@ -245,6 +243,13 @@ def recognise(head: bytes) -> str:
         f"The file is {kind} (it begins with {head[:8]!r}); {', '.join(FORMATS)} are read. "
         "Convert the picture, for example to JPEG."
     )
+
+
+def _refuse_hostile_jpeg(data: bytes) -> None:
+    if _has_too_many_scans(data):
+        raise BrokenPictureError(f"The JPEG picture has more than {_MAX_SCANS} scans. Save it again.")
+    if _has_too_much_exif(data):
+        raise BrokenPictureError(f"The JPEG picture has more than {_MAX_EXIF} blocks of EXIF. Save it again.")
 
 
 def _has_too_many_scans(data: bytes) -> bool:

@@ -126,7 +126,7 @@ def test_a_stop_of_all_processes_during_the_start(checkpoint_path: Path, told: i
             assert process.stderr
             while "serving on " not in process.stderr.readline():
                 pass
-            time.sleep(1)
+            time.sleep(1)  # both workers are importing then, and no line says so
             os.killpg(process.pid, told)
             process.wait(timeout=30)
         finally:

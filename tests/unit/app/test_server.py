@@ -99,7 +99,7 @@ def test_one_of_several_processes_leaves_connections_to_the_others(
             await server.startup([listener])
             await turns()
             assert server.taken == at_once
-            time.sleep(0.9)
+            time.sleep(0.9)  # the event loop is busy: none of its turns comes
             await turns()
             assert server.taken == later
             server.should_exit = True

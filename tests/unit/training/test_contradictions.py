@@ -57,7 +57,7 @@ def test_what_a_training_begins_with_is_not_overwritten(option: str, tmp_path: P
     for path in (earlier, other):
         path.write_bytes(b"weights")
     link.symlink_to(earlier)
-    request = replace(REQUEST, **{option: str(earlier)})  # type: ignore[arg-type]
+    request = replace(REQUEST, **{option: str(earlier)})  # type: ignore[arg-type]  # both options take texts
     refuse_to_overwrite(request, [other, tmp_path / "new.safetensors"])
     for target in (earlier, link, tmp_path / "." / "earlier.safetensors"):
         with pytest.raises(TrainingError, match=f"which is --{option} {earlier} itself and would be lost; name"):
