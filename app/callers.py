@@ -33,7 +33,7 @@ class Caller:
         self._timeout_s = timeout_s
         self._receive = receive
         self._awaited: set[asyncio.Future[Any]] = set()
-        self._verdict: Exception | None = None
+        self._verdict: Callable[[], Exception] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._listener: asyncio.Task[None] | None = None
 
@@ -58,7 +58,7 @@ class Caller:
             DeadlineError: the time is over.
         """
         if self._verdict:
-            raise self._verdict
+            raise self._verdict()
 
     async def wait(self, future: asyncio.Future[T]) -> T:
         """Wait for one thing; it is cancelled when the caller leaves or the time is over.
@@ -69,20 +69,21 @@ class Caller:
         """
         if self._verdict:
             future.cancel()
-            raise self._verdict
+            raise self._verdict()
         self._awaited.add(future)
         try:
             return await future
         except asyncio.CancelledError:
-            if self._verdict and future.cancelled():
-                raise self._verdict from None
+            if future.cancelled():
+                self.require_waiting()
             raise
         finally:
             self._awaited.discard(future)
+            del future  # the error that it may hold leads back here: a circle that would keep the picture's bytes
 
     def hang_up(self) -> None:
         """Say that nobody waits any more."""
-        self._give_up(ClientDisconnect("The caller hung up before the answer was there."))
+        self._give_up(_hung_up)
 
     async def _listen(self, receive: Receive) -> None:
         while (await receive())["type"] != "http.disconnect":
@@ -90,14 +91,20 @@ class Caller:
         self.hang_up()
 
     def _time_is_over(self) -> None:
-        self._give_up(
-            DeadlineError(
-                "The answer was not there in the time that the request had. Send it again later, or give it more "
-                "time with X-Request-Timeout-Ms."
-            )
-        )
+        self._give_up(_too_late)
 
-    def _give_up(self, verdict: Exception) -> None:
+    def _give_up(self, verdict: Callable[[], Exception]) -> None:
         self._verdict = self._verdict or verdict
         for future in self._awaited:
             future.cancel()
+
+
+def _hung_up() -> ClientDisconnect:
+    return ClientDisconnect("The caller hung up before the answer was there.")
+
+
+def _too_late() -> DeadlineError:
+    return DeadlineError(
+        "The answer was not there in the time that the request had. Send it again later, or give it more time "
+        "with X-Request-Timeout-Ms."
+    )

@@ -111,7 +111,10 @@ class DecodePool:
         job = self._threads.submit(work)
         counted.enter_context(self._admission.decoding(len(data)))
         job.add_done_callback(ended)  # not when the caller leaves: the thread is busy until then
-        prepared, _ = await caller.wait(asyncio.wrap_future(job))
+        try:
+            prepared, _ = await caller.wait(asyncio.wrap_future(job))
+        finally:
+            del job  # an error that it holds leads back here: a circle that would keep the picture's bytes
         return prepared
 
 

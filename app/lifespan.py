@@ -29,6 +29,10 @@ _ECHO_S = 1.0
 """A SIGTERM that comes sooner after another is that one again: systemd and dumb-init tell every process of
 `--workers`, and the first of them repeats it to the others within half a second."""
 
+_OBJECTS_A_COLLECTION = 10_000
+"""New objects until those that have become unreachable in circles are looked for. A request leaves none, and
+hundreds that wait would be looked through again and again: 7 % of an overloaded event loop at Python's own 700."""
+
 
 def lifespan(settings: Settings, opened: Service | None) -> Lifespan[FastAPI]:
     """Make the lifespan of an application: a service is there from its start to its end.
@@ -43,6 +47,8 @@ def lifespan(settings: Settings, opened: Service | None) -> Lifespan[FastAPI]:
         service = opened or Service(settings)
         gc.collect()
         gc.freeze()  # 220,000 objects of the start stay; looking through them again stops requests for 0.1 s
+        usual = gc.get_threshold()
+        gc.set_threshold(_OBJECTS_A_COLLECTION, *usual[1:])
         await service.start()
         app.state.service = service
         app.state.lab = lab = Lab(devices_of(settings), Turns())
@@ -57,6 +63,7 @@ def lifespan(settings: Settings, opened: Service | None) -> Lifespan[FastAPI]:
                 yield {"desk": desk}
         finally:
             desk.close()
+            gc.set_threshold(*usual)
             gc.unfreeze()
             app.state.service = None
             await asyncio.gather(lab.turns.close(), service.stop())

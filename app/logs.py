@@ -70,8 +70,9 @@ def log_request(
 
 def configure(level: str) -> None:
     """Send everything from `level` up to stderr as JSON; uvicorn's chatter only from warnings up."""
-    # No line shows these, and each record would ask the system for them anew.
+    # No line shows these, and each record would ask the system, and the stack, for them anew.
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+    logging._srcfile = None
     handler = logging.StreamHandler()
     handler.setFormatter(JsonFormatter())
     logging.captureWarnings(True)

@@ -5,8 +5,8 @@ orientation, transparency, palettes, CMYK, 16-bit samples and animations.
 """
 
 import io
-import re
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -19,6 +19,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
+from models import jpeg
 from models.avif import largest_frame
 from models.errors import (
     BrokenPictureError,
@@ -38,24 +39,12 @@ AvifImagePlugin.DEFAULT_MAX_THREADS = 1
 """Pillow starts a thread for every core of the process, for each picture: whoever decodes here counts on one, and
 decodes as many pictures at a time as there are cores. Pillow has no other way to say it."""
 
-_START_OF_SCAN, _APP1 = 0xDAFF, 0xE1FF  # the bytes FF DA and FF E1, read as one little-endian number
-_MAX_SCANS = 64
-"""A progressive JPEG has about ten scans, and its thumbnail as many. A hostile one repeats 14-byte scans by the
-thousand, and each costs a pass over the whole picture: 2.4 ms for 4 megapixels."""
-
-_EXIF, _MAX_EXIF = b"Exif\0\0", 50
-"""The beginning of a block of EXIF. A picture has one, its thumbnail or depth map another. Pillow joins them in
-time that grows with the square of their number: 110,000 of 18 bytes keep a core for minutes."""
-
 _RUN_LENGTHS, _MOST_RUN_LENGTH_PIXELS = {1, 2}, 1_000_000
 """Compressions of a BMP that Pillow unpacks in Python: 0.12 s and the interpreter for a million pixels, whatever
 the file's size. Source: BITMAPINFOHEADER, biCompression."""
 
-_MAX_MARKERS = 10_000  # a picture has some dozens
-_SCAN, _END_OF_IMAGE, _WITHOUT_LENGTH = 0xDA, 0xD9, frozenset({0x01, 0xD8, 0xD9})
-_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
-"""Any but those within the pixels: FF 00 stands for the byte FF, FF D0 to D7 are restarts, FF FF is filling.
-Source: ITU-T T.81, annex B."""
+_MOST_PLAIN_PIXELS = 65_536
+"""Of a larger JPEG the header is a small part of the work, and room for pixels that never come would be filled."""
 
 _EXIF_ORIENTATION = 0x0112
 _TRANSPOSE = {
@@ -156,7 +145,10 @@ def decode(
         raise EmptyPictureError("The picture is empty: it has 0 bytes. Choose a picture file.")
     picture_format = recognise(data[:64])
     if picture_format == "JPEG":
-        _refuse_hostile_jpeg(data)
+        jpeg.refuse_hostile(data)
+        plain = _decode_plain(data, max_pixels=max_pixels, at_least=at_least)
+        if plain is not None:
+            return plain
     _, reader = _FORMATS[picture_format]
     try:
         if picture_format == "AVIF":
@@ -192,6 +184,23 @@ def decode(
             f"The {picture_format} picture of {len(data):,} bytes could not be decoded: "
             f"{_first_line(error)}. It is damaged or cut off; export or copy it again."
         ) from error
+
+
+def _decode_plain(data: bytes, *, max_pixels: int, at_least: tuple[int, int] | None) -> Picture | None:
+    """Decode a small, plain JPEG that is not to be reduced; None for all others, and for one that is broken.
+
+    Pillow reads a JPEG's header in Python, which takes longer than to decode a small picture; its decoder does not
+    need that.
+    """
+    size = jpeg.plain_size(data)
+    if size is None or not 0 < math.prod(size) <= min(max_pixels, _MOST_PLAIN_PIXELS):
+        return None
+    if at_least is not None and min(size) >= 4 * max(at_least):
+        return None
+    try:
+        return Picture(Image.frombytes("RGB", size, data, "jpeg", "RGB", ""), "JPEG", *size)
+    except Exception:  # noqa: BLE001 - whatever it is, Pillow's reader finds it again and says what
+        return None
 
 
 def stored_size(file: BinaryIO) -> tuple[int, int]:
@@ -243,59 +252,6 @@ def recognise(head: bytes) -> str:
         f"The file is {kind} (it begins with {head[:8]!r}); {', '.join(FORMATS)} are read. "
         "Convert the picture, for example to JPEG."
     )
-
-
-def _refuse_hostile_jpeg(data: bytes) -> None:
-    if _has_too_many_scans(data):
-        raise BrokenPictureError(f"The JPEG picture has more than {_MAX_SCANS} scans. Save it again.")
-    if _has_too_much_exif(data):
-        raise BrokenPictureError(f"The JPEG picture has more than {_MAX_EXIF} blocks of EXIF. Save it again.")
-
-
-def _has_too_many_scans(data: bytes) -> bool:
-    """Look for more scans in a JPEG than anybody needs.
-
-    Two bytes that look like their marker may stand in metadata, and in the film that some phones append, so where
-    there are many the markers are followed one by one.
-    """
-    if _count_pairs(data, _START_OF_SCAN) <= _MAX_SCANS:
-        return False
-    scans = 0
-    for followed, marker in enumerate(_markers(data)):
-        scans += marker == _SCAN
-        if scans > _MAX_SCANS or followed > _MAX_MARKERS:
-            return True
-    return False
-
-
-def _has_too_much_exif(data: bytes) -> bool:
-    """Look for more blocks of EXIF in a JPEG than anybody needs, wherever they stand.
-
-    Other metadata, and the film that some phones append, has the bytes of their marker too, so the blocks
-    themselves are looked for where there are many of these: that takes 0.5 ms a megabyte instead of 0.1.
-    """
-    return _count_pairs(data, _APP1) > _MAX_EXIF and data.count(_EXIF) > _MAX_EXIF
-
-
-def _count_pairs(data: bytes, pair: int) -> int:
-    """Count two bytes, given as one little-endian number; 7 times as fast as `data.count`."""
-    return sum(  # at even and odd places
-        int(np.count_nonzero(np.frombuffer(data, "<u2", (len(data) - first) // 2, first) == pair))
-        for first in (0, 1)
-    )
-
-
-def _markers(data: bytes) -> Iterator[int]:
-    """Follow the markers of a JPEG as a decoder does, over metadata and pixels, to the end of its picture."""
-    place = 2  # behind the start of the image
-    while found := _MARKER.search(data, place):
-        marker = data[found.end() - 1]
-        yield marker
-        if marker == _END_OF_IMAGE:
-            return
-        place = found.end()
-        if marker not in _WITHOUT_LENGTH:
-            place += int.from_bytes(data[place : place + 2])
 
 
 def _check_pixels(size: tuple[int, int], max_pixels: int, *, advice: str) -> None:

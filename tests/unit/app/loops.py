@@ -1,7 +1,9 @@
 """Coroutines of tests, on an event loop of their own."""
 
 import asyncio
-from collections.abc import Coroutine
+import contextlib
+import gc
+from collections.abc import Coroutine, Iterator
 from typing import Any
 
 
@@ -19,3 +21,19 @@ async def turns() -> None:
     """Let everybody else on the loop go on until they wait."""
     for _ in range(10):
         await asyncio.sleep(0)
+
+
+@contextlib.contextmanager
+def no_error_in_a_circle() -> Iterator[None]:
+    """Fail if an error stays in memory, with the frames that it passed, until the garbage collection finds it."""
+    gc.collect()
+    gc.disable()
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    try:
+        yield
+        gc.collect()
+        assert [thing for thing in gc.garbage if isinstance(thing, BaseException)] == []
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()

@@ -1,6 +1,7 @@
 """Waiting for an answer on a connection that the test hangs up itself."""
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +13,7 @@ from starlette.types import Message
 
 from app.callers import Caller
 from app.errors import DeadlineError, EngineError
-from tests.unit.app.loops import turns
+from tests.unit.app.loops import no_error_in_a_circle, turns
 
 LONG_S = 1e6
 
@@ -262,3 +263,27 @@ def test_work_that_waits_for_a_thread_is_never_begun() -> None:
     with ThreadPoolExecutor(1) as pool:
         on_a_loop(check)
     assert begun == ["first"]
+
+
+@pytest.mark.parametrize("end", ["its answer is an error", "its time is over", "it had left", "it hangs up"])
+def test_an_error_leaves_nothing_behind(end: str) -> None:
+    """Its traceback leads to the frames that it passed, and these must not lead back: they hold a picture."""
+
+    def failed() -> asyncio.Future[str]:
+        answer = pending()
+        answer.set_exception(EngineError("no memory"))
+        return answer
+
+    async def asks() -> None:
+        async with Caller(None, timeout_s=0 if end == "its time is over" else LONG_S) as caller:
+            if end == "it hangs up":
+                asyncio.get_running_loop().call_soon(caller.hang_up)
+            elif end == "it had left":
+                caller.hang_up()
+            await caller.wait(failed() if end == "its answer is an error" else pending())
+
+    async def check() -> None:
+        with no_error_in_a_circle(), contextlib.suppress(EngineError, DeadlineError, ClientDisconnect):
+            await asks()
+
+    on_a_loop(check)

@@ -1,6 +1,7 @@
 """Which pictures are decoded on the event loop, and which on a thread: that of the pool shows which."""
 
 import asyncio
+import contextlib
 import threading
 
 import numpy as np
@@ -13,9 +14,10 @@ from app.decoding import INLINE_BYTES, DecodePool, Prepared
 from app.errors import DeadlineError
 from app.exchange import Timing
 from app.metrics import Metrics
-from models.errors import TooManyPixelsError
+from models.errors import PictureError, TooManyPixelsError
 from models.preprocessing import InputSpec
 from tests.drawing import encode, solid
+from tests.unit.app.loops import no_error_in_a_circle, turns
 
 SPEC = InputSpec(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 SMALL = encode(solid("red", 128))
@@ -106,6 +108,29 @@ def test_a_thread_counts_until_it_is_free(monkeypatch: pytest.MonkeyPatch) -> No
                 assert admission.wait_s < 0.2
         finally:
             may_end.set()
+            await pool.close()
+
+    asyncio.run(run())
+
+
+def test_a_broken_picture_leaves_nothing_behind() -> None:
+    """Its bytes are free with the answer, and not when the garbage collection comes by."""
+
+    async def run() -> None:
+        admission = Admission(max_waiting=10, decoders=1, max_bytes=1_000_000)
+        pool = DecodePool(threads=1, max_pixels=1_000_000, admission=admission, metrics=Metrics())
+        broken = b"x" * (INLINE_BYTES + 1)
+
+        async def asks() -> None:
+            async with Caller(None, timeout_s=60) as caller:
+                await pool.prepare(broken, SPEC, caller, Timing())
+
+        try:
+            with no_error_in_a_circle():
+                with contextlib.suppress(PictureError):
+                    await asks()
+                await turns()
+        finally:
             await pool.close()
 
     asyncio.run(run())

@@ -10,13 +10,16 @@ import subprocess
 import sys
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, _avif
+from PIL.JpegImagePlugin import JpegImageFile
 
+from models import jpeg
 from models.errors import (
     BrokenPictureError,
     EmptyPictureError,
@@ -447,44 +450,59 @@ def test_what_follows_a_whole_picture_does_not_matter(extra: bytes) -> None:
     np.testing.assert_array_equal(np.asarray(plain.rgb), np.asarray(followed.rgb))
 
 
-@pytest.mark.parametrize("place", ["behind the picture", "in its metadata"])
-def test_bytes_that_look_like_scans_are_none(place: str) -> None:
-    """Phones append films of megabytes, and what is no picture may hold any bytes."""
-    data, film = encode(gradient(), "JPEG"), b"\xff\xda film" * 5_000
-    if place == "behind the picture":
-        filled = data + film
-    else:
-        filled = data[:2] + b"\xff\xe5" + (len(film) + 2).to_bytes(2) + film + data[2:]
-    np.testing.assert_array_equal(np.asarray(decode(filled).rgb), np.asarray(decode(data).rgb))
+def _with_pillows_reader(data: bytes, at_least: tuple[int, int] | None) -> tuple[Any, ...] | str:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(jpeg, "plain_size", lambda _: None)
+        return _outcome(data, at_least)
 
 
-def test_a_jpeg_of_endless_segments_is_refused() -> None:
-    """Ten thousand comments in front of what would be too many scans are not followed any further."""
-    data = encode(gradient(), "JPEG")
-    with pytest.raises(BrokenPictureError, match="has more than 64 scans"):
-        decode(data[:2] + b"\xff\xfe\x00\x04\xff\xda" * 10_002 + data[2:])
+def _outcome(data: bytes, at_least: tuple[int, int] | None) -> tuple[Any, ...] | str:
+    try:
+        picture = decode(data, max_pixels=100_000, at_least=at_least)
+        told = picture.format, picture.width, picture.height, picture.padding
+        return picture.rgb.size, picture.rgb.tobytes(), told
+    except PictureError as error:
+        return str(error)
 
 
-def test_a_jpeg_of_endless_scans_is_refused() -> None:
-    """Thousands of 14-byte scans would each cost a pass over the picture; a real progressive JPEG passes."""
-    data = encode(gradient(200, 200), "JPEG", progressive=True)
-    scans = data.count(b"\xff\xda")
-    assert 2 <= scans <= 20
-    decode(data)
-    last = data.rindex(b"\xff\xda")
-    with pytest.raises(BrokenPictureError, match="has more than 64 scans"):
-        decode(data[:-2] + data[last:-2] * 5000 + data[-2:])
+@pytest.mark.parametrize(
+    "options", [{}, {"quality": 5}, {"subsampling": 0}, {"optimize": True}, {"comment": b"x"}]
+)
+def test_a_plain_jpeg_is_decoded_without_pillows_reader(
+    monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]
+) -> None:
+    """Its header is not read in Python twice."""
+    data = encode(gradient(), "JPEG", **options)
+    with_reader = _with_pillows_reader(data, None)
+    monkeypatch.setattr(JpegImageFile, "_open", None)
+    assert _outcome(data, None) == with_reader
 
 
-def test_a_jpeg_of_endless_exif_is_refused() -> None:
-    """Joining thousands of empty blocks would take minutes; a photo, its thumbnail and depth map have a few."""
-    data, block = encode(gradient(), "JPEG"), b"\xff\xe1\x00\x08Exif\0\0"
-    decode(data[:2] + block * 50 + data[2:])
-    decode(data[:2] + block + b"\xff\xe1\x00\x08other!" * 100 + data[2:])
-    with pytest.raises(BrokenPictureError, match="has more than 50 blocks of EXIF"):
-        decode(data[:2] + block * 51 + data[2:])
-    with pytest.raises(BrokenPictureError, match="has more than 50 blocks of EXIF"):
-        decode(data[:2] + b"\xff\xd9" + block * 51 + data[2:])  # the end of a picture is none to Pillow here
+@_as_served
+@settings(max_examples=500, deadline=None)
+@given(
+    width=st.integers(1, 140),
+    height=st.integers(1, 140),
+    subsampling=st.integers(0, 2),
+    changes=st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), max_size=4),
+    at_least=st.sampled_from([None, (32, 32), (8, 4)]),
+)
+def test_a_plain_jpeg_is_what_pillows_reader_makes_of_it(
+    width: int, height: int, subsampling: int, changes: list[tuple[float, int]], at_least: tuple[int, int] | None
+) -> None:
+    """To the pixel, of whatever size; and what is damaged is refused with the same sentence."""
+    data = bytearray(encode(gradient(width, height), "JPEG", subsampling=subsampling))
+    for place, value in changes:
+        data[3 + int(place * (len(data) - 4))] = value
+    assert _outcome(bytes(data), at_least) == _with_pillows_reader(bytes(data), at_least)
+
+
+@pytest.mark.parametrize("size", [(300, 300), (128, 128)])
+def test_a_large_jpeg_is_left_to_pillows_reader(size: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether it has many pixels, or is to be reduced."""
+    monkeypatch.setattr(JpegImageFile, "_open", None)
+    with pytest.raises(BrokenPictureError):
+        decode(encode(gradient(*size), "JPEG"), at_least=(32, 32))
 
 
 def test_an_avif_is_decoded_by_the_thread_that_asks(monkeypatch: pytest.MonkeyPatch) -> None:

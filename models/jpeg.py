@@ -1,0 +1,122 @@
+"""What the markers of a JPEG say before anything is decoded: that it is hostile, or that it is a plain one.
+
+A JPEG is a row of segments, each with a marker (FF and a byte) and a length, and then its pixels, in one or
+several scans. Source: ITU-T T.81, annex B.
+"""
+
+import re
+from collections.abc import Iterator
+
+import numpy as np
+
+from models.errors import BrokenPictureError
+
+_START_OF_SCAN, _APP1 = b"\xff\xda", b"\xff\xe1"
+_MAX_SCANS = 64
+"""A progressive JPEG has about ten scans, and its thumbnail as many. A hostile one repeats 14-byte scans by the
+thousand, and each costs a pass over the whole picture: 2.4 ms for 4 megapixels."""
+
+_EXIF, _MAX_EXIF = b"Exif\0\0", 50
+"""The beginning of a block of EXIF. A picture has one, its thumbnail or depth map another. Pillow joins them in
+time that grows with the square of their number: 110,000 of 18 bytes keep a core for minutes."""
+
+_MAX_MARKERS = 10_000  # a picture has some dozens
+_SCAN, _END_OF_IMAGE, _WITHOUT_LENGTH = 0xDA, 0xD9, frozenset({0x01, 0xD8, 0xD9})
+_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+"""Any but those within the pixels: FF 00 stands for the byte FF, FF D0 to D7 are restarts, FF FF is filling."""
+
+_FEW_BYTES = 8_192
+"""Up to so many bytes `bytes.count` is quicker than a look through NumPy, which takes 5 µs to begin."""
+
+_BASELINE = 0xC0
+_OF_PLAIN = frozenset({0xC4, 0xDB, 0xDD, 0xE0, 0xFE})
+"""Tables of Huffman and of quantization, restart interval, JFIF, comment: none of them changes how the picture
+lies, or what its numbers mean."""
+_EIGHT_BITS_AND_COLOURS = 8, 3
+_MOST_PLAIN_SEGMENTS = 32
+
+
+def refuse_hostile(data: bytes) -> None:
+    """Do nothing for a JPEG that costs no more than its size lets expect.
+
+    Raises:
+        BrokenPictureError: it has more scans, or blocks of EXIF, than anybody needs.
+    """
+    if _has_too_many_scans(data):
+        raise BrokenPictureError(f"The JPEG picture has more than {_MAX_SCANS} scans. Save it again.")
+    if _has_too_much_exif(data):
+        raise BrokenPictureError(f"The JPEG picture has more than {_MAX_EXIF} blocks of EXIF. Save it again.")
+
+
+def plain_size(data: bytes) -> tuple[int, int] | None:
+    """Read the size of a plain JPEG: baseline, eight bits, three colours, upright, with no metadata but JFIF's.
+
+    Args:
+        data: the whole file, or its beginning up to the pixels.
+
+    Returns:
+        Width and height, in pixels; None for any other JPEG, and for one that cannot be understood.
+    """
+    size, place = None, 2  # behind the start of the image
+    for _ in range(_MOST_PLAIN_SEGMENTS):
+        head = data[place : place + 10]
+        if len(head) < 10 or head[0] != 0xFF:
+            return None
+        marker = head[1]
+        if marker == _SCAN:
+            return size
+        if marker == _BASELINE and size is None and (head[4], head[9]) == _EIGHT_BITS_AND_COLOURS:
+            size = int.from_bytes(head[7:9]), int.from_bytes(head[5:7])
+        elif marker not in _OF_PLAIN:
+            return None
+        place += 2 + int.from_bytes(head[2:4])
+    return None
+
+
+def _has_too_many_scans(data: bytes) -> bool:
+    """Look for more scans in a JPEG than anybody needs.
+
+    Two bytes that look like their marker may stand in metadata, and in the film that some phones append, so where
+    there are many the markers are followed one by one.
+    """
+    if _count(data, _START_OF_SCAN) <= _MAX_SCANS:
+        return False
+    scans = 0
+    for followed, marker in enumerate(_markers(data)):
+        scans += marker == _SCAN
+        if scans > _MAX_SCANS or followed > _MAX_MARKERS:
+            return True
+    return False
+
+
+def _has_too_much_exif(data: bytes) -> bool:
+    """Look for more blocks of EXIF in a JPEG than anybody needs, wherever they stand.
+
+    Other metadata, and the film that some phones append, has the bytes of their marker too, so the blocks
+    themselves are looked for where there are many of these: that takes 0.5 ms a megabyte instead of 0.1.
+    """
+    return _count(data, _APP1) > _MAX_EXIF and data.count(_EXIF) > _MAX_EXIF
+
+
+def _count(data: bytes, pair: bytes) -> int:
+    """Count two different bytes that follow one another; of a long file 7 times as fast as `data.count`."""
+    if len(data) <= _FEW_BYTES:
+        return data.count(pair)
+    number = int.from_bytes(pair, "little")
+    return sum(  # at even and odd places
+        int(np.count_nonzero(np.frombuffer(data, "<u2", (len(data) - first) // 2, first) == number))
+        for first in (0, 1)
+    )
+
+
+def _markers(data: bytes) -> Iterator[int]:
+    """Follow the markers of a JPEG as a decoder does, over metadata and pixels, to the end of its picture."""
+    place = 2  # behind the start of the image
+    while found := _MARKER.search(data, place):
+        marker = data[found.end() - 1]
+        yield marker
+        if marker == _END_OF_IMAGE:
+            return
+        place = found.end()
+        if marker not in _WITHOUT_LENGTH:
+            place += int.from_bytes(data[place : place + 2])
