@@ -90,14 +90,15 @@ def to_images(pictures: Sequence[Picture], spec: InputSpec) -> Images:
         spec: from the checkpoint.
 
     Returns:
-        uint8, C-contiguous, shape (batch, spec.height, spec.width, 3), R G B order.
+        uint8, C-contiguous, writeable, shape (batch, spec.height, spec.width, 3), R G B order.
 
     Raises:
         EmptyBatchError: there is no picture.
     """
     if not pictures:
         raise EmptyBatchError("There is no picture to classify: the list is empty. Send at least one.")
-    return np.stack([np.asarray(_fit(picture, spec)) for picture in pictures])
+    pixels = bytearray().join(_fit(picture, spec).tobytes() for picture in pictures)
+    return np.frombuffer(pixels, np.uint8).reshape(len(pictures), spec.height, spec.width, 3)
 
 
 def seen_box(width: float, height: float, spec: InputSpec) -> tuple[float, float, float, float]:

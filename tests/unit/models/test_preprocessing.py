@@ -101,6 +101,7 @@ def test_a_batch_is_one_array_in_the_order_of_the_pictures() -> None:
     assert images.dtype == np.uint8
     assert images.shape == (3, 24, 40, 3)
     assert images.flags.c_contiguous
+    assert images.flags.writeable
     assert [tuple(image[12, 20].tolist()) for image in images] == [RED, GREEN, BLUE]
 
 
