@@ -6,12 +6,8 @@ The server is handed the desk in the lifespan's state, so every process of a ser
 import asyncio
 import contextlib
 import gc
-import multiprocessing
-import signal
-import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from types import FrameType
 
 from fastapi import FastAPI
 from starlette.types import Lifespan, Scope
@@ -21,13 +17,10 @@ from app.errors import NotReadyError
 from app.logs import SERVICE
 from app.service import Service
 from app.settings import Settings
+from app.stopping import drained_on_signals, stopped_with_first_process
 from app.tensors.catalogue import devices_of
 from app.tensors.lab import Lab
 from app.tensors.turns import Turns
-
-_ECHO_S = 1.0
-"""A SIGTERM that comes sooner after another is that one again: systemd and dumb-init tell every process of
-`--workers`, and the first of them repeats it to the others within half a second."""
 
 _OBJECTS_A_COLLECTION = 10_000
 """New objects until those that have become unreachable in circles are looked for. A request leaves none, and
@@ -45,29 +38,24 @@ def lifespan(settings: Settings, opened: Service | None) -> Lifespan[FastAPI]:
     @asynccontextmanager
     async def run(app: FastAPI) -> AsyncIterator[dict[str, Desk]]:
         service = opened or Service(settings)
-        gc.collect()
-        gc.freeze()  # 220,000 objects of the start stay; looking through them again stops requests for 0.1 s
-        usual = gc.get_threshold()
-        gc.set_threshold(_OBJECTS_A_COLLECTION, *usual[1:])
-        await service.start()
-        app.state.service = service
-        app.state.lab = lab = Lab(devices_of(settings), Turns())
-        desk = Desk(service, settings)
-        try:
-            # A second Ctrl-C cancels what would else be told of the end.
-            with (
-                contextlib.suppress(asyncio.CancelledError),
-                _drained_on_signals(service, settings.drain_delay_s),
-                _stopped_with_first_process(),
-            ):
-                yield {"desk": desk}
-        finally:
-            desk.close()
-            gc.set_threshold(*usual)
-            gc.unfreeze()
-            app.state.service = None
-            await asyncio.gather(lab.turns.close(), service.stop())
-            SERVICE.info("stopped")
+        with _seldom_collected():
+            await service.start()
+            app.state.service = service
+            app.state.lab = lab = Lab(devices_of(settings), Turns())
+            desk = Desk(service, settings)
+            try:
+                # A second Ctrl-C cancels what would else be told of the end.
+                with (
+                    contextlib.suppress(asyncio.CancelledError),
+                    drained_on_signals(service, settings.drain_delay_s),
+                    stopped_with_first_process(),
+                ):
+                    yield {"desk": desk}
+            finally:
+                desk.close()
+                app.state.service = None
+                await asyncio.gather(lab.turns.close(), service.stop())
+                SERVICE.info("stopped")
 
     return run
 
@@ -91,79 +79,14 @@ def running_service(scope: Scope) -> Service:
 
 
 @contextlib.contextmanager
-def _stopped_with_first_process() -> Iterator[None]:
-    """Stop as after SIGTERM when the first process of `--workers` was killed: its port would stay taken."""
-    first = multiprocessing.parent_process()
-    if first is None:
-        yield
-        return
-    loop, gone = asyncio.get_running_loop(), first.sentinel
-
-    def stop() -> None:
-        loop.remove_reader(gone)
-        SERVICE.error("the first process is gone, and with it whoever would stop this one")
-        signal.raise_signal(signal.SIGTERM)
-
-    loop.add_reader(gone, stop)
+def _seldom_collected() -> Iterator[None]:
+    """Let the garbage collection pass over what came with the start, and come seldom for the rest."""
+    gc.collect()
+    gc.freeze()  # 220,000 objects of the start stay; looking through them again stops requests for 0.1 s
+    usual = gc.get_threshold()
+    gc.set_threshold(_OBJECTS_A_COLLECTION, *usual[1:])
     try:
         yield
     finally:
-        loop.remove_reader(gone)
-
-
-@contextlib.contextmanager
-def _drained_on_signals(service: Service, delay_s: float) -> Iterator[None]:
-    """Go on for a while without being ready between SIGTERM and the server's own answer to it.
-
-    A load balancer needs that time to notice, and every caller on an open connection hears `Connection: close`
-    before the connection is closed. A second signal is obeyed at once, unless it is an echo of the first, and
-    so is Ctrl-C. When the device is lost the server is told to stop without a signal: Docker restarts what ends,
-    not what is unhealthy.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield  # Python hands signals to the main thread alone; whoever runs us in another one stops us otherwise
-        return
-    loop = asyncio.get_running_loop()
-    servers_own, servers_own_for_ctrl_c = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
-    told_s: float | None = None
-
-    def stop() -> None:
-        if callable(servers_own):
-            servers_own(signal.SIGTERM, None)
-
-    def begin() -> None:
-        nonlocal told_s
-        if told_s is None:
-            told_s = loop.time()
-            service.drain()
-            loop.call_later(delay_s, stop)
-        elif loop.time() - told_s > _ECHO_S:
-            stop()
-
-    async def stop_when_lost() -> None:
-        await service.lost.wait()
-        SERVICE.error("the device, or a thread that runs it, is lost, and only a new process can have it back")
-        service.drain()
-        stop()
-
-    def drain(_signal: int, _frame: FrameType | None) -> None:
-        loop.call_soon_threadsafe(begin)  # the handler may have interrupted whoever holds a lock that this needs
-
-    ours: dict[int, Callable[[int, FrameType | None], None]] = {signal.SIGTERM: drain}
-    if callable(servers_own_for_ctrl_c):  # else nobody obeys it, and it means nothing
-        obey = servers_own_for_ctrl_c
-
-        def interrupt(number: int, frame: FrameType | None) -> None:
-            loop.call_soon_threadsafe(service.drain)  # so that whoever is cut off at the end hears 503
-            obey(number, frame)
-
-        ours[signal.SIGINT] = interrupt
-    watching = loop.create_task(stop_when_lost())
-    before = {number: signal.signal(number, handler) for number, handler in ours.items()}
-    try:
-        yield
-    finally:
-        watching.cancel()
-        for number, handler in before.items():
-            if signal.getsignal(number) is ours[number]:  # else a server that has given up took its own away
-                signal.signal(number, handler)
+        gc.set_threshold(*usual)
+        gc.unfreeze()
