@@ -10,16 +10,8 @@ from typing import Annotated
 import typer
 
 from models.checkpoint import load, save
-from training.calibration import reliability_by_view
-from training.data import read_test
-from training.data_commands import inspect, mistakes, samples
-from training.devices import choose_device
-from training.errors import TrainingError
-from training.evaluate import calibrate_and_measure, measure_network
-from training.export import export_onnx
-from training.grids import draw_predictions
-from training.label_mistakes import find_label_mistakes
-from training.options import (
+from training.commands.data import inspect, mistakes, samples
+from training.commands.options import (
     CacheOption,
     CheckpointArgument,
     CorruptionPicturesOption,
@@ -31,17 +23,26 @@ from training.options import (
     ReportPicturesOption,
     SeedOption,
 )
-from training.outliers import draw_outliers
-from training.quantize_command import quantize
-from training.recalibration import read_as_trained, require_held_out
-from training.rejection import measure_rejection, rejection_lines
-from training.reliability import reliability_lines
+from training.commands.quantize import quantize
+from training.commands.terminal import print_metrics, told_in_a_sentence
+from training.commands.train import train
+from training.data import read_test
+from training.data.rereading import read_as_trained, require_held_out
+from training.devices import choose_device
+from training.errors import TrainingError
+from training.evaluate import calibrate_and_measure, measure_network
+from training.export import export_onnx
+from training.measuring.calibration import reliability_by_view
+from training.measuring.grids import draw_predictions
+from training.measuring.label_mistakes import find_label_mistakes
+from training.measuring.outliers import draw_outliers
+from training.measuring.rejection import measure_rejection, rejection_lines
+from training.measuring.reliability import reliability_lines
+from training.measuring.robustness import PICTURES, measure_robustness, table
+from training.progress import tell, teller
 from training.report.history import check_origin, read_history
 from training.report.making import make_report
-from training.robustness import PICTURES, measure_robustness, table
 from training.targets import check_file, check_folder, check_png, check_target
-from training.terminal import print_metrics, tell, teller, told_in_a_sentence
-from training.train_command import train
 
 app = typer.Typer(
     name="training",
