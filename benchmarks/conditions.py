@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from training.devices import choose_device, describe_hardware
-from training.provenance import current_commit, now_utc
+from training.runs.provenance import current_commit, now_utc
 
 
 def describe(benchmark: str, *, device: str = "auto") -> dict[str, object]:

@@ -24,7 +24,7 @@ from benchmarks.near_classes import divide, write_archive
 from models.checkpoint import load
 from training.cli import run
 from training.data import read_dataset
-from training.dataset import Dataset, Split
+from training.data.dataset import Dataset, Split
 from training.errors import DataError
 
 

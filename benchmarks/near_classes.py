@@ -3,9 +3,9 @@
     python -m benchmarks.near_classes --data cifar10.npz [--without cat,horse,truck] [--epochs 5] [--seed 0]
 
 Pictures of classes that were left out look like the others in everything but what they show, so this is the
-hardest and the most honest kind of outliers. The other kinds are drawn (`training.outliers`). Training, held-out
-part and calibration are those of `python -m training train --recipe fast`. The test part of the classes that were
-learnt stands against the test part of those that were left out.
+hardest and the most honest kind of outliers. The other kinds are drawn (`training.measuring.outliers`). Training,
+held-out part and calibration are those of `python -m training train --recipe fast`. The test part of the classes
+that were learnt stands against the test part of those that were left out.
 """
 
 import argparse
@@ -21,10 +21,10 @@ from benchmarks.conditions import describe
 from models.checkpoint import load
 from training.cli import run
 from training.data import read_dataset
-from training.dataset import Dataset, Split
+from training.data.dataset import Dataset, Split
 from training.errors import DataError
-from training.outliers import draw_outliers
-from training.rejection import measure_rejection, rejection_lines
+from training.measuring.outliers import draw_outliers
+from training.measuring.rejection import measure_rejection, rejection_lines
 
 LEFT_OUT = "left-out classes"
 

@@ -5,19 +5,19 @@ from pathlib import Path
 
 from rich.console import Console
 
-from training import findings
 from training.configuration import Request
 from training.contradictions import refuse_contradictions
+from training.data import findings
 from training.devices import choose_device, keep_freed_memory
 from training.finish import Result, finish
 from training.loop import train
 from training.plan import choose_computing, prepare
+from training.progress import teller
 from training.ranks import join_ranks
-from training.resume import open_run
-from training.run_lock import alone_in
+from training.runs.resume import open_run
+from training.runs.run_lock import alone_in
+from training.runs.tensorboard import TensorboardLog
 from training.targets import check_room
-from training.tensorboard import TensorboardLog
-from training.terminal import teller
 
 
 def carry_out(

@@ -1,47 +1,14 @@
-"""`python -m training …`: what a person types, and what is printed."""
+"""`python -m training …`: the commands, in the order in which they are offered."""
 
-import dataclasses
 import io
-import json
 import sys
-from pathlib import Path
-from typing import Annotated
 
 import typer
 
-from models.checkpoint import load, save
-from training.calibration import reliability_by_view
-from training.data import read_test
-from training.data_commands import inspect, mistakes, samples
-from training.devices import choose_device
-from training.errors import TrainingError
-from training.evaluate import calibrate_and_measure, measure_network
-from training.export import export_onnx
-from training.grids import draw_predictions
-from training.label_mistakes import find_label_mistakes
-from training.options import (
-    CacheOption,
-    CheckpointArgument,
-    CorruptionPicturesOption,
-    CorruptionsOption,
-    DataOption,
-    Device,
-    DeviceOption,
-    ExportFormat,
-    ReportPicturesOption,
-    SeedOption,
-)
-from training.outliers import draw_outliers
-from training.quantize_command import quantize
-from training.recalibration import read_as_trained, require_held_out
-from training.rejection import measure_rejection, rejection_lines
-from training.reliability import reliability_lines
-from training.report.history import check_origin, read_history
-from training.report.making import make_report
-from training.robustness import PICTURES, measure_robustness, table
-from training.targets import check_file, check_folder, check_png, check_target
-from training.terminal import print_metrics, tell, teller, told_in_a_sentence
-from training.train_command import train
+from training.commands.checkpoints import calibrate, evaluate, export, outliers, report
+from training.commands.data import inspect, mistakes, samples
+from training.commands.quantize import quantize
+from training.commands.train import train
 
 app = typer.Typer(
     name="training",
@@ -52,8 +19,7 @@ app = typer.Typer(
     help="Train a small image classifier, and measure what it is worth.",
 )
 
-
-for _command in (train, quantize, inspect, mistakes, samples):
+for _command in (train, quantize, inspect, mistakes, samples, evaluate, calibrate, outliers, report, export):
     app.command()(_command)
 
 
@@ -74,179 +40,3 @@ def run(arguments: list[str] | None = None) -> int:
     except SystemExit as done:
         return done.code if isinstance(done.code, int) else 1
     return 0
-
-
-@app.command()
-def evaluate(
-    checkpoint: CheckpointArgument,
-    data: DataOption,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout instead of text.")] = False,
-    grid: Annotated[
-        Path | None, typer.Option(help="Also draw a test batch with its labels into this PNG.")
-    ] = None,
-    corruptions: CorruptionsOption = False,
-    corruption_pictures: CorruptionPicturesOption = None,
-    seed: SeedOption = 0,
-    device: DeviceOption = Device.auto,
-    cache: CacheOption = Path("data"),
-) -> None:
-    """Measure a checkpoint: overall, per class, single view and six views."""
-    if corruption_pictures is not None and not corruptions:
-        raise typer.BadParameter(
-            "--corruption-pictures says how many --corruptions spoils; add that, or leave it out."
-        )
-    with told_in_a_sentence() as console:
-        if grid is not None:
-            check_png(grid)
-        loaded = load(checkpoint)
-        labels = loaded.record.labels
-        network = loaded.network.to(choose_device(device.value))
-        name, split = read_test(data, loaded.record, cache=cache, report=teller(console))
-        views, metrics = measure_network(
-            network,
-            split,
-            labels=labels,
-            name=name,
-            console=console,
-            calibration=loaded.record.calibration,
-            distance=loaded.distance,
-        )
-        reliability = reliability_by_view(views.before_and_after, split.targets)
-        if grid is not None:
-            draw_predictions(split, views.single_view, labels=labels, seed=seed, path=grid)
-            tell(console, f"wrote {grid}")
-        robustness = None
-        if corruptions:
-            robustness = measure_robustness(
-                network, split, pictures=corruption_pictures or PICTURES, seed=seed, console=console
-            )
-        if as_json:
-            fields = dataclasses.asdict(metrics)
-            del fields["split"]
-            fields["reliability"] = {view: dataclasses.asdict(both) for view, both in reliability.items()}
-            if robustness is not None:
-                fields["corruptions"] = dataclasses.asdict(robustness)
-            typer.echo(json.dumps(fields, indent=2))
-        else:
-            print_metrics(metrics)
-            typer.echo("\n".join(reliability_lines(reliability)))
-            if robustness is not None:
-                typer.echo("\n".join(table(robustness)))
-
-
-@app.command()
-def calibrate(
-    checkpoint: CheckpointArgument,
-    data: DataOption,
-    out: Annotated[Path, typer.Option(help="The checkpoint to write, a .safetensors file; may be the same.")],
-    device: DeviceOption = Device.auto,
-    cache: CacheOption = Path("data"),
-) -> None:
-    """Fit temperatures and abstain rule again, on the pictures that were held out when it was trained."""
-    with told_in_a_sentence() as console:
-        check_target(out)
-        loaded = load(checkpoint)
-        require_held_out(loaded.record)
-        dataset = read_as_trained(data, loaded.record, cache=cache, report=teller(console))
-        network = loaded.network.to(choose_device(device.value))
-        fitted, _, metrics = calibrate_and_measure(
-            network, dataset, name=loaded.record.metrics.split, console=console
-        )
-        record = dataclasses.replace(loaded.record, calibration=fitted.calibration, metrics=metrics)
-        digest = save(out, network, record, distance=fitted.distance)
-        print_metrics(metrics)
-        typer.echo(f"wrote {out} ({digest})")
-
-
-@app.command()
-def outliers(
-    checkpoint: CheckpointArgument,
-    data: DataOption,
-    count: Annotated[int, typer.Option(min=1, help="Pictures of each kind.")] = 500,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout instead of text.")] = False,
-    seed: SeedOption = 0,
-    device: DeviceOption = Device.auto,
-    cache: CacheOption = Path("data"),
-) -> None:
-    """Measure how well a checkpoint tells pictures that show none of its classes."""
-    with told_in_a_sentence() as console:
-        loaded = load(checkpoint)
-        name, split = read_test(data, loaded.record, cache=cache, report=teller(console))
-        kinds = draw_outliers(split.images, count=count, seed=seed)
-        graph = loaded.graph.to(choose_device(device.value))
-        results = measure_rejection(graph, split.images, kinds, loaded.record.calibration)
-        if as_json:
-            typer.echo(
-                json.dumps({kind: dataclasses.asdict(result) for kind, result in results.items()}, indent=2)
-            )
-        else:
-            typer.echo(f"{name}: {len(split):,} pictures, against {count:,} of each kind that show no class")
-            typer.echo("\n".join(rejection_lines(results)))
-
-
-@app.command()
-def report(
-    checkpoint: CheckpointArgument,
-    data: DataOption,
-    out: Annotated[Path, typer.Option(help="The folder to write report.html into.")],
-    run_folder: Annotated[
-        Path | None, typer.Option("--run", help="Folder of the run that made it: adds its curves.")
-    ] = None,
-    corruption_pictures: ReportPicturesOption = PICTURES,
-    shows_pictures: Annotated[
-        bool, typer.Option("--pictures/--no-pictures", help="Show mistakes; pictures may not be yours to pass on.")
-    ] = True,
-    seed: SeedOption = 0,
-    device: DeviceOption = Device.auto,
-    cache: CacheOption = Path("data"),
-) -> None:
-    """Write one HTML page about a checkpoint: numbers, diagrams, mistakes, recipe."""
-    with told_in_a_sentence() as console:
-        history = None if run_folder is None else read_history(run_folder)
-        loaded = load(checkpoint)
-        if run_folder is not None:
-            check_origin(run_folder, loaded.record)
-        check_folder(out)
-        network = loaded.network.to(choose_device(device.value))  # in place
-        name, split = read_test(data, loaded.record, cache=cache, report=teller(console))
-        views, metrics = measure_network(
-            network,
-            split,
-            labels=loaded.record.labels,
-            name=name,
-            console=console,
-            calibration=loaded.record.calibration,
-            distance=loaded.distance,
-        )
-        doubted = None
-        if split.files:
-            doubted = find_label_mistakes(split, views.single_view, labels=loaded.record.labels)
-        path = make_report(
-            loaded,
-            split,
-            views=views,
-            metrics=metrics,
-            label_mistakes=doubted,
-            history=history,
-            folder=out,
-            pictures=corruption_pictures,
-            seed=seed,
-            console=console,
-            shows_pictures=shows_pictures,
-        )
-        typer.echo(f"wrote {path}")
-
-
-@app.command()
-def export(
-    checkpoint: CheckpointArgument,
-    out: Annotated[Path, typer.Option(help="The file to write, ending in .onnx.")],
-    file_format: Annotated[ExportFormat, typer.Option("--format", help="Of the file.")] = ExportFormat.onnx,
-) -> None:
-    """Write a checkpoint in a format that other programs run, checked against the golden pictures."""
-    with told_in_a_sentence():
-        if out.suffix != f".{file_format.value}":
-            raise TrainingError(f"--out {out} must end in .{file_format.value}.")
-        check_file(out)
-        export_onnx(load(checkpoint), out)
-        typer.echo(f"wrote {out}; onnxruntime gives the golden answers")

@@ -15,8 +15,8 @@ from models.tensor_file import write_atomically
 from training.data import CIFAR10
 from training.devices import Computing, describe_hardware
 from training.errors import TrainingError
-from training.provenance import current_commit
 from training.recipes import RECIPES, Recipe, is_taught
+from training.runs.provenance import current_commit
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,10 @@ from models.networks import Architecture
 from models.networks.whitened import HEAD
 from models.preprocessing import InputSpec
 from models.record import Record
-from training.calibration import set_temperature
+from training.data.rereading import held_out_count
 from training.errors import TrainingError
 from training.fresh import Start
-from training.recalibration import held_out_count
+from training.measuring.calibration import set_temperature
 from training.recipes import RECIPES, LargeBatchRecipe, is_taught
 
 DOUBTED = "may_know_held_out"

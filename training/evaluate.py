@@ -9,12 +9,12 @@ from torch import Tensor, nn
 from models.calibration import Calibration
 from models.distance import ClassDistance
 from models.metrics import Metrics
-from training.calibration import Calibrated, accepted, calibrate
-from training.dataset import Dataset, Split
-from training.reading import Reading
-from training.reliability import CALIBRATION_BINS, coverage_at, score_bins
-from training.terminal import tell
-from training.views import view_logits
+from training.data.dataset import Dataset, Split
+from training.measuring.calibration import Calibrated, accepted, calibrate
+from training.measuring.reading import Reading
+from training.measuring.reliability import CALIBRATION_BINS, coverage_at, score_bins
+from training.measuring.views import view_logits
+from training.progress import tell
 
 _COVERAGES = tuple(share / 20 for share in range(1, 21))
 _NOT_CALIBRATED = Calibration()

@@ -14,21 +14,21 @@ from models.checkpoint import load, save
 from models.metrics import Metrics
 from models.record import Record, TrainingRun
 from training.configuration import Request
-from training.dataset import Dataset, Split, to_unicode
+from training.data.dataset import Dataset, Split, to_unicode
 from training.devices import describe_hardware
 from training.earlier import DOUBTED
 from training.evaluate import calibrate_and_measure, measure_network
-from training.label_mistakes import LabelMistake, find_label_mistakes
-from training.label_mistakes import write as write_label_mistakes
 from training.loop import Trained
+from training.measuring.label_mistakes import LabelMistake, find_label_mistakes
+from training.measuring.label_mistakes import write as write_label_mistakes
+from training.measuring.robustness import affordable_pictures
 from training.plan import Plan
-from training.provenance import now_utc
+from training.progress import tell
 from training.report.history import read_history
 from training.report.making import make_report
-from training.robustness import affordable_pictures
-from training.run import CHECKPOINT, Run
+from training.runs.provenance import now_utc
+from training.runs.run import CHECKPOINT, Run
 from training.targets import write_or_rescue
-from training.terminal import tell
 
 
 @dataclass(frozen=True)

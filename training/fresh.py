@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from models.networks import Architecture, build
 from models.networks.whitened import HEAD, WhitenedNetwork
 from models.preprocessing import InputSpec
+from training.data.sampling import draw_evenly
 from training.recipes import LargeBatchRecipe
-from training.sampling import draw_evenly
 
 
 @dataclass(frozen=True)

@@ -9,18 +9,18 @@ from rich.console import Console
 from torch import Tensor, nn
 
 from models.preprocessing import InputSpec
-from training.dataset import Split
+from training.data.dataset import Split
 from training.devices import Computing
 from training.epoch import Wanted, draw_epoch
 from training.errors import check_finite
-from training.extension import snapshot_epoch
 from training.fresh import Start, fit_stem, fresh_network, take_start
 from training.interrupts import interrupts_between_steps
 from training.learner import Learner, make_learner
 from training.progress import RunProgress
 from training.ranks import ALONE, Ranks
 from training.recipes import Recipe, TutorialRecipe
-from training.run import Run
+from training.runs.extension import snapshot_epoch
+from training.runs.run import Run
 from training.selection import make_selector
 from training.tutorial import train_tutorial
 

@@ -24,7 +24,7 @@ _QUALITY = (15, 90)  # of JPEG
 _CHANCE = {"frame": 0.5, "blur": 0.3, "light": 0.5, "noise": 0.4, "jpeg": 0.3}
 """Of each treatment, for a picture that is treated; 7 % of these come through untouched.
 
-Source: choice, to cover severities 3 to 4 of `training.corruptions`; tried in one training
+Source: choice, to cover severities 3 to 4 of `training.measuring.corruptions`; tried in one training
 (docs/experiments.md, 2026-11-24). Blur is by shrinking and growing, so it is not the blur measured with."""
 
 _HASH_MULTIPLIERS = (-0x40A7B892E31B1A47, -0x6B2FB644ECCEEE15)

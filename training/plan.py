@@ -11,19 +11,18 @@ import torch
 from models.checkpoint import Checkpoint
 from models.networks import build
 from models.preprocessing import InputSpec
-from training import findings
 from training.configuration import Request, configure
-from training.data import read_dataset
-from training.dataset import Dataset, fingerprint
+from training.data import findings, read_dataset
+from training.data.dataset import Dataset, fingerprint
+from training.data.held_out import group_copies, set_aside
 from training.devices import Computing, choose_dtype
 from training.earlier import DOUBTED, doubt, load_start, load_teacher, start_with
 from training.epoch import Wanted
-from training.extension import extend
 from training.fitting import fit_to_data
 from training.fresh import Start
-from training.held_out import group_copies, set_aside
-from training.provenance import current_commit
 from training.recipes import RECIPES, LargeBatchRecipe, Recipe, TutorialRecipe
+from training.runs.extension import extend
+from training.runs.provenance import current_commit
 from training.teacher import answers_of
 
 

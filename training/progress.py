@@ -1,4 +1,4 @@
-"""How a run tells what it does: a live bar in a terminal, plain lines elsewhere; always on stderr."""
+"""How a run tells what it does: sentences, and a live bar in a terminal, plain lines elsewhere; on stderr."""
 
 import time
 from collections.abc import Callable
@@ -79,4 +79,14 @@ class RunProgress:
 
     def say(self, sentence: str) -> None:
         """Print a line above the bar."""
-        self._console.print(sentence, markup=False, highlight=False, soft_wrap=True)
+        tell(self._console, sentence)
+
+
+def teller(console: Console) -> Callable[[str], None]:
+    """Turn a console into a function that is told a sentence at a time."""
+    return lambda sentence: tell(console, sentence)
+
+
+def tell(console: Console, sentence: str) -> None:
+    """Print a sentence as it is, whatever brackets stand in it."""
+    console.print(sentence, markup=False, highlight=False, soft_wrap=True)

@@ -13,10 +13,10 @@ from models.networks import Architecture, build
 from models.networks.layers import Convolution
 from models.networks.quantization import Range, is_quantized, round_filters
 from models.preprocessing import InputSpec
-from training.chunks import chunk_size
+from training.data.sampling import draw_evenly
 from training.errors import TrainingError
+from training.measuring.chunks import chunk_size
 from training.progress import RunProgress
-from training.sampling import draw_evenly
 
 PICTURES = 1_000
 """Of the training part, most that the ranges are taken from."""

@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor, nn
 
-from training.chunks import chunks
 from training.devices import Computing
 from training.epoch import Wanted
+from training.measuring.chunks import chunks
 
 _MOST_AT_ONCE = 256
 """Pictures of 32 × 32 pixels that the teacher answers at once."""

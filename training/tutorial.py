@@ -12,12 +12,12 @@ from rich.console import Console
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from training.dataset import Split
+from training.data.dataset import Split
 from training.errors import check_finite
 from training.interrupts import Interrupts, interrupts_between_steps
 from training.progress import RunProgress
 from training.recipes import TutorialRecipe
-from training.run import Run
+from training.runs.run import Run
 
 
 @dataclass

@@ -19,7 +19,7 @@ from models.preprocessing import to_images
 from tests.e2e.conftest import ROOT, Server
 from tests.photographs import draw_folder
 from training.data import read_test
-from training.views import single_view
+from training.measuring.views import single_view
 
 SEED = 5
 

@@ -16,8 +16,8 @@ from training.cli import run
 from training.configuration import Request
 from training.plan import choose_computing, prepare
 from training.recipes import RECIPES, LargeBatchRecipe
-from training.resume import ask_again, asked_before
-from training.run_lock import alone_in
+from training.runs.resume import ask_again, asked_before
+from training.runs.run_lock import alone_in
 
 Change = Callable[[Path], None]
 

@@ -13,8 +13,7 @@ from models.checkpoint import CHECKPOINTS, load
 from models.classifier import answer, rank
 from models.preprocessing import InputSpec
 from tests.drawing import encode
-from training import cifar10
-from training.data import read_test
+from training.data import cifar10, read_test
 from training.earlier import load_start, start_with
 from training.errors import TrainingError
 from training.evaluate import ViewProbabilities, measure

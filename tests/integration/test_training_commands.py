@@ -21,9 +21,9 @@ from app.settings import Settings
 from models.checkpoint import load
 from tests.drawing import encode, solid, write_archive
 from training.cli import run
-from training.corruptions import KINDS
-from training.options import RecipeName
-from training.recalibration import read_as_trained
+from training.commands.options import RecipeName
+from training.data.rereading import read_as_trained
+from training.measuring.corruptions import KINDS
 from training.recipes import RECIPES
 
 

@@ -6,10 +6,10 @@ from torch import Tensor
 
 from models.checkpoint import Checkpoint
 from models.metrics import Metrics
-from training.dataset import Split
-from training.label_mistakes import LabelMistake
+from training.data.dataset import Split
+from training.measuring.label_mistakes import LabelMistake
+from training.measuring.robustness import Robustness
 from training.report.history import History
-from training.robustness import Robustness
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from models.metrics import ScoreBin
-from training.reliability import CALIBRATION_BINS
+from training.measuring.reliability import CALIBRATION_BINS
 from training.report.history import History
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from pathlib import Path
 from models.checkpoint import load
 from models.record import Record
 from training.errors import TrainingError
-from training.run import CHECKPOINT, METRICS
+from training.runs.run import CHECKPOINT, METRICS
 
 
 @dataclass(frozen=True)

@@ -6,14 +6,14 @@ from rich.console import Console
 
 from models.checkpoint import Checkpoint
 from models.metrics import Metrics
-from training.dataset import Split
+from training.data.dataset import Split
 from training.evaluate import ViewProbabilities
-from training.label_mistakes import LabelMistake
-from training.provenance import now_utc
+from training.measuring.label_mistakes import LabelMistake
+from training.measuring.robustness import measure_robustness
 from training.report.content import Content
 from training.report.history import History
 from training.report.page import write_page
-from training.robustness import measure_robustness
+from training.runs.provenance import now_utc
 
 
 def make_report(

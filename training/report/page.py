@@ -10,7 +10,7 @@ import torch
 
 from models.tensor_file import write_atomically
 from training.configuration import flatten
-from training.intervals import interval
+from training.measuring.intervals import interval
 from training.report import figures, html, sections
 from training.report.content import Content
 

@@ -2,9 +2,9 @@
 
 import math
 
-from training.corruptions import LEVELS, SEVERITIES
-from training.intervals import Interval, interval
-from training.reliability import coverage_at, coverage_curve, score_bins
+from training.measuring.corruptions import LEVELS, SEVERITIES
+from training.measuring.intervals import Interval, interval
+from training.measuring.reliability import coverage_at, coverage_curve, score_bins
 from training.report import figures, html
 from training.report.cases import Case, confident_mistakes, confusions, unsure_hits
 from training.report.content import Content

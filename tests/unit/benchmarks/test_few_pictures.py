@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from benchmarks.few_pictures import only_a_few, to_lines
-from training.dataset import Dataset, Split
+from training.data.dataset import Dataset, Split
 from training.errors import DataError
 
 

@@ -17,11 +17,11 @@ from models.networks import Architecture, build
 from models.networks.whitened import HEAD
 from models.preprocessing import InputSpec
 from models.record import Record
-from training.dataset import Split
+from training.data.dataset import Split
+from training.data.held_out import hold_out
 from training.earlier import DOUBTED, doubt, load_start, load_teacher, start_with
 from training.errors import TrainingError
 from training.fresh import Start
-from training.held_out import hold_out
 from training.recipes import RECIPES
 
 

@@ -9,7 +9,7 @@ from rich.console import Console
 from models.networks import Architecture, build
 from models.preprocessing import InputSpec
 from training.augment import six_views
-from training.dataset import Split
+from training.data.dataset import Split
 from training.evaluate import ViewProbabilities, measure, run_views
 
 LABELS = ("a", "b", "c")

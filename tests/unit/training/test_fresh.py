@@ -8,9 +8,9 @@ from models.networks import ARCHITECTURES, Architecture, build
 from models.networks.fast import FastNetwork
 from models.networks.whitened import HEAD
 from models.preprocessing import InputSpec
+from training.data.sampling import draw_evenly
 from training.fresh import Start, fit_stem, fresh_network, take_start
 from training.recipes import FastRecipe
-from training.sampling import draw_evenly
 
 SPEC, CPU = InputSpec(), torch.device("cpu")
 

@@ -11,14 +11,14 @@ from models.networks.fast import FastNetwork
 from models.networks.residual import ResidualNetwork
 from models.networks.whitened import HEAD
 from models.preprocessing import InputSpec
-from training.dataset import Split
+from training.data.dataset import Split
+from training.data.sampling import draw_evenly
 from training.devices import Computing, choose_dtype
 from training.errors import TrainingError
 from training.fitting import fit_to_data
 from training.fresh import Start
 from training.loop import train
 from training.recipes import RECIPES, AccurateRecipe, FastRecipe, Recipe, TutorialRecipe
-from training.sampling import draw_evenly
 
 
 def _quiet() -> Console:

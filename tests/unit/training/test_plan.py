@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from training.configuration import Request
-from training.dataset import Dataset, Split
+from training.data.dataset import Dataset, Split
 from training.plan import adapt, choose_computing
 from training.recipes import RECIPES, CompactRecipe, LargeBatchRecipe
 

@@ -9,11 +9,11 @@ from torch import Tensor
 from models.networks import Architecture, build
 from models.networks.residual import ResidualNetwork
 from models.preprocessing import InputSpec
+from training.data.sampling import draw_evenly
 from training.devices import Computing
 from training.learner import Learner, make_learner
 from training.ranks import ALONE
 from training.recipes import AccurateRecipe, Selection
-from training.sampling import draw_evenly
 from training.schedule import factor
 from training.selection import Selector, make_selector
 

@@ -1,0 +1,70 @@
+"""A failure that has a name is one sentence, and one that has none is not hidden."""
+
+import errno
+from pathlib import Path
+
+import pytest
+import torch
+import typer
+
+from training.commands.terminal import told_in_a_sentence
+from training.runs.run import CONFIGURATION
+
+
+def test_memory_that_the_processor_lacks_is_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    """PyTorch raises a plain RuntimeError for it, whatever the machine: a million terabytes are nowhere."""
+    with pytest.raises(typer.Exit, match="1"), told_in_a_sentence():
+        torch.empty(2**60, dtype=torch.uint8)
+    told = capsys.readouterr().err
+    assert told.startswith("Error: there is not enough memory (")
+    assert "can't allocate memory" in told
+    assert told.count("\n") == 1
+    assert told.endswith("Free it, or take a smaller --input-size.\n")
+
+
+def test_memory_that_python_lacks_is_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    """So it is where no reason is given."""
+    with pytest.raises(typer.Exit, match="1"), told_in_a_sentence():
+        raise MemoryError
+    assert capsys.readouterr().err.startswith("Error: there is not enough memory (no reason was given).")
+
+
+def test_memory_that_a_device_lacks_has_another_advice(capsys: pytest.CaptureFixture[str]) -> None:
+    """The processor may have what the device has not."""
+    with pytest.raises(typer.Exit, match="1"), told_in_a_sentence():
+        raise torch.OutOfMemoryError("CUDA out of memory")
+    assert "use --device cpu" in capsys.readouterr().err
+
+
+def test_a_failing_disk_tells_how_a_run_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Where there is a run to go on with; its states are kept while the disk is full."""
+    full = OSError(errno.ENOSPC, "No space left on device")
+    with pytest.raises(typer.Exit, match="1"), told_in_a_sentence(tmp_path):
+        raise full
+    (tmp_path / CONFIGURATION).touch()
+    with pytest.raises(typer.Exit, match="1"), told_in_a_sentence(tmp_path):
+        raise full
+    assert capsys.readouterr().err.splitlines() == [
+        "Error: [Errno 28] No space left on device",
+        "Error: [Errno 28] No space left on device. Mend it; go on with: python -m training train --resume "
+        f"{tmp_path}",
+    ]
+
+
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError("full"), MemoryError("full")])
+def test_memory_that_is_lacking_tells_how_a_run_goes_on(
+    error: Exception, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its last state is there, as it is when a disk fails."""
+    (tmp_path / CONFIGURATION).touch()
+    with pytest.raises(typer.Exit, match="1"), told_in_a_sentence(tmp_path):
+        raise error
+    told = capsys.readouterr().err
+    assert "memory (full). Free it, or " in told
+    assert told.endswith(f"; go on with: python -m training train --resume {tmp_path}\n")
+
+
+def test_any_other_error_of_pytorch_is_not_hidden() -> None:
+    """A bug has its traceback."""
+    with pytest.raises(RuntimeError, match="not aligned"), told_in_a_sentence():
+        raise RuntimeError("shapes are not aligned")

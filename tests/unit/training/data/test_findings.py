@@ -1,0 +1,143 @@
+"""What is told of a data set before training: every count, every group, every warning, in words and as JSON."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from training.data.duplicates import Copies
+from training.data.findings import Findings, changed_counts, collect, to_json, to_lines, write
+from training.data.picture_cache import Unreadable
+
+FILES = ("cat/1.jpg", "cat/2.jpg", "cat/3.jpg", "dog/1.jpg", "dog/2.jpg", "dog/3.jpg")
+
+
+def _findings(
+    exact: tuple[tuple[int, ...], ...] = (),
+    near: tuple[tuple[int, ...], ...] = (),
+    unreadable: tuple[Unreadable, ...] = (),
+    test: tuple[int, ...] = (2, 5),
+    repeat: int = 1,
+) -> Findings:
+    return collect(
+        "pets",
+        ("cat", "dog"),
+        files=FILES * repeat,
+        targets=np.array([0, 0, 0, 1, 1, 1] * repeat),
+        is_test=np.tile(np.isin(np.arange(6), test), repeat),
+        copies=Copies(exact, near, np.arange(6 * repeat)),
+        unreadable=unreadable,
+    )
+
+
+def test_a_good_folder_is_told_in_counts_alone() -> None:
+    """One line for the data set, one for each class, no warning."""
+    assert list(to_lines(_findings(repeat=20))) == [
+        "pets: 80 pictures to learn from, 40 to measure on",
+        "  cat       40      20",
+        "  dog       40      20",
+    ]
+
+
+def test_a_tiny_class_is_warned_of() -> None:
+    """Under twenty pictures to learn from are few, none to measure on is said."""
+    lines = list(to_lines(_findings(test=(2,))))
+    assert "warning: the class 'cat' has 2 pictures to learn from; 20 or more are better" in lines
+    assert "warning: the class 'dog' has no picture to measure on; its accuracy will be unknown" in lines
+
+
+def test_unreadable_files_are_counted_and_named() -> None:
+    """Ten are named with the reason, the rest counted."""
+    lines = list(to_lines(_findings(unreadable=(Unreadable("cat/x.jpg", "It is empty."),) * 12)))
+    start = lines.index("warning: 12 files left out, no readable picture")
+    assert lines[start + 1] == "  cat/x.jpg: It is empty."
+    assert lines[start + 11] == "  and 2 more"
+
+
+def test_a_scene_is_warned_of() -> None:
+    """Its pictures are counted, two are named, and what follows if they were copies is said; JSON names all."""
+    findings = replace(_findings(repeat=20), scenes=(("cat/1.jpg", "cat/2.jpg", "dog/1.jpg"),))
+    (line,) = (line for line in to_lines(findings) if "scene" in line)
+    assert line.startswith(
+        "warning: 3 pictures look alike, cat/1.jpg and cat/2.jpg for instance; they are taken for"
+    )
+    assert json.loads(to_json(findings))["scenes"] == [["cat/1.jpg", "cat/2.jpg", "dog/1.jpg"]]
+
+
+def test_copies_are_told_by_kind() -> None:
+    """Equal pictures are joined by =, those that look alike by ~."""
+    lines = list(to_lines(_findings(exact=((0, 1),), near=((3, 4),))))
+    assert lines[lines.index("1 group of equal pictures") + 1] == "  cat/1.jpg = cat/2.jpg"
+    assert lines[lines.index("1 group of pictures that look alike") + 1] == "  dog/1.jpg ~ dog/2.jpg"
+    assert not any("both parts" in line or "two classes" in line for line in lines)
+
+
+def test_a_leak_names_the_parts() -> None:
+    """A copy on each side of the split is a warning that says which one lies where."""
+    lines = list(to_lines(_findings(exact=((1, 2),))))
+    start = lines.index("warning: 1 group in both parts: what is measured on was also learnt")
+    assert lines[start + 1] == "  cat/2.jpg (train) = cat/3.jpg (test)"
+
+
+def test_a_picture_in_two_classes_is_a_contradiction() -> None:
+    """One of its labels must be wrong, so it is warned of."""
+    lines = list(to_lines(_findings(near=((0, 3),))))
+    start = lines.index("warning: 1 picture in two classes; one label is wrong")
+    assert lines[start + 1] == "  cat/1.jpg ~ dog/1.jpg"
+
+
+def test_a_large_group_is_named_in_part() -> None:
+    """Six files stand in a line, the one in another class and the other part among them; the rest is counted."""
+    everything = _findings(exact=(tuple(range(3)) + tuple(range(6, 600)),), repeat=100, test=(5,))
+    lines = [line for line in to_lines(everything) if " = " in line]
+    assert len(lines) == 3
+    leak = lines[1]
+    assert leak.endswith(" and 591 more")
+    assert leak.count(" = ") == 5
+    assert {"cat/1.jpg (train)", "dog/1.jpg (train)", "dog/3.jpg (test)"} <= set(
+        leak.removesuffix(" and 591 more").strip().split(" = ")
+    )
+
+
+def test_json_names_everything(tmp_path: Path) -> None:
+    """The file in a run's folder holds what the text cuts short, and the judgements."""
+    unreadable = tuple(Unreadable(f"cat/{number}.txt", "no") for number in range(30))
+    path = write(_findings(exact=((1, 2),), near=((0, 3),), unreadable=unreadable), tmp_path)
+    assert path == tmp_path / "data.json"
+    told = json.loads(path.read_text())
+    assert told == json.loads(to_json(_findings(exact=((1, 2),), near=((0, 3),), unreadable=unreadable)))
+    assert told["counts"] == {"cat": {"train": 2, "test": 1}, "dog": {"train": 2, "test": 1}}
+    assert len(told["unreadable"]) == 30
+    assert told["few"] == {"cat": 2, "dog": 2}
+    equal, near = told["copies"]
+    assert (equal["kind"], equal["is_leak"], equal["is_contradiction"]) == ("equal", True, False)
+    assert (near["kind"], near["is_leak"], near["is_contradiction"]) == ("near", False, True)
+    assert near["labels"] == ["cat", "dog"]
+
+
+def test_classes_that_grew_or_shrank_are_named(tmp_path: Path) -> None:
+    """With the pictures to learn from, now and then; a class that is new had none, one that is gone has none."""
+    write(_findings(), tmp_path)
+    assert changed_counts(_findings(test=(2, 4, 5)), tmp_path) == ["'dog' has 1 picture to learn from and had 2"]
+    renamed = replace(_findings(), counts={"cat": {"train": 2, "test": 1}, "hen": {"train": 3, "test": 0}})
+    assert changed_counts(renamed, tmp_path) == [
+        "'dog' has 0 pictures to learn from and had 2",
+        "'hen' has 3 pictures to learn from and had 0",
+    ]
+
+
+def test_other_pictures_in_the_same_numbers_are_told_as_such(tmp_path: Path) -> None:
+    """A picture that was edited changes no count."""
+    write(_findings(), tmp_path)
+    (sentence,) = changed_counts(_findings(), tmp_path)
+    assert sentence.startswith("each class has as many pictures")
+
+
+@pytest.mark.parametrize("text", [None, "", "{", "[]", "{}", '{"counts": 3}', '{"counts": {"cat": 3}}'])
+def test_where_the_counts_cannot_be_read_nothing_is_told(text: str | None, tmp_path: Path) -> None:
+    """A run on an archive has no such file, and a damaged one must not hide what is refused."""
+    if text is not None:
+        (tmp_path / "data.json").write_text(text)
+    assert changed_counts(_findings(), tmp_path) == []

@@ -1,0 +1,55 @@
+"""A data set is looked at without training, folder or arrays."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tests.drawing import encode, solid
+from tests.photographs import draw_photograph
+from training.data import read_dataset
+from training.data.dataset import Dataset, Split
+from training.data.inspection import inspect_dataset
+
+
+def _split(seeds: list[int], side: int) -> Split:
+    pictures = [np.asarray(draw_photograph("disc", seed, side=side)) for seed in seeds]
+    return Split(torch.from_numpy(np.stack(pictures)), torch.zeros(len(seeds), dtype=torch.int64))
+
+
+@pytest.mark.parametrize("side", [32, 40])
+def test_arrays_are_looked_at_like_files(side: int) -> None:
+    """A test picture that is a training picture too is a leak; pictures are called by their places."""
+    train, test = _split([1, 2, 3], side), _split([4, 2], side)
+    test.targets[1] = 1
+    findings = inspect_dataset(Dataset("made", ("a", "b"), train, test))
+    assert findings.counts == {"a": {"train": 3, "test": 1}, "b": {"train": 0, "test": 1}}
+    (group,) = findings.copies
+    assert (group.kind, group.files) == ("equal", ("train[1]", "test[1]"))
+    assert group.is_leak
+    assert group.is_contradiction
+
+
+def test_a_folder_was_looked_at_when_it_was_read(tmp_path: Path) -> None:
+    """Copies within a part and across both are found in a folder that has a test part; a broken file is named."""
+    for file, data in {
+        "train/red/1.png": encode(solid("red")),
+        "train/red/2.png": encode(draw_photograph("disc", 1, side=64)),
+        "train/blue/1.png": encode(solid("blue")),
+        "test/blue/other.bmp": encode(solid("blue"), "BMP"),
+        "test/red/cut.png": encode(solid("red"))[:40],
+        "test/red/same.jpg": encode(draw_photograph("disc", 1, side=64), "JPEG"),
+    }.items():
+        path = tmp_path / "data" / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    dataset = read_dataset(str(tmp_path / "data"), seed=0, cache=tmp_path, report=lambda _sentence: None)
+    findings = inspect_dataset(dataset)
+    assert [item.file for item in findings.unreadable] == ["test/red/cut.png"]
+    assert [(group.kind, group.files) for group in findings.copies] == [
+        ("equal", ("train/blue/1.png", "test/blue/other.bmp")),
+        ("near", ("train/red/2.png", "test/red/same.jpg")),
+    ]
+    assert all(group.is_leak for group in findings.copies)
+    assert dataset.test.files == ("test/blue/other.bmp", "test/red/same.jpg")

@@ -1,0 +1,56 @@
+"""A run's folder is opened again only for what it was begun with."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from training.configuration import Request
+from training.data.findings import Findings, write
+from training.devices import Computing
+from training.errors import TrainingError
+from training.runs.resume import open_run
+from training.runs.run import Run
+
+FOUND = Findings("pets", {"cat": {"train": 4, "test": 1}, "dog": {"train": 5, "test": 1}}, (), ())
+
+
+def _open(folder: Path, *, data: str, found: Findings | None) -> Run:
+    return open_run(
+        folder,
+        Request(recipe="fast", data="pets"),
+        {"seed": 0, "data_fingerprint": data},
+        computing=Computing(torch.device("cpu"), torch.float32),
+        save_every=None,
+        extends=None,
+        found=found,
+        warn=lambda _: None,
+    )
+
+
+def test_a_folder_of_pictures_that_changed_is_refused_in_words(tmp_path: Path) -> None:
+    """Beside the digests stands which class has how many pictures, and had."""
+    _open(tmp_path, data="a", found=FOUND)
+    write(FOUND, tmp_path)
+    fewer = replace(FOUND, counts={**FOUND.counts, "dog": {"train": 3, "test": 1}})
+    _open(tmp_path, data="a", found=fewer)  # the pictures decide, not the counts
+    told = r"data_fingerprint is 'b' and was 'a'; 'dog' has 3 pictures to learn from and had 5\. Restore"
+    with pytest.raises(TrainingError, match=told):
+        _open(tmp_path, data="b", found=fewer)
+
+
+def test_an_archive_that_changed_is_refused_by_its_digest(tmp_path: Path) -> None:
+    """Nothing more is known of it."""
+    _open(tmp_path, data="a", found=None)
+    with pytest.raises(TrainingError, match=r"data_fingerprint is 'b' and was 'a'\. Restore"):
+        _open(tmp_path, data="b", found=None)
+
+
+def test_a_run_that_begins_remembers_whole_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that it goes on from any working folder."""
+    monkeypatch.chdir(tmp_path)
+    _open(tmp_path, data="a", found=None)
+    asked = json.loads((tmp_path / "configuration.json").read_text())["request"]
+    assert (asked["data"], asked["cache"]) == (str(tmp_path / "pets"), str(tmp_path / "data"))

@@ -1,0 +1,87 @@
+"""Commands that look at data: `inspect`, `mistakes`, `samples`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from training.commands.options import (
+    CacheOption,
+    DataOption,
+    Device,
+    DeviceOption,
+    InputSizeOption,
+    RecipeName,
+    SeedOption,
+)
+from training.commands.terminal import told_in_a_sentence
+from training.data import findings, read_dataset
+from training.data.inspection import inspect_dataset
+from training.devices import Computing, choose_device, choose_dtype, keep_freed_memory
+from training.errors import TrainingError
+from training.measuring import label_mistakes
+from training.measuring.grids import draw_samples
+from training.progress import teller
+from training.recipes import RECIPES, is_taught
+from training.targets import check_png
+
+
+def inspect(
+    data: DataOption,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout instead of text.")] = False,
+    seed: SeedOption = 0,
+    cache: CacheOption = Path("data"),
+    input_size: InputSizeOption = None,
+) -> None:
+    """Look at a data set: counts, unreadable files, copies within and across its parts, contradictions."""
+    with told_in_a_sentence() as console:
+        dataset = read_dataset(data, seed=seed, cache=cache, report=teller(console), input_size=input_size)
+        found = inspect_dataset(dataset)
+        typer.echo(findings.to_json(found) if as_json else "\n".join(findings.to_lines(found)))
+
+
+def mistakes(
+    data: DataOption,
+    recipe: Annotated[RecipeName, typer.Option(help="To train the judging networks with.")] = RecipeName.fast,
+    folds: Annotated[int, typer.Option(min=2, max=20, help="Trainings; each judges what it did not learn.")] = 4,
+    as_json: Annotated[bool, typer.Option("--json", help="A JSON list on stdout instead of text.")] = False,
+    seed: SeedOption = 0,
+    device: DeviceOption = Device.auto,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Instead of the recipe's own.")] = None,
+    cache: CacheOption = Path("data"),
+    input_size: InputSizeOption = None,
+) -> None:
+    """List the likeliest label mistakes of a whole data set; takes as long as --folds trainings."""
+    with told_in_a_sentence() as console:
+        table = RECIPES[recipe.value]
+        if is_taught(table):
+            raise TrainingError(
+                f"The recipe {table.name} learns from a teacher, who has learnt the pictures already; take fast."
+            )
+        keep_freed_memory()
+        target = choose_device(device.value)
+        dataset = read_dataset(data, seed=seed, cache=cache, report=teller(console), input_size=input_size)
+        found = label_mistakes.judge_all(
+            table,
+            dataset,
+            folds=folds,
+            seed=seed,
+            computing=Computing(target, choose_dtype("auto", target)),
+            console=console,
+            epochs=epochs,
+        )
+        typer.echo(label_mistakes.to_json(found) if as_json else "\n".join(label_mistakes.to_lines(found)))
+
+
+def samples(
+    data: DataOption,
+    out: Annotated[Path, typer.Option(help="The PNG to write.")],
+    seed: SeedOption = 0,
+    cache: CacheOption = Path("data"),
+) -> None:
+    """Draw a labelled grid of random training pictures."""
+    with told_in_a_sentence() as console:
+        check_png(out)
+        dataset = read_dataset(data, seed=seed, cache=cache, report=teller(console))
+        draw_samples(dataset.train, labels=dataset.labels, seed=seed, path=out)
+        typer.echo(f"wrote {out}")

@@ -1,0 +1,67 @@
+"""The options that commands share, and the words that they take."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from training.measuring.robustness import PICTURES
+
+
+class ExportFormat(StrEnum):
+    """What a checkpoint can be exported as."""
+
+    onnx = "onnx"
+
+
+class Device(StrEnum):
+    """Where to compute."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+class RecipeName(StrEnum):
+    """The keys of `RECIPES`, written out for the type checker."""
+
+    tutorial = "tutorial"
+    fast = "fast"
+    accurate = "accurate"
+    compact = "compact"
+    taught = "taught"
+
+
+class Dtype(StrEnum):
+    """What forward passes compute in."""
+
+    auto = "auto"
+    float32 = "float32"
+    bfloat16 = "bfloat16"
+
+
+DATA_HELP = "cifar10, a FILE.npz, or a FOLDER of class folders."
+SEED_HELP = "Of initialisation, order, augmentation and split."
+DEVICE_HELP = "Where to compute; auto takes CUDA where there is one."
+DataOption = Annotated[str, typer.Option("--data", help=DATA_HELP)]
+SeedOption = Annotated[int, typer.Option(min=0, max=2**63 - 1, help=SEED_HELP)]
+DeviceOption = Annotated[Device, typer.Option(help=DEVICE_HELP)]
+CACHE_HELP = "Folder for downloaded data sets and decoded pictures."
+CacheOption = Annotated[Path, typer.Option(help=CACHE_HELP)]
+InputSizeOption = Annotated[
+    int | None,
+    typer.Option(min=9, max=512, help="Side of the network's pictures in pixels, instead of one that fits yours."),
+]
+CorruptionsOption = Annotated[
+    bool,
+    typer.Option("--corruptions", help="Also measure on spoilt copies: noise, blur, light and more."),
+]
+CorruptionPicturesOption = Annotated[
+    int | None,
+    typer.Option(min=1, help=f"With --corruptions: pictures to spoil in every way [default: {PICTURES}]."),
+]
+ReportPicturesOption = Annotated[
+    int, typer.Option("--corruption-pictures", min=0, help="How many pictures to spoil in every way; 0 for none.")
+]
+CheckpointArgument = Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="A .safetensors file.")]

@@ -1,0 +1,61 @@
+"""`python -m training quantize`: a checkpoint whose convolutions multiply bytes."""
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from models.checkpoint import load, save
+from training.commands.options import CacheOption, CheckpointArgument, DataOption, Device, DeviceOption
+from training.commands.terminal import print_metrics, told_in_a_sentence
+from training.data.rereading import read_as_trained
+from training.devices import choose_device
+from training.errors import TrainingError
+from training.evaluate import calibrate_and_measure
+from training.progress import tell, teller
+from training.quantization import quantize as quantize_network
+from training.runs.provenance import current_commit, now_utc
+from training.targets import check_target
+
+
+def quantize(
+    checkpoint: CheckpointArgument,
+    data: DataOption,
+    out: Annotated[Path, typer.Option(help="The checkpoint to write, a .safetensors file.")],
+    device: DeviceOption = Device.auto,
+    cache: CacheOption = Path("data"),
+) -> None:
+    """Round filters and maps to bytes, which CPUs multiply fastest; calibrated and measured anew."""
+    with told_in_a_sentence() as console:
+        check_target(out)
+        if out.exists() and out.samefile(checkpoint):
+            raise TrainingError(f"--out {out} is the checkpoint itself, which would be lost; name another file.")
+        loaded = load(checkpoint)
+        record = loaded.record
+        dataset = read_as_trained(data, record, cache=cache, report=teller(console))
+        architecture, network = quantize_network(
+            loaded.network.to(choose_device(device.value)),
+            record.architecture,
+            dataset.train.images,
+            classes=len(record.labels),
+            spec=record.input,
+            console=console,
+        )
+        fitted, _, metrics = calibrate_and_measure(network, dataset, name=record.metrics.split, console=console)
+        origin = {"from": loaded.digest, "from_created_at": record.created_at, "commit": current_commit()}
+        quantized = dataclasses.replace(
+            record,
+            architecture=architecture,
+            calibration=fitted.calibration,
+            metrics=metrics,
+            training=dataclasses.replace(
+                record.training, configuration={**record.training.configuration, "quantized": origin}
+            ),
+            created_at=now_utc(),
+        )
+        digest = save(out, network, quantized, distance=fitted.distance)
+        single, six = (100 * record.metrics.accuracy[view] for view in ("single_view", "six_views"))
+        tell(console, f"Before it was quantized: {single:.2f} % (single view), {six:.2f} % (six views)")
+        print_metrics(metrics)
+        typer.echo(f"wrote {out} ({digest})")

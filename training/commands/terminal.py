@@ -1,0 +1,93 @@
+"""What all commands do around their work: refuse in a sentence, print what was measured."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+import typer
+from rich.console import Console
+
+from models.errors import GlimpseError
+from models.metrics import Metrics
+from training.interrupts import Terminated, sigterm_at_once
+from training.measuring.intervals import interval
+from training.progress import tell
+from training.runs.run import CHECKPOINT, CONFIGURATION
+
+_NO_MEMORY = "DefaultCPUAllocator"
+"""What PyTorch names when the processor's memory is full, in a RuntimeError like any other."""
+
+
+@contextmanager
+def told_in_a_sentence(run_folder: Path | None = None) -> Iterator[Console]:
+    """Give a command its console on stderr, and turn each failure that has a name into one sentence.
+
+    Args:
+        run_folder: that an interrupted command can go on from.
+    """
+    console = Console(stderr=True)
+    with sigterm_at_once():
+        try:
+            yield console
+        except KeyboardInterrupt as stop:
+            by, code = ("SIGTERM", 143) if isinstance(stop, Terminated) else ("Ctrl-C", 130)
+            tell(console, f"Stopped by {by}; {_what_is_left(run_folder) or 'nothing was written.'}")
+            raise typer.Exit(code) from None
+        except GlimpseError as error:
+            tell(console, f"Error: {error}")
+            raise typer.Exit(1) from None
+        except OSError as error:
+            left = _what_is_left(run_folder)
+            tell(console, f"Error: {error}" + (f". Mend it; {left}" if left else ""))
+            raise typer.Exit(1) from None
+        except torch.OutOfMemoryError as error:
+            left = _what_is_left(run_folder)
+            advice = "Free it, or use --device cpu" + (f"; {left}" if left else ".")
+            tell(console, f"Error: the device has not enough memory ({error}). {advice}")
+            raise typer.Exit(1) from None
+        except (RuntimeError, MemoryError) as error:
+            if isinstance(error, RuntimeError) and _NO_MEMORY not in str(error):
+                raise
+            why = (str(error).splitlines() or ["no reason was given"])[0]
+            left = _what_is_left(run_folder)
+            size = "a smaller --input-size"
+            advice = f"start a new run with {size}; {left}" if left else f"take {size}."
+            tell(console, f"Error: there is not enough memory ({why}). Free it, or {advice}")
+            raise typer.Exit(1) from None
+
+
+def _what_is_left(run_folder: Path | None) -> str | None:
+    """Say what a run's folder holds, and what to do with it; None where there is nothing yet."""
+    if run_folder is None:
+        return None
+    if (run_folder / CHECKPOINT).exists():
+        return f"{run_folder / CHECKPOINT} is written; its page is made with: python -m training report"
+    if (run_folder / CONFIGURATION).exists():
+        return f"go on with: python -m training train --resume {run_folder}"
+    return None
+
+
+def print_metrics(metrics: Metrics) -> None:
+    """Print what was measured, overall and per class."""
+    typer.echo(f"{metrics.split}: {metrics.n:,} pictures")
+    typer.echo(f"Accuracy of the network: {_percent(metrics.accuracy['single_view'])} (single view)")
+    typer.echo(f"Accuracy of the network: {_percent(metrics.accuracy['six_views'])} (six views)")
+    seen = interval(round(metrics.accuracy["single_view"] * metrics.n), metrics.n)
+    typer.echo(f"95 % interval of the single view: {100 * seen.low:.2f} to {_percent(seen.high)}")
+    typer.echo(f"Expected calibration error: {_percent(metrics.expected_calibration_error)}")
+    if metrics.accepted is not None:
+        kept = (
+            ""
+            if metrics.accuracy_of_accepted is None
+            else f", {_percent(metrics.accuracy_of_accepted)} of them right"
+        )
+        typer.echo(f"Accepted, without abstaining: {_percent(metrics.accepted)}{kept}")
+    width = max(len(label) for label in metrics.per_class)
+    for label, accuracy in metrics.per_class.items():
+        text = "no pictures" if accuracy is None else f"{100 * accuracy:2.0f} %"
+        typer.echo(f"Accuracy of {label:>{width}} : {text}")
+
+
+def _percent(fraction: float) -> str:
+    return f"{100 * fraction:.2f} %"

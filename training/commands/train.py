@@ -1,0 +1,164 @@
+"""The command `train`: from what was typed to one request, and from its result to what is printed."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from training.carry_out import carry_out
+from training.commands.options import (
+    CACHE_HELP,
+    DATA_HELP,
+    DEVICE_HELP,
+    SEED_HELP,
+    Device,
+    Dtype,
+    InputSizeOption,
+    RecipeName,
+)
+from training.commands.terminal import print_metrics, told_in_a_sentence
+from training.configuration import Request
+from training.contradictions import refuse_to_overwrite
+from training.finish import Result
+from training.measuring.label_mistakes import to_lines as label_mistake_lines
+from training.runs.resume import ask_again, ask_longer, asked_before, check_new
+from training.runs.run import CHECKPOINT
+from training.targets import check_target
+
+
+def train(
+    recipe: Annotated[RecipeName | None, typer.Option(help="Which training configuration.")] = None,
+    data: Annotated[str | None, typer.Option(help=DATA_HELP)] = None,
+    out: Annotated[Path | None, typer.Option(help="The checkpoint to write, a .safetensors file.")] = None,
+    run_folder: Annotated[
+        Path | None,
+        typer.Option("--run", "--run-folder", help="Folder to keep states, metrics and the checkpoint in."),
+    ] = None,
+    resume: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Go on with the run in this folder, exactly.")
+    ] = None,
+    extend: Annotated[
+        int | None, typer.Option(min=1, metavar="EPOCHS", help="With --resume: a finished run, but longer.")
+    ] = None,
+    teacher: Annotated[
+        Path | None, typer.Option(help="The checkpoint that the recipe taught learns from.")
+    ] = None,
+    start: Annotated[
+        Path | None,
+        typer.Option(
+            help="A checkpoint of the same network, to start with its weights; its classes may be others."
+        ),
+    ] = None,
+    photographs: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, metavar="SHARE", help="Of the pictures, to treat as phone photos are."),
+    ] = None,
+    seed: Annotated[int | None, typer.Option(min=0, max=2**63 - 1, help=f"{SEED_HELP} [default: 0]")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Instead of the recipe's own.")] = None,
+    held_out: Annotated[
+        int | None, typer.Option(min=0, help="Training pictures not to learn from; 0 learns from all.")
+    ] = None,
+    save_every: Annotated[
+        int | None,
+        typer.Option(min=1, help="With a run's folder: steps between two states [default: a minute's]."),
+    ] = None,
+    device: Annotated[Device | None, typer.Option(help=f"{DEVICE_HELP} [default: auto]")] = None,
+    dtype: Annotated[
+        Dtype | None, typer.Option(help="Of forward passes; auto takes what is fast [default: auto].")
+    ] = None,
+    compile_network: Annotated[
+        bool | None,
+        typer.Option("--compile/--no-compile", help="Let torch.compile make kernels first: for runs on CUDA."),
+    ] = None,
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="With a run's folder: write its metrics for TensorBoard too.")
+    ] = False,
+    cache: Annotated[Path | None, typer.Option(help=f"{CACHE_HELP} [default: data]")] = None,
+    input_size: InputSizeOption = None,
+) -> None:
+    """Train a network, measure it on the test part, and write one checkpoint."""
+    folder = _folder_of(run_folder, resume, extend=extend)
+    if folder is None and (tensorboard or save_every is not None):
+        option = "--tensorboard" if tensorboard else "--save-every"
+        raise typer.BadParameter(f"{option} needs the folder of a run: --run DIR.")
+    typed = {
+        "recipe": recipe,
+        "data": data,
+        "seed": seed,
+        "held_out": held_out,
+        "epochs": epochs,
+        "device": device,
+        "out": out,
+        "dtype": dtype,
+        "is_compiled": compile_network,
+        "teacher": teacher,
+        "start": start,
+        "photographs": photographs,
+        "input_size": input_size,
+        "cache": cache,
+    }
+    given = {
+        name: str(value) if isinstance(value, StrEnum | Path) else value
+        for name, value in typed.items()
+        if value is not None
+    }
+    with told_in_a_sentence(folder) as console:
+        request = _new(given, folder=folder) if resume is None else _go_on(given, folder=resume, extend=extend)
+        if folder is not None and (resume is None or extend is not None):
+            check_new(folder)
+        targets = [Path(request.out)] if request.out else []
+        if folder is not None:
+            targets.append(folder / CHECKPOINT)
+        for target in targets:
+            check_target(target)
+        refuse_to_overwrite(request, targets)
+        result = carry_out(
+            request,
+            folder=folder,
+            targets=targets,
+            save_every=save_every,
+            extends=resume if extend is not None else None,
+            tensorboard=tensorboard,
+            console=console,
+        )
+        if result is not None:
+            _print(result, targets)
+
+
+def _folder_of(run_folder: Path | None, resume: Path | None, *, extend: int | None) -> Path | None:
+    """Find the folder that a training keeps its run in; None keeps nothing."""
+    if extend is not None and resume is None:
+        raise typer.BadParameter("--extend needs --resume DIR, the folder of a finished run.")
+    if extend is None and resume is not None and run_folder is not None:
+        raise typer.BadParameter("--resume names the run's folder already; leave --run out.")
+    if extend is not None and resume is not None:
+        whole = resume.resolve()  # "." has no name
+        return run_folder or whole.with_name(f"{whole.name}-plus-{extend}")
+    return run_folder or resume
+
+
+def _new(given: dict[str, Any], *, folder: Path | None) -> Request:
+    """Ask for a new training."""
+    if not {"recipe", "data"} <= given.keys():
+        raise typer.BadParameter("--recipe and --data are needed, or --resume DIR.")
+    if "out" not in given and folder is None:
+        raise typer.BadParameter("name a file with --out, a folder with --run, or both.")
+    return Request(**given)
+
+
+def _go_on(given: dict[str, Any], *, folder: Path, extend: int | None) -> Request:
+    """Ask for what a run was asked for; of what was typed only places and ways to compute may differ."""
+    asked = asked_before(folder) if extend is None else ask_longer(folder, epochs=extend)
+    return ask_again(asked, given, folder=folder)
+
+
+def _print(result: Result, targets: list[Path]) -> None:
+    print_metrics(result.metrics)
+    if result.label_mistakes is not None:
+        typer.echo("Among the pictures that were measured on, ", nl=False)
+        typer.echo("\n".join(label_mistake_lines(result.label_mistakes)))
+    for target, digest in zip(targets, result.digests, strict=True):
+        typer.echo(f"Trained in {result.seconds:.0f} s; wrote {target} ({digest})")
+    if result.report is not None:
+        typer.echo(f"wrote {result.report}")

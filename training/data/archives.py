@@ -1,0 +1,148 @@
+"""Archives of NumPy's: x_train, y_train, x_test, y_test, and the labels' names if they are there."""
+
+import zipfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from models.record import Record
+from training.data import cifar10
+from training.data.dataset import MOST_CLASSES, Dataset, Split, to_unicode
+from training.errors import DataError
+
+_DAMAGE = (
+    OSError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    EOFError,
+    zipfile.BadZipFile,
+    zlib.error,  # a damaged stream
+    RuntimeError,  # encrypted; NotImplementedError, a kind of it: packed in a way that zipfile does not know
+    MemoryError,  # a header that announces an array without end
+)
+"""What numpy's reader raises over files that are no archive of plain arrays."""
+
+
+def read_archive(path: Path) -> Dataset:
+    """Read both parts of an archive.
+
+    Raises:
+        DataError: it cannot be read, or an array is not what it should be.
+    """
+    arrays = _load_arrays(path, ("train", "test"))
+    train, test = _read_split(path, arrays, "train"), _read_split(path, arrays, "test")
+    if train.images.shape[1:] != test.images.shape[1:]:
+        raise DataError(f"{path}: training and test pictures differ in size; both must be the same.")
+    classes = int(max(train.targets.max(), test.targets.max())) + 1
+    if classes > len(train):
+        raise DataError(
+            f"{path}: labels up to {classes - 1}; there cannot be more classes than the {len(train)} "
+            "training pictures."
+        )
+    labels = _stored_labels(path, arrays)
+    if labels is None and cifar10.is_cifar10(train, test):
+        labels = cifar10.LABELS
+    labels = labels or tuple(str(place) for place in range(classes))
+    strangers = sorted(set(test.targets.tolist()) - set(train.targets.tolist()))
+    if len(labels) < max(2, classes):
+        raise DataError(f"{path}: labels {list(labels)} for classes 0 to {classes - 1}; one each, at least two.")
+    if strangers:
+        raise DataError(
+            f"{path}: y_test has the classes {', '.join(labels[place] for place in strangers)}, which y_train has "
+            "not. Add training pictures of them, or take them out of the test part."
+        )
+    return Dataset(to_unicode(path.stem), labels, train, test)
+
+
+def read_test_archive(path: Path, record: Record) -> tuple[str, tuple[str, ...], Split]:
+    """Read the test part alone; classes without names are places in the checkpoint's labels.
+
+    Args:
+        path: of the archive.
+        record: of the checkpoint.
+
+    Returns:
+        What it is, in words; its labels; the pictures.
+
+    Raises:
+        DataError: as `read_archive`, or a class is none of the checkpoint's.
+    """
+    arrays = _load_arrays(path, ("test",))
+    test = _read_split(path, arrays, "test")
+    labels = _stored_labels(path, arrays) or record.labels
+    if int(test.targets.max()) >= len(labels):
+        raise DataError(
+            f"{path}: y_test goes up to {int(test.targets.max())}, and there are {len(labels)} labels: "
+            f"{', '.join(labels)}. Measure a checkpoint that knows these classes."
+        )
+    return f"{path.stem} test", labels, test
+
+
+def _load_arrays(path: Path, parts: tuple[str, ...]) -> dict[str, npt.NDArray[np.generic]]:
+    """Load what the parts need, and the labels; whatever else lies in the archive is not looked at."""
+    needed = [f"{kind}_{part}" for part in parts for kind in ("x", "y")]
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            held = list(archive.files)
+            arrays = {name: archive[name] for name in (*needed, "labels") if name in held}
+    except _DAMAGE as error:
+        raise DataError(f"{path} cannot be read as an .npz archive without pickles: {error}.") from error
+    arrays = {name: array for name, array in arrays.items() if isinstance(array, np.ndarray)}
+    missing = [name for name in needed if name not in arrays]
+    if missing:
+        raise DataError(f"{path} lacks {', '.join(missing)}; it holds {', '.join(held) or 'nothing'}.")
+    return arrays
+
+
+def _read_split(path: Path, arrays: dict[str, npt.NDArray[np.generic]], part: str) -> Split:
+    targets = torch.from_numpy(_check_targets(path, arrays, part))
+    return Split(_check_images(path, arrays, part), targets)
+
+
+def _check_images(path: Path, arrays: dict[str, npt.NDArray[np.generic]], part: str) -> Tensor:
+    images = arrays[f"x_{part}"]
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3:
+        raise DataError(
+            f"{path}: x_{part} is {images.dtype} {list(images.shape)}; uint8 (n, height, width, 3) is needed."
+        )
+    if 0 in images.shape[1:3]:
+        raise DataError(
+            f"{path}: the pictures in x_{part} are {images.shape[1]} × {images.shape[2]} pixels; at least 1 × 1 "
+            "is needed. Write the archive again."
+        )
+    if len(images) != len(arrays[f"y_{part}"]):
+        raise DataError(f"{path}: {len(images)} pictures in x_{part}, {len(arrays[f'y_{part}'])} labels.")
+    return torch.from_numpy(np.ascontiguousarray(images))
+
+
+def _check_targets(path: Path, arrays: dict[str, npt.NDArray[np.generic]], part: str) -> npt.NDArray[np.int64]:
+    targets = arrays[f"y_{part}"]
+    targets = targets.squeeze(1) if targets.ndim == 2 and targets.shape[1] == 1 else targets
+    if targets.ndim != 1 or not np.issubdtype(targets.dtype, np.integer):
+        raise DataError(f"{path}: y_{part} is {targets.dtype} {list(targets.shape)}; integers (n,) are needed.")
+    if not len(targets):
+        raise DataError(f"{path}: y_{part} is empty; at least one picture is needed.")
+    if int(targets.min()) < 0 or int(targets.max()) >= MOST_CLASSES:
+        raise DataError(
+            f"{path}: y_{part} holds {targets.min()} to {targets.max()}; labels are counted from 0, "
+            f"to {MOST_CLASSES - 1:,} at most."
+        )
+    return targets.astype(np.int64)
+
+
+def _stored_labels(path: Path, arrays: dict[str, npt.NDArray[np.generic]]) -> tuple[str, ...] | None:
+    return _as_texts(path, arrays["labels"]) if "labels" in arrays else None
+
+
+def _as_texts(path: Path, stored: npt.NDArray[np.generic]) -> tuple[str, ...]:
+    try:
+        return tuple(str(label) for label in stored.astype(str).ravel().tolist())
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{path}: the labels are bytes that are no ASCII text ({error}). Store them as text."
+        ) from error

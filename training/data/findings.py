@@ -1,0 +1,233 @@
+"""What was found in a data set before anything is trained on it: counts, copies, leaks, contradictions."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from models.tensor_file import write_atomically
+from training.data.duplicates import Copies
+from training.data.picture_cache import Unreadable
+
+FILE_NAME = "data.json"
+"""Of the findings in a run's folder."""
+FEW_PICTURES = 20
+"""To learn a class from; fewer are warned of. Source: choice; 100 a class gave 97 to 100 % on drawn pictures."""
+_NAMED_AT_MOST = 10
+_FILES_IN_A_LINE = 6
+
+
+@dataclass(frozen=True)
+class Group:
+    """Copies of one picture.
+
+    Attributes:
+        kind: `equal`, or `near` where some of them only look alike.
+        files: their names.
+        labels: their classes, in the order of the files.
+        parts: `train` or `test`, in the order of the files.
+    """
+
+    kind: str
+    files: tuple[str, ...]
+    labels: tuple[str, ...]
+    parts: tuple[str, ...]
+
+    @property
+    def is_leak(self) -> bool:
+        """Whether what is measured on was also learnt."""
+        return len(set(self.parts)) > 1
+
+    @property
+    def is_contradiction(self) -> bool:
+        """Whether one picture has two labels."""
+        return len(set(self.labels)) > 1
+
+
+@dataclass(frozen=True)
+class Findings:
+    """All that a data set was looked at for.
+
+    Attributes:
+        name: of the data set.
+        counts: label → pictures to learn from and to measure on, as `train` and `test`.
+        unreadable: files that are left out.
+        copies: groups of pictures that are equal or look alike; a picture may be in one group of each kind.
+        scenes: files that look alike and are too many to be copies (`training.data.duplicates.Copies`).
+    """
+
+    name: str
+    counts: Mapping[str, Mapping[str, int]]
+    unreadable: tuple[Unreadable, ...]
+    copies: tuple[Group, ...]
+    scenes: tuple[tuple[str, ...], ...] = ()
+
+    @property
+    def first_of_copies(self) -> dict[str, str]:
+        """File → the one that stands for all of its copies; files without copies are not in it."""
+        return {file: group.files[0] for group in self.copies for file in group.files}  # near ones last
+
+    @property
+    def few(self) -> dict[str, int]:
+        """Classes with fewer than 20 pictures to learn from, with how many they have."""
+        return {label: parts["train"] for label, parts in self.counts.items() if parts["train"] < FEW_PICTURES}
+
+    @property
+    def unmeasured(self) -> tuple[str, ...]:
+        """Classes without a picture to measure on."""
+        return tuple(label for label, parts in self.counts.items() if not parts["test"])
+
+
+def collect(
+    name: str,
+    labels: Sequence[str],
+    *,
+    files: Sequence[str],
+    targets: npt.NDArray[np.int64],
+    is_test: npt.NDArray[np.bool_],
+    copies: Copies,
+    unreadable: Sequence[Unreadable] = (),
+) -> Findings:
+    """Put together what is known of n pictures.
+
+    Args:
+        name: of the data set.
+        labels: words for the targets.
+        files: n names.
+        targets: int64 (n,).
+        is_test: bool (n,), which of them are measured on.
+        copies: among them.
+        unreadable: files beside them.
+    """
+
+    def group(kind: str, places: tuple[int, ...]) -> Group:
+        return Group(
+            kind=kind,
+            files=tuple(files[place] for place in places),
+            labels=tuple(labels[targets[place]] for place in places),
+            parts=tuple("test" if is_test[place] else "train" for place in places),
+        )
+
+    learnt, measured = (np.bincount(targets[some], minlength=len(labels)) for some in (~is_test, is_test))
+    return Findings(
+        name=name,
+        counts={
+            label: {"train": int(learnt[place]), "test": int(measured[place])}
+            for place, label in enumerate(labels)
+        },
+        unreadable=tuple(unreadable),
+        copies=(
+            *(group("equal", places) for places in copies.exact),
+            *(group("near", places) for places in copies.near),
+        ),
+        scenes=tuple(tuple(files[place] for place in places) for places in copies.scenes),
+    )
+
+
+def to_lines(findings: Findings) -> Iterator[str]:
+    """Tell the findings in words, line by line; what is wrong begins with "warning:"."""
+    learnt, measured = (sum(parts[part] for parts in findings.counts.values()) for part in ("train", "test"))
+    yield f"{findings.name}: {learnt:,} pictures to learn from, {measured:,} to measure on"
+    width = max(map(len, findings.counts))
+    for label, parts in findings.counts.items():
+        yield f"  {label:<{width}}  {parts['train']:>7,} {parts['test']:>7,}"
+    for label, count in findings.few.items():
+        yield f"warning: the class {label!r} has {count} pictures to learn from; {FEW_PICTURES} or more are better"
+    for label in findings.unmeasured:
+        yield f"warning: the class {label!r} has no picture to measure on; its accuracy will be unknown"
+    if findings.unreadable:
+        yield f"warning: {_count(len(findings.unreadable), 'file')} left out, no readable picture"
+        yield from _named([f"{item.file}: {item.reason}" for item in findings.unreadable])
+    for kind, words in (("equal", "of equal pictures"), ("near", "of pictures that look alike")):
+        of_kind = [group for group in findings.copies if group.kind == kind]
+        if of_kind:
+            yield f"{_count(len(of_kind), 'group')} {words}"
+            yield from _named([_in_a_line(group) for group in of_kind])
+    for files in findings.scenes[:_NAMED_AT_MOST]:
+        yield (
+            f"warning: {_count(len(files), 'picture')} look alike, {files[0]} and {files[1]} for instance; they "
+            "are taken for pictures of one scene. If they are copies, what is measured on was also learnt"
+        )
+    if len(findings.scenes) > _NAMED_AT_MOST:
+        yield f"warning: so do those of {len(findings.scenes) - _NAMED_AT_MOST:,} more scenes"
+    leaks = [group for group in findings.copies if group.is_leak]
+    if leaks:
+        yield f"warning: {_count(len(leaks), 'group')} in both parts: what is measured on was also learnt"
+        yield from _named([_in_a_line(group) for group in leaks])
+    contradictions = [group for group in findings.copies if group.is_contradiction]
+    if contradictions:
+        yield f"warning: {_count(len(contradictions), 'picture')} in two classes; one label is wrong"
+        yield from _named([_in_a_line(group) for group in contradictions])
+
+
+def to_json(findings: Findings) -> str:
+    """Write the findings as one JSON object, everything named."""
+    fields = asdict(findings)
+    for group, written in zip(findings.copies, fields["copies"], strict=True):
+        written |= {"is_leak": group.is_leak, "is_contradiction": group.is_contradiction}
+    fields |= {"few": findings.few, "unmeasured": findings.unmeasured}
+    return json.dumps(fields, indent=1)
+
+
+def write(findings: Findings, folder: Path) -> Path:
+    """Write `data.json` into a run's folder."""
+    path = folder / FILE_NAME
+    write_atomically(path, to_json(findings).encode())
+    return path
+
+
+def changed_counts(findings: Findings, folder: Path) -> list[str]:
+    """Tell what a data set has become since a run's `data.json` was written; nothing where there is none to read.
+
+    Args:
+        findings: of the data as they are.
+        folder: of the run.
+
+    Returns:
+        A clause for each class with more or fewer pictures to learn from; a single one where it must be other
+        pictures, since all classes have as many.
+    """
+    try:
+        counts = json.loads((folder / FILE_NAME).read_text("utf-8"))["counts"]
+        then = {str(label): int(parts["train"]) for label, parts in counts.items()}
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return []
+    now = {label: parts["train"] for label, parts in findings.counts.items()}
+    return [
+        f"{label!r} has {_count(now.get(label, 0), 'picture')} to learn from and had {then.get(label, 0):,}"
+        for label in [*then, *(label for label in now if label not in then)]
+        if now.get(label, 0) != then.get(label, 0)
+    ] or [
+        "each class has as many pictures to learn from as before: some are others or were edited, or this version "
+        "divides or sizes them otherwise"
+    ]
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
+def _named(lines: Sequence[str]) -> Iterator[str]:
+    for line in lines[:_NAMED_AT_MOST]:
+        yield f"  {line}"
+    if len(lines) > _NAMED_AT_MOST:
+        yield f"  and {len(lines) - _NAMED_AT_MOST:,} more"
+
+
+def _in_a_line(group: Group) -> str:
+    sign = " = " if group.kind == "equal" else " ~ "
+    chosen = _to_name(group)
+    files = [f"{group.files[at]} ({group.parts[at]})" if group.is_leak else group.files[at] for at in chosen]
+    more = len(group.files) - len(chosen)
+    return sign.join(files) + (f" and {more:,} more" if more else "")
+
+
+def _to_name(group: Group) -> list[int]:
+    """Choose the places of a few files: one of each class in each part first, since these are warned of."""
+    kinds = list(zip(group.labels, group.parts, strict=True))
+    first = dict.fromkeys(kinds.index(kind) for kind in dict.fromkeys(kinds))
+    rest = (place for place in range(len(kinds)) if place not in first)
+    return sorted([*first, *rest][:_FILES_IN_A_LINE])

@@ -1,0 +1,38 @@
+"""Look at a data set without training: for a folder what reading it found, for arrays the same by hand."""
+
+import hashlib
+
+import numpy as np
+from PIL import Image
+from torch import Tensor
+
+from training.data.dataset import Dataset
+from training.data.duplicates import THUMBNAIL_SIDE, Thumbnails, find_copies
+from training.data.findings import Findings, collect
+from training.data.picture_cache import to_thumbnail
+
+
+def inspect_dataset(dataset: Dataset) -> Findings:
+    """Count classes, and find copies within and across the parts of a data set."""
+    if dataset.findings is not None:
+        return dataset.findings
+    parts = {"train": dataset.train, "test": dataset.test}
+    thumbnails = np.concatenate([_thumbnails(part.images) for part in parts.values()])
+    digests = [
+        [hashlib.sha256(image.numpy().tobytes()).digest()] for part in parts.values() for image in part.images
+    ]
+    targets = np.concatenate([part.targets.numpy() for part in parts.values()])
+    return collect(
+        dataset.name,
+        dataset.labels,
+        files=[name for part, split in parts.items() for name in split.names(part)],
+        targets=targets,
+        is_test=np.arange(len(thumbnails)) >= len(dataset.train),
+        copies=find_copies(thumbnails, digests, targets),
+    )
+
+
+def _thumbnails(images: Tensor) -> Thumbnails:
+    if tuple(images.shape[1:3]) == (THUMBNAIL_SIDE, THUMBNAIL_SIDE):
+        return np.asarray(images.numpy())
+    return np.stack([to_thumbnail(Image.fromarray(image.numpy())) for image in images])

@@ -1,0 +1,57 @@
+"""Reading data as the training of a checkpoint did, to calibrate or quantize it with the same pictures."""
+
+from pathlib import Path
+
+from models.record import Record
+from training.data import read_dataset
+from training.data.dataset import Dataset, fingerprint
+from training.data.held_out import set_aside
+from training.data.picture_cache import Report
+from training.errors import DataError, TrainingError
+
+
+def read_as_trained(source: str, record: Record, *, cache: Path, report: Report) -> Dataset:
+    """Read a data set and divide it as the training of a checkpoint did.
+
+    Args:
+        source: `cifar10`, an .npz file or a folder.
+        record: of the checkpoint; its fingerprint must be that of the data, its seed draws the same part.
+        cache: folder for downloads and decoded pictures.
+        report: told what was skipped, a sentence at a time.
+
+    Raises:
+        DataError: it cannot be read, or is not what the checkpoint was trained on.
+    """
+    seed = record.training.seed
+    height, width = record.input.height, record.input.width
+    # pictures that are no squares are an archive's own: --input-size makes squares
+    side = height if height == width else None
+    dataset = read_dataset(source, seed=seed, cache=cache, report=report, input_size=side)
+    found = fingerprint(dataset.labels, dataset.train)
+    if found != record.training.data_fingerprint:
+        raise DataError(
+            f"{source} is not what the checkpoint was trained on, or has changed: the fingerprint of its training "
+            f"part is {found[:12]}…, the checkpoint's is {record.training.data_fingerprint[:12]}…. Of other "
+            "pictures nobody knows which it has learnt from; name the data of the training, or train again."
+        )
+    together = record.training.configuration.get("copies_together") is True
+    return set_aside(dataset, count=held_out_count(record), seed=seed, copies_together=together)
+
+
+def require_held_out(record: Record) -> None:
+    """Refuse to calibrate a checkpoint whose training learnt from every picture.
+
+    Raises:
+        TrainingError: it did.
+    """
+    if not held_out_count(record):
+        raise TrainingError(
+            "The checkpoint was trained on all of its training pictures: nothing was held out, and on pictures "
+            "that it has learnt from its scores look better than they are. Train it again with a part held out."
+        )
+
+
+def held_out_count(record: Record) -> int:
+    """How many pictures the training of a checkpoint held out; 0 where its record does not say."""
+    count = record.training.configuration.get("held_out", 0)
+    return count if type(count) is int and count > 0 else 0

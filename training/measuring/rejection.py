@@ -1,0 +1,113 @@
+"""How well a checkpoint tells pictures of its classes from others: by its score, by its distance, by both."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from models.calibration import Calibration
+from models.graph import Graph
+from training.measuring.calibration import accepted
+from training.measuring.outliers import auroc, false_acceptance
+from training.measuring.views import answers
+
+
+@dataclass(frozen=True)
+class Separation:
+    """How far one number tells the two apart.
+
+    Attributes:
+        auroc: probability that a picture of a class looks surer than an outlier.
+        false_acceptance: share of outliers among those that 95 % of the others look as sure as (FPR@95).
+    """
+
+    auroc: float
+    false_acceptance: float
+
+
+@dataclass(frozen=True)
+class Rejection:
+    """What became of one kind of outliers.
+
+    Attributes:
+        score: by the best probability.
+        distance: by the distance from the classes; None where the checkpoint has none.
+        both: by the worse of the two, each as its rank among the pictures of the classes.
+        accepted: share that the checkpoint's own rule lets pass.
+    """
+
+    score: Separation
+    distance: Separation | None
+    both: Separation | None
+    accepted: float
+
+
+def measure_rejection(
+    graph: Graph, inside: Tensor, outside: Mapping[str, Tensor], calibration: Calibration
+) -> dict[str, Rejection]:
+    """Compare pictures of the classes with each kind of others.
+
+    Args:
+        graph: of a checkpoint, on its device.
+        inside: uint8 (n, height, width, 3), pictures of the classes.
+        outside: kind → uint8 (m, height, width, 3).
+        calibration: of the checkpoint.
+    """
+    usual = _look(graph, inside, calibration)
+    return {kind: _compare(usual, _look(graph, images, calibration)) for kind, images in outside.items()}
+
+
+def rejection_lines(results: Mapping[str, Rejection]) -> list[str]:
+    """Write a table for people: AUROC / FPR95 by score, distance and both, and what the rule accepts."""
+    title = "AUROC / FPR95, %"
+    width = max(len(name) for name in (title, *results))
+    lines = [f"{title:>{width}}   score         distance      both          accepted by the rule"]
+    for kind, result in results.items():
+        cells = [
+            f"{100 * found.auroc:5.1f} /{100 * found.false_acceptance:5.1f}" if found else "–".center(12)
+            for found in (result.score, result.distance, result.both)
+        ]
+        lines.append(f"{kind:>{width}} : {'  '.join(cells)}  {100 * result.accepted:5.1f} %")
+    return lines
+
+
+@dataclass(frozen=True)
+class _Look:
+    scores: Tensor
+    nearness: Tensor | None  # minus the distance
+    accepted: Tensor
+
+
+def _look(graph: Graph, images: Tensor, calibration: Calibration) -> _Look:
+    rows = answers(graph, images)
+    probabilities, distances = (rows, None) if graph.distance is None else (rows[:, :-1], rows[:, -1])
+    stands = accepted(probabilities, distances, calibration)
+    return _Look(probabilities.amax(1), None if distances is None else -distances, stands)
+
+
+def _compare(inside: _Look, outside: _Look) -> Rejection:
+    distance = both = None
+    if inside.nearness is not None and outside.nearness is not None:
+        distance = _separate(inside.nearness, outside.nearness)
+        worse = [
+            torch.minimum(_rank(look.scores, inside.scores), _rank(look.nearness, inside.nearness))
+            for look in (inside, outside)
+            if look.nearness is not None
+        ]
+        both = _separate(*worse)
+    return Rejection(
+        score=_separate(inside.scores, outside.scores),
+        distance=distance,
+        both=both,
+        accepted=outside.accepted.double().mean().item(),
+    )
+
+
+def _separate(inside: Tensor, outside: Tensor) -> Separation:
+    return Separation(auroc(inside, outside), false_acceptance(inside, outside))
+
+
+def _rank(values: Tensor, among: Tensor) -> Tensor:
+    """Share of the others that are no higher: 0…1."""
+    return torch.searchsorted(among.sort().values, values, side="right").double() / len(among)
