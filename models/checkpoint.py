@@ -26,12 +26,13 @@ from models.errors import (
     TensorShapeError,
     UnreadableCheckpointError,
 )
+from models.files import write_atomically
 from models.graph import Graph
 from models.networks import build
 from models.networks.quantization import is_quantized
 from models.preprocessing import Answers, Images, Probabilities
 from models.record import Record, from_text, to_text
-from models.tensor_file import encode, read_tensors, read_text, sha256, tensors_digest, write_atomically
+from models.tensor_file import encode, read_tensors, read_text, sha256, tensors_digest
 
 CHECKPOINTS = Path(__file__).parent / "checkpoints"
 """The folder of the shipped checkpoints."""

@@ -14,8 +14,8 @@ import torch
 from rich.console import Console
 from torch import Tensor
 
+from models.files import write_atomically
 from models.preprocessing import InputSpec
-from models.tensor_file import write_atomically
 from training.dataset import Dataset, Split
 from training.devices import Computing
 from training.errors import TrainingError
