@@ -10,7 +10,6 @@ from models.networks import Architecture
 from models.networks.whitened import HEAD
 from models.preprocessing import InputSpec
 from models.record import Record
-from training.calibration import set_temperature
 from training.errors import TrainingError
 from training.fresh import Start
 from training.recalibration import held_out_count
@@ -38,7 +37,7 @@ def load_teacher(path: Path, *, labels: tuple[str, ...], spec: InputSpec) -> Che
             f"--teacher {path} takes {takes.width} × {takes.height} pixels; the pictures have {spec.width} × "
             f"{spec.height}. Train one at this size."
         )
-    set_temperature(checkpoint.network, 1.0)
+    checkpoint.network.temperature = 1.0
     return checkpoint
 
 

@@ -121,9 +121,9 @@ def make_selector(
         return None
     large = recipe.architecture
     small = Architecture(large.name, {**large.arguments, "widths": table.widths})
-    network = fresh_network(small, classes=classes, spec=spec, device=computing.device)
-    fit_stem(network, images, recipe=recipe)
-    network = ranks.together(network).train()
+    fresh = fresh_network(small, classes=classes, spec=spec, device=computing.device)
+    fit_stem(fresh, images, recipe=recipe)
+    network = ranks.together(fresh).train()
     per_epoch = len(images) // recipe.batch_size
     return Selector(
         table=table,

@@ -12,14 +12,15 @@ from torch import Tensor, nn
 
 from models import checkpoint, errors, golden
 from models.calibration import Calibration
-from models.classifier import probabilities_of
 from models.errors import CheckpointError, HeaderError
+from models.graph import Graph, answer
 from models.networks import Architecture, build
+from models.networks.network import Network
 from models.record import Record
 from tests.forgery import ANSWERS, FORGERIES, Edit, Fields, Tensors, forge, refusal, replace, set_fields, sha256
 
 
-def test_what_was_saved_is_loaded(tmp_path: Path, network: nn.Module, record: Record) -> None:
+def test_what_was_saved_is_loaded(tmp_path: Path, network: Network, record: Record) -> None:
     """Weights, record and golden pictures come back equal, and both digests are that of the file."""
     path = tmp_path / "a.safetensors"
     digest = checkpoint.save(path, network, record)
@@ -28,7 +29,7 @@ def test_what_was_saved_is_loaded(tmp_path: Path, network: nn.Module, record: Re
     assert loaded.digest == digest == "sha256:" + sha256(path.read_bytes())
     torch.testing.assert_close(loaded.network.state_dict(), network.state_dict(), atol=0, rtol=0)
     np.testing.assert_array_equal(loaded.golden_images, golden.draw(32, 32))
-    answers = probabilities_of(network.eval(), golden.draw(32, 32))
+    answers = answer(Graph(network.eval(), None), golden.draw(32, 32))
     np.testing.assert_allclose(loaded.golden_probabilities, answers, atol=1e-6)
 
 
@@ -74,13 +75,11 @@ def test_a_loaded_network_is_ready_to_serve(path: Path) -> None:
     assert network.conv2.weight.is_contiguous(memory_format=torch.channels_last)  # type: ignore[union-attr, operator]
 
 
-def test_the_classifier_of_a_checkpoint_is_the_model(path: Path, record: Record) -> None:
-    """Name, labels, input and calibration are those of the record, and it gives the golden answers."""
+def test_the_graph_of_a_checkpoint_gives_the_golden_answers(path: Path) -> None:
+    """One row for each golden picture, one column for each label."""
     loaded = checkpoint.load(path)
-    classifier = loaded.classifier
-    assert (classifier.name, classifier.labels, classifier.input) == (record.name, record.labels, record.input)
-    assert classifier.calibration == record.calibration
-    answers = classifier.probabilities(loaded.golden_images)
+    answers = answer(loaded.graph, loaded.golden_images)
+    assert answers.shape == (8, loaded.answer_columns)
     np.testing.assert_allclose(answers, loaded.golden_probabilities, atol=1e-6)
 
 
