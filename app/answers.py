@@ -26,8 +26,8 @@ from app.service import Answer, Service
 from app.settings import PREFIX, Settings
 from app.uploads import picture_of, pictures_of, require_unpacked
 from models.checkpoint import Checkpoint
-from models.classifier import rank
 from models.errors import GlimpseError
+from models.prediction import rank
 from models.preprocessing import seen_box
 
 DEFAULT_TOP_K = 5

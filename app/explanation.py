@@ -27,6 +27,7 @@ from app.callers import Caller
 from app.errors import EngineError, ExplanationUnavailableError, OverloadedError
 from app.threads import end_threads
 from models.checkpoint import Checkpoint
+from models.networks.network import Network
 from models.preprocessing import Images
 
 METHOD = "integrated gradients"
@@ -64,7 +65,7 @@ class _Explained(NamedTuple):
     """
 
     digest: str
-    network: nn.Module
+    network: Network
     layer: nn.Module
     name: str
 
@@ -188,11 +189,11 @@ def _integrated_gradients() -> Callable[[nn.Module, nn.Module], Any]:
 
 
 @torch.no_grad()
-def explained_layer(network: nn.Module, images: Tensor) -> nn.Module:
+def explained_layer(network: Network, images: Tensor) -> nn.Module:
     """Choose the last of a network's stages whose map is fine enough to point at something, else its finest.
 
     Args:
-        network: one that has `stages`.
+        network: in evaluation mode.
         images: uint8 (1, height, width, 3).
     """
     places: dict[nn.Module, int] = {}
@@ -200,15 +201,14 @@ def explained_layer(network: nn.Module, images: Tensor) -> nn.Module:
     def note(module: nn.Module, _: object, out: Tensor) -> None:
         places[module] = min(out.shape[-2:])
 
-    stages: list[nn.Module] = list(network.stages)  # type: ignore[arg-type]  # every network here has them
-    handles = [stage.register_forward_hook(note) for stage in stages]
+    handles = [stage.register_forward_hook(note) for stage in network.stages]
     try:
         network(images)
     finally:
         for handle in handles:
             handle.remove()
-    fine = [stage for stage in stages if places[stage] >= _FEWEST_PLACES]
-    return fine[-1] if fine else max(stages, key=places.__getitem__)
+    fine = [stage for stage in network.stages if places[stage] >= _FEWEST_PLACES]
+    return fine[-1] if fine else max(network.stages, key=places.__getitem__)
 
 
 def _to_heat(evidence: Tensor, *, height: int, width: int) -> npt.NDArray[np.float32]:

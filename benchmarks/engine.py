@@ -21,14 +21,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import nn
 
 from app.engines import open_engine
 from benchmarks.conditions import describe
 from benchmarks.plain_network import plain_network
 from models.checkpoint import CHECKPOINTS, load
-from models.classifier import probabilities_of
 from models.cores import usable_cores
+from models.graph import Graph, answer
+from models.networks.network import Network
 from models.preprocessing import Images, InputSpec, Probabilities
 
 BATCHES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
@@ -100,10 +100,10 @@ def best(timings: list[Timing]) -> Timing:
 
 
 def _run_plain(
-    network: nn.Module, precision: Callable[[], AbstractContextManager[object]], images: Images
+    network: Network, precision: Callable[[], AbstractContextManager[object]], images: Images
 ) -> Probabilities:
     with precision():
-        return probabilities_of(network, images)
+        return answer(Graph(network, None), images)
 
 
 def _name(dtype: torch.dtype) -> str:

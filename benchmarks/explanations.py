@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from app.explanation import explained_layer
 from benchmarks.conditions import describe
 from models.checkpoint import CHECKPOINTS, load
+from models.networks.network import Network
 from training.data import read_dataset
 
 SHARE = 0.25
@@ -42,7 +43,7 @@ class Pictures:
         best: int64 (n,), the classes that the network gives.
     """
 
-    network: nn.Module
+    network: Network
     layer: nn.Module
     images: Tensor
     covered: Tensor

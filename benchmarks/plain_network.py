@@ -1,12 +1,11 @@
 """The network of a checkpoint as somebody would run it who has PyTorch and nothing else."""
 
-from torch import nn
-
 from models.checkpoint import Checkpoint
 from models.networks.layers import Convolution
+from models.networks.network import Network
 
 
-def plain_network(checkpoint: Checkpoint) -> nn.Module:
+def plain_network(checkpoint: Checkpoint) -> Network:
     """Give the network of a checkpoint without the rounding of a quantized one, which costs PyTorch time.
 
     Args:

@@ -27,6 +27,7 @@ from torch import Tensor
 
 from benchmarks.conditions import describe
 from benchmarks.whole_runs import GOALS, train_several
+from models.networks.network import Network
 from models.preprocessing import InputSpec
 from training.devices import Computing, choose_device, choose_dtype, keep_freed_memory
 from training.epoch import draw_epoch
@@ -137,7 +138,7 @@ def time_tutorial(recipe: TutorialRecipe, images: torch.Tensor, *, steps: int) -
     return [_row(recipe, SIDE, data_s[1:], whole_s[1:], dtype=torch.float32)]
 
 
-def _untaught(computing: Computing) -> torch.nn.Module:
+def _untaught(computing: Computing) -> Network:
     """A teacher who has learnt nothing: its answers take as long."""
     spec = InputSpec(height=SIDE, width=SIDE)
     return fresh_network(TEACHER, classes=CLASSES, spec=spec, device=computing.device).eval()

@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import isfinite
 from typing import Any, Self
+
+from models.values import is_count, is_fraction, is_number, refuse_no_amount, refuse_no_fraction
 
 VIEWS = ("single_view", "six_views")
 """The two ways to look at a picture: as it is, and averaged over `training.augment.six_views`."""
@@ -24,6 +25,15 @@ class Reliability:
     brier: float
     expected_calibration_error: float
     adaptive_calibration_error: float
+
+    def __post_init__(self) -> None:
+        """Refuse what no measurement gives.
+
+        Raises:
+            ValueError: one is no finite number from 0.
+        """
+        refuse_no_amount(self, "negative_log_likelihood", "brier")
+        refuse_no_amount(self, "expected_calibration_error", "adaptive_calibration_error")
 
 
 @dataclass(frozen=True)
@@ -54,14 +64,16 @@ class HeldOut:
         """Refuse what no measurement gives.
 
         Raises:
-            ValueError: no picture, another view, or an accepted share that is no fraction.
+            ValueError: no picture, another view, a share or an accuracy that is no fraction.
         """
-        if type(self.n) is not int or self.n < 1:
-            raise ValueError(f"the calibration is of {self.n} pictures; a whole number from 1 is needed")
+        if not is_count(self.n, least=1):
+            raise ValueError(f"the calibration is of {self.n!r} pictures; a whole number from 1 is needed")
         if set(self.reliability) != set(VIEWS):
             raise ValueError(f"the reliability is of {sorted(self.reliability)}; {' and '.join(VIEWS)} are needed")
-        if not (isfinite(self.accepted) and 0 <= self.accepted <= 1):
-            raise ValueError(f"the accepted share is {self.accepted}; it must be within 0…1")
+        if not is_fraction(self.accepted):
+            raise ValueError(f"the accepted share is {self.accepted!r}; it must be within 0…1")
+        if self.accuracy_of_accepted is not None:
+            refuse_no_fraction(self, "accuracy_of_accepted")
 
     @classmethod
     def from_fields(cls, fields: Mapping[str, Any]) -> Self:
@@ -103,15 +115,15 @@ class Calibration:
                 within 0…1.
         """
         for name, temperature in (("", self.temperature), ("six views' ", self.six_views_temperature)):
-            if not (temperature > 0 and isfinite(temperature)):
-                raise ValueError(f"the {name}temperature is {temperature}; it must be finite and above 0")
+            if not (is_number(temperature) and temperature > 0):
+                raise ValueError(f"the {name}temperature is {temperature!r}; it must be finite and above 0")
         for name, floor in (("", self.floor), ("six views' ", self.six_views_floor)):
-            if not 0 <= floor < 1:
-                raise ValueError(f"the {name}floor is {floor}; it must be within 0…1")
-        if self.abstain_threshold is not None and not 0 <= self.abstain_threshold <= 1:
-            raise ValueError(f"the abstain threshold is {self.abstain_threshold}; it must be within 0…1")
-        if self.distance_threshold is not None and not isfinite(self.distance_threshold):
-            raise ValueError(f"the distance threshold is {self.distance_threshold}; it must be finite")
+            if not (is_fraction(floor) and floor < 1):
+                raise ValueError(f"the {name}floor is {floor!r}; it must be within 0…1")
+        if self.abstain_threshold is not None and not is_fraction(self.abstain_threshold):
+            raise ValueError(f"the abstain threshold is {self.abstain_threshold!r}; it must be within 0…1")
+        if self.distance_threshold is not None and not is_number(self.distance_threshold):
+            raise ValueError(f"the distance threshold is {self.distance_threshold!r}; it must be finite")
 
     def abstains(self, score: float, distance: float | None) -> bool:
         """Decide whether an answer should not be relied on.

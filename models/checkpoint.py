@@ -16,7 +16,6 @@ import torch
 from torch import Tensor, nn
 
 from models import golden
-from models.classifier import Classifier, answer
 from models.distance import ClassDistance
 from models.errors import (
     CheckpointError,
@@ -26,12 +25,14 @@ from models.errors import (
     TensorShapeError,
     UnreadableCheckpointError,
 )
-from models.graph import Graph
+from models.files import write_atomically
+from models.graph import Graph, answer
 from models.networks import build
+from models.networks.network import Network
 from models.networks.quantization import is_quantized
 from models.preprocessing import Answers, Images, Probabilities
 from models.record import Record, from_text, to_text
-from models.tensor_file import encode, read_tensors, read_text, sha256, tensors_digest, write_atomically
+from models.tensor_file import encode, read_tensors, read_text, sha256, tensors_digest
 
 CHECKPOINTS = Path(__file__).parent / "checkpoints"
 """The folder of the shipped checkpoints."""
@@ -58,7 +59,7 @@ class Checkpoint:
     """
 
     record: Record
-    network: nn.Module
+    network: Network
     golden_images: Images
     golden_probabilities: Probabilities
     digest: str
@@ -109,17 +110,6 @@ class Checkpoint:
 
     def _unsharpened(self, tolerance: float) -> float:
         return max(tolerance, golden.QUANTIZED_TOLERANCE) if is_quantized(self.network) else tolerance
-
-    @property
-    def classifier(self) -> Classifier:
-        """The model, ready to classify."""
-        return Classifier(
-            name=self.record.name,
-            network=self.network,
-            labels=self.record.labels,
-            input=self.record.input,
-            calibration=self.record.calibration,
-        )
 
 
 def save(path: Path, network: nn.Module, record: Record, *, distance: ClassDistance | None = None) -> str:
@@ -260,7 +250,7 @@ def _distance(tensors: Mapping[str, Tensor], record: Record) -> ClassDistance:
     with torch.device("meta"):
         network = build(record.architecture, classes=len(record.labels), spec=record.input)
     named = {name.removeprefix(_ABSTAIN): tensor for name, tensor in tensors.items()}
-    return ClassDistance.from_tensors(named, classes=len(record.labels), features=network.feature_count)  # type: ignore[arg-type]
+    return ClassDistance.from_tensors(named, classes=len(record.labels), features=network.feature_count)
 
 
 def _check_golden(images: Tensor, probabilities: Tensor, distances: Tensor | None, record: Record) -> None:
@@ -279,7 +269,7 @@ def _check_golden(images: Tensor, probabilities: Tensor, distances: Tensor | Non
             )
 
 
-def _rebuild(record: Record, state: Mapping[str, Tensor]) -> nn.Module:
+def _rebuild(record: Record, state: Mapping[str, Tensor]) -> Network:
     """Build the network on the CPU as the service and the evaluation use it."""
     network = build(
         record.architecture,

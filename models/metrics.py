@@ -1,9 +1,18 @@
 """What was measured on pictures that the training did not see."""
 
-from collections.abc import Mapping
+import reprlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from models.calibration import VIEWS
+from models.values import (
+    is_count,
+    is_fraction,
+    refuse_no_count,
+    refuse_no_fraction,
+    refuse_no_table,
+    refuse_no_text,
+)
 
 
 @dataclass(frozen=True)
@@ -30,8 +39,8 @@ class ScoreBin:
         Raises:
             ValueError: no answer, bounds the wrong way round, or a number that is no fraction.
         """
-        _refuse_no_fraction(self, "lower", "upper", "score", "accuracy")
-        _refuse_none(self.n)
+        refuse_no_fraction(self, "lower", "upper", "score", "accuracy")
+        refuse_no_count(self, "n")
         if self.lower >= self.upper:
             raise ValueError(f"a bin of scores reaches from {self.lower} to {self.upper}; up is needed")
 
@@ -58,8 +67,8 @@ class Coverage:
         Raises:
             ValueError: no answer, or a number that is no fraction.
         """
-        _refuse_no_fraction(self, "coverage", "accuracy", "score")
-        _refuse_none(self.n)
+        refuse_no_fraction(self, "coverage", "accuracy", "score")
+        refuse_no_count(self, "n")
 
 
 @dataclass(frozen=True)
@@ -94,23 +103,29 @@ class Metrics:
         """Refuse what no measurement gives.
 
         Raises:
-            ValueError: no picture, or an accuracy that is no fraction.
+            ValueError: no picture, a share or an accuracy that is no fraction, or no square of counts.
         """
-        if type(self.n) is not int or self.n < 1:
-            raise ValueError(f"the metrics are of {self.n} pictures; a whole number from 1 is needed")
-        if set(self.accuracy) != set(VIEWS) or not all(
-            isinstance(value, int | float) and 0 <= value <= 1 for value in self.accuracy.values()
-        ):
+        refuse_no_text(self, "split")
+        refuse_no_table(self, "accuracy", "per_class")
+        if not is_count(self.n, least=1):
+            raise ValueError(f"the metrics are of {self.n!r} pictures; a whole number from 1 is needed")
+        if set(self.accuracy) != set(VIEWS) or not all(map(is_fraction, self.accuracy.values())):
             raise ValueError(f"the accuracy is {self.accuracy}; two fractions, {' and '.join(VIEWS)}, are needed")
+        for label, accuracy in self.per_class.items():
+            if accuracy is not None and not is_fraction(accuracy):
+                raise ValueError(
+                    f"the accuracy of {label!r} is {reprlib.repr(accuracy)}; a number within 0…1 is needed"
+                )
+        _refuse_no_square(self.confusion_matrix)
+        there = [name for name in ("accepted", "accuracy_of_accepted") if getattr(self, name) is not None]
+        refuse_no_fraction(self, "expected_calibration_error", *there)
 
 
-def _refuse_no_fraction(of: object, *names: str) -> None:
-    for name in names:
-        value = getattr(of, name)
-        if type(value) not in (int, float) or not 0 <= value <= 1:
-            raise ValueError(f"{name} is {value!r}; a number within 0…1 is needed")
-
-
-def _refuse_none(n: object) -> None:
-    if type(n) is not int or n < 1:
-        raise ValueError(f"n is {n!r}; a whole number from 1 is needed")
+def _refuse_no_square(matrix: Sequence[Sequence[int]]) -> None:
+    side = len(matrix)
+    # 1,000 classes have a million counts: asked in C, they take 20 ms
+    if not side or any(len(row) != side or set(map(type, row)) != {int} or min(row) < 0 for row in matrix):
+        raise ValueError(
+            f"the confusion matrix is {reprlib.repr(matrix)}; as many rows as columns are needed, each of whole "
+            "numbers from 0"
+        )

@@ -1,6 +1,6 @@
 """The only place where a picture becomes the pixels that a network is fed.
 
-Training's evaluation on files and the service both call `to_images`, so a classifier serves exactly
+Training's evaluation on files and the service both call `to_images`, so a checkpoint serves exactly
 what it was scored on. Mean and deviation are not applied here: the network does that itself.
 """
 

@@ -1,16 +1,11 @@
-"""A checkpoint as bytes: the safetensors format with Glimpse's three texts, its digests, and the disk.
+"""A checkpoint as bytes: the safetensors format with Glimpse's three texts and its digests.
 
 What the numbers mean is the business of `models.checkpoint`; here a file is whole or it is refused.
 """
 
 import hashlib
 import json
-import os
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from pathlib import Path
-from typing import BinaryIO
+from collections.abc import Mapping
 
 import safetensors.torch
 import torch
@@ -114,45 +109,6 @@ def tensors_digest(tensors: Mapping[str, Tensor]) -> str:
         digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
         digest.update(_bytes(tensor))
     return digest.hexdigest()
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all, as `open_atomically` does."""
-    with open_atomically(path) as file:
-        file.write(data)
-
-
-@contextmanager
-def open_atomically(path: Path) -> Iterator[BinaryIO]:
-    """Write beside the target, flush to the disk, rename; a reader sees the old file or the new one.
-
-    Raises:
-        OSError: the folder or the file cannot be written; no temporary file is left.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # the target's name may be as long as the file system takes; with it inside, the temporary one would be longer
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".glimpse-", suffix=".tmp")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)  # mkstemp gives 0600, and the service often runs as another user
-        os.replace(temporary, path)
-    except BaseException:  # Ctrl-C too must leave no temporary file
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    _sync_folder(path.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    if os.name != "posix":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _bytes(tensor: Tensor) -> bytes:

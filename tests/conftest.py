@@ -9,6 +9,7 @@ from models import checkpoint
 from models.calibration import Calibration
 from models.metrics import Metrics
 from models.networks import Architecture, build
+from models.networks.network import Network
 from models.preprocessing import InputSpec
 from models.record import Record, TrainingRun
 from tests.forgery import decisive
@@ -70,7 +71,7 @@ def tiny_record() -> Record:
 
 
 @pytest.fixture
-def network(record: Record) -> torch.nn.Module:
+def network(record: Record) -> Network:
     """The network of that record, with weights from seed 0."""
     torch.manual_seed(0)
     return build(record.architecture, classes=len(record.labels), spec=record.input)

@@ -121,6 +121,11 @@ FORGERIES: dict[str, tuple[Edit, type[CheckpointError], str]] = {
         "argument 'depth'",
     ),
     "version": (lambda _, fields: fields.update(format_version=2), errors.FormatVersionError, "reads version 1"),
+    "accuracy in words": (
+        set_fields("metrics", per_class={"red": "0.9", "green": 1.0, "blue": 1.0}),
+        errors.RecordError,
+        "accuracy of 'red' is '0.9'",
+    ),
     "no labels": (relabel(), errors.RecordError, "at least one, each a text, is needed"),
 }
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import torch
 
+from models.files import write_atomically
 from models.preprocessing import InputSpec
-from models.tensor_file import write_atomically
 from training.data import CIFAR10
 from training.devices import Computing, describe_hardware
 from training.errors import TrainingError

@@ -13,7 +13,6 @@ from models.record import Record
 from training.data.rereading import held_out_count
 from training.errors import TrainingError
 from training.fresh import Start
-from training.measuring.calibration import set_temperature
 from training.recipes import RECIPES, LargeBatchRecipe, is_taught
 
 DOUBTED = "may_know_held_out"
@@ -38,7 +37,7 @@ def load_teacher(path: Path, *, labels: tuple[str, ...], spec: InputSpec) -> Che
             f"--teacher {path} takes {takes.width} × {takes.height} pixels; the pictures have {spec.width} × "
             f"{spec.height}. Train one at this size."
         )
-    set_temperature(checkpoint.network, 1.0)
+    checkpoint.network.temperature = 1.0
     return checkpoint
 
 

@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rich.console import Console
-from torch import Tensor, nn
+from torch import Tensor
 
 from models.calibration import Calibration
 from models.distance import ClassDistance
 from models.metrics import Metrics
+from models.networks.network import Network
 from training.data.dataset import Dataset, Split
 from training.measuring.calibration import Calibrated, accepted, calibrate
 from training.measuring.reading import Reading
@@ -45,7 +46,7 @@ class ViewProbabilities:
 
 
 def calibrate_and_measure(
-    network: nn.Module, dataset: Dataset, *, name: str, console: Console
+    network: Network, dataset: Dataset, *, name: str, console: Console
 ) -> tuple[Calibrated, ViewProbabilities, Metrics]:
     """Calibrate a network on what it did not learn from, tell that, and compare its answers with the truth.
 
@@ -70,7 +71,7 @@ def calibrate_and_measure(
 
 
 def measure_network(
-    network: nn.Module,
+    network: Network,
     split: Split,
     *,
     labels: Sequence[str],
@@ -95,7 +96,7 @@ def measure_network(
 
 
 def run_views(
-    network: nn.Module,
+    network: Network,
     images: Tensor,
     *,
     console: Console,

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from models import golden
 from models.checkpoint import Checkpoint
 from models.errors import GoldenError
+from models.files import write_atomically
 from models.graph import Graph
-from models.tensor_file import write_atomically
 from training.errors import ExportError
 
 if TYPE_CHECKING:

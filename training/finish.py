@@ -7,11 +7,11 @@ from pathlib import Path
 
 import torch
 from rich.console import Console
-from torch import nn
 
 from models.calibration import Calibration
 from models.checkpoint import load, save
 from models.metrics import Metrics
+from models.networks.network import Network
 from models.record import Record, TrainingRun
 from training.configuration import Request
 from training.data.dataset import Dataset, Split, to_unicode
@@ -108,7 +108,7 @@ def finish(
 
 
 def _measure_held_out(
-    network: nn.Module, held_out: Split, dataset: Dataset, run: Run | None, *, console: Console
+    network: Network, held_out: Split, dataset: Dataset, run: Run | None, *, console: Console
 ) -> None:
     """Tell, and write down, what hyper-parameters are chosen on."""
     _, metrics = measure_network(

@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from models.networks import Architecture, build
+from models.networks.network import Network
 from models.networks.whitened import HEAD, WhitenedNetwork
 from models.preprocessing import InputSpec
 from training.data.sampling import draw_evenly
@@ -28,7 +28,7 @@ class Start:
     rows: Mapping[int, Tensor]
 
 
-def fresh_network(architecture: Architecture, *, classes: int, spec: InputSpec, device: torch.device) -> nn.Module:
+def fresh_network(architecture: Architecture, *, classes: int, spec: InputSpec, device: torch.device) -> Network:
     """Build a network as trainings compute with it: on its device, its filters channels-last.
 
     Its weights are drawn on the CPU, from PyTorch's own generator, so that a seed gives the same on any device.
@@ -43,7 +43,7 @@ def fresh_network(architecture: Architecture, *, classes: int, spec: InputSpec, 
     return network.to(memory_format=torch.channels_last)
 
 
-def fit_stem(network: nn.Module, images: Tensor, *, recipe: LargeBatchRecipe) -> None:
+def fit_stem(network: Network, images: Tensor, *, recipe: LargeBatchRecipe) -> None:
     """Fit the whitening of a fresh network to what it will learn from.
 
     Args:
@@ -52,7 +52,8 @@ def fit_stem(network: nn.Module, images: Tensor, *, recipe: LargeBatchRecipe) ->
         recipe: says how many of them are looked at.
     """
     places = draw_evenly(len(images), count=recipe.stem_pictures, seed=0).to(images.device)
-    cast(WhitenedNetwork, network).fit_stem(images[places])
+    assert isinstance(network, WhitenedNetwork), "recipes with large batches train no others"
+    network.fit_stem(images[places])
 
 
 def take_start(network: nn.Module, start: Start) -> None:

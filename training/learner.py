@@ -10,12 +10,10 @@ from torch import Tensor, nn
 from training.devices import Computing
 from training.epoch import Look
 from training.lookahead import SlowCopy
-from training.losses import Loss, losses_of
 from training.ranks import Ranks
 from training.recipes import LargeBatchRecipe
-from training.schedule import make_optimizers, set_rates
 from training.selection import Selector
-from training.wrapped import Wrapped
+from training.student import Student, make_student
 
 
 @dataclass
@@ -23,34 +21,34 @@ class Learner:
     """A network in training. Its state and the recipe decide all that follows.
 
     Attributes:
-        recipe: as it is carried out.
-        network: on its device.
-        forward: what is called instead of it.
-        optimizers: over its parameters.
+        student: the network, with the recipe that is carried out.
         slow: the copy that looks ahead; None where the recipe has none.
-        losses: of logits and what is wanted, a number for each picture.
         selector: picks what is learnt; None where the recipe learns from every picture.
         steps_per_epoch: whole batches in a pass.
-        ranks: the processes that train together.
         step: steps made.
         seconds: that they took.
         epoch_loss: sum of the losses per picture of the epoch's steps so far, float64, on the device: reading
             it at each step would make a GPU wait.
     """
 
-    recipe: LargeBatchRecipe
-    network: nn.Module
-    forward: Wrapped
-    optimizers: tuple[torch.optim.Optimizer, ...]
+    student: Student
     slow: SlowCopy | None
-    losses: Loss
     selector: Selector | None
     steps_per_epoch: int
-    ranks: Ranks
     epoch_loss: Tensor
     step: int = 0
     seconds: float = 0.0
     log_every: int = 10  # steps
+
+    @property
+    def recipe(self) -> LargeBatchRecipe:
+        """As it is carried out."""
+        return self.student.recipe
+
+    @property
+    def ranks(self) -> Ranks:
+        """The processes that train together."""
+        return self.student.ranks
 
     @property
     def batch_size(self) -> int:
@@ -71,7 +69,7 @@ class Learner:
     @property
     def lr(self) -> float:
         """The schedule's factor at the last step."""
-        group = self.optimizers[-1].param_groups[-1]
+        group = self.student.optimizers[-1].param_groups[-1]
         return float(group["lr"] / group["highest_lr"])
 
     def choose(self, index: Tensor, look: Look) -> Tensor:
@@ -97,12 +95,9 @@ class Learner:
         """
         if self.step % self.steps_per_epoch == 0:
             self.epoch_loss.zero_()
-        set_rates(self.recipe, self.optimizers, step=self.step, steps=self.steps)
-        loss = self.losses(self.forward(images), wanted).sum()
-        self.network.zero_grad(set_to_none=True)
-        self.ranks.scale(loss).backward()  # type: ignore[no-untyped-call]
-        for optimizer in self.optimizers:
-            optimizer.step()
+        self.student.set_rates(step=self.step, steps=self.steps)
+        loss = self.student.losses(images, wanted).sum()
+        self.student.descend(loss)
         self.step += 1
         if self.slow is not None:
             self.slow.follow(done=self.step, steps=self.steps)
@@ -116,23 +111,20 @@ class Learner:
             "step": self.step,
             "seconds": self.seconds,
             "epoch_loss": self.epoch_loss,
-            "network": dict(self.network.state_dict()),
-            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+            **self.student.state(),
             "slow": None if self.slow is None else self.slow.tensors,
-            "selector": None if self.selector is None else self.selector.state(),
+            "selector": None if self.selector is None else self.selector.student.state(),
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go back to where a state was taken."""
         self.step, self.seconds = state["step"], state["seconds"]
         self.epoch_loss.copy_(state["epoch_loss"])
-        self.network.load_state_dict(state["network"])
-        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
-            optimizer.load_state_dict(saved)
+        self.student.restore(state)
         if self.slow is not None:
             self.slow.restore(state["slow"])
         if self.selector is not None:
-            self.selector.restore(state["selector"])
+            self.selector.student.restore(state["selector"])
 
 
 def make_learner(
@@ -154,16 +146,10 @@ def make_learner(
         computing: in which dtype, compiled or not.
         ranks: the processes that train together.
     """
-    steps_per_epoch = pictures // recipe.batch_size
     return Learner(
-        recipe=recipe,
-        network=network.train(),
-        forward=Wrapped(network, computing, ranks),
-        optimizers=make_optimizers(recipe, network, steps_per_epoch=steps_per_epoch, dtype=computing.dtype),
+        student=make_student(recipe, network, pictures=pictures, computing=computing, ranks=ranks),
         slow=None if recipe.lookahead is None else SlowCopy(recipe.lookahead, network),
-        losses=losses_of(recipe),
         selector=selector,
-        steps_per_epoch=steps_per_epoch,
-        ranks=ranks,
+        steps_per_epoch=pictures // recipe.batch_size,
         epoch_loss=torch.zeros((), dtype=torch.float64, device=next(network.parameters()).device),
     )

@@ -6,8 +6,9 @@ from itertools import islice
 
 import torch
 from rich.console import Console
-from torch import Tensor, nn
+from torch import Tensor
 
+from models.networks.network import Network
 from models.preprocessing import InputSpec
 from training.data.dataset import Split
 from training.devices import Computing
@@ -35,7 +36,7 @@ class Trained:
         seconds: of training alone, over all its parts if it was stopped and resumed.
     """
 
-    network: nn.Module
+    network: Network
     recipe: Recipe
     seconds: float
 

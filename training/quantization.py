@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from models.networks import Architecture, build
 from models.networks.layers import Convolution
+from models.networks.network import Network
 from models.networks.quantization import Range, is_quantized, round_filters
 from models.preprocessing import InputSpec
 from training.data.sampling import draw_evenly
@@ -27,14 +28,14 @@ _MOST_AT_ONCE = 100  # pictures of 32 × 32
 
 
 def quantize(
-    network: nn.Module,
+    network: Network,
     architecture: Architecture,
     images: Tensor,
     *,
     classes: int,
     spec: InputSpec,
     console: Console,
-) -> tuple[Architecture, nn.Module]:
+) -> tuple[Architecture, Network]:
     """Make the quantized network of a trained one.
 
     Args:

@@ -9,23 +9,19 @@ built and trained as the large one, and both make each step together, on the sam
 left over at the end of an epoch.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from models.networks import Architecture
 from models.preprocessing import InputSpec
 from training.devices import Computing
 from training.epoch import Look
 from training.fresh import fit_stem, fresh_network
-from training.losses import Loss, losses_of
 from training.ranks import Ranks
 from training.recipes import LargeBatchRecipe, Selection
-from training.schedule import make_optimizers, set_rates
-from training.wrapped import Wrapped
+from training.student import Student, make_student
 
 
 @dataclass
@@ -34,22 +30,12 @@ class Selector:
 
     Attributes:
         table: how much is picked, and how often the small network learns.
-        recipe: of the large network, as it is carried out.
-        network: the small one, on its device.
-        forward: what is called instead of it.
-        optimizers: over its parameters.
-        losses: of logits and what is wanted, a number for each picture.
-        ranks: the processes that train together.
+        student: the small network, with the recipe of the large one.
         loss: per picked picture, at the last step; float32, without dimensions, on the device.
     """
 
     table: Selection
-    recipe: LargeBatchRecipe
-    network: nn.Module
-    forward: Wrapped
-    optimizers: tuple[torch.optim.Optimizer, ...]
-    losses: Loss
-    ranks: Ranks
+    student: Student
     loss: Tensor
 
     def pick(self, index: Tensor, look: Look, *, step: int, steps: int) -> Tensor:
@@ -64,37 +50,19 @@ class Selector:
         Returns:
             Index of the picked pictures, in the order of the batch.
         """
-        set_rates(self.recipe, self.optimizers, step=step, steps=steps)
+        student, ranks = self.student, self.student.ranks
+        student.set_rates(step=step, steps=steps)
         is_learning = step % self.table.learns_every == 0
-        images, wanted = look(self.ranks.share(index))
+        images, wanted = look(ranks.share(index))
         with torch.set_grad_enabled(is_learning):
-            own = self.losses(self.forward(images), wanted)
-        whole = self.ranks.gather(own.detach(), count=len(index))
+            own = student.losses(images, wanted)
+        whole = ranks.gather(own.detach(), count=len(index))
         picked = whole.topk(self.table.pictures_of(len(index)), sorted=False).indices.sort().values
         self.loss = whole[picked].mean()
         if is_learning:
             is_picked = torch.zeros(len(index), dtype=torch.bool, device=own.device).index_fill_(0, picked, True)
-            self._learn(torch.where(self.ranks.share(is_picked), own, 0).sum())
+            student.descend(torch.where(ranks.share(is_picked), own, 0).sum())
         return index[picked]
-
-    def _learn(self, loss: Tensor) -> None:
-        self.network.zero_grad(set_to_none=True)
-        self.ranks.scale(loss).backward()  # type: ignore[no-untyped-call]
-        for optimizer in self.optimizers:
-            optimizer.step()
-
-    def state(self) -> dict[str, Any]:
-        """Give what a saved state holds of it."""
-        return {
-            "network": dict(self.network.state_dict()),
-            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
-        }
-
-    def restore(self, state: Mapping[str, Any]) -> None:
-        """Go back to where a state was taken."""
-        self.network.load_state_dict(state["network"])
-        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
-            optimizer.load_state_dict(saved)
 
 
 def make_selector(
@@ -123,15 +91,10 @@ def make_selector(
     small = Architecture(large.name, {**large.arguments, "widths": table.widths})
     network = fresh_network(small, classes=classes, spec=spec, device=computing.device)
     fit_stem(network, images, recipe=recipe)
-    network = ranks.together(network).train()
-    per_epoch = len(images) // recipe.batch_size
     return Selector(
         table=table,
-        recipe=recipe,
-        network=network,
-        forward=Wrapped(network, computing, ranks),
-        optimizers=make_optimizers(recipe, network, steps_per_epoch=per_epoch, dtype=computing.dtype),
-        losses=losses_of(recipe),
-        ranks=ranks,
+        student=make_student(
+            recipe, ranks.together(network), pictures=len(images), computing=computing, ranks=ranks
+        ),
         loss=torch.zeros((), device=computing.device),
     )

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from models.tensor_file import write_atomically
+from models.files import write_atomically
 from training.errors import TrainingError
 
 FORMAT_VERSION = 1

@@ -4,7 +4,7 @@ import torch
 
 from models import golden
 from models.checkpoint import Checkpoint
-from models.classifier import answer
+from models.graph import answer
 from models.preprocessing import Answers, Images
 
 

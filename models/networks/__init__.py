@@ -3,15 +3,14 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from torch import nn
-
 from models.errors import ArchitectureError
 from models.networks.fast import FastNetwork
+from models.networks.network import Network
 from models.networks.residual import ResidualNetwork
 from models.networks.tutorial import TutorialNetwork
 from models.preprocessing import InputSpec
 
-_NETWORKS: dict[str, Callable[..., nn.Module]] = {
+_NETWORKS: dict[str, Callable[..., Network]] = {
     "tutorial": TutorialNetwork,
     "fast": FastNetwork,
     "residual": ResidualNetwork,
@@ -33,7 +32,7 @@ class Architecture:
     arguments: Mapping[str, object] = field(default_factory=dict)
 
 
-def build(architecture: Architecture, *, classes: int, spec: InputSpec, temperature: float = 1.0) -> nn.Module:
+def build(architecture: Architecture, *, classes: int, spec: InputSpec, temperature: float = 1.0) -> Network:
     """Build a network with fresh weights: uint8 (batch, height, width, 3) → logits (batch, classes).
 
     Args:

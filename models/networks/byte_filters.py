@@ -9,6 +9,7 @@ import copy
 from torch import Tensor, nn
 
 from models.networks.layers import Convolution
+from models.networks.network import Network
 from models.networks.quantization import round_filters
 
 
@@ -21,7 +22,7 @@ class _ByteConvolution(nn.Module):
         return self.convolution.convolve(x, round_filters(self.convolution.weight))
 
 
-def with_byte_filters(network: nn.Module) -> nn.Module:
+def with_byte_filters(network: Network) -> Network:
     """Return a copy of a quantized network that answers the same, and whose graph rounds the filters, too."""
     twin = copy.deepcopy(network)
     for module in list(twin.modules()):

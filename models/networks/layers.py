@@ -34,6 +34,8 @@ class ShiftBatchNorm(nn.BatchNorm2d):
 class WhiteningStem(nn.Conv2d):
     """2×2 convolution whose frozen filters are computed from pictures instead of learnt; its bias is trained."""
 
+    bias: nn.Parameter  # of this convolution it is always there
+
     def __init__(self) -> None:
         super().__init__(3, STEM_CHANNELS, _STEM_KERNEL)
         self.weight.requires_grad_(False)

@@ -13,7 +13,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.networks.layers import WhiteningStem
+from models.networks.network import Network
 from models.networks.normalization import Normalization
+from models.networks.whitened import WhitenedNetwork
 
 _MIDDLE = 128  # of a pixel's values; without it the bias would take a large sum off again
 
@@ -31,7 +33,6 @@ class PixelStem(nn.Module):
 
     def __init__(self, normalize: Normalization, stem: WhiteningStem) -> None:
         super().__init__()
-        assert stem.bias is not None
         mean, std = normalize.mean.double(), normalize.std.double()  # (1, 3, 1, 1)
         filters = stem.weight.detach().double()
         of_pixels = filters / (255 * std)
@@ -47,12 +48,11 @@ class PixelStem(nn.Module):
         return F.conv2d(torch.cat([pixels, pixels], dim=1), self.weight, self.bias)
 
 
-def with_pixel_stem(network: nn.Module) -> nn.Module:
+def with_pixel_stem(network: Network) -> Network:
     """Return a network that shares the weights of this one, but for its stem; one without a stem as it is."""
-    stem, normalize = getattr(network, "stem", None), getattr(network, "normalize", None)
-    if not isinstance(stem, WhiteningStem) or not isinstance(normalize, Normalization):
+    if not isinstance(network, WhitenedNetwork):
         return network
     twin = copy(network)
-    twin._modules = dict(network._modules)  # a shallow copy has the very same one
-    twin.normalize, twin.stem = nn.Identity(), PixelStem(normalize, stem)
+    stem = PixelStem(network.normalize, network.stem)
+    twin._modules = {**network._modules, "normalize": nn.Identity(), "stem": stem}  # the copy's is the very same
     return twin

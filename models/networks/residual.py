@@ -68,5 +68,5 @@ class ResidualNetwork(WhitenedNetwork):
             widths=widths,
             input_ranges=input_ranges,
         )
-        nn.init.zeros_(self.stem.bias)  # type: ignore[arg-type]  # it has one
+        nn.init.zeros_(self.stem.bias)
         self.logit_scale = _LOGIT_SCALE

@@ -3,11 +3,11 @@
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.networks.normalization import Normalization
+from models.networks.network import Network
 from models.preprocessing import InputSpec
 
 
-class TutorialNetwork(nn.Module):
+class TutorialNetwork(Network):
     """conv 3→6, pool, conv 6→16, pool, linear 400→120→84→classes, ReLU between; 62,006 parameters for 10.
 
     Source:
@@ -16,22 +16,16 @@ class TutorialNetwork(nn.Module):
     """
 
     def __init__(self, *, classes: int, spec: InputSpec, temperature: float = 1.0) -> None:
-        super().__init__()
+        super().__init__(spec, temperature=temperature)
         rows, columns = (_after_two_stages(side) for side in (spec.height, spec.width))
         if rows < 1 or columns < 1:
             raise ValueError("the tutorial network needs at least 16 × 16 pixels")
-        self.temperature = temperature
-        self.normalize = Normalization(spec)
         self.conv1 = nn.Conv2d(3, 6, 5)
         self.pool = nn.MaxPool2d(2, 2)
         self.conv2 = nn.Conv2d(6, 16, 5)
         self.fc1 = nn.Linear(16 * rows * columns, 120)
         self.fc2 = nn.Linear(120, 84)
         self.fc3 = nn.Linear(84, classes)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Classify uint8 images (batch, height, width, 3) into logits (batch, classes)."""
-        return self.logits(self.features(images))
 
     @property
     def feature_count(self) -> int:

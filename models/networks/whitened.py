@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.networks.layers import STEM_CHANNELS, WhiteningStem
-from models.networks.normalization import Normalization
+from models.networks.network import Network
 from models.networks.quantization import Range, ranges_of_groups
 from models.preprocessing import InputSpec
 
@@ -26,7 +26,7 @@ _SMALLEST_SIDE = 9
 """In pixels: the stem takes one off, then three halvings must leave one."""
 
 
-class WhitenedNetwork(nn.Module):
+class WhitenedNetwork(Network):
     """Whitening stem, groups that halve the sides, global maximum, scaled head without bias.
 
     Random numbers are drawn for stem, groups and head in this order: another would give a seed other weights. A
@@ -64,24 +64,18 @@ class WhitenedNetwork(nn.Module):
         widths: Sequence[int],
         input_ranges: Sequence[Sequence[float]] | None,
     ) -> None:
-        super().__init__()
+        super().__init__(spec, temperature=temperature)
         if min(spec.height, spec.width) < _SMALLEST_SIDE:
             raise ValueError(f"the {name} network needs at least {_SMALLEST_SIDE} × {_SMALLEST_SIDE} pixels")
         if not widths or min(widths) < 1:
             raise ValueError(
                 f"the widths are {list(widths)}; at least one group with at least one channel is needed"
             )
-        self.temperature = temperature
-        self.normalize = Normalization(spec)
         self.stem = WhiteningStem()
         channels = (STEM_CHANNELS, *widths)
         ranges = ranges_of_groups(input_ranges, groups=len(widths), convolutions=convolutions)
         self.groups = nn.Sequential(*map(make_group, channels, widths, ranges))
         self.head = nn.Linear(widths[-1], classes, bias=False)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Classify uint8 images (batch, height, width, 3) into logits (batch, classes)."""
-        return self.logits(self.features(images))
 
     @property
     def feature_count(self) -> int:

@@ -16,6 +16,7 @@ from starlette.types import Message
 from app.main import create_app
 from app.settings import Settings
 from models.checkpoint import load
+from models.graph import answer
 from models.pictures import FORMATS, decode
 from models.preprocessing import to_images
 from tests.conftest import LABELS
@@ -66,13 +67,13 @@ def test_form_and_raw_body_are_answered_alike(client: TestClient, headers: dict[
     assert raw["predictions"] == by_form["predictions"]
 
 
-def test_the_answer_is_the_classifiers_own(client: TestClient, checkpoint_path: Path) -> None:
+def test_the_answer_is_the_checkpoints_own(client: TestClient, checkpoint_path: Path) -> None:
     """What HTTP says is to the last digit what the checkpoint gives for the same bytes."""
     checkpoint = load(checkpoint_path)
     spec = checkpoint.record.input
     for data in (PNG, encode(gradient(640, 480), "JPEG"), encode(gradient(9, 77), "WEBP")):
         images = to_images([decode(data, at_least=(spec.width, spec.height))], spec)
-        expected = checkpoint.classifier.probabilities(images)[0]
+        expected = answer(checkpoint.graph, images)[0]
         body = client.post("/predict", files={"file": data}).json()
         for item in body["predictions"]:
             assert item["score"] == float(expected[item["class_index"]])

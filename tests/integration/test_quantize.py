@@ -17,7 +17,7 @@ from app.main import create_app
 from app.settings import Settings
 from models.calibration import Calibration
 from models.checkpoint import load
-from models.classifier import answer
+from models.graph import answer
 from tests.drawing import encode
 from training.cli import run
 

@@ -101,7 +101,7 @@ def _select(ranks: Ranks) -> dict[str, Tensor]:
         chosen = learner.choose(torch.arange(15), lambda index: (images[index], index % 3))
         share = ranks.share(chosen)
         learner.learn(images[share], share % 3)
-    return {**network.state_dict(), **{f"small.{k}": t for k, t in selector.network.state_dict().items()}}
+    return {**network.state_dict(), **{f"small.{k}": t for k, t in selector.student.network.state_dict().items()}}
 
 
 def _select_together(rank: int, store: Path, alone: dict[str, Tensor]) -> None:

@@ -10,7 +10,8 @@ import torch
 from app.main import create_app
 from app.settings import Settings
 from models.checkpoint import CHECKPOINTS, load
-from models.classifier import answer, rank
+from models.graph import answer
+from models.prediction import rank
 from models.preprocessing import InputSpec
 from tests.drawing import encode
 from training.data import cifar10, read_test
@@ -118,7 +119,7 @@ def test_the_figures_inside_are_found_again(name: str, tmp_path: Path) -> None:
 
 @needs_cifar10
 def test_the_service_answers_what_the_evaluation_answers(tmp_path: Path) -> None:
-    """Test pictures sent as PNG get, score for score, what the classifier gives for the same pixels."""
+    """Test pictures sent as PNG get, score for score, what the checkpoint gives for the same pixels."""
     from fastapi.testclient import TestClient
     from PIL import Image
 
@@ -126,7 +127,7 @@ def test_the_service_answers_what_the_evaluation_answers(tmp_path: Path) -> None
     _, split = read_test(str(CIFAR10), checkpoint.record, cache=tmp_path, report=print)
     with TestClient(create_app(Settings(engine="torch", device="cpu"))) as client:
         for image in split.images[:40].numpy():
-            probabilities = checkpoint.classifier.probabilities(image[None])[0]
+            probabilities = answer(checkpoint.graph, image[None])[0, :10]
             expected = [vars(item) for item in rank(probabilities, checkpoint.record.labels, top_k=10)]
             body = client.post("/predict?top_k=10", files={"file": encode(Image.fromarray(image))}).json()
             for got, wanted in zip(body["predictions"], expected, strict=True):

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from models.tensor_file import write_atomically
+from models.files import write_atomically
 from training.data.duplicates import Copies
 from training.data.picture_cache import Unreadable
 

@@ -9,10 +9,11 @@ from dataclasses import dataclass, replace
 
 import torch
 from rich.console import Console
-from torch import Tensor, nn
+from torch import Tensor
 
 from models.calibration import BeforeAndAfter, Calibration, HeldOut
 from models.distance import ClassDistance
+from models.networks.network import Network
 from training.data.dataset import Split
 from training.data.held_out import FEWEST_FOR_RULE, FEWEST_FOR_TEMPERATURE
 from training.data.sampling import draw_by_class
@@ -41,7 +42,7 @@ class Calibrated:
     sentence: str
 
 
-def calibrate(network: nn.Module, train: Split, held_out: Split | None, *, console: Console) -> Calibrated:
+def calibrate(network: Network, train: Split, held_out: Split | None, *, console: Console) -> Calibrated:
     """Fit temperatures, floors and the abstain rule, and give the network its temperature.
 
     Fewer than 100 held-out pictures are enough for the temperatures alone, fewer than 20 for nothing.
@@ -52,7 +53,7 @@ def calibrate(network: nn.Module, train: Split, held_out: Split | None, *, conso
         held_out: what it did not learn from; None where it learnt from everything.
         console: told of the progress.
     """
-    set_temperature(network, 1.0)
+    network.temperature = 1.0
     if held_out is None or len(held_out) < FEWEST_FOR_TEMPERATURE:
         count = 0 if held_out is None else len(held_out)
         sentence = (
@@ -67,7 +68,7 @@ def calibrate(network: nn.Module, train: Split, held_out: Split | None, *, conso
     else:
         distance = _fit_distance(network, train, outputs.features, classes=outputs.single_view.shape[1])
         calibration = _fit(outputs, distance(outputs.features).flatten(), held_out.targets)
-    set_temperature(network, calibration.temperature)
+    network.temperature = calibration.temperature
     return Calibrated(calibration, distance, _describe(calibration))
 
 
@@ -126,11 +127,6 @@ def reliability_by_view(
     }
 
 
-def set_temperature(network: nn.Module, temperature: float) -> None:
-    """Let a network divide its logits by this from now on."""
-    network.temperature = temperature  # type: ignore[assignment]
-
-
 def _fit(outputs: ViewLogits, distances: Tensor, targets: Tensor) -> Calibration:
     """Fit temperatures, floors and the rule."""
     single_logits, six_logits = outputs.single_view.double(), outputs.six_views.double()
@@ -178,7 +174,7 @@ def _measured(
     return replace(calibration, held_out=held_out)
 
 
-def _fit_distance(network: nn.Module, train: Split, held_out_features: Tensor, *, classes: int) -> ClassDistance:
+def _fit_distance(network: Network, train: Split, held_out_features: Tensor, *, classes: int) -> ClassDistance:
     # whatever the seed of the training, so that `calibrate` finds the same again
     places = draw_by_class(train.targets, count=MOST_PICTURES, seed=0)
     features = _features(network, train.images, places)
@@ -186,10 +182,10 @@ def _fit_distance(network: nn.Module, train: Split, held_out_features: Tensor, *
 
 
 @torch.inference_mode()
-def _features(network: nn.Module, images: Tensor, places: Tensor) -> Tensor:
+def _features(network: Network, images: Tensor, places: Tensor) -> Tensor:
     device = next(network.parameters()).device
     some = (images[few].to(device) for few in torch.split(places, chunk_size(images)))
-    return torch.cat([network.features(chunk).float().cpu() for chunk in some])  # type: ignore[operator]
+    return torch.cat([network.features(chunk).float().cpu() for chunk in some])
 
 
 def _accepted(scores: Tensor, distances: Tensor, least_score: float, farthest: float) -> Tensor:

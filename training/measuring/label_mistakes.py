@@ -14,8 +14,8 @@ import torch
 from rich.console import Console
 from torch import Tensor
 
+from models.files import write_atomically
 from models.preprocessing import InputSpec
-from models.tensor_file import write_atomically
 from training.data.dataset import Dataset, Split
 from training.data.held_out import chosen
 from training.data.inspection import inspect_dataset

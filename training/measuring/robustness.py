@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 import torch
 from rich.console import Console
-from torch import Tensor, nn
+from torch import Tensor
 
+from models.networks.network import Network
 from training.data.dataset import Split
 from training.measuring.corruptions import KINDS, SEVERITIES, corrupt
 from training.measuring.views import single_view
@@ -55,7 +56,7 @@ def affordable_pictures(images: Tensor) -> int:
 
 
 def measure_robustness(
-    network: nn.Module, split: Split, *, pictures: int, seed: int, console: Console
+    network: Network, split: Split, *, pictures: int, seed: int, console: Console
 ) -> Robustness:
     """Spoil some pictures of a split in every way of `training.measuring.corruptions` and count the right answers.
 
@@ -97,5 +98,5 @@ def table(robustness: Robustness) -> list[str]:
     ]
 
 
-def _accuracy(network: nn.Module, images: Tensor, targets: Tensor) -> float:
+def _accuracy(network: Network, images: Tensor, targets: Tensor) -> float:
     return int((single_view(network, images).argmax(1) == targets).sum()) / len(targets)

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import torch
 from rich.console import Console
-from torch import Tensor, nn
+from torch import Tensor
 
-from models.classifier import answer
-from models.graph import Graph
+from models.graph import Graph, answer
+from models.networks.network import Network
 from training.augment import six_views
 from training.measuring.chunks import chunks
 from training.progress import RunProgress
@@ -30,7 +30,7 @@ class ViewLogits:
 
 @torch.inference_mode()
 def view_logits(
-    network: nn.Module, images: Tensor, *, temperature: float, place: str, console: Console
+    network: Network, images: Tensor, *, temperature: float, place: str, console: Console
 ) -> ViewLogits:
     """Run a network over pictures, in float32 on any device.
 
@@ -49,8 +49,8 @@ def view_logits(
     with RunProgress(console, steps=len(parts)) as progress:
         for chunk in parts:
             (weight, view), *others = six_views(chunk.to(device))
-            seen = network.features(view)  # type: ignore[operator]
-            logits = network.logits(seen).float() * temperature  # type: ignore[operator]
+            seen = network.features(view)
+            logits = network.logits(seen).float() * temperature
             views = [weight * logits, *(part * network(other).float() * temperature for part, other in others)]
             for found, tensor in ((single, logits), (six, torch.stack(views).sum(0)), (features, seen.float())):
                 found.append(tensor.cpu())
@@ -58,7 +58,7 @@ def view_logits(
     return ViewLogits(torch.cat(single), torch.cat(six), torch.cat(features))
 
 
-def single_view(network: nn.Module, images: Tensor) -> Tensor:
+def single_view(network: Network, images: Tensor) -> Tensor:
     """Run a network over pictures as they are.
 
     Args:
@@ -79,6 +79,6 @@ def answers(graph: Graph, images: Tensor) -> Tensor:
         images: uint8 (n, height, width, 3).
 
     Returns:
-        float32, on the CPU, as `models.classifier.answer` returns it for a batch.
+        float32, on the CPU, as `models.graph.answer` returns it for a batch.
     """
     return torch.cat([torch.from_numpy(answer(graph, chunk.numpy())) for chunk in chunks(images)])

@@ -8,7 +8,7 @@ import numpy as np
 import PIL
 import torch
 
-from models.tensor_file import write_atomically
+from models.files import write_atomically
 from training.configuration import flatten
 from training.measuring.intervals import interval
 from training.report import figures, html, sections

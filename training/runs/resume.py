@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from models.tensor_file import write_atomically
+from models.files import write_atomically
 from training.configuration import (
     Request,
     differences,

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from models.tensor_file import write_atomically
+from models.files import write_atomically
 from training.configuration import differences
 from training.errors import TrainingError
 from training.state import is_finite, read_state, write_state

@@ -18,13 +18,14 @@ from app.explanation import Explainer, Explanation, explained_layer
 from models.checkpoint import Checkpoint, load
 from models.networks import ARCHITECTURES, Architecture, build
 from models.preprocessing import Images, InputSpec
+from tests.networks import Headless
 
 
-class Reddest(nn.Module):
+class Reddest(Headless):
     """Class 0 is how red the reddest quarter of the picture is, class 1 the opposite, class 2 nothing at all."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(classes=3)
         self.stage = nn.Conv2d(3, 3, 4, stride=4, bias=False)
         with torch.no_grad():
             self.stage.weight.zero_()
@@ -34,7 +35,7 @@ class Reddest(nn.Module):
     def stages(self) -> tuple[nn.Module, ...]:
         return (self.stage,)
 
-    def forward(self, images: Tensor) -> Tensor:
+    def features(self, images: Tensor) -> Tensor:
         red = self.stage(images.movedim(-1, 1).float() / 255)[:, 0]  # (batch, 8, 8)
         strongest = red.amax((1, 2))
         return torch.stack([strongest, -strongest, 0 * strongest], dim=1)

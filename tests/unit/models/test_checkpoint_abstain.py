@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from models import checkpoint, errors, golden
 from models.calibration import VIEWS, BeforeAndAfter, Calibration, HeldOut, Reliability
-from models.classifier import answer
 from models.distance import ClassDistance
 from models.errors import CheckpointError, GoldenError
+from models.graph import answer
 from models.networks import ARCHITECTURES, Architecture, build
 from models.record import Record
 from tests.forgery import Edit, add, decisive, drop, forge, refusal, replace, set_fields
@@ -74,7 +74,7 @@ def test_any_network_of_any_size_can_have_a_distance(tmp_path: Path, record: Rec
     spec = dataclasses.replace(record.input, height=side, width=side)
     record = dataclasses.replace(record, architecture=Architecture(name), input=spec, calibration=RULE)
     network = build(record.architecture, classes=3, spec=spec).eval()
-    features = network.features(torch.zeros(1, side, side, 3, dtype=torch.uint8)).shape[1]  # type: ignore[operator]
+    features = network.features(torch.zeros(1, side, side, 3, dtype=torch.uint8)).shape[1]
     distance = ClassDistance(torch.zeros(features), torch.eye(features), torch.zeros(3, features))
     checkpoint.save(tmp_path / "a.safetensors", network, record, distance=distance)
     assert checkpoint.load(tmp_path / "a.safetensors").answer_columns == 4

@@ -8,18 +8,19 @@ from torch import Tensor, nn
 from models import golden
 from models.networks import Architecture, build
 from models.networks.pixel_stem import PixelStem, with_pixel_stem
+from models.networks.whitened import WhitenedNetwork
 from models.preprocessing import InputSpec
 
 SPEC = InputSpec(mean=(0.3, 0.5, 0.7), std=(0.1, 0.25, 0.6))
 IMAGES = torch.from_numpy(golden.draw(32, 32, 8))
 
 
-def _network(name: str) -> nn.Module:
+def _network(name: str) -> WhitenedNetwork:
     torch.manual_seed(0)
     network = build(Architecture(name), classes=5, spec=SPEC).eval()
-    if name != "tutorial":
-        network.fit_stem(IMAGES)  # type: ignore[operator]
-        nn.init.normal_(network.stem.bias)  # type: ignore[union-attr, arg-type]
+    assert isinstance(network, WhitenedNetwork)
+    network.fit_stem(IMAGES)
+    nn.init.normal_(network.stem.bias)
     return network
 
 
@@ -36,7 +37,7 @@ def test_the_twin_answers_the_same(name: str) -> None:
     twin = with_pixel_stem(network)
     assert isinstance(twin.stem, PixelStem)
     torch.testing.assert_close(twin(IMAGES), network(IMAGES), rtol=1e-4, atol=1e-4)
-    torch.testing.assert_close(twin.features(IMAGES), network.features(IMAGES), rtol=1e-4, atol=1e-4)  # type: ignore[operator]
+    torch.testing.assert_close(twin.features(IMAGES), network.features(IMAGES), rtol=1e-4, atol=1e-4)
 
 
 @torch.inference_mode()
@@ -44,10 +45,11 @@ def test_rounding_to_bfloat16_hardly_moves_the_twin() -> None:
     """A hundred times less than the stem as it was trained."""
     network = _network("fast")
     stem = with_pixel_stem(network).stem
-    exact = network.stem(network.normalize(IMAGES))  # type: ignore[operator]
+    assert isinstance(stem, PixelStem)
+    exact = network.stem(network.normalize(IMAGES))
     pixels = IMAGES.permute(0, 3, 1, 2).float() - 128
-    got = _as_if_bfloat16(torch.cat([pixels, pixels], 1), stem.weight, stem.bias)  # type: ignore[union-attr, arg-type]
-    before = _as_if_bfloat16(network.normalize(IMAGES), network.stem.weight, network.stem.bias)  # type: ignore[operator, union-attr, arg-type]
+    got = _as_if_bfloat16(torch.cat([pixels, pixels], 1), stem.weight, stem.bias)
+    before = _as_if_bfloat16(network.normalize(IMAGES), network.stem.weight, network.stem.bias)
     assert (got - exact).abs().max() < (before - exact).abs().max() / 100
 
 
@@ -64,5 +66,5 @@ def test_the_network_stays_as_it_was() -> None:
 
 def test_a_network_without_a_stem_is_its_own_twin() -> None:
     """The tutorial's: it has nothing that needs it."""
-    network = _network("tutorial")
+    network = build(Architecture("tutorial"), classes=5, spec=SPEC)
     assert with_pixel_stem(network) is network

@@ -2,12 +2,12 @@
 
 import pytest
 import torch
-from torch import nn
 
 from models.errors import ArchitectureError
 from models.networks import Architecture, build
 from models.networks.byte_filters import with_byte_filters
 from models.networks.layers import Convolution
+from models.networks.network import Network
 from models.networks.quantization import is_quantized, round_filters, round_to_levels
 from models.preprocessing import InputSpec
 
@@ -16,7 +16,7 @@ NAMES = {"fast": 6, "residual": 9}
 SPEC = InputSpec(height=16, width=16)
 
 
-def _network(name: str, ranges: list[list[float]] | None) -> nn.Module:
+def _network(name: str, ranges: list[list[float]] | None) -> Network:
     torch.manual_seed(0)
     arguments = {"widths": WIDTHS} | ({} if ranges is None else {"input_ranges": ranges})
     return build(Architecture(name, arguments), classes=3, spec=SPEC).eval()

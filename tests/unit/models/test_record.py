@@ -31,6 +31,30 @@ FIELDS = (
 
 BIN = {"lower": 0.6, "upper": 0.7, "n": 3, "score": 0.65, "accuracy": 0.5}
 POINT = {"coverage": 0.5, "n": 1, "accuracy": 1.0, "score": 0.9}
+RELIABILITY: dict[str, object] = {
+    "negative_log_likelihood": 0.3,
+    "brier": 0.1,
+    "expected_calibration_error": 0.02,
+    "adaptive_calibration_error": 0.02,
+}
+BOTH = {"before": RELIABILITY, "after": RELIABILITY}
+HELD_OUT = {
+    "n": 500,
+    "reliability": {"single_view": BOTH, "six_views": BOTH},
+    "accepted": 0.95,
+    "accuracy_of_accepted": 0.9,
+}
+
+
+def _held_out(**wrong: object) -> dict[str, object]:
+    return {**HELD_OUT, "reliability": {"single_view": BOTH, "six_views": {**BOTH, "after": RELIABILITY | wrong}}}
+
+
+def _nested(levels: int) -> object:
+    value: object = 1
+    for _ in range(levels):
+        value = {"inner": value}
+    return value
 
 
 def _text(record: Record) -> str:
@@ -81,10 +105,10 @@ def test_the_text_starts_with_its_version(record: Record) -> None:
 
 
 def test_a_number_that_json_does_not_know_is_not_written(record: Record) -> None:
-    """NaN among the metrics stops the writing: other programs could not read the text."""
-    metrics = dataclasses.replace(record.metrics, expected_calibration_error=float("nan"))
+    """NaN in the configuration stops the writing: other programs could not read the text."""
+    training = dataclasses.replace(record.training, configuration={"lr": float("nan")})
     with pytest.raises(RecordError, match=r"holds a number that is NaN or infinite.*Measure again"):
-        _text(dataclasses.replace(record, metrics=metrics))
+        _text(dataclasses.replace(record, training=training))
 
 
 @pytest.mark.parametrize("version", [0, 2, "1", None, [1]])
@@ -187,8 +211,22 @@ def test_labels_that_name_nothing_are_refused(record: Record, labels: object, se
     [
         ("calibration", "temperature", 0, "temperature is 0; it must be finite and above 0"),
         ("calibration", "temperature", -1.5, "temperature is -1.5; it must be finite and above 0"),
-        ("calibration", "temperature", "1", "not supported"),
-        ("calibration", "temperature", None, "not supported"),
+        ("calibration", "temperature", "1", "temperature is '1'; it must be finite"),
+        ("calibration", "temperature", None, "temperature is None; it must be finite"),
+        ("calibration", "temperature", True, "temperature is True; it must be finite"),
+        ("calibration", "temperature", 10**400, "temperature is 1000*; it must be finite"),
+        ("calibration", "six_views_temperature", [1], r"temperature is \[1\]; it must be finite"),
+        ("calibration", "floor", "0", "floor is '0'; it must be within 0…1"),
+        ("calibration", "six_views_floor", -0.1, "floor is -0.1; it must be within 0…1"),
+        ("calibration", "abstain_threshold", "0.5", "threshold is '0.5'; it must be within 0…1"),
+        ("calibration", "distance_threshold", "2", "distance threshold is '2'; it must be finite"),
+        ("calibration", "held_out", {**HELD_OUT, "n": "500"}, "of '500' pictures; a whole number"),
+        ("calibration", "held_out", {**HELD_OUT, "accepted": "1"}, "share is '1'; it must be within"),
+        ("calibration", "held_out", {**HELD_OUT, "accuracy_of_accepted": "1"}, "accuracy_of_accepted is '1'"),
+        ("calibration", "held_out", {**HELD_OUT, "accuracy_of_accepted": 1.1}, "accuracy_of_accepted is 1.1"),
+        ("calibration", "held_out", _held_out(brier="0.1"), "brier is '0.1'; a finite number from 0"),
+        ("calibration", "held_out", _held_out(negative_log_likelihood=-1), "likelihood is -1; a finite number"),
+        ("calibration", "held_out", _held_out(expected_calibration_error=None), "error is None; a finite number"),
         ("calibration", "abstain_threshold", 1.5, "threshold is 1.5; it must be within 0…1"),
         ("calibration", "abstain_threshold", -0.1, "threshold is -0.1; it must be within 0…1"),
         ("input", "resize", "squeeze", "resize rule is 'squeeze'"),
@@ -197,6 +235,46 @@ def test_labels_that_name_nothing_are_refused(record: Record, labels: object, se
         ("input", "width", "32", "both must be whole numbers from 1"),
         ("input", "height", 32.0, "both must be whole numbers from 1"),
         ("metrics", "n", None, "of None pictures"),
+        ("metrics", "n", "10000", "of '10000' pictures"),
+        ("metrics", "n", True, "of True pictures"),
+        ("metrics", "split", 3, "split is 3; a text is needed"),
+        ("metrics", "accuracy", {"single_view": "0.9", "six_views": 0.9}, "two fractions"),
+        ("metrics", "accuracy", {"single_view": True, "six_views": 0.9}, "two fractions"),
+        ("metrics", "accuracy", ["single_view", "six_views"], "accuracy is .*; values with their names"),
+        ("metrics", "per_class", {"red": "0.9"}, "accuracy of 'red' is '0.9'; a number within 0…1"),
+        ("metrics", "per_class", {"red": 0.9, "green": 1.5}, "accuracy of 'green' is 1.5; a number within 0…1"),
+        ("metrics", "per_class", ["red"], r"per_class is \['red'\]; values with their names"),
+        ("metrics", "confusion_matrix", [["1"]], "the confusion matrix is .*; as many rows as columns"),
+        (
+            "metrics",
+            "confusion_matrix",
+            [[1, 2], [3, -1]],
+            "as many rows as columns",
+        ),
+        (
+            "metrics",
+            "confusion_matrix",
+            [[1, 2.0], [3, 1]],
+            "as many rows as columns",
+        ),
+        ("metrics", "confusion_matrix", [[1, 2], [3]], "as many rows as columns"),
+        ("metrics", "confusion_matrix", [], "as many rows as columns"),
+        ("metrics", "confusion_matrix", "ab", "as many rows as columns"),
+        ("metrics", "expected_calibration_error", "0.1", "error is '0.1'; a number within 0…1"),
+        ("metrics", "expected_calibration_error", None, "error is None; a number within 0…1"),
+        ("metrics", "accepted", "0.9", "accepted is '0.9'; a number within 0…1"),
+        ("metrics", "accuracy_of_accepted", -0.5, "accuracy_of_accepted is -0.5; a number within 0…1"),
+        ("training", "recipe", None, "recipe is None; a text is needed"),
+        ("training", "hardware", ["a", "b"], r"hardware is \['a', 'b'\]; a text is needed"),
+        ("training", "seed", "0", "seed is '0'; a whole number from 0"),
+        ("training", "seed", 1.5, "seed is 1.5; a whole number from 0"),
+        ("training", "seed", -1, "seed is -1; a whole number from 0"),
+        ("training", "seconds", "12", "seconds is '12'; a finite number from 0"),
+        ("training", "seconds", -1.0, "seconds is -1.0; a finite number from 0"),
+        ("training", "seconds", 10**400, "seconds is 1000.*; a finite number from 0"),
+        ("training", "configuration", "fast", "configuration is 'fast'; values with their names"),
+        ("training", "configuration", _nested(101), "configuration has more than 100 levels"),
+        ("training", "configuration", _nested(900), "recursion"),
         ("metrics", "accuracy", {"single_view": 1.2, "six_views": 0.5}, "two fractions"),
         ("input", "std", [0.2, 0, 0.2], "each must be above 0"),
         ("input", "mean", [0.5], "three finite numbers"),
@@ -290,7 +368,32 @@ def test_a_record_that_left_its_golden_conditions_is_refused(
         conditions.check(dataclasses.replace(record, **change))
 
 
-def test_a_name_that_is_no_text_becomes_one(record: Record) -> None:
+@pytest.mark.parametrize("number", ["1e999", "-1e999"])
+def test_a_number_that_is_read_as_infinity_is_refused(record: Record, number: str) -> None:
+    """JSON has no infinity, but Python reads one from many digits."""
+    text = _text(record).replace('"lr": 0.001', f'"lr": {number}')
+    with pytest.raises(RecordError, match=f"{number} is too large for a number"):
+        from_text(text)
+
+
+def test_text_that_is_no_unicode_becomes_some(record: Record) -> None:
     """As older versions wrote it of a file whose name is bytes: what tells others of it would fail for ever."""
-    text = _changed(record, lambda fields: fields.update(name="caf\udce9"))
-    assert from_text(text)[0].name == "caf?"
+    odd = "caf\udce9"
+
+    def change(fields: dict[str, Any]) -> None:
+        fields.update(name=odd, labels=[odd, "green", "blue"])
+        fields["metrics"].update(split=odd, per_class={odd: 1.0})
+        fields["training"].update(hardware=odd, configuration={odd: [odd, {"start": odd}]})
+
+    found, _, _ = from_text(_changed(record, change))
+    assert (found.name, found.labels[0], found.metrics.split) == ("caf?", "caf?", "caf?")
+    assert found.metrics.per_class == {"caf?": 1.0}
+    assert found.training.hardware == "caf?"
+    assert found.training.configuration == {"caf?": ["caf?", {"start": "caf?"}]}
+
+
+def test_labels_that_are_told_alike_are_refused(record: Record) -> None:
+    """Two names of bytes that both end as the same question mark would be one."""
+    text = _changed(record, lambda fields: fields.update(labels=["a\udce9", "a\udce8", "b"]))
+    with pytest.raises(RecordError, match="a label stands twice"):
+        from_text(text)

@@ -3,10 +3,10 @@
 import pytest
 import torch
 from rich.console import Console
-from torch import nn
 
 from models.networks import Architecture, build
 from models.networks.layers import Convolution
+from models.networks.network import Network
 from models.networks.quantization import is_quantized, round_filters
 from models.preprocessing import InputSpec
 from training.errors import TrainingError
@@ -17,7 +17,7 @@ QUIET = Console(quiet=True)
 ARCHITECTURE = Architecture("fast", {"widths": [8, 12, 12]})
 
 
-def _network() -> nn.Module:
+def _network() -> Network:
     torch.manual_seed(0)
     return build(ARCHITECTURE, classes=3, spec=SPEC).eval()
 

@@ -46,7 +46,7 @@ def test_fast_rates_fall_linearly_and_the_stem_sooner() -> None:
     seen = []
     for step in (0, 15, 30, 50, 99):
         set_rates(FastRecipe(), optimizers, step=step, steps=100)
-        seen.append((stem["lr"] / 0.053, shifts["lr"] / 0.053, network.stem.bias.requires_grad))  # type: ignore[union-attr]
+        seen.append((stem["lr"] / 0.053, shifts["lr"] / 0.053, network.stem.bias.requires_grad))
     assert seen == [
         (1.0, 1.0, True),
         (0.5, 0.85, True),

@@ -55,7 +55,7 @@ def _learner(table: Selection | None) -> Learner:
 
 
 def _weights(selector: Selector) -> dict[str, Tensor]:
-    return {name: parameter.detach().clone() for name, parameter in selector.network.named_parameters()}
+    return {name: parameter.detach().clone() for name, parameter in selector.student.network.named_parameters()}
 
 
 def test_the_pictures_with_the_largest_losses_are_picked_in_the_order_of_the_batch() -> None:
@@ -64,7 +64,7 @@ def test_the_pictures_with_the_largest_losses_are_picked_in_the_order_of_the_bat
     index = torch.randperm(PICTURES, generator=torch.Generator().manual_seed(3))[:BATCH]
     images, wanted = _look(index)
     with torch.no_grad():
-        losses = selector.losses(selector.network(images), wanted)
+        losses = selector.student.losses(images, wanted)
     picked = selector.pick(index, _look, step=1, steps=100)
     is_picked = torch.isin(index, picked)
     assert torch.equal(picked, index[is_picked])
@@ -81,8 +81,10 @@ def test_it_learns_at_every_fourth_step_only_with_the_rates_of_the_large_network
         selector.pick(torch.arange(BATCH), _look, step=step, steps=10)
         if not torch.equal(before, _weights(selector)["head.weight"]):
             learnt_at.append(step)
-        for group in selector.optimizers[0].param_groups:
-            assert group["lr"] == pytest.approx(group["highest_lr"] * factor(selector.recipe.schedule, step / 10))
+        for group in selector.student.optimizers[0].param_groups:
+            assert group["lr"] == pytest.approx(
+                group["highest_lr"] * factor(selector.student.recipe.schedule, step / 10)
+            )
     assert learnt_at == [0, 4, 8]
 
 
@@ -93,10 +95,10 @@ def test_it_learns_from_what_it_picked() -> None:
     index = torch.arange(BATCH)
     picked = selector.pick(index, _look, step=4, steps=100)
     images, wanted = _look(index)
-    losses = by_hand.losses(by_hand.network(images), wanted)
+    losses = by_hand.student.losses(images, wanted)
     losses[torch.isin(index, picked)].sum().backward()  # type: ignore[no-untyped-call]
-    learnt = selector.network.get_parameter("head.weight").grad
-    expected = by_hand.network.get_parameter("head.weight").grad
+    learnt = selector.student.network.get_parameter("head.weight").grad
+    expected = by_hand.student.network.get_parameter("head.weight").grad
     assert learnt is not None
     assert expected is not None
     torch.testing.assert_close(learnt, expected)
@@ -123,12 +125,12 @@ def test_a_learner_goes_on_with_its_selector_where_its_state_was_taken() -> None
     steps(first, 0, 16, 32)
     second.restore(first.state())
     steps(second, 48, 0)  # the small network learns at the last one, with its momentum
-    for name, tensor in straight.network.state_dict().items():
-        assert torch.equal(second.network.state_dict()[name], tensor), name
+    for name, tensor in straight.student.network.state_dict().items():
+        assert torch.equal(second.student.network.state_dict()[name], tensor), name
     assert second.selector is not None
     assert straight.selector is not None
-    for name, tensor in straight.selector.network.state_dict().items():
-        assert torch.equal(second.selector.network.state_dict()[name], tensor), name
+    for name, tensor in straight.selector.student.network.state_dict().items():
+        assert torch.equal(second.selector.student.network.state_dict()[name], tensor), name
 
 
 def test_the_loss_is_told_per_picture_that_was_learnt() -> None:
@@ -138,7 +140,7 @@ def test_the_loss_is_told_per_picture_that_was_learnt() -> None:
     chosen = learner.choose(torch.arange(BATCH), _look)
     images, wanted = _look(chosen)
     with torch.no_grad():
-        expected = learner.losses(learner.network(images), wanted).mean()
+        expected = learner.student.losses(images, wanted).mean()
     assert learner.learn(images, wanted).item() == pytest.approx(expected.item(), rel=1e-5)
 
 
@@ -155,7 +157,7 @@ def test_its_stem_sees_pictures_from_all_over_the_data_set() -> None:
     expected = ResidualNetwork(classes=3, spec=SPEC)
     expected.fit_stem(_images()[draw_evenly(PICTURES, count=8, seed=0)])
     assert selector is not None
-    assert torch.equal(selector.network.get_parameter("stem.weight"), expected.stem.weight)
+    assert torch.equal(selector.student.network.get_parameter("stem.weight"), expected.stem.weight)
 
 
 def test_a_recipe_without_selection_has_no_selector() -> None:

@@ -12,6 +12,7 @@ import training.measuring.calibration
 from models.calibration import Calibration
 from models.graph import Graph
 from models.networks import Architecture, build
+from models.networks.network import Network
 from models.preprocessing import InputSpec
 from training.data.dataset import Split
 from training.data.held_out import FEWEST_FOR_RULE, FEWEST_FOR_TEMPERATURE
@@ -34,7 +35,7 @@ def _split(n: int, *, seed: int) -> Split:
 
 
 @pytest.fixture(scope="module")
-def trained() -> nn.Module:
+def trained() -> Network:
     """A tutorial network that has learnt the brightnesses."""
     torch.manual_seed(0)
     network = build(Architecture("tutorial"), classes=3, spec=InputSpec(height=16, width=16))
@@ -48,7 +49,7 @@ def trained() -> nn.Module:
     return network.eval()
 
 
-def test_a_network_is_calibrated_and_told_its_temperature(trained: nn.Module) -> None:
+def test_a_network_is_calibrated_and_told_its_temperature(trained: Network) -> None:
     """The likelihood of both views is no worse, 95 % are accepted, and the temperature is the record's."""
     held_out = _split(400, seed=1)
     fitted = calibrate(trained, _split(300, seed=0), held_out, console=CONSOLE)
@@ -62,14 +63,14 @@ def test_a_network_is_calibrated_and_told_its_temperature(trained: nn.Module) ->
     assert "Calibrated on 400 held-out pictures: temperature" in fitted.sentence
 
 
-def test_calibrating_twice_changes_nothing(trained: nn.Module) -> None:
+def test_calibrating_twice_changes_nothing(trained: Network) -> None:
     """The temperature that the network has already does not count."""
     held_out, train = _split(200, seed=1), _split(300, seed=0)
     first = calibrate(trained, train, held_out, console=CONSOLE)
     assert calibrate(trained, train, held_out, console=CONSOLE).calibration == first.calibration
 
 
-def test_what_was_measured_is_what_evaluation_measures(trained: nn.Module) -> None:
+def test_what_was_measured_is_what_evaluation_measures(trained: Network) -> None:
     """The held-out figures come back from `run_views` and `measure`, both views and the accepted share."""
     held_out = _split(200, seed=1)
     fitted = calibrate(trained, _split(300, seed=0), held_out, console=CONSOLE)
@@ -89,7 +90,7 @@ def test_what_was_measured_is_what_evaluation_measures(trained: nn.Module) -> No
 
 
 @pytest.mark.parametrize("count", [None, 1, FEWEST_FOR_TEMPERATURE - 1])
-def test_too_few_pictures_fit_nothing(trained: nn.Module, count: int | None) -> None:
+def test_too_few_pictures_fit_nothing(trained: Network, count: int | None) -> None:
     """Temperature 1, no rule, and a sentence that says so."""
     held_out = None if count is None else _split(count, seed=1)
     fitted = calibrate(trained, _split(300, seed=0), held_out, console=CONSOLE)
@@ -99,7 +100,7 @@ def test_too_few_pictures_fit_nothing(trained: nn.Module, count: int | None) -> 
 
 
 @pytest.mark.parametrize("count", [FEWEST_FOR_TEMPERATURE, FEWEST_FOR_RULE - 1])
-def test_a_few_pictures_are_enough_for_the_temperatures_alone(trained: nn.Module, count: int) -> None:
+def test_a_few_pictures_are_enough_for_the_temperatures_alone(trained: Network, count: int) -> None:
     """No floor and no rule; the record and the sentence say how many pictures it rests on."""
     fitted = calibrate(trained, _split(300, seed=0), _split(count, seed=1), console=CONSOLE)
     calibration = fitted.calibration
@@ -115,7 +116,7 @@ def test_a_few_pictures_are_enough_for_the_temperatures_alone(trained: nn.Module
     assert fitted.sentence.endswith("the model never abstains.")
 
 
-def test_outliers_are_turned_away(trained: nn.Module) -> None:
+def test_outliers_are_turned_away(trained: Network) -> None:
     """Chessboards of black and white look like none of three brightnesses; most are refused by the distance."""
     fitted = calibrate(trained, _split(300, seed=0), _split(200, seed=1), console=CONSOLE)
     board = 255 * ((torch.arange(16)[:, None] // 2 + torch.arange(16) // 2) % 2)
@@ -129,7 +130,7 @@ def test_outliers_are_turned_away(trained: nn.Module) -> None:
     assert found.distance.false_acceptance < 0.1
 
 
-def test_without_a_distance_only_the_score_is_measured(trained: nn.Module) -> None:
+def test_without_a_distance_only_the_score_is_measured(trained: Network) -> None:
     """A checkpoint from before the rule: nothing is turned away, and two cells stay empty."""
     images = _split(50, seed=2).images
     found = measure_rejection(Graph(trained, None), images, {"same": images}, Calibration())["same"]
@@ -138,7 +139,7 @@ def test_without_a_distance_only_the_score_is_measured(trained: nn.Module) -> No
 
 
 def test_each_class_has_a_mean_of_its_own_where_not_all_pictures_are_taken(
-    trained: nn.Module, monkeypatch: pytest.MonkeyPatch
+    trained: Network, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Three classes take turns, and a third of the pictures are looked at: every third would be of one class."""
     monkeypatch.setattr(training.measuring.calibration, "MOST_PICTURES", 100)

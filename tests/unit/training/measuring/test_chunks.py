@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from models.calibration import Calibration
 from models.graph import Graph
+from tests.networks import Headless
 from training import quantization
 from training.data.dataset import Split
 from training.devices import Computing
@@ -39,24 +40,17 @@ def test_large_pictures_are_fewer_at_once(height: int, width: int, size: int) ->
     assert sum(len(chunk) for chunk in chunks(images)) == 1_001
 
 
-class _Counting(nn.Module):
+class _Counting(Headless):
     """Two classes by brightness, and how many pictures it was shown at once."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(classes=2)
         self.weight = nn.Parameter(torch.tensor([-1.0, 1.0]))
-        self.temperature = 1.0
         self.most = 0
 
     def features(self, images: Tensor) -> Tensor:
         self.most = max(self.most, len(images))
-        return images.float().mean((1, 2, 3))[:, None]
-
-    def logits(self, features: Tensor) -> Tensor:
-        return features * self.weight
-
-    def forward(self, images: Tensor) -> Tensor:
-        return self.logits(self.features(images))
+        return images.float().mean((1, 2, 3))[:, None] * self.weight
 
 
 def test_whatever_measures_shows_a_network_as_many_at_once() -> None:

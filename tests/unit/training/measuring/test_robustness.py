@@ -7,19 +7,20 @@ import torch
 from rich.console import Console
 from torch import Tensor, nn
 
+from tests.networks import Headless
 from training.data.dataset import Split
 from training.measuring.corruptions import KINDS, SEVERITIES
 from training.measuring.robustness import Robustness, affordable_pictures, measure_robustness, table
 
 
-class _IsLight(nn.Module):
+class _IsLight(Headless):
     """Class 1 where the mean is above 100."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(classes=2)
         self.threshold = nn.Parameter(torch.tensor(100.0))
 
-    def forward(self, images: Tensor) -> Tensor:
+    def features(self, images: Tensor) -> Tensor:
         mean = images.float().mean((1, 2, 3)) - self.threshold
         return torch.stack([-mean, mean], dim=1)
 
