@@ -1,15 +1,14 @@
 """From the probabilities of a picture to the labels that it gets."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from models.preprocessing import Probabilities
 
 
-@dataclass(frozen=True)
-class Prediction:
+class Prediction(NamedTuple):
     """One label and its probability.
 
     Attributes:
@@ -32,4 +31,5 @@ def rank(probabilities: Probabilities, labels: Sequence[str], *, top_k: int) -> 
         top_k: how many to return; more than there are classes returns all.
     """
     order = np.argsort(-probabilities, kind="stable")[:top_k]
-    return [Prediction(labels[i], int(i), float(probabilities[i])) for i in order]
+    scores: list[float] = probabilities[order].tolist()
+    return [Prediction(labels[i], i, score) for i, score in zip(order.tolist(), scores, strict=True)]
