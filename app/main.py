@@ -8,7 +8,7 @@ from fastapi.middleware import Middleware
 from app import logs, problems
 from app.lifespan import lifespan
 from app.middleware import Admit, BodyLimit, RequestContext
-from app.routes import explain, health, metrics, model, predict, tensors, web
+from app.routes import explain, health, metrics, model, openapi, predict, tensors, web
 from app.service import Service
 from app.settings import Settings, read_settings
 
@@ -36,6 +36,7 @@ def create_app(settings: Settings, *, service: Service | None = None) -> FastAPI
         version=version("glimpse"),
         summary="Labels for pictures, from one checkpoint file.",
         lifespan=lifespan(settings, service),
+        docs_url=None,  # ours says where its viewer comes from
         redoc_url=None,  # /docs says the same
         redirect_slashes=False,  # behind a proxy a redirect leads to where the proxy is not
         middleware=[
@@ -51,4 +52,5 @@ def create_app(settings: Settings, *, service: Service | None = None) -> FastAPI
         routers.append(model.admin_router)
     for router in routers:
         app.include_router(router)
+    app.add_route("/docs", openapi.docs, include_in_schema=False)
     return app

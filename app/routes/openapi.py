@@ -1,6 +1,11 @@
 """What the OpenAPI page says of requests that are read, and failures that are written, without the framework."""
 
+import html
 from typing import Any
+
+from fastapi import Request
+from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi.responses import HTMLResponse
 
 from app.multipart import FORM
 from app.problems import MEDIA_TYPE
@@ -22,6 +27,9 @@ _DESCRIPTIONS = {
     503: "not ready or overloaded; Retry-After says when to ask again",
     504: "the deadline passed",
 }
+
+_VIEWER = '<div id="swagger-ui">'
+"""In FastAPI's page; what stands in it is shown until Swagger UI takes its place."""
 
 OF_PICTURES = (400, 408, 413, 415, 422, 431, 503)
 """What any request that brings pictures may get."""
@@ -57,3 +65,14 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
         }
         for status in statuses
     }
+
+
+async def docs(request: Request) -> HTMLResponse:
+    """Show the description of the routes in Swagger UI, which comes from another address, or say where it is."""
+    description = f"{request.scope.get('root_path', '').rstrip('/')}/openapi.json"
+    page = get_swagger_ui_html(openapi_url=description, title="Glimpse: the routes")
+    note = (
+        "<p>The viewer of this page comes from cdn.jsdelivr.net. If nothing appears, that cannot be reached from "
+        f'your browser; <a href="{html.escape(description)}">openapi.json</a> says the same.</p>'
+    )
+    return HTMLResponse(bytes(page.body).decode().replace(_VIEWER, _VIEWER + note, 1))

@@ -18,7 +18,7 @@ function chart(label, { across, up, lowest = 0, mostLeft = 0 }, ...marks) {
   const x = (part) => LEFT + ((RIGHT - LEFT) * (part - mostLeft)) / (1 - mostLeft);
   const y = (part) => BOTTOM - ((BOTTOM - TOP) * (part - lowest)) / (1 - lowest);
   const ticks = (least) => [0, 1, 2, 3, 4].map((step) => least + (step * (1 - least)) / 4);
-  const digits = Number.isInteger(Math.round(1000 * lowest) / 40) ? 0 : 1;
+  const digits = [0, 1, 2].find((n) => ticks(lowest).every((part) => Math.abs(100 * part - (100 * part).toFixed(n)) < 1e-6)) ?? 2;
   return element("figure", { class: "chart" }, svg("svg", { viewBox: "0 0 384 304", role: "img", "aria-label": label },
     ticks(lowest).map((part) => [
       svg("line", { class: "axis", x1: LEFT, x2: RIGHT, y1: y(part), y2: y(part) }),

@@ -83,7 +83,7 @@ def test_a_folder_is_inspected_trained_evaluated_reported_and_served(
 
     _training("report", out, *data, "--out", tmp_path / "report", "--corruption-pictures", 0, "--device", "cpu")
     page = (tmp_path / "report" / "report.html").read_text("utf-8")
-    assert "pictures, the part held out in training: 60 pictures of 3 classes" in page
+    assert "pictures, the test part of its training: 60 pictures of 3 classes" in page
     assert "Labels that may be wrong" in page
 
     record = load(out).record

@@ -339,6 +339,18 @@ def test_it_answers_under_a_root_path(settings: Settings) -> None:
         assert client.get("/api/health").status_code == 200
 
 
+def test_without_the_network_the_page_of_the_routes_says_what_is_missing(settings: Settings) -> None:
+    """Swagger UI takes the place of the note once it is there; under a root path it asks for what lies there."""
+    with TestClient(create_app(settings), root_path="/api") as client:
+        page = client.get("/api/docs").text
+        assert client.get("/api/openapi.json").json()["info"]["title"] == "Glimpse"
+    viewer, note, link = (
+        page.index(part) for part in ('<div id="swagger-ui">', "cdn.jsdelivr.net. If", 'href="/api/openapi.json"')
+    )
+    assert viewer < note < link < page.index("</div>")
+    assert "url: '/api/openapi.json'" in page
+
+
 def test_a_form_of_many_fields_is_not_told_whole(client: TestClient) -> None:
     """Neither all their names, nor the whole of a long one."""
     fields = [(f"{number:02d}" + "x" * 1_000, ("a.png", PNG)) for number in range(12)]

@@ -114,7 +114,7 @@ def test_evaluate_prints_a_line_for_each_class(
     capsys.readouterr()
     assert run(["evaluate", str(out), "--data", str(folder)]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "pictures, the part held out in training: 4 pictures"
+    assert lines[0] == "pictures, the test part of its training: 4 pictures"
     assert lines[1].endswith("(single view)")
     assert lines[2].endswith("(six views)")
     assert lines[3].startswith("95 % interval of the single view: ")
@@ -163,7 +163,7 @@ def test_report_writes_one_page(folder: Path, tmp_path: Path, capsys: pytest.Cap
     page = tmp_path / "page" / "report.html"
     assert capsys.readouterr().out == f"wrote {page}\n"
     text = page.read_text("utf-8")
-    for expected in ("dark", "light", "gaussian noise", 'id="run"', "pictures, the part held out in training"):
+    for expected in ("dark", "light", "gaussian noise", 'id="run"', "pictures, the test part of its training"):
         assert expected in text
 
 

@@ -13,7 +13,7 @@ from training.data.rereading import read_as_trained
 from training.devices import choose_device
 from training.errors import TrainingError
 from training.evaluate import calibrate_and_measure
-from training.progress import tell, teller
+from training.progress import teller
 from training.quantization import quantize as quantize_network
 from training.runs.provenance import current_commit, now_utc
 from training.targets import check_target
@@ -56,6 +56,6 @@ def quantize(
         )
         digest = save(out, network, quantized, distance=fitted.distance)
         single, six = (100 * record.metrics.accuracy[view] for view in ("single_view", "six_views"))
-        tell(console, f"Before it was quantized: {single:.2f} % (single view), {six:.2f} % (six views)")
+        typer.echo(f"Before it was quantized: {single:.2f} % (single view), {six:.2f} % (six views)")
         print_metrics(metrics)
         typer.echo(f"wrote {out} ({digest})")

@@ -132,7 +132,7 @@ def read_test_folder(
     if test_root is None:
         held_out = _held_out(tree, record) if tree.labels == record.labels else None
         if held_out is not None:
-            return f"{name}, the part held out in training", tree.labels, held_out
+            return f"{name}, the test part of its training", tree.labels, held_out
         report(
             f"{name} has no test part, and is not what the checkpoint was trained on, or has changed: all "
             "of it counts. If the training saw some of it, the figures are too good."

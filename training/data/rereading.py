@@ -47,7 +47,7 @@ def require_held_out(record: Record) -> None:
     if not held_out_count(record):
         raise TrainingError(
             "The checkpoint was trained on all of its training pictures: nothing was held out, and on pictures "
-            "that it has learnt from its scores look better than they are. Train it again with a part held out."
+            "that it has learnt from its scores look better than they are. Train it again with --held-out 20, say."
         )
 
 

@@ -58,7 +58,8 @@ def calibrate(network: Network, train: Split, held_out: Split | None, *, console
         count = 0 if held_out is None else len(held_out)
         sentence = (
             f"Not calibrated: {count} pictures were held out, and at least {FEWEST_FOR_TEMPERATURE} are needed. "
-            "The temperature is 1, and the model never abstains."
+            "The temperature is 1, and the model never abstains; a training with "
+            f"--held-out {FEWEST_FOR_TEMPERATURE} fits one."
         )
         return Calibrated(Calibration(), None, sentence)
     outputs = view_logits(network, held_out.images, temperature=1.0, place="calibrating", console=console)
