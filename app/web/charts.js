@@ -11,7 +11,7 @@ export function bars(items, { even = false } = {}) {
   }));
 }
 
-const [LEFT, RIGHT, TOP, BOTTOM] = [48, 368, 12, 258];
+const [LEFT, RIGHT, TOP, BOTTOM] = [58, 368, 12, 258];
 
 /** The frame of a chart: axes in percent from a lowest value to 100, with their names. */
 function chart(label, { across, up, lowest = 0, mostLeft = 0 }, ...marks) {
