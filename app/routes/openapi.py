@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from app.multipart import FORM
 from app.problems import MEDIA_TYPE
 from app.schemas import ProblemBody
-from app.uploads import RAW
+from app.wire.multipart import FORM
+from app.wire.uploads import RAW
 
 _DESCRIPTIONS = {
     400: "what came is no HTTP request; the connection is closed",
