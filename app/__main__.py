@@ -9,7 +9,7 @@ from typing import NoReturn
 
 LAST_THREADS_S = 0.5
 """After which the process ends without the threads that still run. With a second's delay, the 7 s of a drain and
-`app.threads.LAST_WORK_S` a stop stays under the 10 s of `docker stop`, whatever hangs."""
+`app.processes.threads.LAST_WORK_S` a stop stays under the 10 s of `docker stop`, whatever hangs."""
 
 
 def main() -> int:
@@ -23,7 +23,7 @@ def main() -> int:
             from app.tensors.terminal import main as show  # noqa: PLC0415 - importing torch takes seconds
 
             return show(sys.argv[2:])
-        from app.server import main as serve  # noqa: PLC0415 - importing torch takes seconds
+        from app.processes.server import main as serve  # noqa: PLC0415 - importing torch takes seconds
 
         return serve()
     except KeyboardInterrupt:

@@ -16,15 +16,15 @@ from starlette.datastructures import QueryParams
 from app.callers import Caller
 from app.decoding import INLINE_BYTES
 from app.errors import BodyTooLargeError, ParameterError, UnavailableError
-from app.exchange import SERVER_TIMING, Asked, Reply
 from app.explanation import METHOD
-from app.headers import shortened
-from app.multipart import Part
 from app.problems import log_fault, to_body, to_reply
 from app.served_model import ServedModel
 from app.service import Answer, Service
 from app.settings import PREFIX, Settings
-from app.uploads import picture_of, pictures_of, require_unpacked
+from app.wire.exchange import SERVER_TIMING, Asked, Reply
+from app.wire.headers import shortened
+from app.wire.multipart import Part
+from app.wire.uploads import picture_of, pictures_of, require_unpacked
 from models.checkpoint import Checkpoint
 from models.errors import GlimpseError
 from models.prediction import rank

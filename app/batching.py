@@ -18,12 +18,12 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 
+from app.batches.helping import Helper
+from app.batches.on_the_spot import OnTheSpot
+from app.batches.queues import Queue
+from app.batches.runs import Batch, BatchEvents, Clock, Item, Result, Run, outcomes, settle
 from app.errors import EngineLostError, NotReadyError, OverloadedError
-from app.helping import Helper
 from app.logs import SERVICE
-from app.on_the_spot import OnTheSpot
-from app.queues import Queue
-from app.runs import Batch, BatchEvents, Clock, Item, Result, Run, outcomes, settle
 from models.preprocessing import Images
 
 _BATCHES_OF_A_CROWD = 2

@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 from app.admission import Admission
 from app.callers import Caller
-from app.exchange import Timing
 from app.metrics import Metrics
 from app.problems import kind_of
-from app.threads import end_threads
+from app.processes.threads import end_threads
+from app.wire.exchange import Timing
 from models.errors import PictureError, TooManyPixelsError
 from models.pictures import Picture, decode
 from models.preprocessing import Images, InputSpec, to_images

@@ -12,15 +12,15 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 from starlette.types import Lifespan, Scope
 
-from app.desk import Desk
 from app.errors import NotReadyError
 from app.logs import SERVICE
+from app.processes.stopping import drained_on_signals, stopped_with_first_process
 from app.service import Service
 from app.settings import Settings
-from app.stopping import drained_on_signals, stopped_with_first_process
 from app.tensors.catalogue import devices_of
 from app.tensors.lab import Lab
 from app.tensors.turns import Turns
+from app.wire.desk import Desk
 
 _OBJECTS_A_COLLECTION = 10_000
 """New objects until those that have become unreachable in circles are looked for. A request leaves none, and

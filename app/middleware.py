@@ -10,12 +10,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.answers import PATHS, Limit, body_limits
 from app.errors import BodyTooLargeError, UnavailableError, stopped_too_soon
-from app.exchange import ANSWERED_WITH, LOG_FIELDS, NO_TIME, REQUEST_ID, SERVER_TIMING, TIMEOUT_S
-from app.headers import announced_bytes, header, request_id_of, timeout_ms
 from app.lifespan import running_service, service_of
 from app.logs import log_request
 from app.problems import to_response
 from app.settings import Settings
+from app.wire.exchange import ANSWERED_WITH, LOG_FIELDS, NO_TIME, REQUEST_ID, SERVER_TIMING, TIMEOUT_S
+from app.wire.headers import announced_bytes, header, request_id_of, timeout_ms
 from models.errors import GlimpseError
 
 _LET_BY = 4

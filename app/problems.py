@@ -35,8 +35,8 @@ from app.errors import (
     UnsupportedMediaTypeError,
     UploadTimeoutError,
 )
-from app.exchange import REQUEST_ID, Reply
 from app.logs import SERVICE
+from app.wire.exchange import REQUEST_ID, Reply
 from models.errors import (
     BrokenPictureError,
     EmptyBatchError,

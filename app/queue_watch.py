@@ -11,7 +11,7 @@ from app.metrics import Metrics
 
 
 class QueueWatch:
-    """Hears everything that happens in the queue (`app.runs.BatchEvents`), from the event loop and from lanes.
+    """Hears all that happens in the queue (`app.batches.runs.BatchEvents`), from the event loop and from lanes.
 
     Args:
         metrics: hears of everything.

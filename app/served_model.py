@@ -9,13 +9,13 @@ from functools import partial
 
 import numpy as np
 
+from app.batches.runs import BatchEvents, Run
 from app.batching import Batcher
-from app.cores import EVENT_LOOP_S
 from app.engines import Engine, open_engine
 from app.errors import EngineError
-from app.runs import BatchEvents, Run
+from app.processes.cores import EVENT_LOOP_S
+from app.processes.threads import in_own_thread
 from app.settings import Settings
-from app.threads import in_own_thread
 from models.checkpoint import Checkpoint, load
 from models.preprocessing import Answers, Images
 

@@ -8,22 +8,22 @@ from typing import NamedTuple, Protocol
 from starlette.requests import ClientDisconnect
 
 from app.admission import KEPT_FREE, KEPT_FREE_BESIDE_OTHERS, Admission
+from app.batches.runs import Result
 from app.callers import Caller
-from app.cores import share
 from app.decoding import DecodePool, Prepared
 from app.engines import Engine
 from app.errors import NotReadyError, ReloadError, UnavailableError
-from app.exchange import Timing
 from app.explanation import Explainer
 from app.judging import Judge, reason_of
 from app.logs import SERVICE
 from app.metrics import Metrics
+from app.processes.cores import share
+from app.processes.threads import LAST_WORK_S, in_own_thread
 from app.queue_watch import QueueWatch
 from app.refusals import Refusals
-from app.runs import Result
 from app.served_model import ServedModel, open_checked
 from app.settings import Settings
-from app.threads import LAST_WORK_S, in_own_thread
+from app.wire.exchange import Timing
 from models.checkpoint import Checkpoint
 from models.cores import usable_cores
 from models.errors import GlimpseError

@@ -9,8 +9,8 @@ from starlette.routing import request_response
 
 from app.answers import reply_to
 from app.callers import Caller
-from app.exchange import LOG_FIELDS, REQUEST_ID, TIMEOUT_S, Admitted, Asked
 from app.lifespan import running_service
+from app.wire.exchange import LOG_FIELDS, REQUEST_ID, TIMEOUT_S, Admitted, Asked
 
 
 class LeanRoute(APIRoute):

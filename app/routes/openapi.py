@@ -7,10 +7,10 @@ from fastapi import Request
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import HTMLResponse
 
-from app.multipart import FORM
 from app.problems import MEDIA_TYPE
 from app.schemas import ProblemBody
-from app.uploads import RAW
+from app.wire.multipart import FORM
+from app.wire.uploads import RAW
 
 _DESCRIPTIONS = {
     400: "what came is no HTTP request; the connection is closed",

@@ -7,7 +7,6 @@ import torch
 from fastapi import APIRouter, Depends, Request, Response
 
 from app.errors import ParameterError, UnknownDemoError
-from app.headers import shortened
 from app.lifespan import running_service
 from app.routes.dependencies import RunningService
 from app.routes.openapi import problems
@@ -16,6 +15,7 @@ from app.service import Service
 from app.tensors.catalogue import DEMOS, read_values
 from app.tensors.lab import Demo, Lab, Served, demos, run_demo
 from app.tensors.report import to_markdown
+from app.wire.headers import shortened
 
 router = APIRouter(prefix="/tensors", tags=["tensors"])
 

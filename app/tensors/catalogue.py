@@ -11,8 +11,8 @@ from typing import ClassVar, Literal, NamedTuple
 import torch
 
 from app.errors import ParameterError
-from app.headers import shortened
 from app.settings import Settings
+from app.wire.headers import shortened
 
 Value = int | float | str
 _WHOLE = re.compile(r"-?[0-9]{1,9}")

@@ -87,7 +87,7 @@ def test_sigterm_under_load_loses_nobody(start_server: Callable[..., Server]) ->
 
 _WITH_A_STUCK_THREAD = """
 import sys, threading
-from app.server import main
+from app.processes.server import main
 threading.Thread(target=threading.Event().wait).start()
 sys.exit(main(sys.argv[1:]))
 """

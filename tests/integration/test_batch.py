@@ -12,11 +12,11 @@ from starlette.requests import ClientDisconnect
 
 from app.answers import reply_to
 from app.callers import Caller
-from app.exchange import Admitted, Asked, Timing
 from app.main import create_app
 from app.served_model import ServedModel
 from app.service import Answer, Service
 from app.settings import Settings
+from app.wire.exchange import Admitted, Asked, Timing
 from tests.drawing import bomb, encode, gradient
 from tests.unit.app.loops import turns
 

@@ -12,13 +12,13 @@ import pytest
 
 from app.answers import PATHS
 from app.callers import Caller
-from app.desk import Desk
-from app.exchange import Admitted, Reply
 from app.main import create_app
 from app.routes import explain, predict
 from app.routes.lean import LeanRoute
 from app.service import Service
 from app.settings import Settings
+from app.wire.desk import Desk
+from app.wire.exchange import Admitted, Reply
 from tests.drawing import encode, gradient
 
 PNG = encode(gradient(40, 30), "PNG")

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from app.server import main
+from app.processes.server import main
 from tests.forgery import FORGERIES, forge
 
 pytestmark = pytest.mark.usefixtures("_logging_as_before")
@@ -95,6 +95,6 @@ def test_a_worker_that_cannot_start_is_exit_code_3(
         def run(self) -> None:
             """Nothing."""
 
-    monkeypatch.setattr("app.server.Workers", Workers)
+    monkeypatch.setattr("app.processes.server.Workers", Workers)
     options = ["--port", "0", "--device", "cpu", "--engine", "torch", "--workers", "2", "--keep-alive-s", "90"]
     assert main([*options, "--checkpoint", str(checkpoint_path)]) == expected

@@ -17,11 +17,11 @@ from fastapi.testclient import TestClient
 
 from app.callers import Caller
 from app.engines import Engine
-from app.exchange import Timing
 from app.main import create_app
 from app.served_model import ServedModel, open_checked
 from app.service import Answer, Service
 from app.settings import Settings
+from app.wire.exchange import Timing
 from models.checkpoint import Checkpoint, load, save
 from models.networks import build
 from models.preprocessing import Answers, Images

@@ -128,7 +128,7 @@ def test_the_service_answers_what_the_evaluation_answers(tmp_path: Path) -> None
     with TestClient(create_app(Settings(engine="torch", device="cpu"))) as client:
         for image in split.images[:40].numpy():
             probabilities = answer(checkpoint.graph, image[None])[0, :10]
-            expected = [vars(item) for item in rank(probabilities, checkpoint.record.labels, top_k=10)]
+            expected = [item._asdict() for item in rank(probabilities, checkpoint.record.labels, top_k=10)]
             body = client.post("/predict?top_k=10", files={"file": encode(Image.fromarray(image))}).json()
             for got, wanted in zip(body["predictions"], expected, strict=True):
                 assert got == pytest.approx(wanted, abs=1e-6)  # both ask for one picture at a time

@@ -19,17 +19,17 @@ import pytest
 import torch
 
 import app
-from app import server
 from app.__main__ import LAST_THREADS_S
-from app.accepting import BEAT_S, Server
 from app.engines import Engine
 from app.errors import EngineLostError
 from app.main import create_app
+from app.processes import server
+from app.processes.accepting import BEAT_S, Server
+from app.processes.server import configure, serve
+from app.processes.threads import LAST_WORK_S
 from app.served_model import ServedModel
-from app.server import configure, serve
 from app.service import Service
 from app.settings import Settings
-from app.threads import LAST_WORK_S
 from models.checkpoint import Checkpoint, load
 from tests.drawing import encode, gradient
 from tests.integration.test_service import ScriptedEngine
@@ -207,7 +207,7 @@ def test_what_is_on_a_lost_device_is_not_freed(
 _LOSE_THE_DEVICE = """
 import sys, threading, time, urllib.error, urllib.request
 import torch
-from app.server import main
+from app.processes.server import main
 
 def is_ready():
     try:

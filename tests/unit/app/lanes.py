@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from app.batches.runs import Result, Run
 from app.batching import Batcher
 from app.errors import EngineError
-from app.runs import Result, Run
 from models.preprocessing import Answers, Images
 
 FAR = 1e9

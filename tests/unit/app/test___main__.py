@@ -14,8 +14,8 @@ def main():
     threading.Thread(target=threading.Event().wait).start()
     return 4
 
-sys.modules["app.server"] = types.ModuleType("app.server")
-sys.modules["app.server"].main = main
+sys.modules["app.processes.server"] = types.ModuleType("app.processes.server")
+sys.modules["app.processes.server"].main = main
 runpy.run_module("app", run_name="__main__")
 """
 

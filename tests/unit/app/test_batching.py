@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from app.batches.runs import Result
 from app.batching import Batcher
 from app.errors import DeadlineError, EngineError, EngineLostError, NotReadyError, OverloadedError
-from app.runs import Result
 from tests.unit.app.lanes import FAR, POISON, GatedEngine, Log, answers, picture, running, scores
 from tests.unit.app.loops import with_loop
 

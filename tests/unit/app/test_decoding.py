@@ -12,8 +12,8 @@ from app.admission import Admission
 from app.callers import Caller
 from app.decoding import INLINE_BYTES, DecodePool, Prepared
 from app.errors import DeadlineError
-from app.exchange import Timing
 from app.metrics import Metrics
+from app.wire.exchange import Timing
 from models.errors import PictureError, TooManyPixelsError
 from models.preprocessing import InputSpec
 from tests.drawing import encode, solid

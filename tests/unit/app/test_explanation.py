@@ -141,11 +141,13 @@ class SlowExplainer(Explainer):
 
     def __init__(self) -> None:
         super().__init__()
+        self.began = threading.Event()
         self.may_go = threading.Event()
         self.drawn = 0
 
     def draw(self, checkpoint: Checkpoint, image: Images, class_index: int) -> Explanation:
         """Count."""
+        self.began.set()
         assert self.may_go.wait(timeout=20)
         self.drawn += 1
         return super().draw(checkpoint, image, class_index)
@@ -211,8 +213,9 @@ def test_what_waits_at_the_end_is_dropped(checkpoint: Checkpoint) -> None:
         callers = [Caller(None, timeout_s=60) for _ in range(3)]
         asked = [asyncio.create_task(explainer.explain(checkpoint, image, 0, caller=caller)) for caller in callers]
         await asyncio.sleep(0)
+        assert explainer.began.wait(timeout=20)
         closing = asyncio.create_task(explainer.close())
-        await asyncio.sleep(0)
+        await asyncio.wait(asked[1:], timeout=20)
         explainer.may_go.set()
         await closing
         outcomes = await asyncio.gather(*asked, return_exceptions=True)

@@ -6,10 +6,10 @@ import threading
 import pytest
 
 from app.admission import Admission
+from app.batches.runs import BatchEvents
 from app.errors import EngineError, EngineLostError
 from app.metrics import Metrics
 from app.queue_watch import QueueWatch
-from app.runs import BatchEvents
 from tests.unit.app.loops import with_loop
 
 

@@ -4,7 +4,8 @@ import asyncio
 
 import pytest
 
-from tests.unit.app.connection import (
+from tests.unit.app.loops import turns
+from tests.unit.app.wire.connection import (
     HEAD,
     REFUSAL,
     WHOLE,
@@ -13,7 +14,6 @@ from tests.unit.app.connection import (
     is_watched,
     with_connection,
 )
-from tests.unit.app.loops import turns
 
 
 def test_an_answer_is_one_write_and_the_next_request_is_heard() -> None:

@@ -5,8 +5,8 @@ Its core would only wait.
 
 import asyncio
 
-from app.queues import Queue
-from app.runs import BatchEvents, Clock, Run, deliver, outcomes
+from app.batches.queues import Queue
+from app.batches.runs import BatchEvents, Clock, Run, deliver, outcomes
 
 _IDLE_TURN_S = 0.0001
 """A turn of the event loop that takes longer did something for somebody; hearing one request takes 0.1 ms."""

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.cores import EVENT_LOOP_S, choose_workers, share
+from app.processes.cores import EVENT_LOOP_S, choose_workers, share
 
 
 @given(cores=st.integers(1, 512), workers=st.integers(1, 64))

@@ -111,7 +111,7 @@ class Server(uvicorn.Server):
             self._accept(listener)  # at once: how late this is says how busy the process is
 
     def _protocol(self) -> asyncio.Protocol:
-        # uvicorn types it as any protocol; `app.server.configure` names ours, which is too heavy to import here.
+        # uvicorn types it as any protocol; `app.processes.server.configure` names ours, too heavy to import here.
         protocol: asyncio.Protocol = self.config.http_protocol_class(  # type: ignore[call-arg]
             config=self.config, server_state=self.server_state, app_state=self.lifespan.state
         )

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from app.batches.queues import Queue
+from app.batches.runs import Batch, Item
 from app.errors import DeadlineError, EngineError
-from app.queues import Queue
-from app.runs import Batch, Item
 from tests.unit.app.lanes import FAR, Log, picture
 from tests.unit.app.loops import turns, with_loop
 

@@ -9,11 +9,11 @@ import uvicorn
 from uvicorn.server import ServerState
 
 from app.callers import Caller
-from app.desk import Connection as DeskConnection
 from app.errors import UploadTimeoutError
-from app.exchange import Admitted, Reply
-from app.headers import RawHeaders
-from app.protocol import DeskProtocol
+from app.wire.desk import Connection as DeskConnection
+from app.wire.exchange import Admitted, Reply
+from app.wire.headers import RawHeaders
+from app.wire.protocol import DeskProtocol
 from models.errors import GlimpseError
 from tests.unit.app.loops import with_loop
 

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from app.batches.runs import Batch, BatchEvents, Clock, Item, settle
 from app.errors import DeadlineError, EngineError
 from app.logs import SERVICE
-from app.runs import Batch, BatchEvents, Clock, Item, settle
 
 
 class Queue:

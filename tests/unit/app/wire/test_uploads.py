@@ -3,7 +3,7 @@
 import pytest
 
 from app.errors import MalformedFormError, MissingFileError, TooManyFilesError, UnsupportedMediaTypeError
-from app.uploads import picture_of, pictures_of, require_unpacked
+from app.wire.uploads import picture_of, pictures_of, require_unpacked
 
 FORM = "multipart/form-data; boundary=B"
 PICTURE = b"\x89PNG\r\n\x1a\n any bytes"

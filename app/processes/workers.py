@@ -11,7 +11,7 @@ import uvicorn
 from uvicorn.supervisors import Multiprocess
 from uvicorn.supervisors import multiprocess as supervisor
 
-from app.accepting import Server
+from app.processes.accepting import Server
 
 
 class Worker(supervisor.Process):

@@ -13,7 +13,7 @@ from starlette.datastructures import Headers, UploadFile
 from starlette.formparsers import MultiPartParser
 
 from app.errors import MalformedFormError, TooManyFilesError
-from app.multipart import Part, parse
+from app.wire.multipart import Part, parse
 
 TYPE = "multipart/form-data; boundary=B"
 FILE = b'Content-Disposition: form-data; name="file"; filename="cat.png"'

@@ -7,9 +7,10 @@ import httptools
 import pytest
 
 from app.errors import HeaderTooLargeError, MalformedRequestError, NotReadyError
-from app.exchange import ANSWERED_WITH, REQUEST_ID
+from app.wire.exchange import ANSWERED_WITH, REQUEST_ID
 from models.errors import GlimpseError
-from tests.unit.app.connection import (
+from tests.unit.app.loops import turns
+from tests.unit.app.wire.connection import (
     HEAD,
     REFUSAL,
     TOO_LATE,
@@ -19,7 +20,6 @@ from tests.unit.app.connection import (
     is_watched,
     with_connection,
 )
-from tests.unit.app.loops import turns
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
+from app.batches.runs import Batch, Clock, Item, Result, Run, outcomes
 from app.errors import EngineError, EngineLostError
-from app.runs import Batch, Clock, Item, Result, Run, outcomes
 from models.preprocessing import Answers, Images
 from tests.unit.app.lanes import FAR, POISON, Log, answers, picture, scores
 from tests.unit.app.loops import with_loop

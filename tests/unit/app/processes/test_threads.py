@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from app.threads import in_own_thread
+from app.processes.threads import in_own_thread
 from tests.unit.app.loops import with_loop
 
 

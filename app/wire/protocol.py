@@ -15,11 +15,11 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from app.callers import Caller
-from app.desk import Desk, refusal
 from app.errors import HeaderTooLargeError, MalformedRequestError, stopped_too_soon
-from app.exchange import ANSWERED_WITH, REQUEST_ID, Admitted
-from app.headers import request_id_of
 from app.problems import kind_of
+from app.wire.desk import Desk, refusal
+from app.wire.exchange import ANSWERED_WITH, REQUEST_ID, Admitted
+from app.wire.headers import request_id_of
 from models.errors import GlimpseError
 
 _MOST_HEADER_BYTES = 65_536

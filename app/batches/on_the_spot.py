@@ -6,8 +6,8 @@ that thread has the interpreter the event loop waits for it (docs/benchmarks.md)
 
 import asyncio
 
-from app.queues import Queue
-from app.runs import BatchEvents, Clock, Run, deliver, outcomes
+from app.batches.queues import Queue
+from app.batches.runs import BatchEvents, Clock, Run, deliver, outcomes
 
 
 class OnTheSpot:

@@ -1,9 +1,9 @@
 """The desk: plain requests for pictures, taken at their header and answered without the framework.
 
 What a framework does for each request (a scope, a stack of middleware, a router, a response object, two writes)
-cost more than the decoding of a small picture (docs/benchmarks.md). `app/protocol.py` brings here what came over a
-connection, and carries the reply back. The routes of FastAPI answer the same requests with the same functions
-(`app.answers.reply_to`): for every other server, and for whatever is not plain.
+cost more than the decoding of a small picture (docs/benchmarks.md). `app/wire/protocol.py` brings here what came
+over a connection, and carries the reply back. The routes of FastAPI answer the same requests with the same
+functions (`app.answers.reply_to`): for every other server, and for whatever is not plain.
 """
 
 import asyncio
@@ -13,12 +13,12 @@ from typing import NamedTuple, Protocol
 from app.answers import PATHS, body_limits, reply_to
 from app.callers import Caller
 from app.errors import ParameterError, UnavailableError, UploadTimeoutError, stopped_too_soon
-from app.exchange import NO_TIME, SERVER_TIMING, Admitted, Asked, Reply
-from app.headers import RawHeaders, announced_bytes, header, request_id_of, timeout_ms
 from app.logs import log_request
 from app.problems import kind_of, to_reply
 from app.service import Service
 from app.settings import Settings
+from app.wire.exchange import NO_TIME, SERVER_TIMING, Admitted, Asked, Reply
+from app.wire.headers import RawHeaders, announced_bytes, header, request_id_of, timeout_ms
 from models.errors import GlimpseError
 
 _HELD_S = 0.002

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from app.errors import MissingFileError, TooManyFilesError, UnsupportedMediaTypeError
-from app.headers import shortened
-from app.multipart import FORM, Part, parse
+from app.wire.headers import shortened
+from app.wire.multipart import FORM, Part, parse
 
 RAW = "application/octet-stream"
 _MAX_TEXTS = 8

@@ -13,8 +13,8 @@ import pytest
 import torch
 import uvicorn
 
-from app.accepting import Server
-from app.server import open_to_choose, settings_to_check
+from app.processes.accepting import Server
+from app.processes.server import open_to_choose, settings_to_check
 from app.settings import Settings
 from tests.unit.app.loops import turns, with_loop
 
@@ -58,9 +58,9 @@ def test_the_models_speed_chooses_the_workers(
         threads_given.append(threads)
         return opened
 
-    monkeypatch.setattr("app.server.open_checked", open_checked)
-    monkeypatch.setattr("app.server.picture_seconds", lambda *_: picture_s)
-    monkeypatch.setattr("app.server.usable_cores", lambda: 2)
+    monkeypatch.setattr("app.processes.server.open_checked", open_checked)
+    monkeypatch.setattr("app.processes.server.picture_seconds", lambda *_: picture_s)
+    monkeypatch.setattr("app.processes.server.usable_cores", lambda: 2)
     chosen, kept = open_to_choose(Settings.model_validate({"admin_key": admin_key, "checkpoint": Path("x")}))
     assert (chosen.workers, chosen.checkpoint) == (workers, Path("x"))
     assert kept is (opened if workers == 1 else None)
@@ -89,7 +89,7 @@ def test_one_of_several_processes_leaves_connections_to_the_others(
     monkeypatch: pytest.MonkeyPatch, workers: int, at_once: int, later: int
 ) -> None:
     """One at a time while it is idle; when it comes back from some work it takes what has gathered."""
-    monkeypatch.setattr("app.accepting._OTHERS_TURN_S", 0.1)
+    monkeypatch.setattr("app.processes.accepting._OTHERS_TURN_S", 0.1)
 
     async def check() -> None:
         server = Taking(workers=workers)
@@ -110,7 +110,7 @@ def test_one_of_several_processes_leaves_connections_to_the_others(
 
 def test_an_idle_process_has_no_claim_on_a_burst(monkeypatch: pytest.MonkeyPatch) -> None:
     """However long ago its last connection came."""
-    monkeypatch.setattr("app.accepting._OTHERS_TURN_S", 0.2)
+    monkeypatch.setattr("app.processes.accepting._OTHERS_TURN_S", 0.2)
 
     async def check() -> None:
         server = Taking(workers=2)

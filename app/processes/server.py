@@ -18,15 +18,15 @@ from fastapi import FastAPI
 from uvicorn.config import STARTUP_FAILURE
 
 from app import logs
-from app.accepting import BACKLOG, Server
-from app.cores import choose_workers, share
 from app.errors import ListenError, SettingsError
 from app.main import create_app
 from app.metrics import FOLDER_VARIABLE
+from app.processes.accepting import BACKLOG, Server
+from app.processes.cores import choose_workers, share
+from app.processes.workers import Workers
 from app.served_model import open_checked, picture_seconds
 from app.service import Opened, Service
 from app.settings import Settings, read_settings, to_environment
-from app.workers import Workers
 from models.cores import usable_cores
 from models.errors import GlimpseError
 
@@ -141,7 +141,7 @@ def configure(settings: Settings, app: FastAPI | str) -> uvicorn.Config:
         app,
         factory=isinstance(app, str),
         workers=settings.workers,
-        http="app.protocol:DeskProtocol",  # its name: workers unpickle this before they answer their first ping
+        http="app.wire.protocol:DeskProtocol",  # its name: workers unpickle this before they answer a first ping
         timeout_worker_healthcheck=_WORKER_PATIENCE_S,
         timeout_keep_alive=settings.keep_alive_s,
         log_config=None,

@@ -1,0 +1,1 @@
+"""What `app/batching.py` stands on: how batches are formed, and who runs them."""
