@@ -23,7 +23,7 @@ from app.tensors.turns import Turns
 from app.wire.desk import Desk
 
 _OBJECTS_A_COLLECTION = 10_000
-"""New objects until those that have become unreachable in circles are looked for. A request leaves none, and
+"""New objects until those that have become unreachable in circles are looked for. Pictures leave none, and
 hundreds that wait would be looked through again and again: 7 % of an overloaded event loop at Python's own 700."""
 
 

@@ -124,7 +124,7 @@ class Metrics:
 def _refuse_no_square(matrix: Sequence[Sequence[int]]) -> None:
     side = len(matrix)
     # 1,000 classes have a million counts: asked in C, they take 20 ms
-    if not side or any(len(row) != side or set(map(type, row)) != {int} or min(row) < 0 for row in matrix):
+    if any(len(row) != side or set(map(type, row)) != {int} or min(row) < 0 for row in matrix):
         raise ValueError(
             f"the confusion matrix is {reprlib.repr(matrix)}; as many rows as columns are needed, each of whole "
             "numbers from 0"

@@ -188,7 +188,15 @@ def _parse(text: str) -> Any:  # noqa: ANN401 - whatever JSON holds
     fields = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
     if text.isascii() and "\\ud" not in text.lower():  # nowhere half a character; of 3,000 classes that spares 1 s
         return fields
-    return json.loads(json.dumps(fields, ensure_ascii=False).encode("utf-8", "replace").decode())
+    replaced = json.dumps(fields, ensure_ascii=False).encode("utf-8", "replace").decode()
+    return json.loads(replaced, object_pairs_hook=_without_repeats)
+
+
+def _without_repeats(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    fields = dict(pairs)
+    if len(fields) != len(pairs):
+        raise ValueError(f"two of {list(fields)} differ in nothing but what is no Unicode")
+    return fields
 
 
 def _levels(value: object) -> int:

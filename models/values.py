@@ -1,6 +1,6 @@
 """What the values of a record must be, whoever made it: a measurement, or a file that somebody changed.
 
-What passes here can be told as JSON and drawn; GET /model and the page about a checkpoint rely on it.
+What passes here can be told as JSON: GET /model relies on it.
 """
 
 import reprlib

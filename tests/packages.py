@@ -26,8 +26,8 @@ def parts_of(path: Path, folder: Path) -> set[str]:
 
 
 def packages_in(folder: Path) -> set[str]:
-    """Folders with modules, right below this one."""
-    return {path.parent.name for path in folder.glob("*/*.py")}
+    """Folders right below this one with modules in them, however deep."""
+    return {path.relative_to(folder).parts[0] for path in folder.rglob("*/*.py")}
 
 
 def against_the_order(folder: Path, order: Sequence[str]) -> dict[str, set[str]]:

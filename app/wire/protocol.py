@@ -24,8 +24,17 @@ from models.errors import GlimpseError
 
 _MOST_HEADER_BYTES = 65_536
 """Other servers take between a quarter of it and all of it. Without a limit one header could fill the memory."""
-_OF_TARGETS = (httptools.HttpParserInvalidURLError, UnicodeDecodeError)
-"""What uvicorn raises in a callback of the parser when the caller's target cannot be understood."""
+
+
+class _HostError(Exception):
+    """A request of HTTP/1.1 names no host, or several, of which a proxy in front may have taken another one.
+
+    Source: RFC 9112, 3.2.
+    """
+
+
+_OF_CALLERS = (httptools.HttpParserInvalidURLError, UnicodeDecodeError, _HostError)
+"""What is raised in a callback of the parser when the caller is at fault: uvicorn's two are about the target."""
 _OF_UPGRADES = frozenset({b"connection", b"upgrade", b"http2-settings"})
 
 
@@ -134,6 +143,9 @@ class DeskProtocol(HttpToolsProtocol):
         if self.parser.should_upgrade():
             return  # it comes again, without
         self._has_advanced = True
+        hosts = sum(name == b"host" for name, _ in self.headers)
+        if hosts != 1 and (hosts or self.parser.get_http_version() == "1.1"):
+            raise _HostError(f"it has {hosts} headers Host, and needs one")
         admitted = None
         if self._is_plain():
             admitted = self._desk.admit(self.parser.get_method(), self.url, self.headers)
@@ -227,7 +239,7 @@ class DeskProtocol(HttpToolsProtocol):
                 data = self._header_without_upgrade() + data[upgrade.args[0] :]
             except httptools.HttpParserError as error:
                 is_callback = isinstance(error, httptools.HttpParserCallbackError)
-                if is_callback and not isinstance(error.__context__, _OF_TARGETS):
+                if is_callback and not isinstance(error.__context__, _OF_CALLERS):
                     raise  # a fault of ours: the event loop logs it, and closes the connection
                 reason = error.__context__ if is_callback else error
                 self._turn_away(

@@ -11,7 +11,8 @@ from models.preprocessing import InputSpec
 class Network(nn.Module, ABC):
     """uint8 (batch, height, width, 3) → logits (batch, classes), in two halves that can be asked for alone.
 
-    Training, calibration, the graph that engines run, explanations and export know a network by this and no more.
+    Training, calibration, the graph that engines run, explanations and export know a network by this and no more,
+    but for the whitening stem of two families, which is fitted, and which an engine replaces.
     A family says in its own file what lies between, and `models/networks/__init__.py` finds it by name.
 
     Attributes:

@@ -1,4 +1,4 @@
-"""Spoilt copies of pictures, to measure what a classifier is worth away from clean ones.
+"""Spoilt copies of pictures, to measure what a network is worth away from clean ones.
 
 Eleven kinds, each in five severities, from hardly visible to what a person can still name. A copy depends on
 (seed, place of the picture in its split, kind, severity) alone, not on the batch that it came in.

@@ -1,4 +1,4 @@
-"""How much of its accuracy a classifier keeps on spoilt pictures, kind by kind and severity by severity."""
+"""How much of its accuracy a network keeps on spoilt pictures, kind by kind and severity by severity."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -174,6 +174,9 @@ def test_requests_with_upgrades_may_follow_one_another() -> None:
     [
         (b"CONNECT x:443 HTTP/1.1\r\nHost: x:443\r\n\r\n", MalformedRequestError),
         (b"hello\r\n\r\n", MalformedRequestError),
+        (b"POST /predict HTTP/1.1\r\nContent-Length: 5\r\n\r\n", MalformedRequestError),  # no host
+        (HEAD + b"Host: y\r\n\r\n", MalformedRequestError),  # two of them
+        (b"GET / HTTP/1.0\r\nHost: x\r\nHost: x\r\n\r\n", MalformedRequestError),
         (HEAD + b"X: " + b"a" * 65_536, HeaderTooLargeError),
     ],
 )
@@ -460,5 +463,16 @@ def test_a_fault_of_ours_is_not_told_as_the_callers() -> None:
         with pytest.raises(httptools.HttpParserCallbackError, match="callback"):
             connection.receive(WHOLE)
         assert connection.desk.turned_away == []
+
+    with_connection(check)
+
+
+def test_a_request_of_http_1_0_needs_no_host() -> None:
+    """It is older than that header."""
+
+    async def check(connection: Connection) -> None:
+        connection.receive(b"GET /health HTTP/1.0\r\n\r\n")
+        await turns()
+        assert connection.reached == 1
 
     with_connection(check)
