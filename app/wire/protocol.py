@@ -25,15 +25,7 @@ from models.errors import GlimpseError
 _MOST_HEADER_BYTES = 65_536
 """Other servers take between a quarter of it and all of it. Without a limit one header could fill the memory."""
 
-
-class _HostError(Exception):
-    """A request of HTTP/1.1 names no host, or several, of which a proxy in front may have taken another one.
-
-    Source: RFC 9112, 3.2.
-    """
-
-
-_OF_CALLERS = (httptools.HttpParserInvalidURLError, UnicodeDecodeError, _HostError)
+_OF_CALLERS = (httptools.HttpParserInvalidURLError, UnicodeDecodeError, MalformedRequestError)
 """What is raised in a callback of the parser when the caller is at fault: uvicorn's two are about the target."""
 _OF_UPGRADES = frozenset({b"connection", b"upgrade", b"http2-settings"})
 
@@ -145,7 +137,7 @@ class DeskProtocol(HttpToolsProtocol):
         self._has_advanced = True
         hosts = sum(name == b"host" for name, _ in self.headers)
         if hosts != 1 and (hosts or self.parser.get_http_version() == "1.1"):
-            raise _HostError(f"it has {hosts} headers Host, and needs one")
+            raise MalformedRequestError(f"The request has {hosts} headers Host, and needs one (RFC 9112, 3.2).")
         admitted = None
         if self._is_plain():
             admitted = self._desk.admit(self.parser.get_method(), self.url, self.headers)
@@ -239,12 +231,14 @@ class DeskProtocol(HttpToolsProtocol):
                 data = self._header_without_upgrade() + data[upgrade.args[0] :]
             except httptools.HttpParserError as error:
                 is_callback = isinstance(error, httptools.HttpParserCallbackError)
-                if is_callback and not isinstance(error.__context__, _OF_CALLERS):
-                    raise  # a fault of ours: the event loop logs it, and closes the connection
                 reason = error.__context__ if is_callback else error
-                self._turn_away(
-                    MalformedRequestError(f"What came is no HTTP/1.1 request ({reason}). Use an HTTP client.")
-                )
+                if is_callback and not isinstance(reason, _OF_CALLERS):
+                    raise  # a fault of ours: the event loop logs it, and closes the connection
+                if not isinstance(reason, MalformedRequestError):
+                    reason = MalformedRequestError(
+                        f"What came is no HTTP/1.1 request ({reason}). Use an HTTP client."
+                    )
+                self._turn_away(reason)
                 return
             else:
                 return

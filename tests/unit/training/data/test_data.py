@@ -311,7 +311,7 @@ def _folder(root: Path, per_class: int) -> Path:
     return root
 
 
-def test_a_folder_that_was_trained_on_is_measured_on_its_held_out_part(tmp_path: Path, record: Record) -> None:
+def test_a_folder_that_was_trained_on_is_measured_on_its_test_part(tmp_path: Path, record: Record) -> None:
     """The seed in the checkpoint finds the pictures that the training did not see; others count whole."""
     import dataclasses
 
@@ -323,7 +323,7 @@ def test_a_folder_that_was_trained_on_is_measured_on_its_held_out_part(tmp_path:
     )
     trained_on_it = dataclasses.replace(record, labels=dataset.labels, training=training)
     name, split = read_test(str(root), trained_on_it, cache=tmp_path / "cache", report=_ignore)
-    assert "held out" in name
+    assert "the test part of its training" in name
     assert torch.equal(split.images, dataset.test.images)
     name, whole = read_test(str(root), record, cache=tmp_path / "cache", report=_ignore)
     assert name == "pets whole"
@@ -359,7 +359,7 @@ def test_what_only_looks_alike_is_divided_again_as_it_was(tmp_path: Path, record
     training = replace(record.training, data_fingerprint=fingerprint(dataset.labels, dataset.train))
     known = replace(record, labels=dataset.labels, training=training, input=InputSpec(height=48, width=48))
     name, split = read_test(source, known, cache=cache, report=_ignore)
-    assert "held out" in name
+    assert "the test part of its training" in name
     assert split.files == dataset.test.files
 
 
