@@ -160,12 +160,7 @@ def decode(
                 stored.size, _MOST_RUN_LENGTH_PIXELS, advice="Save the BMP without compression, or as PNG."
             )
         width, height = stored.size
-        right = bottom = 0.0
-        if at_least is not None:  # the stored picture may lie on its side
-            drafted = stored.draft("RGB", (2 * max(at_least), 2 * max(at_least)))
-            if drafted is not None:
-                _, (_, _, edge_right, edge_bottom) = drafted
-                right, bottom = stored.width - edge_right, stored.height - edge_bottom
+        right, bottom = _reduce(stored, at_least) if at_least is not None else (0.0, 0.0)
         stored.load()
         orientation = _orientation(stored)
         padding = _turned_padding(right, bottom, orientation)
@@ -201,6 +196,20 @@ def _decode_plain(data: bytes, *, max_pixels: int, at_least: tuple[int, int] | N
         return Picture(Image.frombytes("RGB", size, data, "jpeg", "RGB", ""), "JPEG", *size)
     except Exception:  # noqa: BLE001 - whatever it is, Pillow's reader finds it again and says what
         return None
+
+
+def _reduce(stored: ImageFile.ImageFile, at_least: tuple[int, int]) -> tuple[float, float]:
+    """Have a JPEG decoded at the smallest fraction that is enough; other formats are decoded whole.
+
+    Returns:
+        How much of the right column, and of the bottom row, then lies beyond the picture, in pixels.
+    """
+    side = 2 * max(at_least)  # the stored picture may lie on its side
+    drafted = stored.draft("RGB", (side, side))
+    if drafted is None:
+        return 0.0, 0.0
+    _, (_, _, right, bottom) = drafted
+    return stored.width - right, stored.height - bottom
 
 
 def stored_size(file: BinaryIO) -> tuple[int, int]:
