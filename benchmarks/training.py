@@ -90,7 +90,7 @@ def time_recipe(
         computing=computing,
         ranks=ALONE,
     )
-    teacher = answers_of(_untaught(computing), computing) if recipe.teaching else None
+    teacher = answers_of([_untaught(computing)], computing) if recipe.teaching else None
     answer = teacher and _Watched(teacher, computing.device)
     rows = []
     for until, side in recipe.resolutions:

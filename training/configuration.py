@@ -35,7 +35,7 @@ class Request:
         dtype: `auto`, `float32` or `bfloat16`.
         is_compiled: whether torch.compile is used.
         start: a checkpoint whose weights to start with, or None.
-        teacher: a checkpoint to learn from, or None.
+        teachers: checkpoints to learn from.
         photographs: share of the pictures to treat as phone photos are; None takes the recipe's own.
         extensions: epochs that each extension added to the run before it.
         input_size: side of the images in pixels; None lets the data decide.
@@ -52,7 +52,7 @@ class Request:
     dtype: str = "auto"
     is_compiled: bool = False
     start: str | None = None
-    teacher: str | None = None
+    teachers: tuple[str, ...] = ()
     photographs: float | None = None
     extensions: tuple[int, ...] = ()
     input_size: int | None = None
@@ -70,7 +70,7 @@ def with_whole_paths(request: Request) -> Request:
         cache=whole(request.cache),
         out=None if request.out is None else whole(request.out),
         start=None if request.start is None else whole(request.start),
-        teacher=None if request.teacher is None else whole(request.teacher),
+        teachers=tuple(map(whole, request.teachers)),
     )
 
 
@@ -208,7 +208,7 @@ def read_configuration(path: Path) -> tuple[Request, dict[str, Any]]:
     except ValueError as error:
         raise TrainingError(f"{path} is no JSON text ({error}). Restore it, or start a new run.") from error
     try:
-        request, configuration = Request(**fields["request"]), dict(fields["configuration"])
+        request, configuration = _request(fields["request"]), dict(fields["configuration"])
     except (KeyError, TypeError, ValueError) as error:
         raise TrainingError(
             f"{path} is not what Glimpse wrote ({error}). Restore it, or start a new run."
@@ -218,12 +218,21 @@ def read_configuration(path: Path) -> tuple[Request, dict[str, Any]]:
             f"{path} names the recipe {request.recipe!r}; there are {', '.join(RECIPES)}. Restore it, or start "
             "a new run."
         )
-    if request.teacher is not None and not is_taught(RECIPES[request.recipe]):
+    if request.teachers and not is_taught(RECIPES[request.recipe]):
         raise TrainingError(
             f"{path} asks for {request.recipe} with a teacher, as an older version had it. Such a run cannot go "
             "on here; start a new one with --recipe taught."
         )
     return request, configuration
+
+
+def _request(asked: Mapping[str, Any]) -> Request:
+    """Read what was asked for; an older version had one teacher or none."""
+    fields = dict(asked)
+    if "teacher" in fields:
+        only = fields.pop("teacher")
+        fields["teachers"] = () if only is None else (only,)
+    return Request(**fields)
 
 
 def flatten(fields: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

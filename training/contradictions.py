@@ -19,9 +19,9 @@ def refuse_contradictions(request: Request, *, world: int) -> None:
         TrainingError: an option asks for what the recipe does not have, or what the tutorial's book does not do.
     """
     recipe = RECIPES[request.recipe]
-    if request.teacher is not None and not is_taught(recipe):
+    if request.teachers and not is_taught(recipe):
         raise TrainingError(f"The recipe {recipe.name} has no teacher; leave --teacher out, or take taught.")
-    if request.teacher is None and is_taught(recipe):
+    if not request.teachers and is_taught(recipe):
         raise TrainingError(
             f"The recipe {recipe.name} needs a teacher; name one with --teacher, a checkpoint of the same classes."
         )
@@ -49,11 +49,14 @@ def refuse_to_overwrite(request: Request, targets: Sequence[Path]) -> None:
         targets: files that the checkpoint will be written to.
 
     Raises:
-        TrainingError: one of them is the start or the teacher, whatever name it goes by.
+        TrainingError: one of them is the start or a teacher, whatever name it goes by.
     """
-    for option, name in (("--start", request.start), ("--teacher", request.teacher)):
+    read = [("--teacher", name) for name in request.teachers]
+    if request.start is not None:
+        read.append(("--start", request.start))
+    for option, name in read:
         for target in targets:
-            if name is not None and Path(name).exists() and target.exists() and target.samefile(name):
+            if Path(name).exists() and target.exists() and target.samefile(name):
                 raise TrainingError(
                     f"The result would be written to {target}, which is {option} {name} itself and would be lost; "
                     "name another place."

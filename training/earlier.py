@@ -125,7 +125,7 @@ def doubt(who: str, record: Record, configuration: Mapping[str, Any], *, is_test
     wanted, known = configuration["held_out"], held_out_count(record)
     own = record.training.configuration
     is_stranger = set(record.labels).isdisjoint(configuration["labels"])
-    if is_stranger and not own.get("start") and not own.get("teacher"):
+    if is_stranger and not any(own.get(field) for field in ("start", "teachers", "teacher")):
         return None
     reasons = []
     if record.training.data_fingerprint != configuration["data_fingerprint"]:

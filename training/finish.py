@@ -135,7 +135,7 @@ def _record(
 ) -> Record:
     beside = {
         key: plan.configuration[key]
-        for key in ("held_out", "copies_together", "dtype", "start", "teacher", DOUBTED)
+        for key in ("held_out", "copies_together", "dtype", "start", "teachers", DOUBTED)
         if key in plan.configuration
     }
     return Record(

@@ -1,4 +1,4 @@
-"""All that is decided about a training before its first step: data, recipe, computing, start, teacher."""
+"""All that is decided about a training before its first step: data, recipe, computing, start, teachers."""
 
 import dataclasses
 from collections.abc import Callable
@@ -36,7 +36,7 @@ class Plan:
         spec: of the images.
         configuration: all that decides the weights.
         start: weights that it starts with; None draws them.
-        wanted: a teacher's answers; None where the labels are learnt.
+        wanted: the teachers' answers; None where the labels are learnt.
         commit: of the code that runs; it may be edited before the training ends.
     """
 
@@ -72,7 +72,7 @@ def prepare(request: Request, computing: Computing, *, tell: Callable[[str], Non
         tell: told of the data, a sentence at a time.
 
     Raises:
-        GlimpseError: the data, the teacher or what it starts with cannot be read, or do not fit.
+        GlimpseError: the data, a teacher or what it starts with cannot be read, or do not fit.
     """
     read = read_dataset(
         request.data, seed=request.seed, cache=Path(request.cache), report=tell, input_size=request.input_size
@@ -103,29 +103,36 @@ def prepare(request: Request, computing: Computing, *, tell: Callable[[str], Non
     )
     if held_out and group_copies(read) is not None:
         configuration["copies_together"] = True
-    start = teacher = None
+    start = None
     if request.start is not None:
         earlier = load_start(Path(request.start), architecture=recipe.architecture, spec=spec)
         start = start_with(earlier, labels=dataset.labels)
         known = ", ".join(dataset.labels[place] for place in start.rows)
         tell(f"the start, {request.start}, knows of the {len(dataset.labels)} classes {known or 'none'}")
-        _write_down("start", "the start", earlier, configuration, dataset=dataset, tell=tell)
-    if request.teacher is not None:
-        teacher = load_teacher(Path(request.teacher), labels=dataset.labels, spec=spec)
-        _write_down("teacher", "the teacher", teacher, configuration, dataset=dataset, tell=tell)
+        configuration["start"] = earlier.digest
+        _warn("the start", earlier, configuration, dataset=dataset, tell=tell)
+    teachers = [load_teacher(Path(path), labels=dataset.labels, spec=spec) for path in request.teachers]
+    if teachers:
+        configuration["teachers"] = [teacher.digest for teacher in teachers]
+        for path, teacher in zip(request.teachers, teachers, strict=True):
+            who = "the teacher" if len(teachers) == 1 else f"the teacher {path}"
+            _warn(who, teacher, configuration, dataset=dataset, tell=tell)
     return Plan(
         dataset=dataset,
         recipe=recipe,
         spec=spec,
         configuration=configuration,
         start=start,
-        wanted=None if teacher is None else answers_of(teacher.network.to(computing.device), computing),
+        wanted=(
+            answers_of([teacher.network.to(computing.device) for teacher in teachers], computing)
+            if teachers
+            else None
+        ),
         commit=current_commit(),
     )
 
 
-def _write_down(
-    name: str,
+def _warn(
     who: str,
     earlier: Checkpoint,
     configuration: dict[str, Any],
@@ -133,8 +140,7 @@ def _write_down(
     dataset: Dataset,
     tell: Callable[[str], None],
 ) -> None:
-    """Name an earlier training's file in a configuration, and tell if it may have learnt what judges this one."""
-    configuration[name] = earlier.digest
+    """Tell, and write down, if an earlier training may have learnt what judges this one."""
     doubts = doubt(who, earlier.record, configuration, is_test_drawn=dataset.is_test_drawn)
     if doubts is not None:
         tell(doubts)

@@ -49,13 +49,36 @@ def test_a_student_learns_from_a_teacher(data: Path, teacher: Path, tmp_path: Pa
     assert train(*options, "--run", tmp_path / "student") == 0
     student = load(tmp_path / "student" / "checkpoint.safetensors")
     assert student.record.architecture.arguments == {"widths": [16, 16, 16]}
-    assert student.record.training.configuration["teacher"] == load(teacher).digest
+    assert student.record.training.configuration["teachers"] == [load(teacher).digest]
     console = Console(quiet=True)
     taught, wanted = (
         run_views(network, images, console=console).single_view
         for network in (student.network, load(teacher).network)
     )
     assert torch.equal(taught.argmax(dim=1), wanted.argmax(dim=1))
+
+
+@pytest.mark.usefixtures("small_student")
+def test_several_teachers_are_named_and_any_of_them_is_doubted(
+    data: Path, teacher: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each by its digest, in their order; a warning says which one it means. A run goes on with moved ones."""
+    careful, moved = tmp_path / "careful.safetensors", tmp_path / "moved.safetensors"
+    assert train("--recipe", "fast", "--data", data, "--held-out", 9, "--epochs", 1, "--out", careful) == 0
+    moved.write_bytes(teacher.read_bytes())
+    options = ("--recipe", "taught", "--data", data, "--epochs", 1, "--held-out", 9)
+    run = tmp_path / "run"
+    capsys.readouterr()
+    assert train(*options, "--teacher", careful, "--teacher", teacher, "--run", run) == 0
+    told = capsys.readouterr().err
+    assert f"warning: the teacher {teacher} was trained with 0 pictures held out instead of 9" in told
+    assert f"the teacher {careful} was" not in told
+    named = load(run / "checkpoint.safetensors").record.training.configuration["teachers"]
+    assert named == [load(careful).digest, load(teacher).digest]
+    (run / "checkpoint.safetensors").unlink()
+    assert train("--resume", run, "--teacher", moved, "--teacher", careful) == 1
+    assert "cannot go on, because this differs from configuration.json: teachers is" in capsys.readouterr().err
+    assert train("--resume", run, "--teacher", careful, "--teacher", moved) == 0
 
 
 @pytest.mark.usefixtures("small_student")

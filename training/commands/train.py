@@ -41,8 +41,9 @@ def train(
     extend: Annotated[
         int | None, typer.Option(min=1, metavar="EPOCHS", help="With --resume: a finished run, but longer.")
     ] = None,
-    teacher: Annotated[
-        Path | None, typer.Option(help="The checkpoint that the recipe taught learns from.")
+    teachers: Annotated[
+        list[Path] | None,
+        typer.Option("--teacher", help="A checkpoint that the recipe taught learns from; may be given again."),
     ] = None,
     start: Annotated[
         Path | None,
@@ -92,7 +93,7 @@ def train(
         "out": out,
         "dtype": dtype,
         "is_compiled": compile_network,
-        "teacher": teacher,
+        "teachers": tuple(map(str, teachers)) if teachers else None,
         "start": start,
         "photographs": photographs,
         "input_size": input_size,

@@ -59,8 +59,8 @@ def asked_before(folder: Path) -> Request:
     return request
 
 
-_MAY_MOVE = ("data", "out", "device", "start", "teacher", "is_compiled", "cache")
-"""Another place of the same data, start, teacher, cache or result, or another way to compute."""
+_MAY_MOVE = ("data", "out", "device", "start", "teachers", "is_compiled", "cache")
+"""Another place of the same data, start, teachers, cache or result, or another way to compute."""
 
 
 def ask_again(asked: Request, given: Mapping[str, Any], *, folder: Path) -> Request:

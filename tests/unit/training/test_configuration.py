@@ -1,5 +1,6 @@
 """What a run was asked to do, and what it writes down about itself."""
 
+import json
 import os
 from pathlib import Path
 
@@ -37,17 +38,17 @@ def test_whole_paths_mean_the_same_from_any_folder(tmp_path: Path, monkeypatch: 
         data="pets",
         cache="c",
         start="s.safetensors",
-        teacher="../t.safetensors",
+        teachers=("../t.safetensors", "u.safetensors"),
         out="m.safetensors",
     )
     whole = with_whole_paths(named)
     assert (whole.data, whole.cache, whole.start, whole.out) == tuple(
         str(tmp_path / name) for name in ("pets", "c", "s.safetensors", "m.safetensors")
     )
-    assert whole.teacher == f"{tmp_path}/../t.safetensors"
+    assert whole.teachers == (f"{tmp_path}/../t.safetensors", f"{tmp_path}/u.safetensors")
     assert with_whole_paths(whole) == whole
     plain = with_whole_paths(Request(recipe="fast", data="cifar10"))
-    assert (plain.data, plain.start, plain.teacher, plain.out) == ("cifar10", None, None, None)
+    assert (plain.data, plain.start, plain.teachers, plain.out) == ("cifar10", None, (), None)
 
 
 def test_nested_fields_become_names_with_dots() -> None:
@@ -88,12 +89,15 @@ def test_on_a_gpu_the_versions_below_pytorch_are_surroundings(monkeypatch: pytes
 
 
 def test_a_run_whose_recipe_had_a_teacher_then_is_told_so(tmp_path: Path) -> None:
-    """Nobody typed --teacher to resume it; one that has a teacher today is read."""
+    """Nobody typed --teacher to resume it; one that has a teacher today is read, and one that had none."""
     path = tmp_path / "configuration.json"
-    for recipe in ("taught", "compact"):
-        request = Request(recipe=recipe, data="pets", teacher="t.safetensors")
-        write_configuration(path, request=request, configuration={}, environment={})
-        if recipe == "taught":
-            assert read_configuration(path)[0].teacher == request.teacher
+    for recipe, teacher in (("taught", "t.safetensors"), ("fast", None), ("compact", "t.safetensors")):
+        write_configuration(path, request=Request(recipe=recipe, data="pets"), configuration={}, environment={})
+        fields = json.loads(path.read_text())
+        del fields["request"]["teachers"]
+        fields["request"]["teacher"] = teacher
+        path.write_text(json.dumps(fields))
+        if recipe != "compact":
+            assert tuple(read_configuration(path)[0].teachers) == ((teacher,) if teacher else ())
     with pytest.raises(TrainingError, match=r"asks for compact with a teacher, .*with --recipe taught"):
         read_configuration(path)

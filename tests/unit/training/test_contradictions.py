@@ -16,8 +16,8 @@ REQUEST = Request(recipe="tutorial", data="cifar10")
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_every_recipe_can_be_asked_for_alone(recipe: str) -> None:
     """Without an option that it cannot follow nothing is refused; only one needs a teacher."""
-    teacher = "any.safetensors" if recipe == "taught" else None
-    refuse_contradictions(replace(REQUEST, recipe=recipe, teacher=teacher), world=1)
+    teachers = ("any.safetensors",) if recipe == "taught" else ()
+    refuse_contradictions(replace(REQUEST, recipe=recipe, teachers=teachers), world=1)
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ def test_the_tutorial_is_kept_to_the_letter(option: dict[str, object], world: in
 def test_a_teacher_is_for_the_recipe_that_learns_from_one(recipe: str) -> None:
     """The sentence names the recipe that does."""
     with pytest.raises(TrainingError, match=f"The recipe {recipe} has no teacher; .*take taught"):
-        refuse_contradictions(replace(REQUEST, recipe=recipe, teacher="any.safetensors"), world=1)
+        refuse_contradictions(replace(REQUEST, recipe=recipe, teachers=("any.safetensors",)), world=1)
 
 
 def test_who_is_to_be_taught_needs_a_teacher() -> None:
@@ -57,7 +57,11 @@ def test_what_a_training_begins_with_is_not_overwritten(option: str, tmp_path: P
     for path in (earlier, other):
         path.write_bytes(b"weights")
     link.symlink_to(earlier)
-    request = replace(REQUEST, **{option: str(earlier)})  # type: ignore[arg-type]  # both options take texts
+    request = (
+        replace(REQUEST, start=str(earlier))
+        if option == "start"
+        else replace(REQUEST, teachers=(str(tmp_path / "another.safetensors"), str(earlier)))
+    )
     refuse_to_overwrite(request, [other, tmp_path / "new.safetensors"])
     for target in (earlier, link, tmp_path / "." / "earlier.safetensors"):
         with pytest.raises(TrainingError, match=f"which is --{option} {earlier} itself and would be lost; name"):

@@ -98,5 +98,5 @@ def test_ranges_are_measured_so_too() -> None:
 def test_so_is_a_teacher_asked() -> None:
     """Of 128 × 128 pixels about 16 at once."""
     network, images = _Counting(), _pictures(20, 128)
-    answers_of(network, Computing(torch.device("cpu"), torch.float32))(images, torch.arange(20))
+    answers_of([network], Computing(torch.device("cpu"), torch.float32))(images, torch.arange(20))
     assert network.most == 16
