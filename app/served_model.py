@@ -13,7 +13,7 @@ from app.batches.runs import BatchEvents, Run
 from app.batching import Batcher
 from app.engines import Engine, open_engine
 from app.errors import EngineError
-from app.processes.cores import EVENT_LOOP_S
+from app.processes.cores import longest_on_the_spot
 from app.processes.threads import in_own_thread
 from app.settings import Settings
 from models.checkpoint import Checkpoint, load
@@ -34,10 +34,13 @@ class ServedModel:
         checkpoint: the one that is served.
         engine: runs its network.
         max_queue: most pictures of callers that may wait.
+        cores: of this process.
         events: hears of everything that happens in the queue.
     """
 
-    def __init__(self, checkpoint: Checkpoint, engine: Engine, *, max_queue: int, events: BatchEvents) -> None:
+    def __init__(
+        self, checkpoint: Checkpoint, engine: Engine, *, max_queue: int, cores: int, events: BatchEvents
+    ) -> None:
         self.checkpoint = checkpoint
         self.engine = engine
         checked = partial(_checked, engine.name, columns=checkpoint.answer_columns)
@@ -50,6 +53,7 @@ class ServedModel:
             events=events,
         )
         self._run_aside = checked(engine.run_aside) if engine.run_aside else None
+        self._longest_on_the_spot_s = longest_on_the_spot(cores)
         self._asked_pictures: int | None = None
         self._users = 0
         self._unused = asyncio.Event()
@@ -70,7 +74,7 @@ class ServedModel:
         if one_s > _LONGEST_ASIDE_S:
             return
         picture_s = await in_own_thread(partial(_picture_seconds, self._run_aside, images))
-        if picture_s <= EVENT_LOOP_S:
+        if picture_s <= self._longest_on_the_spot_s:
             most = max(1, min(self.engine.max_batch_size, int(_LONGEST_ON_THE_SPOT_S / picture_s)))
             for size in range(1, most + 1):
                 self._run_aside(np.zeros((size, *images.shape[1:]), np.uint8))

@@ -256,7 +256,8 @@ class Service:
         return self._serve(self._open_model(self.settings, threads=self._threads.engine))
 
     def _serve(self, opened: Opened) -> ServedModel:
-        return ServedModel(*opened, max_queue=self.settings.max_queue, events=self._watch)
+        cores = self._threads.decode  # these may take all that the process has
+        return ServedModel(*opened, max_queue=self.settings.max_queue, cores=cores, events=self._watch)
 
     async def _open_beside(self) -> ServedModel:
         try:

@@ -3,9 +3,13 @@
 import math
 from typing import NamedTuple
 
-EVENT_LOOP_S = 0.0003
+EVENT_LOOP_S = 0.0002
 """What the event loop takes for a small picture, from header to answer but without the network.
-Source: docs/benchmarks.md, Zen 4; other processors are faster or slower in both alike."""
+Source: docs/benchmarks.md, Zen 4; it and the network are about a third quicker on a Zen 5."""
+_ON_THE_SPOT_S = 0.0003
+_ON_THE_SPOT_BESIDE_ENGINE_S = 0.00004
+"""A picture that takes the network longer is handed to the engine's thread, if that has another core.
+Source: docs/benchmarks.md: with two cores 1.35 times the answers on the spot at 0.02 ms, 0.86 times at 0.06."""
 _MOST_WORKERS = 4
 """Processes that are started without having been asked for: each takes some 750 MB. Source: choice."""
 
@@ -39,7 +43,17 @@ def choose_workers(cores: int, *, picture_s: float) -> int:
         cores: that all of them may use.
         picture_s: what the network takes for a picture, in seconds of one core, in a batch.
 
-    Source: docs/benchmarks.md: 1.6 times the answers from two processes on 2 cores at 0.13 ms, nothing at 0.7 ms.
+    Source: docs/benchmarks.md: 1.1 to 1.6 times the answers from two processes on 2 cores at 0.12 ms, 0.85 times
+    at 0.25 ms.
     """
     loops = math.ceil(cores * EVENT_LOOP_S / (EVENT_LOOP_S + picture_s))
     return max(1, min(loops, cores, _MOST_WORKERS))
+
+
+def longest_on_the_spot(cores: int) -> float:
+    """Tell how long a picture may take the network, in seconds, for the event loop to run it itself.
+
+    Args:
+        cores: of this process; of a single one the engine's thread would take what the event loop needs.
+    """
+    return _ON_THE_SPOT_S if cores == 1 else _ON_THE_SPOT_BESIDE_ENGINE_S
