@@ -233,7 +233,7 @@ class CompactRecipe(AccurateRecipe):
 
 @dataclass(frozen=True, kw_only=True)
 class TaughtRecipe(CompactRecipe):
-    """The network of `compact`, taught by larger ones: patiently, and on a GPU.
+    """The network of `compact`, taught by larger ones, from nothing: patiently, so on a GPU.
 
     Every picture of a batch is learnt, so a step moves the filters as airbench96 does without selection. There is
     no square, for a mixture covers a picture already.
@@ -242,7 +242,7 @@ class TaughtRecipe(CompactRecipe):
     """
 
     name: str = "taught"
-    epochs: int = 220  # not tuned: what fits into two or three minutes of an H100
+    epochs: int = 124  # of the run with the most right in one view (n=1; docs/experiments.md)
     cutout: int = 0
     selection: Selection | None = None
     teaching: Teaching | None = Teaching()

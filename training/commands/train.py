@@ -70,7 +70,7 @@ def train(
     ] = None,
     compile_network: Annotated[
         bool | None,
-        typer.Option("--compile/--no-compile", help="Let torch.compile make kernels first: for runs on CUDA."),
+        typer.Option("--compile/--no-compile", help="Let torch.compile make kernels first; takes a minute."),
     ] = None,
     tensorboard: Annotated[
         bool, typer.Option("--tensorboard", help="With a run's folder: write its metrics for TensorBoard too.")

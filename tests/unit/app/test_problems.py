@@ -115,7 +115,7 @@ def test_a_problem_has_the_six_members() -> None:
     assert answer.headers["content-type"] == "application/problem+json"
     assert json.loads(bytes(answer.body)) == {
         "type": "about:blank",
-        "title": "Request Entity Too Large",
+        "title": "Content Too Large",
         "status": 413,
         "detail": "Too big.",
         "code": "too_many_pixels",
