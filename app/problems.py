@@ -94,14 +94,8 @@ HTTP_CODES: Mapping[int, str] = {404: "not_found", 405: "method_not_allowed"}
 """Codes of what the router itself refuses; any other status is `http_error`."""
 
 _SECRETIVE = "Something went wrong inside the service. The operator finds the cause in the log by the request id."
-_TITLES: Mapping[int, str] = {
-    413: "Content Too Large",
-    416: "Range Not Satisfiable",
-    422: "Unprocessable Content",
-    499: "Client Closed Request",
-}
-"""Titles of statuses that http.HTTPStatus does not know, or calls otherwise before Python 3.13.
-Source: RFC 9110; 499 is nginx's, and stands in the log alone."""
+_TITLES: Mapping[int, str] = {499: "Client Closed Request"}
+"""Titles of statuses that http.HTTPStatus does not know; 499 is nginx's, and stands in the log alone."""
 
 
 def kind_of(error: Exception) -> Kind:

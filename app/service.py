@@ -256,8 +256,9 @@ class Service:
         return self._serve(self._open_model(self.settings, threads=self._threads.engine))
 
     def _serve(self, opened: Opened) -> ServedModel:
-        cores = self._threads.decode  # these may take all that the process has
-        return ServedModel(*opened, max_queue=self.settings.max_queue, cores=cores, events=self._watch)
+        return ServedModel(
+            *opened, max_queue=self.settings.max_queue, cores=self._threads.cores, events=self._watch
+        )
 
     async def _open_beside(self) -> ServedModel:
         try:

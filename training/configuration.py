@@ -15,7 +15,7 @@ from models.preprocessing import InputSpec
 from training.data import CIFAR10
 from training.devices import Computing, describe_hardware
 from training.errors import TrainingError
-from training.recipes import RECIPES, Recipe, is_taught
+from training.recipes import RECIPES, Recipe
 from training.runs.provenance import current_commit
 
 
@@ -208,7 +208,7 @@ def read_configuration(path: Path) -> tuple[Request, dict[str, Any]]:
     except ValueError as error:
         raise TrainingError(f"{path} is no JSON text ({error}). Restore it, or start a new run.") from error
     try:
-        request, configuration = _request(fields["request"]), dict(fields["configuration"])
+        request, configuration = _request(fields["request"], path), dict(fields["configuration"])
     except (KeyError, TypeError, ValueError) as error:
         raise TrainingError(
             f"{path} is not what Glimpse wrote ({error}). Restore it, or start a new run."
@@ -218,21 +218,27 @@ def read_configuration(path: Path) -> tuple[Request, dict[str, Any]]:
             f"{path} names the recipe {request.recipe!r}; there are {', '.join(RECIPES)}. Restore it, or start "
             "a new run."
         )
-    if request.teachers and not is_taught(RECIPES[request.recipe]):
-        raise TrainingError(
-            f"{path} asks for {request.recipe} with a teacher, as an older version had it. Such a run cannot go "
-            "on here; start a new one with --recipe taught."
-        )
     return request, configuration
 
 
-def _request(asked: Mapping[str, Any]) -> Request:
-    """Read what was asked for; an older version had one teacher or none."""
+def _request(asked: Mapping[str, Any], path: Path) -> Request:
+    """Read what was asked for; an older version had one teacher or none, and taught otherwise.
+
+    Raises:
+        TrainingError: it had one.
+        TypeError: a field is missing, unknown or no list of texts.
+    """
     fields = dict(asked)
-    if "teacher" in fields:
-        only = fields.pop("teacher")
-        fields["teachers"] = () if only is None else (only,)
-    return Request(**fields)
+    if fields.pop("teacher", None) is not None:
+        raise TrainingError(
+            f"{path} asks for {fields.get('recipe')} with a teacher, as an older version had it. Such a run "
+            "cannot go on here; start a new one with --recipe taught."
+        )
+    teachers = fields.pop("teachers", [])
+    if not isinstance(teachers, list) or not all(isinstance(teacher, str) for teacher in teachers):
+        raise TypeError(f"the teachers are {teachers!r}; a list of texts is needed")
+    extensions = tuple(fields.pop("extensions", ()))
+    return Request(**fields, teachers=tuple(teachers), extensions=extensions)
 
 
 def flatten(fields: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -13,7 +13,7 @@ from training.recipes import LargeBatchRecipe
 
 Wanted = Callable[[Tensor, Tensor], Tensor]
 """Images, uint8 (batch, height, width, 3), before they are spoilt, and their index (batch,) → what the network
-should say: classes, or a teacher's logits."""
+should say: classes, or the logits of teachers."""
 
 Look = Callable[[Tensor], tuple[Tensor, Tensor]]
 """Index (batch,) of pictures → their images as they are shown, and what is wanted for them."""

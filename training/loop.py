@@ -70,7 +70,7 @@ def train(
         console: told of the progress.
         run: where states are saved and metrics written, and to go on from; None keeps nothing.
         start: weights to start with, of the recipe's architecture; None draws them. The tutorial draws its own.
-        wanted: a teacher's answers; None takes the classes of `data`.
+        wanted: the answers of teachers; None takes the classes of `data`.
         ranks: the processes that train together.
 
     Raises:

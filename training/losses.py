@@ -1,4 +1,4 @@
-"""What a step makes small: the distance to the labels, or to a teacher."""
+"""What a step makes small: the distance to the labels, or to teachers."""
 
 from collections.abc import Callable
 from functools import partial
@@ -13,7 +13,7 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 
 
 def losses_of(recipe: LargeBatchRecipe) -> Loss:
-    """Choose a recipe's loss: a teacher's answers where it has one, else the labels."""
+    """Choose a recipe's loss: the answers of teachers where it has them, else the labels."""
     if recipe.teaching is not None:
         return partial(distance_to_teacher, temperature=recipe.teaching.temperature)
     return partial(distance_to_labels, smoothing=recipe.label_smoothing)

@@ -242,7 +242,9 @@ class TaughtRecipe(CompactRecipe):
     """
 
     name: str = "taught"
-    epochs: int = 124  # of the run with the most right in one view (n=1; docs/experiments.md)
+    epochs: int = (
+        124  # as many as the run with the most right in one view had, by another schedule (docs/experiments.md)
+    )
     cutout: int = 0
     selection: Selection | None = None
     teaching: Teaching | None = Teaching()

@@ -10,7 +10,7 @@ from training.epoch import Wanted
 from training.measuring.chunks import chunks
 
 _MOST_AT_ONCE = 256
-"""Pictures of 32 × 32 pixels that the teacher answers at once."""
+"""Pictures of 32 × 32 pixels that a teacher answers at once."""
 
 
 def answers_of(networks: Sequence[nn.Module], computing: Computing) -> Wanted:

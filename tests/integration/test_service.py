@@ -133,6 +133,16 @@ def test_what_never_started_can_be_stopped(settings: Settings) -> None:
     asyncio.run(Service(settings).stop())
 
 
+@pytest.mark.parametrize(("cores", "workers", "longest_s"), [(1, 1, 0.0003), (2, 1, 0.00004), (2, 2, 0.0003)])
+def test_the_cores_of_a_process_decide_what_its_event_loop_runs(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, cores: int, workers: int, longest_s: float
+) -> None:
+    """With another core for the engine's thread only what is quicker than handing it over."""
+    monkeypatch.setattr("app.service.usable_cores", lambda: cores)
+    service = Service(settings.model_copy(update={"workers": workers}))
+    assert service._open()._longest_on_the_spot_s == longest_s
+
+
 def test_an_application_that_is_cancelled_ends_without_a_fault(
     settings: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:

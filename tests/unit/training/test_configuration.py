@@ -88,16 +88,39 @@ def test_on_a_gpu_the_versions_below_pytorch_are_surroundings(monkeypatch: pytes
     assert on_cuda.keys() - on_cpu.keys() == {"cuda", "cudnn"}
 
 
-def test_a_run_whose_recipe_had_a_teacher_then_is_told_so(tmp_path: Path) -> None:
-    """Nobody typed --teacher to resume it; one that has a teacher today is read, and one that had none."""
+@pytest.mark.parametrize("recipe", ["taught", "compact"])
+def test_a_run_that_an_older_version_taught_is_told_so(recipe: str, tmp_path: Path) -> None:
+    """Nobody typed --teacher to resume it; one that had no teacher goes on."""
     path = tmp_path / "configuration.json"
-    for recipe, teacher in (("taught", "t.safetensors"), ("fast", None), ("compact", "t.safetensors")):
-        write_configuration(path, request=Request(recipe=recipe, data="pets"), configuration={}, environment={})
-        fields = json.loads(path.read_text())
-        del fields["request"]["teachers"]
-        fields["request"]["teacher"] = teacher
-        path.write_text(json.dumps(fields))
-        if recipe != "compact":
-            assert tuple(read_configuration(path)[0].teachers) == ((teacher,) if teacher else ())
-    with pytest.raises(TrainingError, match=r"asks for compact with a teacher, .*with --recipe taught"):
+    write_configuration(path, request=Request(recipe=recipe, data="pets"), configuration={}, environment={})
+    _change_request(path, teachers=None, teacher=None)
+    assert read_configuration(path)[0] == Request(recipe=recipe, data="pets")
+    _change_request(path, teacher="t.safetensors")
+    with pytest.raises(TrainingError, match=rf"asks for {recipe} with a teacher, .*with --recipe taught"):
         read_configuration(path)
+
+
+def test_teachers_come_back_as_they_were_written(tmp_path: Path) -> None:
+    """In their order."""
+    path, request = tmp_path / "configuration.json", Request(recipe="taught", data="pets", teachers=("b", "a"))
+    write_configuration(path, request=request, configuration={}, environment={})
+    assert read_configuration(path)[0] == request
+
+
+@pytest.mark.parametrize("teachers", ["abc", [1], {}, 3])
+def test_teachers_that_glimpse_did_not_write_are_refused(teachers: object, tmp_path: Path) -> None:
+    """A text would be taken for as many teachers as it has letters."""
+    path = tmp_path / "configuration.json"
+    write_configuration(path, request=Request(recipe="taught", data="pets"), configuration={}, environment={})
+    _change_request(path, teachers=teachers)
+    with pytest.raises(TrainingError, match=r"is not what Glimpse wrote .*a list of texts is needed"):
+        read_configuration(path)
+
+
+def _change_request(path: Path, **fields: object) -> None:
+    """Set fields of what was asked for; one that is not there any more is left out where it is None."""
+    whole = json.loads(path.read_text())
+    whole["request"] |= fields
+    if whole["request"].get("teachers", ()) is None:
+        del whole["request"]["teachers"]
+    path.write_text(json.dumps(whole))
