@@ -81,7 +81,7 @@ def _load(option: str, path: Path) -> Checkpoint:
     try:
         return load(path)
     except CheckpointError as error:
-        raise TrainingError(f"{option} {path}: {error}") from error
+        raise TrainingError(f"{option} {error}") from error
 
 
 def _trained(architecture: Architecture) -> tuple[str, dict[str, Any]]:

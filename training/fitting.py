@@ -12,12 +12,16 @@ _MOST_TABLE_PIXELS = 4
 2,000 pictures of 64 × 64 take about 8 GB in the `fast` network."""
 
 
+_FEWEST_MEETINGS = 2
+"""With a slow copy, which is what a run ends with: before their first meeting it has learnt nothing."""
+
+
 def fit_to_data(recipe: Recipe, pictures: int, *, size: tuple[int, int], epochs: int | None) -> Recipe:
     """Make a recipe fit the data that it is to learn.
 
     A small data set gets smaller batches and more passes, and every picture of a batch is learnt: there is no
-    time to save. Large pictures get larger shifts and cutout squares and smaller batches; small ones are never
-    shrunk.
+    time to save. A run of a few steps has no slow copy. Large pictures get larger shifts and cutout squares and
+    smaller batches; small ones are never shrunk.
 
     Args:
         recipe: as in the table.
@@ -34,11 +38,14 @@ def fit_to_data(recipe: Recipe, pictures: int, *, size: tuple[int, int], epochs:
         return replace(recipe, epochs=epochs or recipe.epochs)
     recipe = _fit_to_size(recipe, size)
     batch_size = min(recipe.batch_size, max(pictures // 8, min(pictures, 32)))
-    enough = math.ceil(recipe.fewest_steps / (pictures // batch_size))
+    steps_per_epoch = pictures // batch_size
+    epochs = epochs or max(recipe.epochs, math.ceil(recipe.fewest_steps / steps_per_epoch))
+    slow = recipe.lookahead
     return replace(
         recipe,
         batch_size=batch_size,
-        epochs=epochs or max(recipe.epochs, enough),
+        epochs=epochs,
+        lookahead=None if slow and epochs * steps_per_epoch < _FEWEST_MEETINGS * slow.every else slow,
         selection=recipe.selection if batch_size == recipe.batch_size else None,
     )
 

@@ -87,7 +87,7 @@ def test_a_student_that_goes_on_from_other_weights_is_resumed_to_the_bit(
 ) -> None:
     """With a start, a teacher, photographs and a slow copy; from the snapshot. The start is named and taken."""
     other = write_bright(tmp_path / "other.npz", seed=1)
-    options = ("--recipe", "taught", "--teacher", teacher, "--photographs", 0.5, "--epochs", 4)
+    options = ("--recipe", "taught", "--teacher", teacher, "--photographs", 0.5, "--epochs", 12)
     start, alone, whole, again = (tmp_path / name for name in ("start.safetensors", "alone", "whole", "again"))
     assert train(*options, "--data", other, "--out", start) == 0
     assert train(*options, "--data", data, "--run", alone) == 0

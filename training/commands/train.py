@@ -43,7 +43,11 @@ def train(
     ] = None,
     teachers: Annotated[
         list[Path] | None,
-        typer.Option("--teacher", help="A checkpoint that the recipe taught learns from; may be given again."),
+        typer.Option(
+            "--teacher",
+            metavar="FILE",
+            help="A checkpoint of the same classes and size for taught to learn from; may be given again.",
+        ),
     ] = None,
     start: Annotated[
         Path | None,

@@ -45,6 +45,14 @@ def test_a_small_data_set_is_learnt_whole() -> None:
     assert _fit(AccurateRecipe(), 48_000, side=96).selection == AccurateRecipe().selection
 
 
+@pytest.mark.parametrize(("epochs", "steps"), [(1, 3), (3, 9), (4, 12), (None, 402)])
+def test_a_run_of_a_few_steps_has_no_slow_copy(epochs: int | None, steps: int) -> None:
+    """It ends with that copy, which begins as the network did: such a run would have learnt nothing."""
+    fitted = _fit(AccurateRecipe(), 108, epochs=epochs)
+    assert fitted.epochs * (108 // fitted.batch_size) == steps
+    assert fitted.lookahead == (AccurateRecipe().lookahead if steps >= 10 else None)
+
+
 @pytest.mark.parametrize("recipe", [TutorialRecipe(), FastRecipe()])
 @pytest.mark.parametrize("pictures", [0, 1])
 def test_fewer_than_two_pictures_are_refused(recipe: Recipe, pictures: int) -> None:
