@@ -10,10 +10,9 @@ _TABLE_SIDE = 32  # pixels, of the pictures that the tables were made for
 _MOST_TABLE_PIXELS = 4
 """A batch holds at most this many times the pixels of the table's, or activations would fill the memory:
 2,000 pictures of 64 × 64 take about 8 GB in the `fast` network."""
-
-
 _FEWEST_MEETINGS = 2
-"""With a slow copy, which is what a run ends with: before their first meeting it has learnt nothing."""
+"""Of network and slow copy, in a run that has one. It ends with the copy, and until they meet that has not moved
+from where it began."""
 
 
 def fit_to_data(recipe: Recipe, pictures: int, *, size: tuple[int, int], epochs: int | None) -> Recipe:

@@ -110,13 +110,13 @@ def prepare(request: Request, computing: Computing, *, tell: Callable[[str], Non
         known = ", ".join(dataset.labels[place] for place in start.rows)
         tell(f"the start, {request.start}, knows of the {len(dataset.labels)} classes {known or 'none'}")
         configuration["start"] = earlier.digest
-        _warn("the start", earlier, configuration, dataset=dataset, tell=tell)
+        _note_doubts("the start", earlier, configuration, dataset=dataset, tell=tell)
     teachers = [load_teacher(Path(path), labels=dataset.labels, spec=spec) for path in request.teachers]
     if teachers:
         configuration["teachers"] = [teacher.digest for teacher in teachers]
         for path, teacher in zip(request.teachers, teachers, strict=True):
             who = "the teacher" if len(teachers) == 1 else f"the teacher {path}"
-            _warn(who, teacher, configuration, dataset=dataset, tell=tell)
+            _note_doubts(who, teacher, configuration, dataset=dataset, tell=tell)
     return Plan(
         dataset=dataset,
         recipe=recipe,
@@ -132,7 +132,7 @@ def prepare(request: Request, computing: Computing, *, tell: Callable[[str], Non
     )
 
 
-def _warn(
+def _note_doubts(
     who: str,
     earlier: Checkpoint,
     configuration: dict[str, Any],

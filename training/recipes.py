@@ -242,9 +242,8 @@ class TaughtRecipe(CompactRecipe):
     """
 
     name: str = "taught"
-    epochs: int = (
-        124  # as many as the run with the most right in one view had, by another schedule (docs/experiments.md)
-    )
+    # Those of the run with the most right in one view, whose rates fell otherwise (docs/experiments.md).
+    epochs: int = 124
     cutout: int = 0
     selection: Selection | None = None
     teaching: Teaching | None = Teaching()

@@ -8,7 +8,7 @@ EVENT_LOOP_S = 0.0002
 Source: docs/benchmarks.md, Zen 4; a Zen 5 takes less, and a second process wins a twentieth there at 0.15 ms."""
 _ON_THE_SPOT_S = 0.0003
 """The longest that a picture may take the network, for the event loop of a process with one core to run it.
-Source: docs/benchmarks.md: up to 0.3 ms two such processes answered 1.05 to 1.2 times as many so."""
+Source: docs/benchmarks.md: up to 0.3 ms two such processes answered 1.05 to 1.17 times as many so."""
 _ON_THE_SPOT_BESIDE_ENGINE_S = 0.00004
 """The same where the engine's thread has a core of its own: what takes longer is handed to it.
 Source: docs/benchmarks.md: with two cores 1.35 times the answers on the spot at 0.02 ms, 0.88 times at 0.06."""
