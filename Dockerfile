@@ -2,7 +2,7 @@
 #   docker build --tag glimpse .
 #   docker run --gpus all -p 8000:8000 glimpse        (without --gpus it serves from the CPU)
 # BASE is any image with Python 3.11 or newer and its venv module; CUDA comes with torch's own wheels.
-ARG BASE=python:3.11-slim
+ARG BASE=python:3.14-slim
 
 FROM ${BASE} AS build
 WORKDIR /src

@@ -105,9 +105,11 @@ class Admission:
                 "X-Request-Timeout-Ms.",
                 retry_after_s=max(1, math.ceil(excess_s)),
             )
-        if self._pictures + self._entering + pictures > self._max_waiting:
+        in_work = self._pictures + self._entering
+        if in_work + pictures > self._max_waiting:
             raise OverloadedError(
-                f"{self._pictures:,} pictures are being answered, which is the limit (GLIMPSE_MAX_QUEUE). "
+                f"{in_work:,} pictures are in work or on their way and this request brings {pictures:,}; the "
+                f"limit is {self._max_waiting:,} (GLIMPSE_MAX_QUEUE). "
                 "Come back after Retry-After seconds.",
                 retry_after_s=_half_of(wait_s),
             )

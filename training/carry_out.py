@@ -11,10 +11,11 @@ from training.data import findings
 from training.devices import choose_device, keep_freed_memory
 from training.finish import Result, finish
 from training.loop import train
-from training.plan import choose_computing, prepare
+from training.plan import Plan, choose_computing, prepare
 from training.progress import teller
 from training.ranks import join_ranks
 from training.runs.resume import open_run
+from training.runs.run import SNAPSHOT, STATE
 from training.runs.run_lock import alone_in
 from training.runs.tensorboard import TensorboardLog
 from training.targets import check_room
@@ -55,7 +56,7 @@ def carry_out(
                 stack.enter_context(alone_in(folder))
             plan = prepare(request, computing, tell=told)
             if ranks.is_first:
-                check_room(targets, needed_bytes=plan.checkpoint_bytes)
+                check_room(_needed_bytes(plan, targets, folder))
             run = None
             if folder is not None:
                 run = open_run(
@@ -88,3 +89,13 @@ def carry_out(
         if not ranks.is_first:
             return None
         return finish(request, plan, trained, run, targets, device=device, console=console)
+
+
+def _needed_bytes(plan: Plan, targets: list[Path], folder: Path | None) -> dict[Path, int]:
+    """What each file will take: checkpoints, and under the name of the state all that is kept to go on from."""
+    needed = dict.fromkeys(targets, plan.checkpoint_bytes)
+    if folder is not None:
+        kept = [folder / name for name in (STATE, SNAPSHOT)]
+        kept_bytes = sum(path.stat().st_size for path in kept if path.exists())
+        needed[folder / STATE] = max(0, plan.states_bytes - kept_bytes)
+    return needed

@@ -3,7 +3,10 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from models.networks.tutorial import SMALLEST as TUTORIAL_SMALLEST
 from training.configuration import Request
+from training.data import CIFAR10
+from training.data.class_trees import find_parts
 from training.errors import TrainingError
 from training.recipes import RECIPES, LargeBatchRecipe, is_taught
 
@@ -27,6 +30,11 @@ def refuse_contradictions(request: Request, *, world: int) -> None:
         )
     if isinstance(recipe, LargeBatchRecipe):
         return
+    if request.input_size is not None and request.input_size < TUTORIAL_SMALLEST:
+        raise TrainingError(
+            f"The tutorial's network needs {TUTORIAL_SMALLEST} × {TUTORIAL_SMALLEST} pixels: take --input-size "
+            f"{TUTORIAL_SMALLEST} or more instead of {request.input_size}."
+        )
     if request.start is not None:
         raise TrainingError("The tutorial starts with random weights: leave --start out.")
     if request.dtype == "bfloat16":
@@ -60,4 +68,27 @@ def refuse_to_overwrite(request: Request, targets: Sequence[Path]) -> None:
                 raise TrainingError(
                     f"The result would be written to {target}, which is {option} {name} itself and would be lost; "
                     "name another place."
+                )
+
+
+def refuse_run_in_data(request: Request, folder: Path) -> None:
+    """Refuse to keep a run among the pictures that it learns: its files would be read as some of a class.
+
+    Args:
+        request: what the user asked for.
+        folder: of the new run.
+
+    Raises:
+        TrainingError: it lies where classes are read, and is not hidden there.
+    """
+    data = Path(request.data)
+    if request.data == CIFAR10 or not data.is_dir():
+        return
+    for root in [part for part in find_parts(data) if part is not None] or [data]:
+        for run, top in ((folder.absolute(), root.absolute()), (folder.resolve(), root.resolve())):
+            below = run.relative_to(top).parts if run.is_relative_to(top) else (".",)
+            if not any(part.startswith(".") for part in below):
+                raise TrainingError(
+                    f"The run's folder {folder} lies in {root}, and its files would be read as pictures of a "
+                    "class. Name another folder with --run."
                 )

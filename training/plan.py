@@ -55,6 +55,15 @@ class Plan:
             network = build(self.recipe.architecture, classes=len(self.dataset.labels), spec=self.spec)
         return sum(tensor.nbytes for tensor in network.state_dict().values())
 
+    @property
+    def states_bytes(self) -> int:
+        """About the most of a run's states together: the last one, the one that replaces it, and the snapshot.
+
+        Each holds the weights, their momentum, and the slow copy where there is one; what else it holds is small.
+        """
+        has_slow_copy = isinstance(self.recipe, LargeBatchRecipe) and self.recipe.lookahead is not None
+        return 3 * (3 if has_slow_copy else 2) * self.checkpoint_bytes
+
 
 def choose_computing(request: Request, device: torch.device) -> Computing:
     """Decide on what and how to compute; the tutorial, to the letter, does it in float32 and uncompiled."""

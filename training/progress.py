@@ -1,5 +1,6 @@
 """How a run tells what it does: sentences, and a live bar in a terminal, plain lines elsewhere; on stderr."""
 
+import re
 import time
 from collections.abc import Callable
 from types import TracebackType
@@ -88,5 +89,15 @@ def teller(console: Console) -> Callable[[str], None]:
 
 
 def tell(console: Console, sentence: str) -> None:
-    """Print a sentence as it is, whatever brackets stand in it."""
-    console.print(sentence, markup=False, highlight=False, soft_wrap=True)
+    """Print a sentence as it is, whatever brackets stand in it; what would steer a terminal is escaped."""
+    console.print(printable(sentence), markup=False, highlight=False, soft_wrap=True)
+
+
+_STEERS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Control characters, breaks of lines, what turns the direction of text, halves of characters: not joiners, blanks
+and tabs, which names in many languages have."""
+
+
+def printable(text: str) -> str:
+    """Escape what a terminal would obey: names of files and classes may come from anybody."""
+    return _STEERS.sub(lambda found: repr(found[0])[1:-1], text)

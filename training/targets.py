@@ -3,7 +3,7 @@
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from training.errors import TrainingError
@@ -27,8 +27,7 @@ def check_file(path: Path) -> None:
     """Refuse a file that could not be written; its folder is made.
 
     Raises:
-        TrainingError: a folder has its name.
-        OSError: its folder cannot be made, or nothing can be written into it.
+        TrainingError: a folder has its name, or nothing can be written into its folder.
     """
     if path.is_dir():
         raise TrainingError(f"{path} is a folder; name a file in it.")
@@ -39,30 +38,34 @@ def check_folder(path: Path) -> None:
     """Make a folder, and refuse one that nothing can be written into.
 
     Raises:
-        TrainingError: a file has its name.
-        OSError: it cannot be made or written into.
+        TrainingError: a file has its name, or it cannot be made or written into.
     """
     if path.is_file():
         raise TrainingError(f"{path} is a file; name a folder.")
-    path.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryFile(dir=path):
-        pass
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except OSError as error:
+        raise TrainingError(
+            f"Nothing can be written into {path} ({error.strerror or error}). Name another place."
+        ) from error
 
 
-def check_room(paths: Sequence[Path], *, needed_bytes: int) -> None:
+def check_room(needed_bytes: Mapping[Path, int]) -> None:
     """Refuse a disk that is too full for what will be written.
 
     Args:
-        paths: of the files, in folders that exist.
-        needed_bytes: of each; a file of its name that is there stays until the new one is whole.
+        needed_bytes: of each file, in a folder that exists; one of its name that is there stays until the new one
+            is whole.
 
     Raises:
         TrainingError: less is free.
     """
     wanted: Counter[int] = Counter()
-    for path in paths:
+    for path, size_bytes in needed_bytes.items():
         disk = path.parent.stat().st_dev
-        wanted[disk] += needed_bytes
+        wanted[disk] += size_bytes
         free_bytes = shutil.disk_usage(path.parent).free
         if free_bytes < wanted[disk]:
             raise TrainingError(

@@ -42,9 +42,9 @@ def drained_on_signals(service: Service, delay_s: float) -> Iterator[None]:
     """Go on for a while without being ready between SIGTERM and the server's own answer to it.
 
     A load balancer needs that time to notice, and every caller on an open connection hears `Connection: close`
-    before the connection is closed. A second signal is obeyed at once, unless it is an echo of the first, and
-    so is Ctrl-C. When the device is lost the server is told to stop without a signal: Docker restarts what ends,
-    not what is unhealthy.
+    before the connection is closed. A terminal that was closed (SIGHUP) means the same. A second signal is obeyed
+    at once, unless it is an echo of the first, and so is Ctrl-C. When the device is lost the server is told to
+    stop without a signal: Docker restarts what ends, not what is unhealthy.
     """
     if threading.current_thread() is not threading.main_thread():
         yield  # Python hands signals to the main thread alone; whoever runs us in another one stops us otherwise
@@ -76,6 +76,8 @@ def drained_on_signals(service: Service, delay_s: float) -> Iterator[None]:
         loop.call_soon_threadsafe(begin)  # the handler may have interrupted whoever holds a lock that this needs
 
     ours: dict[int, Callable[[int, FrameType | None], None]] = {signal.SIGTERM: drain}
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # else nohup, say, has seen to it
+        ours[signal.SIGHUP] = drain
     if callable(servers_own_for_ctrl_c):  # else nobody obeys it, and it means nothing
         obey = servers_own_for_ctrl_c
 

@@ -4,6 +4,7 @@ A fresh process imports this before it can be stopped in good order, so it impor
 """
 
 import multiprocessing
+import signal
 import socket
 from multiprocessing.sharedctypes import Synchronized
 
@@ -44,7 +45,14 @@ class Workers(Multiprocess):
     def __init__(self, config: uvicorn.Config, sockets: list[socket.socket]) -> None:
         Worker.ready = multiprocessing.get_context("spawn").Value("i", 0)
         supervisor.Process = Worker  # type: ignore[misc]  # what is started, and started again
+        is_ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN  # by nohup, say
         super().__init__(config, sockets)
+        if is_ignored:
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)  # for the workers, too
+
+    def handle_hup(self) -> None:
+        """Stop, as every process does whose terminal is closed: the workers have heard it, too."""
+        self.handle_term()
 
     def terminate_all(self) -> None:
         for listener in self.sockets:

@@ -156,17 +156,23 @@ class Desk:
         )
 
     def turn_away(
-        self, error: GlimpseError, admitted: Admitted | None, *, client: str, default_headers: RawHeaders
+        self,
+        error: GlimpseError,
+        admitted: Admitted | None,
+        *,
+        request_id: str,
+        client: str,
+        default_headers: RawHeaders,
     ) -> bytes:
         """Write the whole answer to a request that did not come to its end; then the connection is to be closed.
 
         Args:
             error: the reason why it did not.
             admitted: header of the request, if that was all; None where not even that came.
+            request_id: the request's id, told to the caller.
             client: address of the caller, for the log.
             default_headers: headers of the server: the date.
         """
-        request_id = admitted.request_id if admitted else request_id_of(())
         self._tell(admitted, kind_of(error).status, request_id=request_id, client=client)
         return refusal(error, request_id, default_headers=default_headers, keep_alive=False)
 

@@ -12,20 +12,26 @@ from typing import Any
 
 import httptools
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from app.callers import Caller
-from app.errors import HeaderTooLargeError, MalformedRequestError, stopped_too_soon
+from app.errors import HeaderTooLargeError, MalformedRequestError, RequestError, stopped_too_soon
 from app.problems import kind_of
 from app.wire.desk import Desk, refusal
 from app.wire.exchange import ANSWERED_WITH, REQUEST_ID, Admitted
-from app.wire.headers import request_id_of
+from app.wire.headers import RawHeaders, request_id_of, shortened
 from models.errors import GlimpseError
 
 _MOST_HEADER_BYTES = 65_536
 """Other servers take between a quarter of it and all of it. Without a limit one header could fill the memory."""
 
-_OF_CALLERS = (httptools.HttpParserInvalidURLError, UnicodeDecodeError, MalformedRequestError)
+_BYTES_BESIDE_A_HEADER = len(": \r\n")
+_VERSIONS = frozenset({"1.1", "1.0"})
+_LINGER_S = 2.0
+"""What a caller still sends is read for so long after the last answer: closing over it would reset the connection,
+and the answer might never be seen. Source: choice; RFC 9112, 9.6 wants it for some time."""
+
+_OF_CALLERS = (httptools.HttpParserInvalidURLError, UnicodeDecodeError, RequestError)
 """What is raised in a callback of the parser when the caller is at fault: uvicorn's two are about the target."""
 _OF_UPGRADES = frozenset({b"connection", b"upgrade", b"http2-settings"})
 
@@ -86,6 +92,9 @@ class DeskProtocol(HttpToolsProtocol):
         self._arrival = _Arrival.NOTHING
         self._too_late: asyncio.TimerHandle | None = None
         self._unread: asyncio.TimerHandle | None = None
+        self._framework_cycle: RequestResponseCycle | None = None
+        self._lingering: asyncio.TimerHandle | None = None
+        self._piece_bytes = 0
         self._header_bytes = 0
         self._has_advanced = False
         self._is_ending = False
@@ -102,6 +111,7 @@ class DeskProtocol(HttpToolsProtocol):
         if self._is_ending:
             return  # yet it was read: closing over what is not resets the connection, its answers with it
         self._has_advanced = False
+        self._piece_bytes = len(data)
         self._feed(data)
         self._limit_header(len(data))
         waits_by_itself = (
@@ -135,9 +145,7 @@ class DeskProtocol(HttpToolsProtocol):
         if self.parser.should_upgrade():
             return  # it comes again, without
         self._has_advanced = True
-        hosts = sum(name == b"host" for name, _ in self.headers)
-        if hosts != 1 and (hosts or self.parser.get_http_version() == "1.1"):
-            raise MalformedRequestError(f"The request has {hosts} headers Host, and needs one (RFC 9112, 3.2).")
+        self._refuse_header()
         admitted = None
         if self._is_plain():
             admitted = self._desk.admit(self.parser.get_method(), self.url, self.headers)
@@ -193,7 +201,7 @@ class DeskProtocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         """Wait for the next request, if one may come; a blank line ends uvicorn's own wait, and is none."""
-        if self._is_ending and not self.pipeline:
+        if self._is_ending and not self.pipeline and self._lingering is None:
             self.transport.close()
         super().on_response_complete()
         if self._arrival is _Arrival.WHOLE:
@@ -204,6 +212,11 @@ class DeskProtocol(HttpToolsProtocol):
         self._desk.connections.discard(self)
         self._unwatch()
         self._end_wait_for_reader()
+        if self._lingering is not None:
+            self._lingering.cancel()
+        if self._framework_cycle is not None:  # uvicorn tells the newest alone, and others may wait before it
+            self._framework_cycle.disconnected = True
+            self._framework_cycle.message_event.set()
         cycle = self._desk_cycle
         if cycle is not None:
             cycle.disconnected = True
@@ -212,6 +225,11 @@ class DeskProtocol(HttpToolsProtocol):
             elif cycle.admitted is not None:
                 self._desk.hang_up(cycle.admitted, cycle.received_bytes, client=cycle.client)
         super().connection_lost(exc)
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:  # noqa: ANN401 - uvicorn's own
+        """Note which request the framework answers: those that came behind it wait."""
+        self._framework_cycle = cycle
+        super()._start_asgi_task(cycle, app)
 
     def give_up(self) -> None:
         """Answer a request that has not arrived when the service stops."""
@@ -234,7 +252,7 @@ class DeskProtocol(HttpToolsProtocol):
                 reason = error.__context__ if is_callback else error
                 if is_callback and not isinstance(reason, _OF_CALLERS):
                     raise  # a fault of ours: the event loop logs it, and closes the connection
-                if not isinstance(reason, MalformedRequestError):
+                if not isinstance(reason, RequestError):
                     reason = MalformedRequestError(
                         f"What came is no HTTP/1.1 request ({reason}). Use an HTTP client."
                     )
@@ -242,6 +260,32 @@ class DeskProtocol(HttpToolsProtocol):
                 return
             else:
                 return
+
+    def _refuse_header(self) -> None:
+        """Refuse a header that is whole, and not one of HTTP/1.1, or too long: it may have come in one piece.
+
+        Raises:
+            MalformedRequestError: another version, no Host or two of them, or a coding that is unknown here.
+            HeaderTooLargeError: it is longer than the limit.
+        """
+        version = self.parser.get_http_version()
+        if version not in _VERSIONS:
+            raise MalformedRequestError(f"The request is of HTTP/{version}; HTTP/1.1 and 1.0 are spoken here.")
+        hosts = 0
+        for name, value in self.headers:
+            if name == b"host":
+                hosts += 1
+            elif name == b"transfer-encoding" and value.strip().lower() != b"chunked":
+                raise MalformedRequestError(
+                    f"The Transfer-Encoding {shortened(value.decode('latin-1'))} is not understood; chunked is. "
+                    "Send the body as it is."
+                )
+        if hosts != 1 and (hosts or version == "1.1"):
+            raise MalformedRequestError(f"The request has {hosts} headers Host, and needs one (RFC 9112, 3.2).")
+        if self._header_bytes + self._piece_bytes > _MOST_HEADER_BYTES:
+            lines_bytes = sum(len(name) + len(value) + _BYTES_BESIDE_A_HEADER for name, value in self.headers)
+            if len(self.url) + lines_bytes > _MOST_HEADER_BYTES:
+                raise _header_too_large()
 
     def _limit_header(self, size_bytes: int) -> None:
         """Count what came of a header, or between two pieces of a body or behind it, and end what is too long.
@@ -255,12 +299,7 @@ class DeskProtocol(HttpToolsProtocol):
             return
         self._header_bytes += size_bytes
         if self._header_bytes > _MOST_HEADER_BYTES:
-            self._turn_away(
-                HeaderTooLargeError(
-                    f"The header, or what stands in the body beside its content, has more than "
-                    f"{_MOST_HEADER_BYTES:,} bytes. Send less there."
-                )
-            )
+            self._turn_away(_header_too_large())
 
     def _header_without_upgrade(self) -> bytes:
         """Write the header that has been parsed again, for a new parser: the old one would skip the body."""
@@ -290,13 +329,27 @@ class DeskProtocol(HttpToolsProtocol):
                 request_id = told.setdefault(REQUEST_ID, request_id_of(self.headers))
                 head = self.server_state.default_headers
                 self.transport.write(refusal(error, request_id, default_headers=head, keep_alive=False))
+            self.cycle.waiting_for_100_continue = False
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
         elif self.cycle is not None and not self.cycle.response_complete:
             self._end_after_answers()
             return
         else:
             peer = self.client[0] if self.client else "unknown"
-            self.transport.write(self._refusal(error, None, client=peer))
-        self.transport.close()
+            headers = self.headers if self._arrival is _Arrival.HEADER else ()
+            self.transport.write(self._refusal(error, None, client=peer, headers=headers))
+        self._linger()
+
+    def _linger(self) -> None:
+        """Close the connection when the caller has, or after a while; what comes until then is nobody's."""
+        self._is_ending = True
+        self._unwatch()
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        self.transport.write_eof()
+        self._lingering = self.loop.call_later(_LINGER_S, self.transport.close)
 
     def _end_after_answers(self) -> None:
         """Answer what came before, and nothing that comes from here on; the last answer says so where it can."""
@@ -306,9 +359,12 @@ class DeskProtocol(HttpToolsProtocol):
         last = self.pipeline[0][0] if self.pipeline else self._desk_cycle or self.cycle
         last.keep_alive = False
 
-    def _refusal(self, error: GlimpseError, admitted: Admitted | None, *, client: str) -> bytes:
+    def _refusal(
+        self, error: GlimpseError, admitted: Admitted | None, *, client: str, headers: RawHeaders = ()
+    ) -> bytes:
+        request_id = admitted.request_id if admitted else request_id_of(headers)
         head = self.server_state.default_headers
-        return self._desk.turn_away(error, admitted, client=client, default_headers=head)
+        return self._desk.turn_away(error, admitted, request_id=request_id, client=client, default_headers=head)
 
     def _end_wait_for_reader(self) -> None:
         if self._unread is not None:
@@ -339,7 +395,7 @@ class DeskProtocol(HttpToolsProtocol):
         """Answer before the body has come to its end, and close the connection."""
         self._forget(cycle)
         self.transport.write(answer)
-        self.transport.close()
+        self._linger()
 
     def _forget(self, cycle: _DeskCycle) -> None:
         """Let go of a request whose body has not come to its end; the rest of it is nobody's."""
@@ -360,7 +416,9 @@ class DeskProtocol(HttpToolsProtocol):
         keep_alive = cycle.keep_alive and not self._desk.is_closing
         head = self.server_state.default_headers
         self.transport.write(reply.to_http(admitted.request_id, default_headers=head, keep_alive=keep_alive))
-        if not keep_alive:
+        if self._is_ending and not self.pipeline:
+            self._linger()
+        elif not keep_alive:
             self.transport.close()
         self.on_response_complete()
 
@@ -382,3 +440,10 @@ class DeskProtocol(HttpToolsProtocol):
             and self.parser.should_keep_alive()
             and self.parser.get_http_version() == "1.1"  # 1.0 wants to be told that its connection stays
         )
+
+
+def _header_too_large() -> HeaderTooLargeError:
+    return HeaderTooLargeError(
+        f"The header, or what stands in the body beside its content, has more than {_MOST_HEADER_BYTES:,} bytes. "
+        "Send less there."
+    )

@@ -378,7 +378,13 @@ def test_a_request_that_did_not_arrive_has_a_count_and_a_log_line(
         assert isinstance(admitted, Admitted)
         for late in (admitted, None):
             date = [(b"date", b"today")]
-            answer = desk.turn_away(desk.too_late(), late, client="10.0.0.1", default_headers=date)
+            answer = desk.turn_away(
+                desk.too_late(),
+                late,
+                request_id=late.request_id if late else "drawn",
+                client="10.0.0.1",
+                default_headers=date,
+            )
             head, _, body = answer.partition(b"\r\n\r\n")
             assert head.startswith(b"HTTP/1.1 408 Request Timeout\r\n")
             assert b"\r\ndate: today\r\n" in head

@@ -1,6 +1,7 @@
 """Runs in folders: start, refuse, extend; through the real command line."""
 
 import json
+import shlex
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -174,9 +175,12 @@ def test_a_stop_while_the_page_is_made_says_that_the_checkpoint_is_there(
     monkeypatch.setattr(training.finish, "make_report", interrupt)
     assert train("--recipe", "fast", "--data", data, "--run", tmp_path / "run", "--epochs", 1) == 130
     error = capsys.readouterr().err
-    assert f"{tmp_path / 'run' / 'checkpoint.safetensors'} is written; its page is made with" in error
-    assert "--resume" not in error
-    load(tmp_path / "run" / "checkpoint.safetensors")
+    checkpoint = tmp_path / "run" / "checkpoint.safetensors"
+    told, _, command = error.splitlines()[-1].partition("its page is made with: python -m training ")
+    assert told.endswith(f"{checkpoint} is written; ")
+    monkeypatch.undo()
+    assert run(shlex.split(command)) == 0
+    assert (tmp_path / "run" / "report.html").exists()
 
 
 def test_a_run_goes_on_with_another_cache(stopped: Path, tmp_path: Path) -> None:

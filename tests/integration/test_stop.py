@@ -48,6 +48,7 @@ def told() -> Iterator[list[int]]:
         signals.append(number)
 
     before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
+    before[signal.SIGHUP] = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     yield signals
     for number, handler in before.items():
         signal.signal(number, handler)
@@ -83,6 +84,26 @@ def test_a_sigterm_that_is_repeated_at_once_is_an_echo(
                 assert service.is_draining
                 assert told == obeyed
             monkeypatch.undo()
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("handler", [signal.SIG_DFL, signal.SIG_IGN])
+def test_a_closed_terminal_means_what_sigterm_does(
+    settings: Settings, told: list[int], handler: signal.Handlers
+) -> None:
+    """Requests are answered before the end; under nohup, which ignores it, nothing happens."""
+    signal.signal(signal.SIGHUP, handler)
+
+    async def run() -> None:
+        service, _ = scripted(settings)
+        app = create_app(settings, service=service)
+        async with app.router.lifespan_context(app):
+            signal.raise_signal(signal.SIGHUP)
+            await asyncio.sleep(settings.drain_delay_s + 0.1)
+            assert service.is_draining == (handler is signal.SIG_DFL)
+            assert told == ([signal.SIGTERM] if handler is signal.SIG_DFL else [])
+        assert signal.getsignal(signal.SIGHUP) is handler
 
     asyncio.run(run())
 

@@ -14,7 +14,7 @@ from training.commands.options import (
     RecipeName,
     SeedOption,
 )
-from training.commands.terminal import told_in_a_sentence
+from training.commands.terminal import print_lines, told_in_a_sentence
 from training.data import findings, read_dataset
 from training.data.inspection import inspect_dataset
 from training.devices import Computing, choose_device, choose_dtype, keep_freed_memory
@@ -37,7 +37,10 @@ def inspect(
     with told_in_a_sentence() as console:
         dataset = read_dataset(data, seed=seed, cache=cache, report=teller(console), input_size=input_size)
         found = inspect_dataset(dataset)
-        typer.echo(findings.to_json(found) if as_json else "\n".join(findings.to_lines(found)))
+        if as_json:
+            typer.echo(findings.to_json(found))
+        else:
+            print_lines(findings.to_lines(found))
 
 
 def mistakes(
@@ -47,7 +50,7 @@ def mistakes(
     as_json: Annotated[bool, typer.Option("--json", help="A JSON list on stdout instead of text.")] = False,
     seed: SeedOption = 0,
     device: DeviceOption = Device.auto,
-    epochs: Annotated[int | None, typer.Option(min=1, help="Instead of the recipe's own.")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, max=100_000, help="Instead of the recipe's own.")] = None,
     cache: CacheOption = Path("data"),
     input_size: InputSizeOption = None,
 ) -> None:
@@ -70,7 +73,10 @@ def mistakes(
             console=console,
             epochs=epochs,
         )
-        typer.echo(label_mistakes.to_json(found) if as_json else "\n".join(label_mistakes.to_lines(found)))
+        if as_json:
+            typer.echo(label_mistakes.to_json(found))
+        else:
+            print_lines(label_mistakes.to_lines(found))
 
 
 def samples(

@@ -1,6 +1,7 @@
 """What all commands do around their work: refuse in a sentence, print what was measured."""
 
-from collections.abc import Iterator
+import shlex
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -10,9 +11,11 @@ from rich.console import Console
 
 from models.errors import GlimpseError
 from models.metrics import Metrics
+from training.configuration import read_configuration
+from training.errors import TrainingError
 from training.interrupts import Terminated, sigterm_at_once
 from training.measuring.intervals import interval
-from training.progress import tell
+from training.progress import printable, tell
 from training.runs.run import CHECKPOINT, CONFIGURATION
 
 _NO_MEMORY = "DefaultCPUAllocator"
@@ -61,16 +64,29 @@ def _what_is_left(run_folder: Path | None) -> str | None:
     """Say what a run's folder holds, and what to do with it; None where there is nothing yet."""
     if run_folder is None:
         return None
-    if (run_folder / CHECKPOINT).exists():
-        return f"{run_folder / CHECKPOINT} is written; its page is made with: python -m training report"
+    checkpoint = run_folder / CHECKPOINT
+    if checkpoint.exists():
+        rest = _report_options(run_folder)
+        return f"{checkpoint} is written; its page is made with: python -m training report{rest}"
     if (run_folder / CONFIGURATION).exists():
-        return f"go on with: python -m training train --resume {run_folder}"
+        return f"go on with: python -m training train --resume {shlex.quote(str(run_folder))}"
     return None
+
+
+def _report_options(run_folder: Path) -> str:
+    """What `report` has to be told of a run; nothing where its configuration cannot be read any more."""
+    try:
+        asked, _ = read_configuration(run_folder / CONFIGURATION)
+    except (TrainingError, OSError):
+        return ""
+    options = ["--data", asked.data, "--cache", asked.cache, "--seed", asked.seed, "--device", asked.device]
+    words = [run_folder / CHECKPOINT, *options, "--run", run_folder, "--out", run_folder]
+    return f" {shlex.join(map(str, words))}"
 
 
 def print_metrics(metrics: Metrics) -> None:
     """Print what was measured, overall and per class."""
-    typer.echo(f"{metrics.split}: {metrics.n:,} pictures")
+    print_lines([f"{metrics.split}: {metrics.n:,} pictures"])
     typer.echo(f"Accuracy of the network: {_percent(metrics.accuracy['single_view'])} (single view)")
     typer.echo(f"Accuracy of the network: {_percent(metrics.accuracy['six_views'])} (six views)")
     seen = interval(round(metrics.accuracy["single_view"] * metrics.n), metrics.n)
@@ -83,10 +99,17 @@ def print_metrics(metrics: Metrics) -> None:
             else f", {_percent(metrics.accuracy_of_accepted)} of them right"
         )
         typer.echo(f"Accepted, without abstaining: {_percent(metrics.accepted)}{kept}")
-    width = max(len(label) for label in metrics.per_class)
-    for label, accuracy in metrics.per_class.items():
+    labels = [printable(label) for label in metrics.per_class]
+    width = max(map(len, labels))
+    for label, accuracy in zip(labels, metrics.per_class.values(), strict=True):
         text = "no pictures" if accuracy is None else f"{100 * accuracy:2.0f} %"
         typer.echo(f"Accuracy of {label:>{width}} : {text}")
+
+
+def print_lines(lines: Iterable[str]) -> None:
+    """Print lines that hold names of files and classes: a name of two lines stays in one."""
+    for line in lines:
+        typer.echo(printable(line))
 
 
 def _percent(fraction: float) -> str:

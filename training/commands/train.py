@@ -17,9 +17,9 @@ from training.commands.options import (
     InputSizeOption,
     RecipeName,
 )
-from training.commands.terminal import print_metrics, told_in_a_sentence
+from training.commands.terminal import print_lines, print_metrics, told_in_a_sentence
 from training.configuration import Request
-from training.contradictions import refuse_to_overwrite
+from training.contradictions import refuse_run_in_data, refuse_to_overwrite
 from training.finish import Result
 from training.measuring.label_mistakes import to_lines as label_mistake_lines
 from training.runs.resume import ask_again, ask_longer, asked_before, check_new
@@ -60,7 +60,7 @@ def train(
         typer.Option(min=0, max=1, metavar="SHARE", help="Of the pictures, to treat as phone photos are."),
     ] = None,
     seed: Annotated[int | None, typer.Option(min=0, max=2**63 - 1, help=f"{SEED_HELP} [default: 0]")] = None,
-    epochs: Annotated[int | None, typer.Option(min=1, help="Instead of the recipe's own.")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, max=100_000, help="Instead of the recipe's own.")] = None,
     held_out: Annotated[
         int | None, typer.Option(min=0, help="Training pictures not to learn from; 0 learns from all.")
     ] = None,
@@ -112,6 +112,7 @@ def train(
         request = _new(given, folder=folder) if resume is None else _go_on(given, folder=resume, extend=extend)
         if folder is not None and (resume is None or extend is not None):
             check_new(folder)
+            refuse_run_in_data(request, folder)
         targets = [Path(request.out)] if request.out else []
         if folder is not None:
             targets.append(folder / CHECKPOINT)
@@ -162,7 +163,7 @@ def _print(result: Result, targets: list[Path]) -> None:
     print_metrics(result.metrics)
     if result.label_mistakes is not None:
         typer.echo("Among the pictures that were measured on, ", nl=False)
-        typer.echo("\n".join(label_mistake_lines(result.label_mistakes)))
+        print_lines(label_mistake_lines(result.label_mistakes))
     for target, digest in zip(targets, result.digests, strict=True):
         typer.echo(f"Trained in {result.seconds:.0f} s; wrote {target} ({digest})")
     if result.report is not None:

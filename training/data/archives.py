@@ -87,11 +87,18 @@ def _load_arrays(path: Path, parts: tuple[str, ...]) -> dict[str, npt.NDArray[np
     """Load what the parts need, and the labels; whatever else lies in the archive is not looked at."""
     needed = [f"{kind}_{part}" for part in parts for kind in ("x", "y")]
     try:
+        with path.open("rb") as file:
+            is_archive = zipfile.is_zipfile(file)
+        if not is_archive:
+            raise DataError(f"{path} is no .npz archive, or one that was cut off. Write it with numpy.savez.")
         with np.load(path, allow_pickle=False) as archive:
             held = list(archive.files)
             arrays = {name: archive[name] for name in (*needed, "labels") if name in held}
     except _DAMAGE as error:
-        raise DataError(f"{path} cannot be read as an .npz archive without pickles: {error}.") from error
+        reason = str(error).rstrip(".")
+        if "allow_pickle" in reason:
+            reason = "it holds Python objects. Store arrays of numbers, and labels as text"
+        raise DataError(f"{path} cannot be read as an .npz archive of plain arrays: {reason}.") from error
     arrays = {name: array for name, array in arrays.items() if isinstance(array, np.ndarray)}
     missing = [name for name in needed if name not in arrays]
     if missing:
@@ -140,6 +147,8 @@ def _stored_labels(path: Path, arrays: dict[str, npt.NDArray[np.generic]]) -> tu
 
 
 def _as_texts(path: Path, stored: npt.NDArray[np.generic]) -> tuple[str, ...]:
+    if stored.size != max(stored.shape, default=0):
+        raise DataError(f"{path}: labels is {list(stored.shape)}; one row of names (classes,) is needed.")
     try:
         return tuple(str(label) for label in stored.astype(str).ravel().tolist())
     except UnicodeDecodeError as error:

@@ -80,7 +80,9 @@ class Dataset:
         if len(self.labels) > MOST_CLASSES:
             raise DataError(f"{self.name} has {len(self.labels):,} classes; {MOST_CLASSES:,} is the limit.")
         for label in self.labels:
-            if not label or label != to_unicode(label):
+            if not label:
+                raise DataError(f"{self.name}: class {self.labels.index(label)} has no name. Give it one.")
+            if label != to_unicode(label):
                 raise DataError(f"{self.name}: the class name {label!r} is no Unicode text. Rename it.")
         if len(set(self.labels)) != len(self.labels):
             raise DataError(f"{self.name}: a class name stands twice in {', '.join(self.labels)}. Rename one.")

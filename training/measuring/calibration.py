@@ -4,6 +4,7 @@ All of it is fitted on pictures that were held out from the training. Scores of 
 too good: a temperature from them makes a network overconfident, a threshold from them turns too many away.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -19,12 +20,14 @@ from training.data.held_out import FEWEST_FOR_RULE, FEWEST_FOR_TEMPERATURE
 from training.data.sampling import draw_by_class
 from training.measuring.chunks import chunk_size
 from training.measuring.distance import MOST_PICTURES, fit_distance
-from training.measuring.reading import Reading, fit_few, fit_reading
+from training.measuring.reading import SHARPEST, Reading, fit_few, fit_reading
 from training.measuring.reliability import measure_reliability
 from training.measuring.views import ViewLogits, view_logits
 
 ACCEPTED_SHARE = 0.95
 """Of held-out pictures of the classes. Source: the field's custom, as in OpenOOD's FPR@95."""
+_NOTABLE_ERROR = 0.02
+"""Calibration error from which scores are called modest; with every held-out picture right there is none."""
 
 
 @dataclass(frozen=True)
@@ -203,9 +206,16 @@ def _describe(calibration: Calibration) -> str:
             f"{FEWEST_FOR_RULE}; the model never abstains."
         )
     error = held_out.reliability["single_view"]
+    is_at_limit = math.isclose(calibration.temperature, SHARPEST, rel_tol=1e-3)
+    limit = (
+        " The temperature is the lowest that is tried, and the scores stay too modest: train longer."
+        if is_at_limit and error.after.expected_calibration_error > _NOTABLE_ERROR
+        else ""
+    )
     floor = f", floor {calibration.floor:.3f}" if calibration.floor else ""
     return (
         f"Calibrated on {held_out.n:,} held-out pictures: temperature {calibration.temperature:.3f}{floor}, "
         f"expected calibration error {100 * error.before.expected_calibration_error:.1f} → "
         f"{100 * error.after.expected_calibration_error:.1f} %; {100 * held_out.accepted:.1f} % are accepted."
+        f"{limit}"
     )

@@ -23,7 +23,7 @@ from training.devices import Computing
 from training.errors import TrainingError
 from training.fitting import fit_to_data
 from training.loop import train
-from training.measuring.reading import fit_temperature
+from training.measuring.reading import fit_few
 from training.measuring.views import single_view
 from training.progress import tell
 from training.recipes import LargeBatchRecipe, Recipe
@@ -115,7 +115,10 @@ def judge_all(
             console=console,
         )
         probabilities[judged] = single_view(trained.network, whole.images[judged])
-    return find_label_mistakes(chosen(whole, can_judge), probabilities[can_judge], labels=dataset.labels)
+    pictures = chosen(whole, can_judge)
+    logits = probabilities[can_judge].clamp_min(1e-12).log()
+    calibrated = fit_few(logits, pictures.targets).probabilities(logits)
+    return find_label_mistakes(pictures, calibrated, labels=dataset.labels)
 
 
 def _joined(dataset: Dataset) -> Split:
@@ -168,14 +171,12 @@ def find_label_mistakes(split: Split, probabilities: Tensor, *, labels: Sequence
 
     Args:
         split: pictures that were not learnt; its targets are places in `labels`.
-        probabilities: float32 (n, classes) of its pictures, single view; they are calibrated here.
+        probabilities: float32 (n, classes) of its pictures, calibrated, single view.
         labels: words for the classes.
     """
-    logits = probabilities.clamp_min(1e-12).log()
-    calibrated = torch.softmax(logits / fit_temperature(logits, split.targets), dim=1)
     rows = torch.arange(len(split))
-    given = calibrated[rows, split.targets]
-    best, likelier = calibrated.max(1)
+    given = probabilities[rows, split.targets]
+    best, likelier = probabilities.max(1)
     doubted = torch.nonzero((given <= _MOST_GIVEN) & (best >= _LEAST_OTHER)).flatten()
     order = doubted[torch.argsort(given[doubted] / best[doubted], stable=True)][:MOST_LISTED]
     names = split.names("picture")

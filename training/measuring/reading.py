@@ -9,7 +9,7 @@ from torch import Tensor
 
 from models.floor import take_off
 
-_SHARPEST, _SOFTEST = 0.2, 20.0
+SHARPEST, _SOFTEST = 0.2, 20.0
 """The bounds: with every held-out picture right no temperature is low enough, with all wrong none high enough.
 Label smoothing of 0.2 wants 0.45 to 0.55 (docs/experiments.md); lower ones magnify an engine's rounding."""
 _FLOORS, _HIGHEST_FLOOR = (0.01, 0.05), 0.2
@@ -53,7 +53,7 @@ def fit_temperature(logits: Tensor, targets: Tensor, *, caution: float = 0.0) ->
     """
     exact = logits.double()
     wanted = exact.gather(1, targets[:, None]).mean()
-    low, high = 1 / _SOFTEST, 1 / _SHARPEST
+    low, high = 1 / _SOFTEST, 1 / SHARPEST
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
         expected = (torch.softmax(exact * middle, dim=1) * exact).sum(dim=1).mean()
@@ -104,7 +104,7 @@ def _descend(logits: Tensor, targets: Tensor, start: Reading) -> Reading:
     with torch.enable_grad():
         optimizer.step(loss)  # type: ignore[no-untyped-call]
     temperature, floor = logs.detach().exp().tolist()
-    return Reading(min(max(temperature, _SHARPEST), _SOFTEST), min(floor, _HIGHEST_FLOOR))
+    return Reading(min(max(temperature, SHARPEST), _SOFTEST), min(floor, _HIGHEST_FLOOR))
 
 
 def _loss(reading: Reading, logits: Tensor, targets: Tensor) -> float:

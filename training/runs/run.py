@@ -140,7 +140,7 @@ class Run:
             must_save: whether the training ends here.
         """
         step, per_epoch = learning.step, learning.steps_per_epoch
-        if step % learning.log_every == 0 or step == 1:
+        if step % learning.log_every == 0 or step in {1, learning.steps}:
             rate = self._rate(learning)
             self.log(kind="step", **self._place(learning), loss=float(loss), lr=learning.lr, pictures_per_s=rate)
         if step % per_epoch == 0:

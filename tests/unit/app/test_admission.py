@@ -104,9 +104,20 @@ def test_a_full_service_refuses_whatever_the_deadline(picture_s: float, retry_af
     let_in(door, 3)
     door.check(within_s=60)
     let_in(door, 1)
-    with pytest.raises(OverloadedError, match=r"^4 pictures .* the limit \(GLIMPSE_MAX_QUEUE\)") as refusal:
+    with pytest.raises(
+        OverloadedError, match=r"^4 pictures .* brings 1; the limit is 4 \(GLIMPSE_MAX_QUEUE\)"
+    ) as refusal:
         door.check(within_s=60)
     assert refusal.value.retry_after_s == retry_after_s
+
+
+def test_who_is_on_the_way_is_counted_and_told() -> None:
+    """Four whose header came fill the place; the sentence does not say that there are none."""
+    door = measured(0.25, max_waiting=4)
+    for _ in range(4):
+        door.enter()
+    with pytest.raises(OverloadedError, match=r"^4 pictures are in work or on their way"):
+        door.check(within_s=60)
 
 
 def test_a_batch_needs_room_for_all_of_it(let_in: LetIn) -> None:

@@ -5,9 +5,10 @@ from dataclasses import replace
 import pytest
 import torch
 
+from models.preprocessing import InputSpec
 from training.configuration import Request
 from training.data.dataset import Dataset, Split
-from training.plan import adapt, choose_computing
+from training.plan import Plan, adapt, choose_computing
 from training.recipes import RECIPES, CompactRecipe, LargeBatchRecipe
 
 REQUEST = Request(recipe="compact", data="cifar10")
@@ -26,6 +27,15 @@ def test_what_is_typed_goes_before_the_table() -> None:
     adapted = _adapt(replace(REQUEST, epochs=7, photographs=0.25, extensions=(2, 3)))
     assert (adapted.epochs, adapted.photograph_share) == (12, 0.25)
     assert _adapt(REQUEST).photograph_share == CompactRecipe().photograph_share
+
+
+@pytest.mark.parametrize(("recipe", "copies"), [("fast", 2), ("compact", 3)])
+def test_room_for_states_is_counted(recipe: str, copies: int) -> None:
+    """Weights, momentum and the slow copy, three times at most: the next state, the last one, the snapshot."""
+    table = RECIPES[recipe]
+    spec = InputSpec(height=24, width=32)
+    plan = Plan(DATASET, table, spec, configuration={}, start=None, wanted=None, commit="")
+    assert plan.states_bytes == 3 * copies * plan.checkpoint_bytes > 0
 
 
 @pytest.mark.parametrize("recipe", RECIPES)

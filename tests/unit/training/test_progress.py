@@ -4,7 +4,7 @@ import io
 
 from rich.console import Console
 
-from training.progress import RunProgress
+from training.progress import RunProgress, printable, tell
 
 
 def _run(*, terminal: bool) -> str:
@@ -38,3 +38,19 @@ def test_a_terminal_gets_a_bar_and_lines_above_it() -> None:
     assert "pictures/s" in text
     assert "[1,  2000] loss: 2.2" in text
     assert "s left\n" not in text
+
+
+def test_a_name_does_not_steer_the_terminal() -> None:
+    """A picture's name may hold what clears the screen; letters, joiners and blanks of any language stay."""
+    assert printable("\x1b[2Jevil\u202e.jpg\n") == r"\x1b[2Jevil\u202e.jpg\n"
+    for name in (
+        "zwei Wörter\t猫",
+        "\U0001f468\u200d\U0001f467",
+        "\u0645\u06cc\u200c\u062e\u0648",
+        "3.14\u202fPM.png",
+    ):
+        assert printable(name) == name
+    assert printable("cat") == "cat"
+    out = io.StringIO()
+    tell(Console(file=out), "skipped \x1b[2Jevil.jpg")
+    assert out.getvalue() == "skipped \\x1b[2Jevil.jpg\n"

@@ -1,6 +1,7 @@
 """The file that a training goes on from."""
 
 import math
+import pickle
 from pathlib import Path
 
 import pytest
@@ -71,7 +72,7 @@ def test_a_failed_write_leaves_the_old_state(tmp_path: Path) -> None:
     """What cannot be saved does not touch what was."""
     path = tmp_path / "state.pt"
     write_state(path, {"step": 1})
-    with pytest.raises(AttributeError, match="lambda"):
+    with pytest.raises((AttributeError, pickle.PicklingError), match="lambda"):  # the second from Python 3.14 on
         write_state(path, {"step": lambda: None})
     assert list(tmp_path.iterdir()) == [path]
     back = read_state(path, device=CPU)

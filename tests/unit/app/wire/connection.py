@@ -30,6 +30,7 @@ class Transport(asyncio.Transport):
         super().__init__()
         self.pieces: list[bytes] = []
         self.is_closed = False
+        self.is_ended = False
         self.closed = asyncio.Event()
 
     @property
@@ -37,8 +38,14 @@ class Transport(asyncio.Transport):
         """All of it."""
         return b"".join(self.pieces)
 
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more is written."""
+        return self.is_closed or self.is_ended
+
     def write(self, data: Any) -> None:
-        """Keep it."""
+        """Keep it; whoever has said the end may not go on, as with a real one."""
+        assert not self.is_ended
         self.pieces.append(bytes(data))
 
     def is_closing(self) -> bool:
@@ -50,6 +57,11 @@ class Transport(asyncio.Transport):
 
     def resume_reading(self) -> None:
         """Nothing."""
+
+    def write_eof(self) -> None:
+        """Nothing more is written, and what comes is still read."""
+        self.is_ended = True
+        self.closed.set()
 
     def abort(self) -> None:
         """As `close`, without what still lies there."""
@@ -75,6 +87,7 @@ class FakeDesk:
         self.clients: list[str] = []
         self.dropped: list[int] = []
         self.turned_away: list[type[GlimpseError]] = []
+        self.ids_turned_away: list[str] = []
         self.room_bytes = 1_000
 
     def admit(self, method: bytes, target: bytes, headers: RawHeaders) -> Admitted | bytes | None:
@@ -97,10 +110,17 @@ class FakeDesk:
         return UploadTimeoutError("too late")
 
     def turn_away(
-        self, error: GlimpseError, admitted: Admitted | None, *, client: str, default_headers: RawHeaders
+        self,
+        error: GlimpseError,
+        admitted: Admitted | None,
+        *,
+        request_id: str,
+        client: str,
+        default_headers: RawHeaders,
     ) -> bytes:
         """Say why, and whose request it was."""
         assert client
+        self.ids_turned_away.append(request_id)
         assert default_headers == [(b"date", b"today")]
         self.turned_away.append(type(error))
         return TOO_LATE + (admitted.request_id.encode() if admitted else b"nobody")

@@ -433,3 +433,11 @@ def test_a_hostile_header_costs_what_its_length_costs(parameters: bytes) -> None
     parts = parse(form(*[part(b"x", head)] * 8), TYPE, max_parts=8)
     assert [each.data for each in parts] == [b"x"] * 8
     assert all(re.fullmatch(r'(file|[";name=\\ ]*)', each.name) for each in parts)
+
+
+@given(st.text('"\\ab').map(str.encode))
+def test_what_a_sender_escapes_comes_back(name: bytes) -> None:
+    """Whatever quotes and backslashes are in it."""
+    escaped = name.replace(b"\\", b"\\\\").replace(b'"', b'\\"')
+    head = b'Content-Disposition: form-data; name="' + escaped + b'"; filename=x'
+    assert parse(form(part(b"x", head)), TYPE, max_parts=1)[0].name == name.decode()

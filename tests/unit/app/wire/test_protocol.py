@@ -97,11 +97,11 @@ def test_a_body_for_which_there_is_no_room_goes_by(is_draining: bool) -> None:
         connection.desk.is_closing = is_draining
         connection.receive(b"c")
         connection.receive(b"d")
-        assert (connection.transport.pieces, connection.transport.is_closed) == ([REFUSAL], False)
+        assert (connection.transport.pieces, connection.transport.is_over) == ([REFUSAL], False)
         assert connection.desk.dropped == [2]
         assert is_watched(connection)
         connection.receive(b"e")
-        assert connection.transport.is_closed == is_draining
+        assert connection.transport.is_over == is_draining
         assert has_timer(connection) != is_draining
         if not is_draining:
             connection.desk.room_bytes = 100
@@ -127,11 +127,11 @@ def test_the_last_answer_before_a_stop_says_so(by_the_server: bool) -> None:
             connection.protocol.shutdown()
         else:
             connection.desk.is_closing = True
-        assert not connection.transport.is_closed
+        assert not connection.transport.is_over
         connection.desk.gate.set()
         await turns()
         assert b"\r\nconnection: close\r\n\r\n" in connection.transport.written
-        assert connection.transport.is_closed
+        assert connection.transport.is_over
 
     with_connection(check)
 

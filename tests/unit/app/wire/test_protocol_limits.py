@@ -7,6 +7,7 @@ import httptools
 import pytest
 
 from app.errors import HeaderTooLargeError, MalformedRequestError, NotReadyError
+from app.wire import protocol
 from app.wire.exchange import ANSWERED_WITH, REQUEST_ID
 from models.errors import GlimpseError
 from tests.unit.app.loops import turns
@@ -92,7 +93,7 @@ def test_a_sender_is_not_blamed_for_our_own_slowness() -> None:
         first = connection.protocol._too_late
         while connection.protocol._too_late is first:
             await asyncio.sleep(0)
-        assert not connection.transport.is_closed
+        assert not connection.transport.is_over
         connection.desk.gate.set()
         await connection.transport.closed.wait()
         assert connection.transport.pieces[0].endswith(b'"abcde"')
@@ -177,18 +178,73 @@ def test_requests_with_upgrades_may_follow_one_another() -> None:
         (b"POST /predict HTTP/1.1\r\nContent-Length: 5\r\n\r\n", MalformedRequestError),  # no host
         (HEAD + b"Host: y\r\n\r\n", MalformedRequestError),  # two of them
         (b"GET / HTTP/1.0\r\nHost: x\r\nHost: x\r\n\r\n", MalformedRequestError),
+        (HEAD.replace(b"HTTP/1.1", b"HTTP/2.0") + b"\r\n", MalformedRequestError),
+        (b"GET /health\r\n\r\n", MalformedRequestError),  # HTTP/0.9
+        (b"POST /x HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", MalformedRequestError),
+        (
+            b"POST /x HTTP/1.1\r\nHost: x\r\n" + b"Transfer-Encoding: chunked\r\n" * 2 + b"\r\n",
+            MalformedRequestError,
+        ),
         (HEAD + b"X: " + b"a" * 65_536, HeaderTooLargeError),
+        (HEAD + b"X: " + b"a" * 65_536 + b"\r\n\r\n", HeaderTooLargeError),
+        (HEAD + b"X: y\r\n" * 12_000 + b"\r\n", HeaderTooLargeError),
     ],
 )
-def test_what_cannot_be_answered_is_turned_away(sent: bytes, error: type[GlimpseError]) -> None:
-    """CONNECT, what is no HTTP, a header without end: one answer, and the connection is closed."""
+@pytest.mark.parametrize("piece_bytes", [1_000, 10**6], ids=["in pieces", "in one"])
+def test_what_cannot_be_answered_is_turned_away(sent: bytes, error: type[GlimpseError], piece_bytes: int) -> None:
+    """CONNECT, what is no HTTP or not ours, a header without end: one answer, and the connection is closed."""
 
     async def check(connection: Connection) -> None:
-        for start in range(0, len(sent), 1_000):
-            connection.receive(sent[start : start + 1_000])
+        for start in range(0, len(sent), piece_bytes):
+            connection.receive(sent[start : start + piece_bytes])
         assert connection.desk.turned_away == [error]
-        assert (connection.transport.written, connection.transport.is_closed) == (TOO_LATE + b"nobody", True)
+        assert (connection.transport.written, connection.transport.is_over) == (TOO_LATE + b"nobody", True)
         assert connection.desk.asked == connection.reached == 0
+
+    with_connection(check)
+
+
+def test_who_is_turned_away_may_finish_sending(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Closing over what still comes would reset the connection, and the answer be lost; but not for ever."""
+    monkeypatch.setattr(protocol, "_LINGER_S", 0.01)
+
+    async def check(connection: Connection) -> None:
+        connection.receive(b"hello\r\n\r\n")
+        assert (connection.transport.is_ended, connection.transport.is_closed) == (True, False)
+        connection.receive(WHOLE)
+        assert (connection.desk.asked, connection.transport.written) == (0, TOO_LATE + b"nobody")
+        while not connection.transport.is_closed:
+            await asyncio.sleep(0.001)
+
+    with_connection(check)
+
+
+def test_the_id_of_a_header_that_is_refused_is_kept() -> None:
+    """Whoever asked for one finds his request in the log by it."""
+
+    async def check(connection: Connection) -> None:
+        connection.receive(HEAD + b"Host: y\r\nX-Request-ID: mine\r\n\r\n")
+        assert connection.desk.ids_turned_away == ["mine"]
+
+    with_connection(check)
+
+
+def test_whoever_never_reads_is_cut_off_without_a_word() -> None:
+    """Of several requests the framework answers the first, and that one is told that nobody is there any more."""
+
+    async def check(connection: Connection) -> None:
+        connection.protocol.pause_writing()
+        connection.receive(b"GET /x HTTP/1.1\r\nHost: x\r\n\r\n" * 3)
+        await turns()
+        first = connection.protocol._framework_cycle
+        assert first is not None
+        assert first is not connection.protocol.cycle
+        first.message_event.clear()  # as `receive` does, while it waits for who hangs up
+        connection.protocol.connection_lost(None)
+        assert first.disconnected
+        assert first.message_event.is_set()
+        await turns()
+        assert connection.transport.written == b""
 
     with_connection(check)
 
@@ -210,9 +266,23 @@ def test_a_body_that_is_no_http_is_turned_away(is_begun: bool) -> None:
         assert connection.transport.written.startswith(b"HTTP/1.1 400 Bad Request\r\n")
         assert b"\r\nx-request-id: mine\r\n" in connection.transport.written
         assert b"\r\ndate: today\r\n" in connection.transport.written
-        assert connection.transport.is_closed
+        assert connection.transport.is_over
         state = connection.protocol.cycle.scope["state"]
         assert (state[ANSWERED_WITH], state[REQUEST_ID]) == (400, "mine")
+        connection.protocol.connection_lost(None)
+        await turns()
+
+    with_connection(check)
+
+
+def test_nobody_is_told_to_continue_after_the_end() -> None:
+    """The framework would, where it is asked for a body that was refused meanwhile."""
+
+    async def check(connection: Connection) -> None:
+        connection.receive(CHUNKED.replace(b"\r\n\r\n", b"\r\nExpect: 100-continue\r\n\r\n") + b"no length\r\n")
+        await turns()
+        assert connection.transport.written.startswith(b"HTTP/1.1 400 Bad Request\r\n")
+        assert b"100 Continue" not in connection.transport.written
         connection.protocol.connection_lost(None)
         await turns()
 
@@ -226,7 +296,7 @@ def test_a_broken_body_is_not_answered_before_the_request_in_front_of_it(others:
     async def check(connection: Connection) -> None:
         connection.receive(WHOLE * (1 + others) + CHUNKED)
         connection.receive(b"no length\r\n" * 10_000)
-        assert (connection.transport.written, connection.transport.is_closed) == (b"", False)
+        assert (connection.transport.written, connection.transport.is_over) == (b"", False)
         connection.desk.gate.set()
         await connection.transport.closed.wait()
         await turns()
@@ -247,7 +317,7 @@ def test_what_is_no_http_behind_a_request_does_not_cost_its_answer(whole: bytes,
         for piece in [whole, b"fgh"] if is_split else [whole + b"fgh"]:
             connection.receive(piece)
         connection.receive(WHOLE)
-        assert (connection.transport.written, connection.transport.is_closed) == (b"", False)
+        assert (connection.transport.written, connection.transport.is_over) == (b"", False)
         assert not is_watched(connection)
         connection.desk.gate.set()
         await connection.transport.closed.wait()
@@ -291,7 +361,7 @@ def test_what_stands_beside_a_body_has_an_end(begin: bytes, piece: bytes) -> Non
         connection.receive(CHUNKED + begin)
         kept = len(connection.protocol.headers)
         pieces = 0
-        while not connection.transport.is_closed:
+        while not connection.transport.is_over:
             connection.receive(piece)
             pieces += 1
         assert 65_000 < pieces * len(piece) < 68_000
@@ -400,7 +470,7 @@ def test_a_stop_answers_what_has_not_arrived() -> None:
         connection.receive(WHOLE[:-1])
         connection.protocol.give_up()
         assert connection.desk.turned_away == [NotReadyError]
-        assert connection.transport.is_closed
+        assert connection.transport.is_over
         assert connection.desk.dropped == [4]
 
     with_connection(check)
@@ -430,7 +500,7 @@ def test_a_target_that_cannot_be_understood_is_the_callers_fault(target: bytes, 
         connection.transport.pieces.clear()
         connection.receive(b"GET " + target + b" HTTP/1.1\r\nHost: x\r\n\r\n")
         assert len(connection.desk.turned_away) == 1
-        assert (connection.transport.written, connection.transport.is_closed) == (TOO_LATE + b"nobody", True)
+        assert (connection.transport.written, connection.transport.is_over) == (TOO_LATE + b"nobody", True)
         assert connection.desk.dropped == []
 
     with_connection(check)
@@ -447,7 +517,7 @@ def test_a_target_that_cannot_be_understood_costs_nobody_else_an_answer(target: 
         connection.desk.gate.set()
         await turns()
         assert connection.transport.written.endswith(b'"abcde"')
-        assert connection.transport.is_closed
+        assert connection.transport.is_over
 
     with_connection(check)
 

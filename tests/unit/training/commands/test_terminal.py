@@ -7,7 +7,7 @@ import pytest
 import torch
 import typer
 
-from training.commands.terminal import told_in_a_sentence
+from training.commands.terminal import print_lines, told_in_a_sentence
 from training.runs.run import CONFIGURATION
 
 
@@ -68,3 +68,9 @@ def test_any_other_error_of_pytorch_is_not_hidden() -> None:
     """A bug has its traceback."""
     with pytest.raises(RuntimeError, match="not aligned"), told_in_a_sentence():
         raise RuntimeError("shapes are not aligned")
+
+
+def test_a_name_of_two_lines_is_printed_in_one(capsys: pytest.CaptureFixture[str]) -> None:
+    """Else a table of classes would have more rows than there are."""
+    print_lines(["a\nb\x1b[31m: 5", "c: 6"])
+    assert capsys.readouterr().out == "a\\nb\\x1b[31m: 5\nc: 6\n"

@@ -75,13 +75,14 @@ def test_column_labels_are_accepted(tmp_path: Path) -> None:
         ({"y_train": np.full(6, 300)}, "cannot be more classes than the 6"),
         ({"y_train": np.full(6, 2**63, np.uint64)}, "to 2,999 at most"),
         ({"labels": np.array([b"a", b"b", b"\xff"])}, "no ASCII"),
-        ({"labels": np.array(["a", "b", ""])}, "no Unicode text"),
+        ({"labels": np.array(["a", "b", ""])}, "class 2 has no name"),
+        ({"labels": np.array([["a", "b"], ["c", "d"]])}, r"labels is \[2, 2\]; one row of names"),
         ({"y_test": np.zeros(0, np.int64)}, "y_test is empty"),
         ({"y_train": np.zeros(6, np.uint8), "y_test": np.zeros(6, np.uint8)}, "at least two"),
         ({"labels": np.array(["a", "b"])}, "classes 0 to 2"),
         ({"y_train": np.array([0, 2, 2, 0, 2, 2])}, "y_test has the classes 1, which y_train has not"),
         ({"labels": np.array(["a", "a", "b"])}, "stands twice"),
-        ({"labels": np.array([{"a": 1}], dtype=object)}, "without pickles"),
+        ({"labels": np.array([{"a": 1}], dtype=object)}, "it holds Python objects"),
     ],
 )
 def test_a_wrong_archive_is_refused(tmp_path: Path, change: dict[str, np.ndarray | None], sentence: str) -> None:
@@ -95,7 +96,7 @@ def test_a_wrong_archive_is_refused(tmp_path: Path, change: dict[str, np.ndarray
 def test_a_file_that_is_no_archive_is_refused(tmp_path: Path) -> None:
     """A text that is named .npz is told from an archive."""
     (tmp_path / "text.npz").write_text("hello")
-    with pytest.raises(DataError, match="cannot be read"):
+    with pytest.raises(DataError, match=r"text.npz is no .npz archive"):
         _read(tmp_path / "text.npz")
 
 
@@ -103,7 +104,7 @@ def test_an_array_that_is_no_archive_is_refused(tmp_path: Path) -> None:
     """A single .npy array that was renamed is told from an archive."""
     with (tmp_path / "one.npz").open("wb") as file:
         np.save(file, np.zeros(3))
-    with pytest.raises(DataError, match="cannot be read"):
+    with pytest.raises(DataError, match=r"one.npz is no .npz archive"):
         _read(tmp_path / "one.npz")
 
 

@@ -131,6 +131,14 @@ def test_metrics_have_a_line_every_few_steps_and_each_epoch(tmp_path: Path) -> N
     ]
 
 
+def test_the_last_step_has_a_line(tmp_path: Path) -> None:
+    """The report tells from it how long a run was, and where its loss ended."""
+    clock = _Clock()
+    _make_steps(_open(tmp_path, clock=clock), until=4, learning=_Learning(steps=4), clock=clock)
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines if line["kind"] == "step"] == [1, 3, 4]
+
+
 def test_metrics_after_the_state_are_forgotten(tmp_path: Path) -> None:
     """Steps that are made again are not told twice, and half a line at the end does no harm."""
     run = _open(tmp_path, save_every=5)
