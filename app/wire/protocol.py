@@ -27,6 +27,8 @@ _MOST_HEADER_BYTES = 65_536
 
 _BYTES_BESIDE_A_HEADER = len(": \r\n")
 _VERSIONS = frozenset({"1.1", "1.0"})
+_FIRST_REQUEST_S = 0.1
+"""Whoever has just connected sends at once: closed before that is read, they would be cut off without a word."""
 _LINGER_S = 2.0
 """What a caller still sends is read for so long after the last answer: closing over it would reset the connection,
 and the answer might never be seen. Source: choice; RFC 9112, 9.6 wants it for some time."""
@@ -230,6 +232,14 @@ class DeskProtocol(HttpToolsProtocol):
         """Note which request the framework answers: those that came behind it wait."""
         self._framework_cycle = cycle
         super()._start_asgi_task(cycle, app)
+
+    def shutdown(self) -> None:
+        """Close an idle connection when the server stops; a new one has a moment for its first request."""
+        latest: object = self.cycle
+        if latest is None and self._arrival is _Arrival.NOTHING:
+            self.loop.call_later(_FIRST_REQUEST_S, super().shutdown)
+        else:
+            super().shutdown()
 
     def give_up(self) -> None:
         """Answer a request that has not arrived when the service stops."""

@@ -82,7 +82,7 @@ def _position(stage: Stage, keyword: str, part: str) -> int:
 
 def test_both_stages_start_from_the_base_argument(stages: list[Stage]) -> None:
     """One build argument chooses the base image of both stages."""
-    assert stages[0] == [Instruction("ARG", "BASE=python:3.11-slim")]
+    assert stages[0] == [Instruction("ARG", "BASE=python:3.14-slim")]
     assert [stage[0].rest for stage in stages[1:]] == ["${BASE} AS build", "${BASE}"]
 
 

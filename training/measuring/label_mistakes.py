@@ -23,7 +23,7 @@ from training.devices import Computing
 from training.errors import TrainingError
 from training.fitting import fit_to_data
 from training.loop import train
-from training.measuring.reading import fit_few
+from training.measuring.reading import fit_temperature
 from training.measuring.views import single_view
 from training.progress import tell
 from training.recipes import LargeBatchRecipe, Recipe
@@ -117,7 +117,7 @@ def judge_all(
         probabilities[judged] = single_view(trained.network, whole.images[judged])
     pictures = chosen(whole, can_judge)
     logits = probabilities[can_judge].clamp_min(1e-12).log()
-    calibrated = fit_few(logits, pictures.targets).probabilities(logits)
+    calibrated = torch.softmax(logits / fit_temperature(logits, pictures.targets), dim=1)
     return find_label_mistakes(pictures, calibrated, labels=dataset.labels)
 
 

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from app.wire import protocol
 from tests.unit.app.loops import turns
 from tests.unit.app.wire.connection import (
     HEAD,
@@ -132,6 +133,24 @@ def test_the_last_answer_before_a_stop_says_so(by_the_server: bool) -> None:
         await turns()
         assert b"\r\nconnection: close\r\n\r\n" in connection.transport.written
         assert connection.transport.is_over
+
+    with_connection(check)
+
+
+@pytest.mark.parametrize("comes", [True, False])
+def test_who_has_just_connected_before_a_stop_is_answered(comes: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The request may lie in the kernel already; whoever sends nothing is let go soon."""
+    monkeypatch.setattr(protocol, "_FIRST_REQUEST_S", 0.01)
+
+    async def check(connection: Connection) -> None:
+        connection.desk.gate.set()
+        connection.protocol.shutdown()
+        assert not connection.transport.is_over
+        if comes:
+            connection.receive(WHOLE)
+        await connection.transport.closed.wait()
+        assert connection.transport.written.startswith(b"HTTP/1.1 200 OK" if comes else b"")
+        assert bool(connection.transport.written) == comes
 
     with_connection(check)
 
