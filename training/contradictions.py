@@ -6,7 +6,7 @@ from pathlib import Path
 from models.networks.tutorial import SMALLEST as TUTORIAL_SMALLEST
 from training.configuration import Request
 from training.data import CIFAR10
-from training.data.class_trees import find_parts
+from training.data.class_trees import class_roots
 from training.errors import TrainingError
 from training.recipes import RECIPES, LargeBatchRecipe, is_taught
 
@@ -84,7 +84,7 @@ def refuse_run_in_data(request: Request, folder: Path) -> None:
     data = Path(request.data)
     if request.data == CIFAR10 or not data.is_dir():
         return
-    for root in [part for part in find_parts(data) if part is not None] or [data]:
+    for root in class_roots(data):
         for run, top in ((folder.absolute(), root.absolute()), (folder.resolve(), root.resolve())):
             below = run.relative_to(top).parts if run.is_relative_to(top) else (".",)
             if not any(part.startswith(".") for part in below):

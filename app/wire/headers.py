@@ -4,12 +4,16 @@ import random
 import re
 from collections.abc import Sequence
 
-from app.errors import ParameterError
+from app.errors import HeaderTooLargeError, MalformedRequestError, ParameterError
 from app.settings import Settings
 
 RawHeaders = Sequence[tuple[bytes, bytes]]
 """Names and values as ASGI has them: the names in lower case."""
 
+MOST_HEADER_BYTES = 65_536
+"""Other servers take between a quarter of it and all of it. Without a limit one header could fill the memory."""
+_BYTES_BESIDE_A_HEADER = len(": \r\n")
+_VERSIONS = frozenset({"1.1", "1.0"})
 _IDS = random.Random()  # noqa: S311 - told apart, not kept secret; and no system call for each
 _SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _SHOWN_CHARACTERS = 40
@@ -25,6 +29,46 @@ def header(headers: RawHeaders, name: bytes) -> str | None:
         if key == name:
             return value.decode("latin-1").strip(" \t")
     return None
+
+
+def refuse_header(version: str, target: bytes, headers: RawHeaders, *, came_bytes: int) -> None:
+    """Refuse a header that is whole, and not one of HTTP/1.1 or 1.0, or too long: it may have come in one piece.
+
+    Args:
+        version: of HTTP.
+        target: path and query, as they came.
+        headers: all of them.
+        came_bytes: bytes of everything that came with it, at least the header's own.
+
+    Raises:
+        MalformedRequestError: another version, no Host or two of them, or a coding that is unknown here.
+        HeaderTooLargeError: it is longer than the limit.
+    """
+    if version not in _VERSIONS:
+        raise MalformedRequestError(f"The request is of HTTP/{version}; HTTP/1.1 and 1.0 are spoken here.")
+    hosts = 0
+    for name, value in headers:
+        if name == b"host":
+            hosts += 1
+        elif name == b"transfer-encoding" and value.strip().lower() != b"chunked":
+            raise MalformedRequestError(
+                f"The Transfer-Encoding {shortened(value.decode('latin-1'))} is not understood; chunked is. "
+                "Send the body as it is."
+            )
+    if hosts != 1 and (hosts or version == "1.1"):
+        raise MalformedRequestError(f"The request has {hosts} headers Host, and needs one (RFC 9112, 3.2).")
+    if came_bytes > MOST_HEADER_BYTES:
+        lines_bytes = sum(len(name) + len(value) + _BYTES_BESIDE_A_HEADER for name, value in headers)
+        if len(target) + lines_bytes > MOST_HEADER_BYTES:
+            raise header_too_large()
+
+
+def header_too_large() -> HeaderTooLargeError:
+    """Make the error of a header, or of what stands beside a body's content, that is longer than the limit."""
+    return HeaderTooLargeError(
+        f"The header, or what stands in the body beside its content, has more than {MOST_HEADER_BYTES:,} bytes. "
+        "Send less there."
+    )
 
 
 def announced_bytes(headers: RawHeaders) -> int | None:

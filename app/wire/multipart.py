@@ -113,7 +113,7 @@ def _part(head: bytes, data: bytes) -> Part:
 def _unescaped(quoted: bytes) -> bytes:
     """Take away the backslash before a quote or a backslash; any other one stays, as in a path of Windows.
 
-    A regular expression takes 0.4 s for a form of nothing but backslashes; this takes a hundredth of it.
+    For a form of nothing but backslashes a regular expression takes five times as long, 0.4 s and more.
     """
     return b"\\".join(between.replace(b'\\"', b'"') for between in quoted.split(b"\\\\"))
 

@@ -15,18 +15,13 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from app.callers import Caller
-from app.errors import HeaderTooLargeError, MalformedRequestError, RequestError, stopped_too_soon
+from app.errors import MalformedRequestError, RequestError, stopped_too_soon
 from app.problems import kind_of
 from app.wire.desk import Desk, refusal
 from app.wire.exchange import ANSWERED_WITH, REQUEST_ID, Admitted
-from app.wire.headers import RawHeaders, request_id_of, shortened
+from app.wire.headers import MOST_HEADER_BYTES, RawHeaders, header_too_large, refuse_header, request_id_of
 from models.errors import GlimpseError
 
-_MOST_HEADER_BYTES = 65_536
-"""Other servers take between a quarter of it and all of it. Without a limit one header could fill the memory."""
-
-_BYTES_BESIDE_A_HEADER = len(": \r\n")
-_VERSIONS = frozenset({"1.1", "1.0"})
 _FIRST_REQUEST_S = 0.1
 """Whoever has just connected sends at once: closed before that is read, they would be cut off without a word."""
 _LINGER_S = 2.0
@@ -147,7 +142,8 @@ class DeskProtocol(HttpToolsProtocol):
         if self.parser.should_upgrade():
             return  # it comes again, without
         self._has_advanced = True
-        self._refuse_header()
+        came_bytes = self._header_bytes + self._piece_bytes
+        refuse_header(self.parser.get_http_version(), self.url, self.headers, came_bytes=came_bytes)
         admitted = None
         if self._is_plain():
             admitted = self._desk.admit(self.parser.get_method(), self.url, self.headers)
@@ -271,32 +267,6 @@ class DeskProtocol(HttpToolsProtocol):
             else:
                 return
 
-    def _refuse_header(self) -> None:
-        """Refuse a header that is whole, and not one of HTTP/1.1, or too long: it may have come in one piece.
-
-        Raises:
-            MalformedRequestError: another version, no Host or two of them, or a coding that is unknown here.
-            HeaderTooLargeError: it is longer than the limit.
-        """
-        version = self.parser.get_http_version()
-        if version not in _VERSIONS:
-            raise MalformedRequestError(f"The request is of HTTP/{version}; HTTP/1.1 and 1.0 are spoken here.")
-        hosts = 0
-        for name, value in self.headers:
-            if name == b"host":
-                hosts += 1
-            elif name == b"transfer-encoding" and value.strip().lower() != b"chunked":
-                raise MalformedRequestError(
-                    f"The Transfer-Encoding {shortened(value.decode('latin-1'))} is not understood; chunked is. "
-                    "Send the body as it is."
-                )
-        if hosts != 1 and (hosts or version == "1.1"):
-            raise MalformedRequestError(f"The request has {hosts} headers Host, and needs one (RFC 9112, 3.2).")
-        if self._header_bytes + self._piece_bytes > _MOST_HEADER_BYTES:
-            lines_bytes = sum(len(name) + len(value) + _BYTES_BESIDE_A_HEADER for name, value in self.headers)
-            if len(self.url) + lines_bytes > _MOST_HEADER_BYTES:
-                raise _header_too_large()
-
     def _limit_header(self, size_bytes: int) -> None:
         """Count what came of a header, or between two pieces of a body or behind it, and end what is too long.
 
@@ -308,8 +278,8 @@ class DeskProtocol(HttpToolsProtocol):
             self._header_bytes = 0
             return
         self._header_bytes += size_bytes
-        if self._header_bytes > _MOST_HEADER_BYTES:
-            self._turn_away(_header_too_large())
+        if self._header_bytes > MOST_HEADER_BYTES:
+            self._turn_away(header_too_large())
 
     def _header_without_upgrade(self) -> bytes:
         """Write the header that has been parsed again, for a new parser: the old one would skip the body."""
@@ -450,10 +420,3 @@ class DeskProtocol(HttpToolsProtocol):
             and self.parser.should_keep_alive()
             and self.parser.get_http_version() == "1.1"  # 1.0 wants to be told that its connection stays
         )
-
-
-def _header_too_large() -> HeaderTooLargeError:
-    return HeaderTooLargeError(
-        f"The header, or what stands in the body beside its content, has more than {_MOST_HEADER_BYTES:,} bytes. "
-        "Send less there."
-    )

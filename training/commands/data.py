@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from training.commands.options import (
+    MOST_EPOCHS,
     CacheOption,
     DataOption,
     Device,
@@ -50,7 +51,9 @@ def mistakes(
     as_json: Annotated[bool, typer.Option("--json", help="A JSON list on stdout instead of text.")] = False,
     seed: SeedOption = 0,
     device: DeviceOption = Device.auto,
-    epochs: Annotated[int | None, typer.Option(min=1, max=100_000, help="Instead of the recipe's own.")] = None,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, max=MOST_EPOCHS, help="Instead of the recipe's own.")
+    ] = None,
     cache: CacheOption = Path("data"),
     input_size: InputSizeOption = None,
 ) -> None:

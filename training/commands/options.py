@@ -8,6 +8,9 @@ import typer
 
 from training.measuring.robustness import PICTURES
 
+MOST_EPOCHS = 100_000
+"""More is a slip of the keyboard. Source: choice."""
+
 
 class ExportFormat(StrEnum):
     """What a checkpoint can be exported as."""

@@ -11,6 +11,7 @@ from training.commands.options import (
     CACHE_HELP,
     DATA_HELP,
     DEVICE_HELP,
+    MOST_EPOCHS,
     SEED_HELP,
     Device,
     Dtype,
@@ -60,7 +61,9 @@ def train(
         typer.Option(min=0, max=1, metavar="SHARE", help="Of the pictures, to treat as phone photos are."),
     ] = None,
     seed: Annotated[int | None, typer.Option(min=0, max=2**63 - 1, help=f"{SEED_HELP} [default: 0]")] = None,
-    epochs: Annotated[int | None, typer.Option(min=1, max=100_000, help="Instead of the recipe's own.")] = None,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, max=MOST_EPOCHS, help="Instead of the recipe's own.")
+    ] = None,
     held_out: Annotated[
         int | None, typer.Option(min=0, help="Training pictures not to learn from; 0 learns from all.")
     ] = None,

@@ -73,14 +73,18 @@ def find_parts(root: Path) -> tuple[Path | None, Path | None]:
     return first(_TRAIN_NAMES), first(_TEST_NAMES)
 
 
+def class_roots(root: Path) -> list[Path]:
+    """List the folders in which each folder is a class: the parts, or the folder itself where there are none."""
+    return sorted(part for part in find_parts(root) if part is not None) or [root]
+
+
 def choose_side(root: Path) -> int:
     """Choose the input's size for the pictures in a folder's classes, from the median of their shorter sides.
 
     Returns:
         32, 48 or 64 pixels; 32 where no picture's header can be read.
     """
-    class_roots = sorted(part for part in find_parts(root) if part is not None) or [root]
-    files = [path for top in class_roots for folder in _folders_in(top) for path in _files_below(folder)]
+    files = [path for top in class_roots(root) for folder in _folders_in(top) for path in _files_below(folder)]
     sides = []
     for path in files[:: max(1, len(files) // _LOOKED_AT)]:
         with contextlib.suppress(PictureError, OSError), path.open("rb") as file:
