@@ -1,5 +1,6 @@
 """`python -m app`: the service, or `tensors` for its lab; nothing is imported before a stop is understood."""
 
+import contextlib
 import os
 import signal
 import sys
@@ -10,6 +11,9 @@ from typing import NoReturn
 LAST_THREADS_S = 0.5
 """After which the process ends without the threads that still run. With a second's delay, the 7 s of a drain and
 `app.processes.threads.LAST_WORK_S` a stop stays under the 10 s of `docker stop`, whatever hangs."""
+
+_OF_OTHER_SERVERS = ("PROMETHEUS_MULTIPROC_DIR", "prometheus_multiproc_dir")
+"""Where several processes of one service add up their metrics: ours use a folder of their own."""
 
 
 def main() -> int:
@@ -23,6 +27,8 @@ def main() -> int:
             from app.tensors.terminal import main as show  # noqa: PLC0415 - importing torch takes seconds
 
             return show(sys.argv[2:])
+        for variable in _OF_OTHER_SERVERS:
+            os.environ.pop(variable, None)
         from app.processes.server import main as serve  # noqa: PLC0415 - importing torch takes seconds
 
         return serve()
@@ -45,7 +51,9 @@ def _stop(_signal: int, _frame: FrameType | None) -> NoReturn:
 
 if __name__ == "__main__":
     exit_code = main()
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        if stream:  # none is there where a shell closed it
+            with contextlib.suppress(OSError):
+                stream.flush()
     _leave_within(LAST_THREADS_S, exit_code)
     sys.exit(exit_code)

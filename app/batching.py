@@ -189,6 +189,9 @@ class Batcher:
 
     def _live(self, warm: Future[None], ended: Future[None]) -> None:
         """Warm a lane up, then run batches until there will be no more."""
+        if not warm.set_running_or_notify_cancel():  # the start was given up
+            ended.set_result(None)
+            return
         try:
             self._warm_up()
         except Exception as error:  # noqa: BLE001 - whatever it is, who starts us must know

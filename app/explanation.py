@@ -78,6 +78,7 @@ class Explainer:
         self._thread = ThreadPoolExecutor(1, "explain", initializer=partial(torch.set_num_threads, 1))
         self._waiting = 0
         self._explained: _Explained | None = None
+        self._served_digest: str | None = None  # None means that none was replaced yet
 
     def require_room(self) -> None:
         """Do nothing while another explanation can be asked for.
@@ -142,8 +143,13 @@ class Explainer:
         """End the thread, unless it hangs; what waits for it is dropped."""
         await end_threads(self._thread)
 
-    def forget(self) -> None:
-        """Let go of the copy of a network that does not answer any more; called on the event loop."""
+    def keep_only(self, digest: str) -> None:
+        """Let go of the copy of a network that does not answer any more; called on the event loop.
+
+        Args:
+            digest: of the checkpoint that answers now.
+        """
+        self._served_digest = digest
         self._explained = None
 
     def draw(self, checkpoint: Checkpoint, image: Images, class_index: int) -> Explanation:
@@ -163,7 +169,8 @@ class Explainer:
         images = torch.from_numpy(image[None]).to(next(checkpoint.network.parameters()).device)
         explained = self._explained
         if explained is None or explained.digest != checkpoint.digest:
-            self._explained = explained = _prepare(checkpoint, images)
+            explained = _prepare(checkpoint, images)
+            self._explained = explained if self._served_digest in (None, explained.digest) else None
         mean = torch.tensor(checkpoint.record.input.mean, device=images.device).mul(255).round().to(torch.uint8)
         evidence = attribution(explained.network, explained.layer).attribute(
             images, baselines=mean.expand_as(images), target=class_index, n_steps=_STEPS

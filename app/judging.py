@@ -107,8 +107,10 @@ class Judge:
                     min(self._interval_s, _ASK_AGAIN_S) if self.fault else self._interval_s
                 ):
                     await self._doubt.wait()
+            self._doubt.clear()
             await self.judge()
-            self._doubt.clear()  # its own failures are no new doubt
+            if self.fault:
+                self._doubt.clear()  # its own failures are no new doubt
 
 
 def reason_of(error: Exception) -> str:

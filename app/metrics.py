@@ -4,6 +4,7 @@ With PROMETHEUS_MULTIPROC_DIR in the environment, as `--workers` sets it, every 
 that folder, and whichever process is asked adds them all up.
 """
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -105,5 +106,8 @@ def _forget_the_dead(folder: Path) -> None:
     """
     for file in folder.glob("gauge_live*_*.db"):
         pid = int(file.stem.rpartition("_")[2])
-        if not Path(f"/proc/{pid}").exists():
-            file.unlink(missing_ok=True)
+        with contextlib.suppress(PermissionError):  # somebody else's process, which lives
+            try:
+                os.kill(pid, 0)
+            except ProcessLookupError:
+                file.unlink(missing_ok=True)

@@ -239,7 +239,7 @@ class Service:
             new = await self._open_beside()
             self.model = new
             self._announce(new)
-            self.explainer.forget()
+            self.explainer.keep_only(self.model.checkpoint.digest)
             self.judge.doubt()  # a fault of the old one is none of the new one's
             retiring = asyncio.create_task(old.retire(timeout_s=self.settings.max_deadline_ms / 1000))
             self._retiring[retiring] = old

@@ -202,4 +202,6 @@ def _sentence(fault: Mapping[str, Any], given: Mapping[str, str]) -> str:
     name = str(fault["loc"][0])
     source = f"--{name.replace('_', '-')}" if name in given else PREFIX + name.upper()
     shown = "a secret" if name in _SECRETS else repr(fault["input"])
+    if fault["type"] == "value_error":  # our own sentence, which pydantic puts its prefix to
+        return f"{source} is {shown}: {fault['ctx']['error']}."
     return f"{source} is {shown}: {fault['msg']}."

@@ -12,6 +12,7 @@ machine the generator takes its processor time from the server. Prints one JSON 
 import argparse
 import asyncio
 import json
+import math
 import random
 import sys
 import time
@@ -193,7 +194,7 @@ def percentile_ms(values_s: list[float], percent: float) -> float:
     if not values_s:
         return 0.0
     ordered = sorted(values_s)
-    return round(ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100))] * 1000, 1)
+    return round(ordered[max(0, math.ceil(len(ordered) * percent / 100) - 1)] * 1000, 1)
 
 
 def prepare_request(url: str, body: bytes, *, content_type: str, headers: list[str]) -> tuple[str, int, bytes]:

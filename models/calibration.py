@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
-from models.values import is_count, is_fraction, is_number, refuse_no_amount, refuse_no_fraction
+from models.values import is_count, is_fraction, is_number, require_amounts, require_fractions
 
 VIEWS = ("single_view", "six_views")
 """The two ways to look at a picture: as it is, and averaged over `training.augment.six_views`."""
@@ -32,8 +32,8 @@ class Reliability:
         Raises:
             ValueError: one is no finite number from 0.
         """
-        refuse_no_amount(self, "negative_log_likelihood", "brier")
-        refuse_no_amount(self, "expected_calibration_error", "adaptive_calibration_error")
+        require_amounts(self, "negative_log_likelihood", "brier")
+        require_amounts(self, "expected_calibration_error", "adaptive_calibration_error")
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class HeldOut:
         if not is_fraction(self.accepted):
             raise ValueError(f"the accepted share is {self.accepted!r}; it must be within 0…1")
         if self.accuracy_of_accepted is not None:
-            refuse_no_fraction(self, "accuracy_of_accepted")
+            require_fractions(self, "accuracy_of_accepted")
 
     @classmethod
     def from_fields(cls, fields: Mapping[str, Any]) -> Self:

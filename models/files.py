@@ -23,12 +23,19 @@ def write_atomically(path: Path, data: bytes) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)  # mkstemp gives 0600, and the service often runs as another user
+        os.chmod(temporary, 0o666 & ~_umask())  # mkstemp gives 0600, and the service often runs as another user
         os.replace(temporary, path)
     except BaseException:  # Ctrl-C too must leave no temporary file
         Path(temporary).unlink(missing_ok=True)
         raise
     _sync_folder(path.parent)
+
+
+def _umask() -> int:
+    """Read what the user takes from everybody's rights on new files; it can only be read by setting it."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
 
 
 def _sync_folder(folder: Path) -> None:

@@ -8,10 +8,10 @@ from models.calibration import VIEWS
 from models.values import (
     is_count,
     is_fraction,
-    refuse_no_count,
-    refuse_no_fraction,
-    refuse_no_table,
-    refuse_no_text,
+    require_counts,
+    require_fractions,
+    require_tables,
+    require_texts,
 )
 
 
@@ -39,8 +39,8 @@ class ScoreBin:
         Raises:
             ValueError: no answer, bounds the wrong way round, or a number that is no fraction.
         """
-        refuse_no_fraction(self, "lower", "upper", "score", "accuracy")
-        refuse_no_count(self, "n")
+        require_fractions(self, "lower", "upper", "score", "accuracy")
+        require_counts(self, "n")
         if self.lower >= self.upper:
             raise ValueError(f"a bin of scores reaches from {self.lower} to {self.upper}; up is needed")
 
@@ -67,8 +67,8 @@ class Coverage:
         Raises:
             ValueError: no answer, or a number that is no fraction.
         """
-        refuse_no_fraction(self, "coverage", "accuracy", "score")
-        refuse_no_count(self, "n")
+        require_fractions(self, "coverage", "accuracy", "score")
+        require_counts(self, "n")
 
 
 @dataclass(frozen=True)
@@ -105,8 +105,8 @@ class Metrics:
         Raises:
             ValueError: no picture, a share or an accuracy that is no fraction, or no square of counts.
         """
-        refuse_no_text(self, "split")
-        refuse_no_table(self, "accuracy", "per_class")
+        require_texts(self, "split")
+        require_tables(self, "accuracy", "per_class")
         if not is_count(self.n, least=1):
             raise ValueError(f"the metrics are of {self.n!r} pictures; a whole number from 1 is needed")
         if set(self.accuracy) != set(VIEWS) or not all(map(is_fraction, self.accuracy.values())):
@@ -118,7 +118,7 @@ class Metrics:
                 )
         _refuse_no_square(self.confusion_matrix)
         there = [name for name in ("accepted", "accuracy_of_accepted") if getattr(self, name) is not None]
-        refuse_no_fraction(self, "expected_calibration_error", *there)
+        require_fractions(self, "expected_calibration_error", *there)
 
 
 def _refuse_no_square(matrix: Sequence[Sequence[int]]) -> None:

@@ -12,7 +12,7 @@ from models.errors import FormatVersionError, GoldenError, RecordError
 from models.metrics import Coverage, Metrics, ScoreBin
 from models.networks import Architecture
 from models.preprocessing import InputSpec
-from models.values import refuse_no_amount, refuse_no_count, refuse_no_table, refuse_no_text
+from models.values import require_amounts, require_counts, require_tables, require_texts
 
 FORMAT_VERSION = 1
 
@@ -53,10 +53,10 @@ class TrainingRun:
             ValueError: a text or the configuration is something else, the seed no whole number from 0, the time no
                 finite number from 0.
         """
-        refuse_no_text(self, "recipe", "data_fingerprint", "commit", "torch", "hardware")
-        refuse_no_count(self, "seed", least=0)
-        refuse_no_amount(self, "seconds")
-        refuse_no_table(self, "configuration")
+        require_texts(self, "recipe", "data_fingerprint", "commit", "torch", "hardware")
+        require_counts(self, "seed", least=0)
+        require_amounts(self, "seconds")
+        require_tables(self, "configuration")
         if _levels(self.configuration) > _MOST_LEVELS:
             raise ValueError(f"the configuration has more than {_MOST_LEVELS} levels of lists and tables")
 

@@ -5,7 +5,9 @@ What the numbers mean is the business of `models.checkpoint`; here a file is who
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
+from typing import Any, BinaryIO
 
 import safetensors.torch
 import torch
@@ -46,6 +48,27 @@ def encode(tensors: Mapping[str, Tensor], text: str) -> bytes:
     return len(head).to_bytes(8, "little") + head + bytes(body)
 
 
+def read_bytes(file: BinaryIO) -> bytes:
+    """Read a whole file if it is as long as its header says; another one only as far as its header.
+
+    A name may lead to anything, and a live service asks this on a reload: not a terabyte comes into memory.
+
+    Raises:
+        HeaderError: it is cut off, continued, damaged, or not Glimpse's.
+    """
+    size = os.fstat(file.fileno()).st_size
+    start = file.read(8)
+    head = file.read(_header_length(start, size))
+    header = _parse_header(head)
+    announced = len(start) + len(head) + _tensor_bytes(header)
+    if size != announced:
+        raise HeaderError(
+            f"the tensors cannot be read: the file has {size:,} bytes, and its header announces {announced:,}. It "
+            "was cut off, or something was added; copy it again."
+        )
+    return start + head + file.read()
+
+
 def read_text(data: bytes) -> str:
     """Read the text about the model out of the header, and compare it with its digest.
 
@@ -53,20 +76,7 @@ def read_text(data: bytes) -> str:
         HeaderError: the file is cut off, damaged, or not Glimpse's.
         TextDigestError: the text is not the one that was written.
     """
-    length = int.from_bytes(data[:8], "little")
-    if len(data) < 8 or length > min(len(data) - 8, _MAX_HEADER_BYTES):
-        raise HeaderError(
-            f"the file of {len(data):,} bytes is not a whole safetensors file: it announces a header of "
-            f"{length:,} bytes. It was cut off or is something else; copy it again."
-        )
-    try:
-        header = json.loads(data[8 : 8 + length])
-        metadata = header["__metadata__"]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise HeaderError(
-            "the header is not that of a Glimpse checkpoint: no readable metadata. The file is damaged "
-            "or was written by another program; use a file that `python -m training train` made."
-        ) from error
+    metadata = _parse_header(data[8 : 8 + _header_length(data[:8], len(data))])["__metadata__"]
     if not isinstance(metadata, dict) or set(metadata) != _METADATA_KEYS or metadata["format"] != "pt":
         raise HeaderError(
             f"the header's metadata must be {sorted(_METADATA_KEYS)} with format 'pt', and is "
@@ -84,6 +94,40 @@ def read_text(data: bytes) -> str:
             "changed after the file was written. Restore the original file."
         )
     return text
+
+
+def _header_length(start: bytes, size: int) -> int:
+    """Read the header's length from the first 8 bytes of a file of some size."""
+    length = int.from_bytes(start, "little")
+    if len(start) < 8 or length > min(size - 8, _MAX_HEADER_BYTES):
+        raise HeaderError(
+            f"the file of {size:,} bytes is not a whole safetensors file: it announces a header of "
+            f"{length:,} bytes. It was cut off or is something else; copy it again."
+        )
+    return length
+
+
+def _parse_header(head: bytes) -> dict[str, Any]:
+    """Read the header's JSON, which has metadata."""
+    try:
+        header: dict[str, Any] = json.loads(head)
+        header["__metadata__"]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise HeaderError(
+            "the header is not that of a Glimpse checkpoint: no readable metadata. The file is damaged "
+            "or was written by another program; use a file that `python -m training train` made."
+        ) from error
+    return header
+
+
+def _tensor_bytes(header: Mapping[str, Any]) -> int:
+    """Count the bytes of all tensors, by the places that a header gives them."""
+    try:
+        return max((int(header[name]["data_offsets"][1]) for name in header.keys() - {"__metadata__"}), default=0)
+    except (ValueError, KeyError, TypeError, IndexError, OverflowError) as error:
+        raise HeaderError(
+            "the tensors cannot be read: the header does not place each. The file is damaged; copy it again."
+        ) from error
 
 
 def read_tensors(data: bytes) -> dict[str, Tensor]:

@@ -24,8 +24,8 @@ def is_count(value: object, *, least: int) -> bool:
     return type(value) is int and value >= least
 
 
-def refuse_no_fraction(of: object, *names: str) -> None:
-    """Refuse attributes that are no fractions.
+def require_fractions(of: object, *names: str) -> None:
+    """Require attributes to be fractions.
 
     Raises:
         ValueError: one is no number within 0…1.
@@ -35,8 +35,8 @@ def refuse_no_fraction(of: object, *names: str) -> None:
             raise ValueError(f"{name} is {reprlib.repr(value)}; a number within 0…1 is needed")
 
 
-def refuse_no_amount(of: object, *names: str) -> None:
-    """Refuse attributes that are no amounts, of seconds or nats for instance.
+def require_amounts(of: object, *names: str) -> None:
+    """Require attributes to be amounts, of seconds or nats for instance.
 
     Raises:
         ValueError: one is no finite number from 0.
@@ -46,8 +46,8 @@ def refuse_no_amount(of: object, *names: str) -> None:
             raise ValueError(f"{name} is {reprlib.repr(value)}; a finite number from 0 is needed")
 
 
-def refuse_no_count(of: object, *names: str, least: int = 1) -> None:
-    """Refuse attributes that count nothing.
+def require_counts(of: object, *names: str, least: int = 1) -> None:
+    """Require attributes to be counts.
 
     Raises:
         ValueError: one is no whole number, or below the least.
@@ -57,8 +57,8 @@ def refuse_no_count(of: object, *names: str, least: int = 1) -> None:
             raise ValueError(f"{name} is {reprlib.repr(value)}; a whole number from {least} is needed")
 
 
-def refuse_no_text(of: object, *names: str) -> None:
-    """Refuse attributes that are no texts.
+def require_texts(of: object, *names: str) -> None:
+    """Require attributes to be texts.
 
     Raises:
         ValueError: one is something else.
@@ -68,8 +68,8 @@ def refuse_no_text(of: object, *names: str) -> None:
             raise ValueError(f"{name} is {reprlib.repr(value)}; a text is needed")
 
 
-def refuse_no_table(of: object, *names: str) -> None:
-    """Refuse attributes that do not hold values by their names.
+def require_tables(of: object, *names: str) -> None:
+    """Require attributes to hold values by their names.
 
     Raises:
         ValueError: one is something else.

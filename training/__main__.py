@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from types import FrameType
 from typing import NoReturn
 
-_EXTRA = ("typer", "rich", "matplotlib", "torchmetrics", "torchvision")
+_EXTRA = ("typer", "rich", "matplotlib", "torchvision")
 """What the commands import, some of it only after minutes of training."""
 
 

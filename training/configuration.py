@@ -37,6 +37,7 @@ class Request:
         start: a checkpoint whose weights to start with, or None.
         teachers: checkpoints to learn from.
         photographs: share of the pictures to treat as phone photos are; None takes the recipe's own.
+        unmirrored: whether mirror images are another class, and not shown.
         extensions: epochs that each extension added to the run before it.
         input_size: side of the images in pixels; None lets the data decide.
     """
@@ -54,6 +55,7 @@ class Request:
     start: str | None = None
     teachers: tuple[str, ...] = ()
     photographs: float | None = None
+    unmirrored: bool = False
     extensions: tuple[int, ...] = ()
     input_size: int | None = None
 
@@ -121,6 +123,7 @@ def settled(configuration: Mapping[str, Any]) -> dict[str, object]:
         "held_out": flat.get("held_out"),
         "epochs": flat.get("recipe.epochs"),
         "photographs": flat.get("recipe.photograph_share"),
+        "unmirrored": bool(flat.get("recipe.unmirrored")),
         "input_size": height if height == width else f"{height} × {width}",
         "dtype": flat.get("dtype"),
     }

@@ -79,5 +79,7 @@ def draw_epoch(
         number: of the epoch, counted from 0.
     """
     rooms = (spec.height - recipe.cutout, spec.width - recipe.cutout)
-    order = draw_order(len(images), shift=recipe.shift, seed=seed, epoch=number, rooms=rooms)
+    order = draw_order(
+        len(images), shift=recipe.shift, seed=seed, epoch=number, rooms=rooms, mirrors=not recipe.unmirrored
+    )
     return Epoch(recipe, images, wanted, spec, seed, number, order.to(images.device))

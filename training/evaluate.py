@@ -1,8 +1,10 @@
 """What a checkpoint is worth: accuracy, per class, confusion, calibration."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import torch
 from rich.console import Console
 from torch import Tensor
 
@@ -13,7 +15,7 @@ from models.networks.network import Network
 from training.data.dataset import Dataset, Split
 from training.measuring.calibration import Calibrated, accepted, calibrate
 from training.measuring.reading import Reading
-from training.measuring.reliability import CALIBRATION_BINS, coverage_at, score_bins
+from training.measuring.reliability import coverage_at, measure_reliability, score_bins
 from training.measuring.views import view_logits
 from training.progress import tell
 
@@ -29,7 +31,7 @@ class ViewProbabilities:
         single_view: of the picture as it is: what the service views.
         six_views: from logits averaged over `training.augment.six_views`.
         distances: of the pictures from the classes, float32 (n,); None where the checkpoint has none.
-        uncalibrated: what both views would be at temperature 1; None where nobody asked.
+        uncalibrated: what both views would be at temperature 1.
     """
 
     single_view: Tensor
@@ -45,8 +47,17 @@ class ViewProbabilities:
         return {"single_view": (single, self.single_view), "six_views": (six, self.six_views)}
 
 
+def shows_mirror_images(recipe: Mapping[str, Any]) -> bool:
+    """Tell whether a network was shown mirror images, which then count among its six views.
+
+    Args:
+        recipe: every number of it, as a checkpoint's record has them.
+    """
+    return not recipe.get("unmirrored")
+
+
 def calibrate_and_measure(
-    network: Network, dataset: Dataset, *, name: str, console: Console
+    network: Network, dataset: Dataset, *, name: str, console: Console, mirrors: bool = True
 ) -> tuple[Calibrated, ViewProbabilities, Metrics]:
     """Calibrate a network on what it did not learn from, tell that, and compare its answers with the truth.
 
@@ -55,8 +66,9 @@ def calibrate_and_measure(
         dataset: divided as for the network's training; its test part is measured.
         name: of the test part, in words.
         console: told of the progress.
+        mirrors: whether mirror images are among the six views (`shows_mirror_images`).
     """
-    fitted = calibrate(network, dataset.train, dataset.held_out, console=console)
+    fitted = calibrate(network, dataset.train, dataset.held_out, console=console, mirrors=mirrors)
     tell(console, fitted.sentence)
     views, metrics = measure_network(
         network,
@@ -66,6 +78,7 @@ def calibrate_and_measure(
         console=console,
         calibration=fitted.calibration,
         distance=fitted.distance,
+        mirrors=mirrors,
     )
     return fitted, views, metrics
 
@@ -79,6 +92,7 @@ def measure_network(
     console: Console,
     calibration: Calibration = _NOT_CALIBRATED,
     distance: ClassDistance | None = None,
+    mirrors: bool = True,
 ) -> tuple[ViewProbabilities, Metrics]:
     """Run a network over a split, and compare its answers with the truth.
 
@@ -90,8 +104,11 @@ def measure_network(
         console: told of the progress.
         calibration: of the checkpoint, with the rule by which it abstains.
         distance: of the checkpoint; None where there is none.
+        mirrors: whether mirror images are among the six views (`shows_mirror_images`).
     """
-    views = run_views(network, split.images, console=console, calibration=calibration, distance=distance)
+    views = run_views(
+        network, split.images, console=console, calibration=calibration, distance=distance, mirrors=mirrors
+    )
     return views, measure(views, split, labels=labels, name=name, calibration=calibration)
 
 
@@ -102,6 +119,7 @@ def run_views(
     console: Console,
     calibration: Calibration = _NOT_CALIBRATED,
     distance: ClassDistance | None = None,
+    mirrors: bool = True,
 ) -> ViewProbabilities:
     """Run a network over pictures, in float32 on any device.
 
@@ -113,8 +131,16 @@ def run_views(
         console: told of the progress.
         calibration: of the checkpoint: six views have a temperature and a floor of their own.
         distance: of the checkpoint; None where there is none.
+        mirrors: whether mirror images are among the six views (`shows_mirror_images`).
     """
-    outputs = view_logits(network, images, temperature=calibration.temperature, place="measuring", console=console)
+    outputs = view_logits(
+        network,
+        images,
+        temperature=calibration.temperature,
+        mirrors=mirrors,
+        place="measuring",
+        console=console,
+    )
     single = Reading(calibration.temperature, calibration.floor)
     six = Reading(calibration.six_views_temperature, calibration.six_views_floor)
     return ViewProbabilities(
@@ -142,17 +168,9 @@ def measure(
         name: of the split, in words.
         calibration: of the checkpoint, with the rule by which it abstains.
     """
-    # 1.5 s of import that `train --help` need not wait for
-    from torchmetrics.functional.classification import (  # noqa: PLC0415
-        multiclass_calibration_error,
-        multiclass_confusion_matrix,
-    )
-
     classes, targets = len(labels), split.targets
-    confusion = multiclass_confusion_matrix(views.single_view.argmax(1), targets, num_classes=classes)
-    calibration_error = multiclass_calibration_error(
-        views.single_view, targets, num_classes=classes, n_bins=CALIBRATION_BINS
-    )
+    pairs = targets * classes + views.single_view.argmax(1)
+    confusion = torch.bincount(pairs, minlength=classes**2).reshape(classes, classes)
     right, shown = confusion.diag().tolist(), confusion.sum(1).tolist()
     stands = accepted(views.single_view, views.distances, calibration)
     hits = (views.single_view.argmax(1) == targets)[stands]
@@ -168,7 +186,7 @@ def measure(
             for label, found, count in zip(labels, right, shown, strict=True)
         },
         confusion_matrix=tuple(tuple(row) for row in confusion.tolist()),
-        expected_calibration_error=float(calibration_error),
+        expected_calibration_error=measure_reliability(views.single_view, targets).expected_calibration_error,
         accepted=len(hits) / len(split),
         accuracy_of_accepted=int(hits.sum()) / len(hits) if len(hits) else None,
         reliability_bins=score_bins(views.single_view, targets),

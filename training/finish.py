@@ -17,7 +17,7 @@ from training.configuration import Request
 from training.data.dataset import Dataset, Split, to_unicode
 from training.devices import describe_hardware
 from training.earlier import DOUBTED
-from training.evaluate import calibrate_and_measure, measure_network
+from training.evaluate import calibrate_and_measure, measure_network, shows_mirror_images
 from training.loop import Trained
 from training.measuring.label_mistakes import LabelMistake, find_label_mistakes
 from training.measuring.label_mistakes import write as write_label_mistakes
@@ -72,10 +72,11 @@ def finish(
         console: told of the progress.
     """
     dataset = plan.dataset
+    mirrors = shows_mirror_images(plan.configuration["recipe"])
     if dataset.held_out is not None:
-        _measure_held_out(trained.network, dataset.held_out, dataset, run, console=console)
+        _measure_held_out(trained.network, dataset.held_out, dataset, run, console=console, mirrors=mirrors)
     fitted, views, metrics = calibrate_and_measure(
-        trained.network, dataset, name=f"{dataset.name} test", console=console
+        trained.network, dataset, name=f"{dataset.name} test", console=console, mirrors=mirrors
     )
     fallback = plan.recipe.name if run is None else run.folder.resolve().name
     name = to_unicode(Path(request.out).stem if request.out else fallback)
@@ -108,11 +109,16 @@ def finish(
 
 
 def _measure_held_out(
-    network: Network, held_out: Split, dataset: Dataset, run: Run | None, *, console: Console
+    network: Network, held_out: Split, dataset: Dataset, run: Run | None, *, console: Console, mirrors: bool
 ) -> None:
     """Tell, and write down, what hyper-parameters are chosen on."""
     _, metrics = measure_network(
-        network, held_out, labels=dataset.labels, name=f"{dataset.name} held out", console=console
+        network,
+        held_out,
+        labels=dataset.labels,
+        name=f"{dataset.name} held out",
+        console=console,
+        mirrors=mirrors,
     )
     accuracy = metrics.accuracy
     tell(

@@ -17,6 +17,7 @@ from training.errors import check_finite
 from training.fresh import Start, fit_stem, fresh_network, take_start
 from training.interrupts import interrupts_between_steps
 from training.learner import Learner, make_learner
+from training.norms import settle_norms
 from training.progress import RunProgress
 from training.ranks import ALONE, Ranks
 from training.recipes import Recipe, TutorialRecipe
@@ -111,7 +112,9 @@ def train(
         console=console,
         run=run if ranks.is_first else None,
     )
-    return Trained(network.eval(), recipe, learner.seconds)
+    settling_s = time.monotonic()
+    settle_norms(network, images, targets, most=recipe.batch_size, computing=computing, console=console)
+    return Trained(network, recipe, learner.seconds + time.monotonic() - settling_s)
 
 
 def _make_steps(

@@ -168,6 +168,8 @@ def adapt(table: Recipe, request: Request, dataset: Dataset) -> Recipe:
     recipe = fit_to_data(table, len(dataset.train), size=(height, width), epochs=request.epochs)
     if isinstance(recipe, LargeBatchRecipe) and request.photographs is not None:
         recipe = dataclasses.replace(recipe, photograph_share=request.photographs)
+    if isinstance(recipe, LargeBatchRecipe) and request.unmirrored:
+        recipe = dataclasses.replace(recipe, unmirrored=True)
     for epochs in request.extensions:
         recipe = extend(recipe, epochs=epochs)
     return recipe

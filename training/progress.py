@@ -3,6 +3,7 @@
 import re
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from types import TracebackType
 from typing import Self
 
@@ -76,11 +77,16 @@ class RunProgress:
         if not self._console.is_terminal and now_s >= self._next_line_s:
             self._next_line_s = now_s + _PLAIN_LINE_EVERY_S
             left_s = (now_s - self._started_s) / (self._done - self._before) * (self._steps - self._done)
-            self.say(f"{place} · step {self._done}/{self._steps} · {status} · {left_s:.0f} s left")
+            self.say(f"{place} · step {self._done}/{self._steps} · {status} · {time_left(left_s)}")
 
     def say(self, sentence: str) -> None:
         """Print a line above the bar."""
         tell(self._console, sentence)
+
+
+def time_left(seconds: float) -> str:
+    """Say how long something still takes, as the bar does: "1:05:09 left"."""
+    return f"{timedelta(seconds=round(seconds))} left"
 
 
 def teller(console: Console) -> Callable[[str], None]:

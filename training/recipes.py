@@ -114,6 +114,8 @@ class LargeBatchRecipe:
         smallest_resized: pictures with a side of fewer pixels are not made smaller still.
         fewest_steps: a small data set is passed more often, until this many steps are made.
         shift: largest shift in each direction over a reflected border, in pixels.
+        unmirrored: whether no mirror images are shown, since these are another class (letters, arrows); None, as
+            in a run of a version without this field, shows each picture and its mirror image by turns.
         cutout: side of the square that is covered in each picture, in pixels; 0 means none.
         photograph_share: of the pictures, that are treated as phone photos are (`training/photographs.py`).
         label_smoothing: share of the target that is spread over all classes.
@@ -139,6 +141,7 @@ class LargeBatchRecipe:
     smallest_resized: int = 24  # three halvings of less would leave nothing
     fewest_steps: int
     shift: int
+    unmirrored: bool | None = None
     cutout: int = 0
     photograph_share: float = 0.0
     label_smoothing: float

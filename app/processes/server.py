@@ -164,9 +164,16 @@ def _listen(settings: Settings) -> socket.socket:
         return socket.create_server((settings.host, settings.port), family=family, backlog=BACKLOG)
     except OSError as error:
         raise ListenError(
-            f"Cannot listen on {settings.host} port {settings.port}: {error.strerror or error}. Stop what listens "
+            f"Cannot listen on {settings.host} port {settings.port}: {_reason(error)}. Stop what listens "
             "there, or choose another --host or --port."
         ) from error
+
+
+def _reason(error: OSError) -> str:
+    """Say why in the system's words; asyncio and Python add the address to them."""
+    if error.errno is None or isinstance(error, socket.gaierror):
+        return str(error)
+    return os.strerror(error.errno)
 
 
 def _refuse(error: GlimpseError, exit_code: int) -> int:

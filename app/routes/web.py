@@ -69,8 +69,8 @@ def _read(path: Path) -> _File:
 
 
 def _answer(file: _File, request: Request) -> Response:
-    known = (tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(","))
-    if file.headers["ETag"] in known:
+    known = {tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")}
+    if known & {file.headers["ETag"], "*"}:
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=file.headers)
     if request.method == "HEAD":
         return Response(headers={**file.headers, "Content-Length": str(len(file.content))})

@@ -16,7 +16,7 @@ from app.wire.headers import shortened
 
 Value = int | float | str
 _WHOLE = re.compile(r"-?[0-9]{1,9}")
-_DECIMAL = re.compile(r"-?[0-9]{1,9}(\.[0-9]{1,9})?")
+_DECIMAL = re.compile(r"-?([0-9]{1,20}(\.[0-9]{0,20})?|\.[0-9]{1,20})([eE][-+]?[0-9]{1,3})?")
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,12 @@
 """`python -m app tensors [demo] [options]`: the lab in a terminal.
 
-Exit codes: 0 done, 2 an unknown demo or a wrong option, 3 the checkpoint cannot be loaded.
+Exit codes: 0 done, 1 the output cannot be written, 2 an unknown demo or a wrong option, 3 the checkpoint cannot be
+loaded.
 """
 
 import argparse
 import io
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,9 +32,11 @@ def main(arguments: Sequence[str]) -> int:
         devices = devices_of(settings)
         sent = vars(_parser(name, devices).parse_args(arguments[1:] if name else arguments))
         if name is None:
-            sys.stdout.write(list_for_terminal(demos(devices)))
-            return 0
-        path = Path(sent.pop("checkpoint", None) or settings.checkpoint)
+            return _write(list_for_terminal(demos(devices)))
+        checkpoint = sent.pop("checkpoint", None)
+        if checkpoint is not None:
+            settings = read_settings([f"--checkpoint={checkpoint}"])
+        path = Path(settings.checkpoint)
         given = [(key, text) for key, text in sent.items() if text is not None]
         values = read_values(name, given, devices.available)
         served = Served(path.name, load(path)) if name == ANATOMY else None
@@ -41,8 +45,7 @@ def main(arguments: Sequence[str]) -> int:
         return _refuse(str(error), 2)
     except CheckpointError as error:
         return _refuse(str(error), 3)
-    sys.stdout.write(to_terminal(run))
-    return 0
+    return _write(to_terminal(run))
 
 
 def _parser(name: str | None, devices: Devices) -> argparse.ArgumentParser:
@@ -58,6 +61,20 @@ def _parser(name: str | None, devices: Devices) -> argparse.ArgumentParser:
             "--checkpoint", help="the .safetensors file; else GLIMPSE_CHECKPOINT, else the shipped one"
         )
     return parser
+
+
+def _write(text: str) -> int:
+    """Print, and hear at once when that fails; whoever closes a pipe, as `head` does, has read enough."""
+    if sys.stdout is None:  # a shell closed it
+        return _refuse("There is no standard output to write to.", 1)
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter fails again at its end
+        if not isinstance(error, BrokenPipeError):
+            return _refuse(f"The output cannot be written: {error.strerror}.", 1)
+    return 0
 
 
 def _refuse(sentence: str, exit_code: int) -> int:

@@ -273,6 +273,46 @@ def test_a_place_that_cannot_be_written_is_refused_before_the_work(
     assert sentence in capsys.readouterr().err
 
 
+def _arrow(random: np.random.Generator, *, points_right: bool) -> np.ndarray:
+    """A bright wedge on noise, 16 × 16, somewhere in the middle."""
+    picture = random.integers(0, 60, (16, 16, 3), dtype=np.uint8)
+    row, column = random.integers(3, 6, 2)
+    for step in range(7):
+        place = column + (step if points_right else 6 - step)
+        picture[row + step // 2 : row + 7 - step // 2, place] = 230
+    return picture
+
+
+def test_arrows_are_told_apart_without_their_mirror_images(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """--no-mirror is in the checkpoint, whose six views then lack mirror images wherever it is measured.
+
+    The tutorial shows none anyway.
+    """
+    monkeypatch.chdir(tmp_path)
+    random = np.random.default_rng(0)
+    sides = np.arange(160) % 2
+    arrows = np.stack([_arrow(random, points_right=bool(side)) for side in sides])
+    write_archive(
+        tmp_path / "arrows.npz",
+        {"x_train": arrows[:120], "y_train": sides[:120], "x_test": arrows[120:], "y_test": sides[120:]},
+    )
+    data, out = tmp_path / "arrows.npz", tmp_path / "arrows.safetensors"
+    assert _train(data, out, "fast", "--epochs", "6", "--held-out", "20", "--no-mirror") == 0
+    record = load(out).record
+    assert record.training.configuration["unmirrored"] is True
+    assert min(record.metrics.accuracy.values()) > 0.9
+    capsys.readouterr()
+    assert run(["evaluate", str(out), "--data", str(data), "--device", "cpu", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["accuracy"] == dict(record.metrics.accuracy)
+    again = tmp_path / "again.safetensors"
+    assert run(["calibrate", str(out), "--data", str(data), "--device", "cpu", "--out", str(again)]) == 0
+    assert load(again).record.calibration == record.calibration
+    assert _train(data, again, "tutorial", "--no-mirror") == 1
+    assert "shows no mirror images anyway" in capsys.readouterr().err
+
+
 def test_a_broken_folder_is_refused_before_training(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -283,6 +323,9 @@ def test_a_broken_folder_is_refused_before_training(
     (root / "only" / "a.png").write_bytes(encode(solid("red")))
     assert _train(root, tmp_path / "m.safetensors") == 1
     assert "has 1 class folders (only); at least 2 are needed" in capsys.readouterr().err
+    (root / "cifar10.npz").touch()
+    assert _train(root, tmp_path / "m.safetensors") == 1
+    assert f"or read the archive in it with --data {root / 'cifar10.npz'}." in capsys.readouterr().err
     (root / "junk").mkdir()
     (root / "junk" / "a.txt").write_text("no picture")
     assert _train(root, tmp_path / "m.safetensors") == 1

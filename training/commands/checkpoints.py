@@ -25,7 +25,7 @@ from training.data import read_test
 from training.data.rereading import read_as_trained, require_held_out
 from training.devices import choose_device
 from training.errors import TrainingError
-from training.evaluate import calibrate_and_measure, measure_network
+from training.evaluate import calibrate_and_measure, measure_network, shows_mirror_images
 from training.export import export_onnx
 from training.measuring.calibration import reliability_by_view
 from training.measuring.grids import draw_predictions
@@ -73,6 +73,7 @@ def evaluate(
             console=console,
             calibration=loaded.record.calibration,
             distance=loaded.distance,
+            mirrors=shows_mirror_images(loaded.record.training.configuration),
         )
         reliability = reliability_by_view(views.before_and_after, split.targets)
         if grid is not None:
@@ -112,7 +113,11 @@ def calibrate(
         dataset = read_as_trained(data, loaded.record, cache=cache, report=teller(console))
         network = loaded.network.to(choose_device(device.value))
         fitted, _, metrics = calibrate_and_measure(
-            network, dataset, name=loaded.record.metrics.split, console=console
+            network,
+            dataset,
+            name=loaded.record.metrics.split,
+            console=console,
+            mirrors=shows_mirror_images(loaded.record.training.configuration),
         )
         record = dataclasses.replace(loaded.record, calibration=fitted.calibration, metrics=metrics)
         digest = save(out, network, record, distance=fitted.distance)
@@ -177,6 +182,7 @@ def report(
             console=console,
             calibration=loaded.record.calibration,
             distance=loaded.distance,
+            mirrors=shows_mirror_images(loaded.record.training.configuration),
         )
         doubted = None
         if split.files:

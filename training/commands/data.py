@@ -1,5 +1,6 @@
 """Commands that look at data: `inspect`, `mistakes`, `samples`."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +13,7 @@ from training.commands.options import (
     Device,
     DeviceOption,
     InputSizeOption,
+    MirrorOption,
     RecipeName,
     SeedOption,
 )
@@ -23,7 +25,7 @@ from training.errors import TrainingError
 from training.measuring import label_mistakes
 from training.measuring.grids import draw_samples
 from training.progress import teller
-from training.recipes import RECIPES, is_taught
+from training.recipes import RECIPES, LargeBatchRecipe, is_taught
 from training.targets import check_png
 
 
@@ -54,6 +56,7 @@ def mistakes(
     epochs: Annotated[
         int | None, typer.Option(min=1, max=MOST_EPOCHS, help="Instead of the recipe's own.")
     ] = None,
+    mirror: MirrorOption = None,
     cache: CacheOption = Path("data"),
     input_size: InputSizeOption = None,
 ) -> None:
@@ -64,6 +67,8 @@ def mistakes(
             raise TrainingError(
                 f"The recipe {table.name} learns from a teacher, who has learnt the pictures already; take fast."
             )
+        if mirror is False and isinstance(table, LargeBatchRecipe):
+            table = replace(table, unmirrored=True)
         keep_freed_memory()
         target = choose_device(device.value)
         dataset = read_dataset(data, seed=seed, cache=cache, report=teller(console), input_size=input_size)

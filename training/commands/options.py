@@ -56,6 +56,13 @@ InputSizeOption = Annotated[
     int | None,
     typer.Option(min=9, max=512, help="Side of the network's pictures in pixels, instead of one that fits yours."),
 ]
+MirrorOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--mirror/--no-mirror",
+        help="Show mirror images too; not where they are another class, as letters' and arrows' are.",
+    ),
+]
 CorruptionsOption = Annotated[
     bool,
     typer.Option("--corruptions", help="Also measure on spoilt copies: noise, blur, light and more."),

@@ -12,7 +12,7 @@ from training.commands.terminal import print_metrics, told_in_a_sentence
 from training.data.rereading import read_as_trained
 from training.devices import choose_device
 from training.errors import TrainingError
-from training.evaluate import calibrate_and_measure
+from training.evaluate import calibrate_and_measure, shows_mirror_images
 from training.progress import teller
 from training.quantization import quantize as quantize_network
 from training.runs.provenance import current_commit, now_utc
@@ -42,7 +42,13 @@ def quantize(
             spec=record.input,
             console=console,
         )
-        fitted, _, metrics = calibrate_and_measure(network, dataset, name=record.metrics.split, console=console)
+        fitted, _, metrics = calibrate_and_measure(
+            network,
+            dataset,
+            name=record.metrics.split,
+            console=console,
+            mirrors=shows_mirror_images(record.training.configuration),
+        )
         origin = {"from": loaded.digest, "from_created_at": record.created_at, "commit": current_commit()}
         quantized = dataclasses.replace(
             record,

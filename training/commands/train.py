@@ -16,6 +16,7 @@ from training.commands.options import (
     Device,
     Dtype,
     InputSizeOption,
+    MirrorOption,
     RecipeName,
 )
 from training.commands.terminal import print_lines, print_metrics, told_in_a_sentence
@@ -60,6 +61,7 @@ def train(
         float | None,
         typer.Option(min=0, max=1, metavar="SHARE", help="Of the pictures, to treat as phone photos are."),
     ] = None,
+    mirror: MirrorOption = None,
     seed: Annotated[int | None, typer.Option(min=0, max=2**63 - 1, help=f"{SEED_HELP} [default: 0]")] = None,
     epochs: Annotated[
         int | None, typer.Option(min=1, max=MOST_EPOCHS, help="Instead of the recipe's own.")
@@ -103,6 +105,7 @@ def train(
         "teachers": tuple(map(str, teachers)) if teachers else None,
         "start": start,
         "photographs": photographs,
+        "unmirrored": None if mirror is None else not mirror,
         "input_size": input_size,
         "cache": cache,
     }

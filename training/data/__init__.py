@@ -45,8 +45,12 @@ def read_dataset(source: str, *, seed: int, cache: Path, report: Report, input_s
     if path.is_dir():
         side = input_size or choose_side(path)
         return read_folder(path, InputSpec(height=side, width=side), seed=seed, cache=cache, report=report)
-    if path.suffix == ".npz" and path.is_file():
+    if path.suffix.lower() == ".npz" and path.is_file():
         return _sized(read_archive(path), input_size)
+    if path.is_file():
+        raise DataError(
+            f"--data {source} is a file, but no .npz archive. If it packs pictures, unpack it and name the folder."
+        )
     raise DataError(
         f"--data {source} is neither 'cifar10', nor an existing .npz file, nor a folder. "
         "Check the path; a folder needs one sub-folder of pictures per class."
@@ -74,7 +78,7 @@ def read_test(source: str, record: Record, *, cache: Path, report: Report) -> tu
     path = Path(source)
     if source != CIFAR10 and path.is_dir():
         name, labels, split = read_test_folder(path, record, cache=cache, report=report)
-    elif path.suffix == ".npz" and path.is_file():
+    elif path.suffix.lower() == ".npz" and path.is_file():
         name, labels, split = read_test_archive(path, record)
     else:
         dataset = read_dataset(source, seed=record.training.seed, cache=cache, report=report)

@@ -26,6 +26,8 @@ _DAMAGE = (
     MemoryError,  # a header that announces an array without end
 )
 """What numpy's reader raises over files that are no archive of plain arrays."""
+_GAPS_NAMED = 5
+_RECOUNT = "labels, y = numpy.unique(y, return_inverse=True)"
 
 
 def read_archive(path: Path) -> Dataset:
@@ -47,6 +49,7 @@ def read_archive(path: Path) -> Dataset:
     labels = _stored_labels(path, arrays)
     if labels is None and cifar10.is_cifar10(train, test):
         labels = cifar10.LABELS
+    has_names = labels is not None
     labels = labels or tuple(str(place) for place in range(classes))
     strangers = sorted(set(test.targets.tolist()) - set(train.targets.tolist()))
     if len(labels) < max(2, classes):
@@ -56,7 +59,20 @@ def read_archive(path: Path) -> Dataset:
             f"{path}: y_test has the classes {', '.join(labels[place] for place in strangers)}, which y_train has "
             "not. Add training pictures of them, or take them out of the test part."
         )
+    if not has_names:
+        _refuse_gaps(path, train, labels)
     return Dataset(to_unicode(path.stem), labels, train, test)
+
+
+def _refuse_gaps(path: Path, train: Split, labels: tuple[str, ...]) -> None:
+    """Refuse classes without pictures where nobody named them: labels that are counted from 1, say."""
+    without = sorted(set(range(len(labels))) - set(train.targets.tolist()))
+    if without:
+        some = ", ".join(map(str, without[:_GAPS_NAMED])) + ("…" if len(without) > _GAPS_NAMED else "")
+        raise DataError(
+            f"{path}: no picture of y_train has the label {some}. Labels are counted from 0, without gaps: "
+            f"{_RECOUNT} does so; or store the names of all in `labels`."
+        )
 
 
 def read_test_archive(path: Path, record: Record) -> tuple[str, tuple[str, ...], Split]:
@@ -116,6 +132,7 @@ def _check_images(path: Path, arrays: dict[str, npt.NDArray[np.generic]], part: 
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3:
         raise DataError(
             f"{path}: x_{part} is {images.dtype} {list(images.shape)}; uint8 (n, height, width, 3) is needed."
+            f"{_advice_on_images(images)}"
         )
     if 0 in images.shape[1:3]:
         raise DataError(
@@ -131,7 +148,10 @@ def _check_targets(path: Path, arrays: dict[str, npt.NDArray[np.generic]], part:
     targets = arrays[f"y_{part}"]
     targets = targets.squeeze(1) if targets.ndim == 2 and targets.shape[1] == 1 else targets
     if targets.ndim != 1 or not np.issubdtype(targets.dtype, np.integer):
-        raise DataError(f"{path}: y_{part} is {targets.dtype} {list(targets.shape)}; integers (n,) are needed.")
+        raise DataError(
+            f"{path}: y_{part} is {targets.dtype} {list(targets.shape)}; integers (n,) are needed."
+            f"{_advice_on_targets(targets)}"
+        )
     if not len(targets):
         raise DataError(f"{path}: y_{part} is empty; at least one picture is needed.")
     if int(targets.min()) < 0 or int(targets.max()) >= MOST_CLASSES:
@@ -140,6 +160,28 @@ def _check_targets(path: Path, arrays: dict[str, npt.NDArray[np.generic]], part:
             f"to {MOST_CLASSES - 1:,} at most."
         )
     return targets.astype(np.int64)
+
+
+def _advice_on_images(images: npt.NDArray[np.generic]) -> str:
+    """Say how pictures that other programs write become what is needed."""
+    if images.ndim == 4 and images.shape[1] == 3 and images.shape[3] != 3:
+        return " Channels come last here: x.transpose(0, 2, 3, 1)."
+    if images.ndim == 3 or (images.ndim == 4 and images.shape[3] == 1):
+        return " Grey pictures have their value three times: numpy.repeat(x.reshape(*x.shape[:3], 1), 3, axis=3)."
+    if np.issubdtype(images.dtype, np.floating):
+        return " Numbers of 0 to 1 become bytes by (255 * x).round().astype('uint8')."
+    return ""
+
+
+def _advice_on_targets(targets: npt.NDArray[np.generic]) -> str:
+    """Say how labels that other programs write become what is needed."""
+    if targets.ndim == 2:
+        return " A column for each class becomes numbers by y.argmax(1)."
+    if targets.ndim == 1:
+        return (
+            " Names, and numbers of another kind, become them by labels, y = numpy.unique(y, return_inverse=True)."
+        )
+    return ""
 
 
 def _stored_labels(path: Path, arrays: dict[str, npt.NDArray[np.generic]]) -> tuple[str, ...] | None:

@@ -265,9 +265,11 @@ def _choose_groups(groups: Places, free: set[int], *, wanted: int) -> list[int]:
 def _class_names(root: Path, *, fewest: int) -> tuple[str, ...]:
     names = tuple(folder.name for folder in _folders_in(root))
     if len(names) < fewest:
+        archive = min(root.glob("*.npz"), default=None)
         raise DataError(
             f"{root} has {len(names)} class folders ({', '.join(names) or 'none'}); at least {fewest} are needed. "
-            "Put the pictures of each class into a sub-folder that has the class's name."
+            "Put the pictures of each class into a sub-folder that has the class's name"
+            + (f", or read the archive in it with --data {archive}." if archive else ".")
         )
     return names
 

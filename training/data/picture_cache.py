@@ -28,6 +28,7 @@ from models.preprocessing import Images, InputSpec, to_images
 from training.data.duplicates import THUMBNAIL_SIDE, Thumbnails
 from training.errors import DataError
 from training.folder_lock import locked
+from training.progress import time_left
 
 Report = Callable[[str], None]
 """Told what happens, a sentence at a time."""
@@ -228,7 +229,7 @@ def _decode_all(root: Path, files: Sequence[str], *, spec: InputSpec, target: Pa
                 told_s, done = now_s, min(start + _CHUNK, len(files))
                 rate = done / (now_s - started_s)
                 left_s = (len(files) - done) / rate
-                report(f"decoding {done:,}/{len(files):,} · {rate:,.0f} pictures/s · {left_s:.0f} s left")
+                report(f"decoding {done:,}/{len(files):,} · {rate:,.0f} pictures/s · {time_left(left_s)}")
     table: dict[str, Any] = {
         "read": [asdict(item) for item in read],
         "unreadable": [asdict(item) for item in unreadable],

@@ -24,6 +24,8 @@ from training.measuring.reading import SHARPEST, Reading, fit_few, fit_reading
 from training.measuring.reliability import measure_reliability
 from training.measuring.views import ViewLogits, view_logits
 
+_SCORE_ROUNDING = 1e-6
+"""By which float32 probabilities of equal pictures may differ, as they fall into batches."""
 ACCEPTED_SHARE = 0.95
 """Of held-out pictures of the classes. Source: the field's custom, as in OpenOOD's FPR@95."""
 _NOTABLE_ERROR = 0.02
@@ -45,7 +47,9 @@ class Calibrated:
     sentence: str
 
 
-def calibrate(network: Network, train: Split, held_out: Split | None, *, console: Console) -> Calibrated:
+def calibrate(
+    network: Network, train: Split, held_out: Split | None, *, console: Console, mirrors: bool = True
+) -> Calibrated:
     """Fit temperatures, floors and the abstain rule, and give the network its temperature.
 
     Fewer than 100 held-out pictures are enough for the temperatures alone, fewer than 20 for nothing.
@@ -55,6 +59,7 @@ def calibrate(network: Network, train: Split, held_out: Split | None, *, console
         train: what it learnt from; its classes' means and covariance are taken from up to 10,000 of them.
         held_out: what it did not learn from; None where it learnt from everything.
         console: told of the progress.
+        mirrors: whether mirror images are among the six views.
     """
     network.temperature = 1.0
     if held_out is None or len(held_out) < FEWEST_FOR_TEMPERATURE:
@@ -65,7 +70,9 @@ def calibrate(network: Network, train: Split, held_out: Split | None, *, console
             f"--held-out {FEWEST_FOR_TEMPERATURE} fits one."
         )
         return Calibrated(Calibration(), None, sentence)
-    outputs = view_logits(network, held_out.images, temperature=1.0, place="calibrating", console=console)
+    outputs = view_logits(
+        network, held_out.images, temperature=1.0, mirrors=mirrors, place="calibrating", console=console
+    )
     distance = None
     if len(held_out) < FEWEST_FOR_RULE:
         calibration = _fit_temperatures(outputs, held_out.targets)
@@ -79,6 +86,9 @@ def calibrate(network: Network, train: Split, held_out: Split | None, *, console
 def choose_thresholds(scores: Tensor, distances: Tensor) -> tuple[float, float]:
     """Find the strictest pair that accepts 95 % of the pictures, each half turning away equally many.
 
+    A picture that is no farther than usual is never turned away, nor one whose score differs by rounding alone: of
+    drawings that are all alike half would be.
+
     Args:
         scores: best probabilities, (n,).
         distances: (n,).
@@ -86,7 +96,8 @@ def choose_thresholds(scores: Tensor, distances: Tensor) -> tuple[float, float]:
     Returns:
         The least score and the largest distance that are accepted.
     """
-    ascending, descending = scores.sort().values, distances.sort(descending=True).values
+    ascending = scores.sort().values - _SCORE_ROUNDING
+    descending = distances.sort(descending=True).values.clamp_min(1)
     pairs = [
         (score, distance)
         for score, distance in zip(ascending.tolist(), descending.tolist(), strict=True)

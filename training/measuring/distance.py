@@ -13,6 +13,10 @@ _ROUNDING = 0.1
 to bfloat16, to 0.4 %: classes that are told apart too easily scatter less, and distances would be noise. On
 CIFAR-10 0.1 is no worse than none (docs/experiments.md)."""
 
+_ROUNDED = 0.004
+"""Share of its length by which bfloat16 moves a picture's features. It counts as one unit at least: where held-out
+pictures lie on their class's mean, as drawings of one colour do, their median would be rounding or nothing."""
+
 
 def fit_distance(features: Tensor, targets: Tensor, held_out_features: Tensor, *, classes: int) -> ClassDistance:
     """Fit class means and one covariance, and the unit in which distances are counted.
@@ -20,7 +24,8 @@ def fit_distance(features: Tensor, targets: Tensor, held_out_features: Tensor, *
     Args:
         features: float (n, features) of pictures that the network learnt from.
         targets: int64 (n,).
-        held_out_features: of pictures that it did not learn from; their median distance becomes 1.
+        held_out_features: of pictures that it did not learn from; their median distance becomes 1, or less where
+            it is no more than what rounding makes.
         classes: of the network; one without pictures is never near.
     """
     directions = F.normalize(features.double(), dim=1)
@@ -31,7 +36,8 @@ def fit_distance(features: Tensor, targets: Tensor, held_out_features: Tensor, *
     eigenvalues, eigenvectors = torch.linalg.eigh(covariance)
     whitening = eigenvectors / eigenvalues.sqrt()
     whole = ClassDistance(center, whitening, (means - center) @ whitening)
-    unit = whole(held_out_features.float()).median().double().sqrt()
+    least = features.shape[1] * (_ROUNDED / _ROUNDING) ** 2
+    unit = whole(held_out_features.float()).median().double().clamp_min(least).sqrt()
     return ClassDistance(center, whitening / unit, (means - center) @ whitening / unit)
 
 

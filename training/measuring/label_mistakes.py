@@ -202,7 +202,9 @@ def to_lines(mistakes: Sequence[LabelMistake]) -> Iterator[str]:
     if not mistakes:
         yield "no label looks wrong"
         return
-    yield f"{len(mistakes)} labels may be wrong; look at these pictures:"
+    count = "one label" if len(mistakes) == 1 else f"{len(mistakes)} labels"
+    more = " or more" if len(mistakes) == MOST_LISTED else ""
+    yield f"{count}{more} may be wrong; look at these pictures, the likeliest mistake first:"
     for item in mistakes:
         yield (
             f"  {item.file}: {item.label} {100 * item.probability:.1f} %, "

@@ -30,7 +30,7 @@ class ViewLogits:
 
 @torch.inference_mode()
 def view_logits(
-    network: Network, images: Tensor, *, temperature: float, place: str, console: Console
+    network: Network, images: Tensor, *, temperature: float, mirrors: bool, place: str, console: Console
 ) -> ViewLogits:
     """Run a network over pictures, in float32 on any device.
 
@@ -38,6 +38,7 @@ def view_logits(
         network: in evaluation mode, on its device.
         images: uint8 (n, height, width, 3).
         temperature: that is inside the network; its logits are multiplied by it.
+        mirrors: whether mirror images are among the six views.
         place: what is done, in a word, for the console.
         console: told of the progress.
     """
@@ -48,7 +49,7 @@ def view_logits(
     parts = chunks(images)
     with RunProgress(console, steps=len(parts)) as progress:
         for chunk in parts:
-            (weight, view), *others = six_views(chunk.to(device))
+            (weight, view), *others = six_views(chunk.to(device), mirrors=mirrors)
             seen = network.features(view)
             logits = network.logits(seen).float() * temperature
             views = [weight * logits, *(part * network(other).float() * temperature for part, other in others)]

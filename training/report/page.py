@@ -143,4 +143,4 @@ def _recipe(content: Content) -> str:
 
 
 def _foot(content: Content) -> str:
-    return html.text(f"Written {content.created_at} by python -m training report. The page needs no other file.")
+    return html.text(f"Written {content.created_at} by Glimpse. The page needs no other file.")

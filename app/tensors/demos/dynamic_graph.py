@@ -74,7 +74,8 @@ print(gradient)
 # difference of the losses by the distance. This takes two forward passes for each number, so it is no way to
 # train, but it is an honest check, because it shares no code with autograd. The step is small against the numbers
 # and large against their rounding. A large loss is rounded by more, and so is every difference of two: the
-# tolerance grows with the largest slope.
+# tolerance grows with the largest slope. Where so small a step makes the loop turn once more or the branch go the
+# other way, the loss jumps, and no difference measures a slope: this check says False then, and autograd is right.
 def slopes(w: Tensor, step: float = 1e-6) -> Tensor:
     """Measure the gradient by central differences."""
     measured = torch.zeros_like(w)

@@ -1,7 +1,9 @@
 """The first lines of `python -m app`, before anything of it is imported."""
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -24,6 +26,22 @@ runpy.run_module("app", run_name="__main__")
 def test_a_start_can_be_stopped(name: str, by: str, code: int) -> None:
     """While its modules are imported already: a sentence, an exit code, no traceback."""
     assert start_and_stop("app", name) == (code, f"Stopped by {by} before it served.\n")
+
+
+def test_the_metrics_folder_of_another_server_is_not_taken(tmp_path: Path) -> None:
+    """Who comes from gunicorn has it in the environment, and it may be gone."""
+    environment = os.environ | {"PROMETHEUS_MULTIPROC_DIR": str(tmp_path / "gone"), "GLIMPSE_CHECKPOINT": "none"}
+    done = subprocess.run(
+        [sys.executable, "-m", "app", "--port", "0"],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 3
+    assert done.stderr.splitlines()[-1].startswith("Error: none: the checkpoint cannot be read")
 
 
 def test_a_thread_that_is_stuck_does_not_keep_the_process() -> None:

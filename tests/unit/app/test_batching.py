@@ -277,6 +277,31 @@ def test_a_lane_that_ends_is_lost_and_says_so(caplog: pytest.LogCaptureFixture) 
     assert [line.getMessage() for line in caplog.records] == ["a lane of the engine has ended"]
 
 
+def test_a_start_that_is_given_up_ends_its_lanes_in_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While a lane warms up: it has nobody to tell any more, and no thread dies of that."""
+    died: list[threading.ExceptHookArgs] = []
+    monkeypatch.setattr(threading, "excepthook", died.append)
+
+    async def check() -> None:
+        begun, gate = threading.Event(), threading.Event()
+
+        def warm_up() -> None:
+            begun.set()
+            assert gate.wait(timeout=10)
+
+        batcher = Batcher(answers, max_batch_size=8, max_queue=8, events=Log(), warm_up=warm_up)
+        starting = asyncio.create_task(batcher.start())
+        assert await asyncio.to_thread(begun.wait, 10)
+        starting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await starting
+        gate.set()
+        await batcher.drain(timeout_s=10)
+
+    with_loop(check())
+    assert died == []
+
+
 def test_draining_one_that_never_started_is_nothing() -> None:
     """A service that fails before its start still closes what it opened."""
     with_loop(Batcher(answers, max_batch_size=32, max_queue=1000, events=Log()).drain(timeout_s=10))

@@ -92,6 +92,15 @@ def test_another_checkpoint_is_explained_by_its_own_network(checkpoint: Checkpoi
     assert not explainer.draw(other, _red_corner(), 0).heat.any()
 
 
+def test_a_copy_of_a_replaced_network_is_not_kept(checkpoint: Checkpoint) -> None:
+    """Also not by an explanation that ends after the reload."""
+    explainer = Explainer()
+    explainer.draw(checkpoint, _red_corner(), 0)
+    explainer.keep_only("sha256:other")
+    assert explainer.draw(checkpoint, _red_corner(), 0).heat.any()
+    assert explainer._explained is None
+
+
 @pytest.mark.parametrize(
     ("name", "side", "layer"),
     [("tutorial", 32, "conv2"), ("fast", 32, "groups.1"), ("fast", 96, "groups.2"), ("residual", 32, "groups.1")],

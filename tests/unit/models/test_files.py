@@ -17,6 +17,17 @@ def test_the_folder_is_made_and_holds_one_readable_file(tmp_path: Path) -> None:
     assert path.stat().st_mode & 0o444 == 0o444
 
 
+def test_the_rights_are_those_of_any_new_file(tmp_path: Path) -> None:
+    """Who keeps all files to themselves keeps these, too; and the mask is as it was."""
+    before = os.umask(0o077)
+    try:
+        write_atomically(tmp_path / "file", b"mine")
+        assert os.umask(0o077) == 0o077
+    finally:
+        os.umask(before)
+    assert (tmp_path / "file").stat().st_mode & 0o777 == 0o600
+
+
 def test_a_new_file_takes_the_place_of_the_old_one(tmp_path: Path) -> None:
     """Also a shorter one; whoever has opened the old one reads it to its end."""
     path = tmp_path / "file"

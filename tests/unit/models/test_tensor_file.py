@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import pickle
 import struct
 import zipfile
@@ -73,6 +74,15 @@ def test_a_file_with_something_behind_it_is_refused(path: Path, extra: bytes) ->
     """Trailing bytes belong to no tensor."""
     path.write_bytes(path.read_bytes() + extra)
     refusal(path, HeaderError, "the tensors cannot be read")
+
+
+@pytest.mark.parametrize("has_header", [True, False])
+def test_a_terabyte_is_refused_unread(path: Path, has_header: bool) -> None:
+    """A sparse file takes no room on the disk, and would not fit into memory."""
+    if not has_header:
+        path.write_bytes(b"")
+    os.truncate(path, 2**40)
+    refusal(path, HeaderError, "announces|no readable metadata")
 
 
 @pytest.mark.parametrize("kind", ["noise", "text", "pickle", "zip", "torch"])

@@ -32,13 +32,13 @@ def test_a_fraction_lies_within_0_and_1(value: object, expected: bool) -> None:
 @pytest.mark.parametrize(
     ("refuse", "good", "bad", "sentence"),
     [
-        (values.refuse_no_fraction, 1, 1.5, "second is 1.5; a number within 0…1 is needed"),
-        (values.refuse_no_amount, 7.5, -1, "second is -1; a finite number from 0 is needed"),
-        (values.refuse_no_count, 1, 0, "second is 0; a whole number from 1 is needed"),
-        (values.refuse_no_count, 1, 1.0, "second is 1.0; a whole number from 1 is needed"),
-        (values.refuse_no_text, "", 3, "second is 3; a text is needed"),
-        (values.refuse_no_table, {}, [], r"second is \[\]; values with their names are needed"),
-        (values.refuse_no_text, "", list(range(1_000)), r"second is \[0, 1, 2, 3, 4, 5, \.\.\.\]; a text"),
+        (values.require_fractions, 1, 1.5, "second is 1.5; a number within 0…1 is needed"),
+        (values.require_amounts, 7.5, -1, "second is -1; a finite number from 0 is needed"),
+        (values.require_counts, 1, 0, "second is 0; a whole number from 1 is needed"),
+        (values.require_counts, 1, 1.0, "second is 1.0; a whole number from 1 is needed"),
+        (values.require_texts, "", 3, "second is 3; a text is needed"),
+        (values.require_tables, {}, [], r"second is \[\]; values with their names are needed"),
+        (values.require_texts, "", list(range(1_000)), r"second is \[0, 1, 2, 3, 4, 5, \.\.\.\]; a text"),
     ],
 )
 def test_the_attribute_is_named_with_its_value(

@@ -53,6 +53,14 @@ def test_flips_alternate_between_epochs() -> None:
     assert 900 < int(sides[0].sum()) < 1_100
 
 
+def test_without_mirror_images_all_else_is_drawn_the_same() -> None:
+    """Where a mirror image is another class."""
+    usual, unmirrored = (draw_order(500, shift=2, seed=3, epoch=4, mirrors=mirrors) for mirrors in (True, False))
+    assert not unmirrored.mirrored.any()
+    for field in ("permutation", "down", "right", "cut_top", "cut_left", "partner", "mixed_in"):
+        assert torch.equal(getattr(usual, field), getattr(unmirrored, field))
+
+
 def test_an_epoch_can_be_drawn_again() -> None:
     """Seed and epoch alone decide the order; another seed or epoch gives another one."""
     first = draw_order(100, shift=2, seed=5, epoch=7)
@@ -112,6 +120,15 @@ def test_six_views_are_three_crops_and_their_mirrors() -> None:
 def test_weights_of_the_six_views_are_those_of_the_recipe() -> None:
     """The picture and its mirror count a quarter each, the four others an eighth."""
     assert [weight for weight, _ in six_views(_images(1))] == [0.25, 0.25, 0.125, 0.125, 0.125, 0.125]
+
+
+def test_without_mirror_images_the_views_are_three() -> None:
+    """The crops, with the weights that each had together with its mirror."""
+    images = _images(1)
+    all_views, views = six_views(images), six_views(images, mirrors=False)
+    assert [weight for weight, _ in views] == [0.5, 0.25, 0.25]
+    for (_, view), (_, wanted) in zip(views, all_views[::2], strict=True):
+        assert torch.equal(view, wanted)
 
 
 def test_a_covered_square_is_wholly_inside_and_has_the_colour() -> None:

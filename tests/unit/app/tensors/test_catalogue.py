@@ -68,10 +68,14 @@ def test_other_texts_are_no_whole_numbers(text: str) -> None:
 
 @pytest.mark.parametrize(
     ("text", "value"),
-    [("0.1", 0.1), ("4", 4.0), ("1000", 1000.0), ("0.09", None), ("nan", None), ("inf", None), ("1e2", None)],
+    [
+        *[("0.1", 0.1), ("4", 4.0), ("1000", 1000.0), (".5", 0.5), ("5.", 5.0), ("1e2", 100.0)],
+        ("0.30000000000000004", 0.30000000000000004),
+        *[(text, None) for text in ("0.09", "nan", "inf", "1e999", "1_0", " 4", "٤", ".", "e1", "9" * 5_000)],
+    ],
 )
 def test_numbers_have_bounds_too(text: str, value: float | None) -> None:
-    """What is no plain decimal number is none at all."""
+    """What is no decimal number is none at all."""
     assert Number("", 0.1, 1000.0).read(text) == value
 
 

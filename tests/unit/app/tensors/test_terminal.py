@@ -1,6 +1,7 @@
 """`python -m app tensors` prints what GET /tensors answers."""
 
 import io
+import subprocess
 import sys
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from app.__main__ import main as program
 from app.tensors.catalogue import DEMOS
 from app.tensors.terminal import main
+from tests.unit.stopped_start import ROOT
 
 
 def test_without_a_demo_it_lists_them(capsys: pytest.CaptureFixture[str]) -> None:
@@ -33,6 +35,29 @@ def test_a_terminal_without_utf_8_gets_a_question_mark(monkeypatch: pytest.Monke
     assert main(["dynamic-graph"]) == 0
     screen.seek(0)
     assert "\n  weight ? MulBackward0\n" in screen.read()
+
+
+@pytest.mark.parametrize(
+    ("redirection", "code", "sentence"),
+    [
+        ("| true", 0, ""),
+        (">/dev/full", 1, "Error: The output cannot be written: No space left on device.\n"),
+        (">&-", 1, "Error: There is no standard output to write to.\n"),
+    ],
+)
+def test_an_output_that_cannot_be_written_is_told(redirection: str, code: int, sentence: str) -> None:
+    """In a sentence; who closes a pipe early has read enough."""
+    command = f"set -o pipefail; {sys.executable} -m app tensors creation {redirection}"
+    done = subprocess.run(
+        ["bash", "-c", command], cwd=ROOT, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (code, sentence)
+
+
+def test_an_empty_checkpoint_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    """A script's unset variable does not show another file."""
+    assert main(["anatomy", "--checkpoint", ""]) == 2
+    assert "name a .safetensors file" in capsys.readouterr().err
 
 
 def test_anatomy_shows_the_file_that_is_named(checkpoint_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -81,6 +81,16 @@ def test_column_labels_are_accepted(tmp_path: Path) -> None:
         ({"y_train": np.zeros(6, np.uint8), "y_test": np.zeros(6, np.uint8)}, "at least two"),
         ({"labels": np.array(["a", "b"])}, "classes 0 to 2"),
         ({"y_train": np.array([0, 2, 2, 0, 2, 2])}, "y_test has the classes 1, which y_train has not"),
+        (
+            {"y_train": np.array([1, 2, 3] * 2), "y_test": np.array([1, 2, 3] * 2)},
+            "has the label 0. Labels",
+        ),
+        ({"y_train": np.array([0, 9, 9, 0, 9, 9]) // 2, "y_test": np.zeros(6, int)}, r"label 1, 2, 3\. "),
+        ({"y_train": np.eye(3, dtype=int)[[0, 1, 2] * 2]}, r"y\.argmax\(1\)"),
+        ({"y_train": np.array(["cat", "dog", "owl"] * 2)}, "return_inverse=True"),
+        ({"x_train": np.zeros((6, 3, 8, 8), np.uint8)}, r"x\.transpose\(0, 2, 3, 1\)"),
+        ({"x_train": np.zeros((6, 8, 8), np.uint8)}, "Grey pictures have their value three times"),
+        ({"x_train": np.zeros((6, 8, 8, 3))}, r"\(255 \* x\)\.round\(\)"),
         ({"labels": np.array(["a", "a", "b"])}, "stands twice"),
         ({"labels": np.array([{"a": 1}], dtype=object)}, "it holds Python objects"),
     ],
@@ -153,6 +163,17 @@ def test_a_path_that_is_nothing_is_refused(tmp_path: Path) -> None:
     """A mistyped path gets the list of what may stand there."""
     with pytest.raises(DataError, match="neither 'cifar10', nor an existing"):
         _read(tmp_path / "nothing")
+    (tmp_path / "pets.zip").write_text("")
+    with pytest.raises(DataError, match=r"is a file, but no \.npz archive\. If it packs pictures, unpack it"):
+        _read(tmp_path / "pets.zip")
+
+
+def test_an_archives_ending_may_have_capitals(tmp_path: Path) -> None:
+    """As a picture's may."""
+    write_archive(tmp_path / "pets.npz", _arrays())
+    (tmp_path / "pets.npz").rename(tmp_path / "PETS.NPZ")
+    read = read_dataset(str(tmp_path / "PETS.NPZ"), seed=0, cache=tmp_path, report=_ignore)
+    assert read.labels == ("0", "1", "2")
 
 
 def test_a_cache_inside_the_data_is_refused(tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ def test_whatever_measures_shows_a_network_as_many_at_once() -> None:
     """Of 128 × 128 pixels 31: views, features, answers, and spoilt copies."""
     images = _pictures(70, 128)
     network = _Counting()
-    view_logits(network, images, temperature=1.0, place="measuring", console=CONSOLE)
+    view_logits(network, images, temperature=1.0, mirrors=True, place="measuring", console=CONSOLE)
     calibration._features(network, images, torch.arange(70))
     single_view(network, images)
     measure_rejection(Graph(network, None), images, {"same": images}, Calibration())

@@ -70,8 +70,19 @@ def test_many_pictures_leave_the_sample_as_it_is() -> None:
     torch.testing.assert_close(shrunk_covariance(rows), rows.T @ rows / 20_000, atol=0.02, rtol=0.01)
 
 
-def test_pictures_that_are_all_alike_still_give_numbers() -> None:
-    """A network that has learnt nothing has a distance all the same, and it is finite."""
-    features = torch.ones(20, 6)
-    distance = fit_distance(features, torch.arange(20) % 2, features + torch.rand(20, 6) / 9, classes=2)
-    assert distance(features).isfinite().all()
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_pictures_that_are_all_alike_still_give_numbers(value: float) -> None:
+    """A network that has learnt nothing has a distance all the same, whatever was held out."""
+    features = torch.full((20, 6), value)
+    for held_out in (features, features + torch.rand(20, 6) / 9):
+        distance = fit_distance(features, torch.arange(20) % 2, held_out, classes=2)
+        assert distance(features).isfinite().all()
+        assert distance(held_out + 1).isfinite().all()
+
+
+def test_what_bfloat16_rounds_off_is_no_distance() -> None:
+    """Pictures that lie exactly on their class's mean are no farther than usual after an engine's rounding."""
+    targets = torch.arange(90) % 3
+    features = torch.rand(3, 64, generator=torch.Generator().manual_seed(0))[targets]
+    distance = fit_distance(features, targets, features, classes=3)
+    assert distance(features.bfloat16().float()).max() < 1

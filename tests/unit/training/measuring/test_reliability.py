@@ -55,6 +55,14 @@ def test_equal_bins_agree_with_another_library() -> None:
     assert measured.expected_calibration_error == pytest.approx(float(expected), abs=1e-5)
 
 
+def test_answers_of_score_one_share_a_bin_with_those_below_it() -> None:
+    """Half at exactly 1 with 90 % right, half at 0.957 all right: of one bin the errors are taken together."""
+    probabilities = torch.tensor([[1.0, 0.0]] * 1_000 + [[0.957, 0.043]] * 1_000)
+    targets = torch.tensor([0] * 900 + [1] * 100 + [0] * 1_000)
+    measured = measure_reliability(probabilities, targets)
+    assert measured.expected_calibration_error == pytest.approx(0.0285, abs=1e-6)
+
+
 def test_adaptive_bins_hold_equally_many() -> None:
     """Half the answers at 0.6 with 60 % right, half at 1 with 80 % right: the gap is half of 0.2."""
     probabilities = torch.tensor([[0.6, 0.4]] * 1_500 + [[1.0, 0.0]] * 1_500)

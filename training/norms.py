@@ -1,0 +1,69 @@
+"""Do a network's batch norms remember what they do with the weights that a training ended with?
+
+Their averages follow the features from batch to batch. Where the features still move far in the last steps, as in
+a short training on drawings of few colours, they lag behind: what the network has learnt is then named by chance.
+"""
+
+import torch
+from rich.console import Console
+from torch import Tensor, nn
+
+from training.data.sampling import draw_evenly
+from training.devices import Computing
+from training.progress import tell
+
+_LOOKED_AT = 500
+"""Pictures, at most. Source: choice; a second of work for the slowest recipe on two cores."""
+_WORSE = 0.1
+"""Share of them that must be named more with averages of their own, for these to stay. Source: choice; on CIFAR-10
+averages of clean pictures are no better than what a training leaves (docs/experiments.md)."""
+
+
+@torch.no_grad()
+def settle_norms(
+    network: nn.Module, images: Tensor, targets: Tensor, *, most: int, computing: Computing, console: Console
+) -> None:
+    """Give the batch norms averages of some training pictures, and tell, where their own name far fewer of these.
+
+    Args:
+        network: after its last step, on its device; in evaluation mode afterwards.
+        images: uint8 (n, height, width, 3), that it learnt, on the device.
+        targets: int64 (n,), there too.
+        most: pictures that the training had in memory at once.
+        computing: in which dtype.
+        console: told if anything was changed.
+    """
+    places = draw_evenly(len(images), count=min(most, _LOOKED_AT), seed=0).to(images.device)
+    images, targets = images[places], targets[places]
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    own = _named(network.eval(), images, targets, computing)
+    _take_averages(network, images, computing)
+    anew = _named(network, images, targets, computing)
+    if anew < own + _WORSE:
+        network.load_state_dict(before)
+        return
+    tell(
+        console,
+        f"The batch norms' averages lagged behind the weights: with them {own:.0%} of {len(images)} training "
+        f"pictures were named rightly, with averages of these pictures {anew:.0%}. The latter are kept; a longer "
+        "training is surer.",
+    )
+
+
+def _take_averages(network: nn.Module, images: Tensor, computing: Computing) -> None:
+    norms = [layer for layer in network.modules() if isinstance(layer, nn.BatchNorm2d)]
+    rates = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.momentum = 1.0
+    with computing.autocast():
+        network.train()(images)
+    network.eval()
+    for norm, rate in zip(norms, rates, strict=True):
+        norm.momentum = rate
+
+
+def _named(network: nn.Module, images: Tensor, targets: Tensor, computing: Computing) -> float:
+    """Share of the pictures that a network names rightly."""
+    with computing.autocast():
+        answers = network(images).argmax(1)
+    return float((answers == targets).double().mean())
