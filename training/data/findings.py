@@ -134,8 +134,7 @@ def to_lines(findings: Findings) -> Iterator[str]:
     width = max(map(len, findings.counts))
     for label, parts in findings.counts.items():
         yield f"  {label:<{width}}  {parts['train']:>7,} {parts['test']:>7,}"
-    for label, count in findings.few.items():
-        yield f"warning: the class {label!r} has {count} pictures to learn from; {FEW_PICTURES} or more are better"
+    yield from _few_lines(findings.few)
     for label in findings.unmeasured:
         yield f"warning: the class {label!r} has no picture to measure on; its accuracy will be unknown"
     if findings.unreadable:
@@ -161,6 +160,20 @@ def to_lines(findings: Findings) -> Iterator[str]:
     if contradictions:
         yield f"warning: {_count(len(contradictions), 'picture')} in two classes; one label is wrong"
         yield from _named([_in_a_line(group) for group in contradictions])
+
+
+def _few_lines(few: Mapping[str, int]) -> Iterator[str]:
+    """Warn of each class with few pictures, or of all in a line where there are many."""
+    if len(few) <= _NAMED_AT_MOST:
+        better = f"{FEW_PICTURES} or more are better"
+        for label, count in few.items():
+            yield f"warning: the class {label!r} has {count} pictures to learn from; {better}"
+        return
+    label = min(few, key=few.__getitem__)
+    yield (
+        f"warning: {len(few):,} classes have fewer than {FEW_PICTURES} pictures to learn from, {label!r} the "
+        f"fewest with {few[label]}; more are better"
+    )
 
 
 def to_json(findings: Findings) -> str:

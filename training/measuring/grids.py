@@ -1,5 +1,6 @@
 """Pictures of pictures: a labelled grid, for the eye to check what the numbers say."""
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -68,4 +69,6 @@ def _draw(images: Tensor, captions: Sequence[str], *, wrong: Sequence[bool], pat
         # class names are words, not formulas, whatever dollars stand in them
         axis.set_title(caption, fontsize=7, color="firebrick" if is_wrong else "black", parse_math=False)
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=150, format="png")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph")  # names in letters that the font lacks become boxes
+        figure.savefig(path, dpi=150, format="png")

@@ -48,6 +48,15 @@ def test_a_tiny_class_is_warned_of() -> None:
     assert "warning: the class 'dog' has no picture to measure on; its accuracy will be unknown" in lines
 
 
+def test_many_tiny_classes_are_one_line() -> None:
+    """How many, and which is the smallest."""
+    counts = {f"k{number}": {"train": 4 - number % 2, "test": 1} for number in range(11)}
+    lines = list(to_lines(Findings("many", counts, (), ())))
+    assert [line for line in lines if line.startswith("warning")] == [
+        "warning: 11 classes have fewer than 20 pictures to learn from, 'k1' the fewest with 3; more are better"
+    ]
+
+
 def test_unreadable_files_are_counted_and_named() -> None:
     """Ten are named with the reason, the rest counted."""
     lines = list(to_lines(_findings(unreadable=(Unreadable("cat/x.jpg", "It is empty."),) * 12)))

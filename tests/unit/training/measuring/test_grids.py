@@ -10,9 +10,9 @@ from training.measuring.grids import draw_predictions, draw_samples
 
 
 def test_a_class_may_be_called_anything(tmp_path: Path) -> None:
-    """Dollars, braces and backslashes in a name are drawn as they are, not read as a formula."""
+    """Dollars, braces and backslashes are drawn as they are, not read as a formula; unknown letters are boxes."""
     split = Split(torch.zeros((2, 4, 4, 3), dtype=torch.uint8), torch.tensor([0, 1]))
-    labels = ("$\\frac{$", "under $5_000 or over $6^")
+    labels = ("$\\frac{$", "under $5_000 or over $6^ 三角")
     draw_samples(split, labels=labels, seed=0, path=tmp_path / "samples.png")
     draw_predictions(split, torch.eye(2), labels=labels, seed=0, path=tmp_path / "answers.png")
     for name in ("samples.png", "answers.png"):
