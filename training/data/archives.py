@@ -27,7 +27,10 @@ _DAMAGE = (
 )
 """What numpy's reader raises over files that are no archive of plain arrays."""
 _GAPS_NAMED = 5
-_RECOUNT = "labels, y = numpy.unique(y, return_inverse=True)"
+_RECOUNT = (
+    "labels, y_train = numpy.unique(y_train, return_inverse=True); y_test = numpy.searchsorted(labels, y_test)"
+)
+"""Both parts by one table: numbered apart, a class that is in one of them alone would shift the others."""
 
 
 def read_archive(path: Path) -> Dataset:
@@ -70,8 +73,8 @@ def _refuse_gaps(path: Path, train: Split, labels: tuple[str, ...]) -> None:
     if without:
         some = ", ".join(map(str, without[:_GAPS_NAMED])) + ("…" if len(without) > _GAPS_NAMED else "")
         raise DataError(
-            f"{path}: no picture of y_train has the label {some}. Labels are counted from 0, without gaps: "
-            f"{_RECOUNT} does so; or store the names of all in `labels`."
+            f"{path}: no picture of y_train has the label {some}. Store the names of all classes in `labels`, or "
+            f"count them from 0 without gaps: {_RECOUNT}."
         )
 
 
@@ -178,9 +181,7 @@ def _advice_on_targets(targets: npt.NDArray[np.generic]) -> str:
     if targets.ndim == 2:
         return " A column for each class becomes numbers by y.argmax(1)."
     if targets.ndim == 1:
-        return (
-            " Names, and numbers of another kind, become them by labels, y = numpy.unique(y, return_inverse=True)."
-        )
+        return f" Names, and numbers of another kind, become them by {_RECOUNT}."
     return ""
 
 

@@ -5,6 +5,7 @@ import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -83,7 +84,7 @@ def test_column_labels_are_accepted(tmp_path: Path) -> None:
         ({"y_train": np.array([0, 2, 2, 0, 2, 2])}, "y_test has the classes 1, which y_train has not"),
         (
             {"y_train": np.array([1, 2, 3] * 2), "y_test": np.array([1, 2, 3] * 2)},
-            "has the label 0. Labels",
+            "has the label 0. Store the names",
         ),
         ({"y_train": np.array([0, 9, 9, 0, 9, 9]) // 2, "y_test": np.zeros(6, int)}, r"label 1, 2, 3\. "),
         ({"y_train": np.eye(3, dtype=int)[[0, 1, 2] * 2]}, r"y\.argmax\(1\)"),
@@ -101,6 +102,55 @@ def test_a_wrong_archive_is_refused(tmp_path: Path, change: dict[str, np.ndarray
     write_archive(tmp_path / "bad.npz", arrays)
     with pytest.raises(DataError, match=sentence):
         _read(tmp_path / "bad.npz")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        np.ones((6, 8, 8, 3)),
+        np.ones((6, 3, 8, 8), np.uint8),
+        np.ones((6, 8, 8), np.uint8),
+        np.ones((6, 8, 8, 1), "u1"),
+    ],
+    ids=["floats", "channels first", "grey", "one channel"],
+)
+def test_the_advice_makes_pictures_fit(tmp_path: Path, wrong: np.ndarray) -> None:
+    """What is written by other programs, by the very expression of the sentence."""
+    arrays = _arrays()
+    write_archive(tmp_path / "wrong.npz", {**arrays, "x_train": wrong})
+    with pytest.raises(DataError, match="is needed") as caught:
+        _read(tmp_path / "wrong.npz")
+    expression = (
+        str(caught.value).rpartition(" is needed. ")[2].partition(": ")[2] or "(255 * x).round().astype('uint8')"
+    )
+    assert expression.rstrip(".") in str(caught.value)
+    right = eval(expression.rstrip("."), {"numpy": np, "x": wrong})  # noqa: S307 - our own sentence
+    write_archive(tmp_path / "right.npz", {**arrays, "x_train": right})
+    read = read_dataset(str(tmp_path / "right.npz"), seed=0, cache=tmp_path, report=_ignore)
+    assert read.train.images.shape == (6, 8, 8, 3)
+
+
+@pytest.mark.parametrize(
+    ("learnt", "measured"),
+    [
+        (np.array([1, 2, 3] * 2), np.array([2, 3] * 3)),
+        (np.array(["cat", "dog", "owl"] * 2), np.array(["dog", "owl"] * 3)),
+    ],
+    ids=["from 1", "names"],
+)
+def test_the_advice_makes_labels_fit(tmp_path: Path, learnt: np.ndarray, measured: np.ndarray) -> None:
+    """Both parts by one table, also where the test part lacks a class."""
+    arrays = _arrays() | {"y_train": learnt, "y_test": measured}
+    write_archive(tmp_path / "wrong.npz", arrays)
+    with pytest.raises(DataError, match="return_inverse=True") as caught:
+        _read(tmp_path / "wrong.npz")
+    lines = str(caught.value)[str(caught.value).index("labels, y_train") :].rstrip(".")
+    names: dict[str, Any] = {"numpy": np, "y_train": learnt, "y_test": measured}
+    exec(lines, names)  # noqa: S102 - our own sentence
+    write_archive(tmp_path / "right.npz", arrays | {name: names[name] for name in ("labels", "y_train", "y_test")})
+    read = read_dataset(str(tmp_path / "right.npz"), seed=0, cache=tmp_path, report=_ignore)
+    assert read.labels == tuple(map(str, names["labels"]))
+    assert read.test.targets.tolist() == [1, 2] * 3
 
 
 def test_a_file_that_is_no_archive_is_refused(tmp_path: Path) -> None:
