@@ -17,6 +17,7 @@ from training.errors import check_finite
 from training.fresh import Start, fit_stem, fresh_network, take_start
 from training.interrupts import interrupts_between_steps
 from training.learner import Learner, make_learner
+from training.measuring.chunks import chunk_size
 from training.norms import settle_norms
 from training.progress import RunProgress
 from training.ranks import ALONE, Ranks
@@ -113,7 +114,8 @@ def train(
         run=run if ranks.is_first else None,
     )
     settling_s = time.monotonic()
-    settle_norms(network, images, targets, most=recipe.batch_size, computing=computing, console=console)
+    most = max(recipe.batch_size, chunk_size(images))
+    settle_norms(network, images, targets, most=most, computing=computing, console=console)
     return Trained(network, recipe, learner.seconds + time.monotonic() - settling_s)
 
 

@@ -29,7 +29,7 @@ def settle_norms(
         network: after its last step, on its device; in evaluation mode afterwards.
         images: uint8 (n, height, width, 3), that it learnt, on the device.
         targets: int64 (n,), there too.
-        most: pictures that the training had in memory at once.
+        most: pictures that fit into memory at once.
         computing: in which dtype.
         console: told if anything was changed.
     """
