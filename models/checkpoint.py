@@ -88,8 +88,8 @@ class Checkpoint:
 
         Args:
             tolerance: the same at temperature 1 and without quantization. Below that temperature logits are
-                multiplied, and their rounding with them, so as much more is allowed, but never as much as another
-                class would take.
+                multiplied, and their rounding with them, so as much more is allowed, within limits: a temperature
+                near 0 would allow anything.
         """
         return min(self._unsharpened(tolerance) * max(1.0, 1 / self.record.calibration.temperature), _LOOSEST)
 

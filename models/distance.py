@@ -21,7 +21,7 @@ class ClassDistance(nn.Module):
 
     Features are brought to length 1 first: pictures that say nothing to the network have short ones, and would
     seem near to everything (docs/experiments.md). The median is part of the tensors, so that 1 is a usual picture
-    whatever the network.
+    whatever the network; a median that rounding alone makes counts less (`training/measuring/distance.py`).
 
     Args:
         center: (features,), mean of the training features of length 1.

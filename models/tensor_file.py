@@ -20,6 +20,7 @@ _METADATA_KEYS = {"format", "glimpse", "glimpse_sha256"}
 _DTYPES = {torch.float32: "F32", torch.int64: "I64", torch.uint8: "U8"}
 """All that a checkpoint holds: weights, batch-norm counters, golden pictures."""
 _MAX_HEADER_BYTES = 100_000_000  # the limit of the safetensors format itself
+_MAX_BYTES = 2**32  # 400 times the network of `accurate`; source: choice
 
 
 def encode(tensors: Mapping[str, Tensor], text: str) -> bytes:
@@ -54,9 +55,13 @@ def read_bytes(file: BinaryIO) -> bytes:
     A name may lead to anything, and a live service asks this on a reload: not a terabyte comes into memory.
 
     Raises:
-        HeaderError: it is cut off, continued, damaged, or not Glimpse's.
+        HeaderError: it is cut off, continued, damaged, too large, or not Glimpse's.
     """
     size = os.fstat(file.fileno()).st_size
+    if size > _MAX_BYTES:
+        raise HeaderError(
+            f"the file has {size:,} bytes, and no checkpoint has more than {_MAX_BYTES:,}. Check the path."
+        )
     start = file.read(8)
     head = file.read(_header_length(start, size))
     header = _parse_header(head)
@@ -66,7 +71,8 @@ def read_bytes(file: BinaryIO) -> bytes:
             f"the tensors cannot be read: the file has {size:,} bytes, and its header announces {announced:,}. It "
             "was cut off, or something was added; copy it again."
         )
-    return start + head + file.read()
+    file.seek(0)
+    return file.read(size)
 
 
 def read_text(data: bytes) -> str:

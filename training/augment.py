@@ -166,7 +166,7 @@ def six_views(images: Tensor, *, mirrors: bool = True) -> tuple[tuple[float, Ten
 
     Args:
         images: uint8 (batch, height, width, 3).
-        mirrors: False leaves the mirror images out, for a network that has seen none: three views.
+        mirrors: False leaves the mirror images out, where these are another class: three views.
     Source:
         arXiv 2404.00498, section 3.5; averaging logits does better than averaging probabilities.
     """

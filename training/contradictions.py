@@ -45,8 +45,6 @@ def refuse_contradictions(request: Request, *, world: int) -> None:
         raise TrainingError("The tutorial runs as it is written, without torch.compile: leave --compile out.")
     if request.photographs is not None:
         raise TrainingError("The tutorial shows pictures as they are: leave --photographs out.")
-    if request.unmirrored:
-        raise TrainingError("The tutorial shows no mirror images anyway: leave --no-mirror out.")
     if world > 1:
         raise TrainingError("The tutorial trains in one process, as it does in the book: leave torchrun out.")
 

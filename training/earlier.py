@@ -19,11 +19,17 @@ DOUBTED = "may_know_held_out"
 """Field of a training's configuration: true where its teacher or start may have learnt what it is judged on."""
 
 
-def load_teacher(path: Path, *, labels: tuple[str, ...], spec: InputSpec) -> Checkpoint:
+def load_teacher(path: Path, *, labels: tuple[str, ...], spec: InputSpec, mirrors: bool) -> Checkpoint:
     """Read the checkpoint of a teacher; its temperature is taken off, since students learn at the recipe's.
 
+    Args:
+        path: of the file.
+        labels: of the data.
+        spec: of its images.
+        mirrors: whether the student is shown mirror images, and the teacher asked about them.
+
     Raises:
-        TrainingError: it knows other classes, or pictures of another size.
+        TrainingError: it knows other classes, pictures of another size, or no mirror images.
     """
     checkpoint = _load("--teacher", path)
     if checkpoint.record.labels != labels:
@@ -36,6 +42,11 @@ def load_teacher(path: Path, *, labels: tuple[str, ...], spec: InputSpec) -> Che
         raise TrainingError(
             f"--teacher {path} takes {takes.width} × {takes.height} pixels; the pictures have {spec.width} × "
             f"{spec.height}. Train one at this size."
+        )
+    if mirrors and checkpoint.record.training.configuration.get("unmirrored"):
+        raise TrainingError(
+            f"--teacher {path} was trained with --no-mirror, and cannot tell what a mirror image shows. Give that "
+            "option here, too."
         )
     checkpoint.network.temperature = 1.0
     return checkpoint
@@ -85,8 +96,9 @@ def _load(option: str, path: Path) -> Checkpoint:
 
 
 def _trained(architecture: Architecture) -> tuple[str, dict[str, Any]]:
-    """Name and arguments as a training has them: without rounding, and with lists for tuples, as in a file."""
-    arguments = {key: value for key, value in architecture.arguments.items() if key != "input_ranges"}
+    """Name and arguments by which weights fit, without rounding and norms; with lists for tuples, as in a file."""
+    apart_from = ("input_ranges", "norm_epsilon")
+    arguments = {key: value for key, value in architecture.arguments.items() if key not in apart_from}
     return architecture.name, {
         key: list(value) if isinstance(value, tuple) else value for key, value in arguments.items()
     }

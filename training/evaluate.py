@@ -48,7 +48,7 @@ class ViewProbabilities:
 
 
 def shows_mirror_images(recipe: Mapping[str, Any]) -> bool:
-    """Tell whether a network was shown mirror images, which then count among its six views.
+    """Tell whether mirror images count among a network's six views: unless it was trained with --no-mirror.
 
     Args:
         recipe: every number of it, as a checkpoint's record has them.

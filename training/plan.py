@@ -19,6 +19,7 @@ from training.devices import Computing, choose_dtype
 from training.earlier import DOUBTED, doubt, load_start, load_teacher, start_with
 from training.epoch import Wanted
 from training.fitting import fit_to_data
+from training.flat_pictures import mind_flat_pictures
 from training.fresh import Start
 from training.recipes import RECIPES, LargeBatchRecipe, Recipe, TutorialRecipe
 from training.runs.extension import extend
@@ -120,7 +121,10 @@ def prepare(request: Request, computing: Computing, *, tell: Callable[[str], Non
         tell(f"the start, {request.start}, knows of the {len(dataset.labels)} classes {known or 'none'}")
         configuration["start"] = earlier.digest
         _note_doubts("the start", earlier, configuration, dataset=dataset, tell=tell)
-    teachers = [load_teacher(Path(path), labels=dataset.labels, spec=spec) for path in request.teachers]
+    mirrors = not request.unmirrored
+    teachers = [
+        load_teacher(Path(path), labels=dataset.labels, spec=spec, mirrors=mirrors) for path in request.teachers
+    ]
     if teachers:
         configuration["teachers"] = [teacher.digest for teacher in teachers]
         for path, teacher in zip(request.teachers, teachers, strict=True):
@@ -166,9 +170,10 @@ def adapt(table: Recipe, request: Request, dataset: Dataset) -> Recipe:
     """
     height, width = dataset.train.images.shape[1:3]
     recipe = fit_to_data(table, len(dataset.train), size=(height, width), epochs=request.epochs)
+    recipe = mind_flat_pictures(recipe, dataset.train.images)
     if isinstance(recipe, LargeBatchRecipe) and request.photographs is not None:
         recipe = dataclasses.replace(recipe, photograph_share=request.photographs)
-    if isinstance(recipe, LargeBatchRecipe) and request.unmirrored:
+    if request.unmirrored:
         recipe = dataclasses.replace(recipe, unmirrored=True)
     for epochs in request.extensions:
         recipe = extend(recipe, epochs=epochs)

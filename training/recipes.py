@@ -28,6 +28,7 @@ class TutorialRecipe:
     lr: float = 0.001
     momentum: float = 0.9
     report_every: int = 2_000  # mini-batches
+    unmirrored: bool | None = None  # it shows no mirror images anyway: whether six views leave them out, too
 
 
 @dataclass(frozen=True)

@@ -170,10 +170,8 @@ def _listen(settings: Settings) -> socket.socket:
 
 
 def _reason(error: OSError) -> str:
-    """Say why in the system's words; asyncio and Python add the address to them."""
-    if error.errno is None or isinstance(error, socket.gaierror):
-        return str(error)
-    return os.strerror(error.errno)
+    """Say why in the system's words; Python adds the address to them."""
+    return (error.strerror or str(error)).partition(" (while attempting")[0]
 
 
 def _refuse(error: GlimpseError, exit_code: int) -> int:

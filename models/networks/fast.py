@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.networks.layers import Convolution, ShiftBatchNorm
+from models.networks.layers import NORM_EPSILON, Convolution, ShiftBatchNorm
 from models.networks.quantization import Range
 from models.networks.whitened import WhitenedNetwork
 from models.preprocessing import InputSpec
@@ -21,13 +21,15 @@ _BATCH_NORM_RATE = 0.4  # the record's value
 class _Group(nn.Module):
     """conv 3×3, max-pool 2, norm, GELU, conv 3×3, norm, GELU."""
 
-    def __init__(self, channels_in: int, channels_out: int, ranges: Sequence[Range | None]) -> None:
+    def __init__(
+        self, channels_in: int, channels_out: int, ranges: Sequence[Range | None], *, epsilon: float
+    ) -> None:
         super().__init__()
         entry, middle = ranges
         self.conv1 = Convolution(channels_in, channels_out, is_halved=True, input_range=entry)
-        self.norm1 = ShiftBatchNorm(channels_out, rate=_BATCH_NORM_RATE)
+        self.norm1 = ShiftBatchNorm(channels_out, rate=_BATCH_NORM_RATE, epsilon=epsilon)
         self.conv2 = Convolution(channels_out, channels_out, input_range=middle)
-        self.norm2 = ShiftBatchNorm(channels_out, rate=_BATCH_NORM_RATE)
+        self.norm2 = ShiftBatchNorm(channels_out, rate=_BATCH_NORM_RATE, epsilon=epsilon)
 
     def forward(self, x: Tensor) -> Tensor:
         x = F.gelu(self.norm1(F.max_pool2d(self.conv1(x), 2)))
@@ -44,6 +46,7 @@ class FastNetwork(WhitenedNetwork):
         widths: channels of the three groups.
         input_ranges: lowest and highest value in front of each 3×3 convolution, in their order; with them it is a
             quantized network (`models/networks/quantization.py`).
+        norm_epsilon: what the batch norms add to a variance before they divide by its root.
     """
 
     def __init__(
@@ -54,6 +57,7 @@ class FastNetwork(WhitenedNetwork):
         temperature: float = 1.0,
         widths: Sequence[int] = (64, 256, 256),
         input_ranges: Sequence[Sequence[float]] | None = None,
+        norm_epsilon: float = NORM_EPSILON,
     ) -> None:
         super().__init__(
             "fast",
@@ -64,6 +68,7 @@ class FastNetwork(WhitenedNetwork):
             temperature=temperature,
             widths=widths,
             input_ranges=input_ranges,
+            norm_epsilon=norm_epsilon,
         )
         with torch.no_grad():
             self.head.weight.div_(self.head.weight.std())

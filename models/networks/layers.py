@@ -14,7 +14,8 @@ _STEM_KERNEL = 2
 STEM_CHANNELS = 2 * 3 * _STEM_KERNEL**2
 """Every whitening filter and its negation: 24."""
 _WHITENING_EPSILON = 5e-4  # arXiv 2404.00498: keeps the filters of nearly empty directions bounded
-_BATCH_NORM_EPSILON = 1e-12
+NORM_EPSILON = 1e-12
+"""What batch norms add to a variance before they divide by its root. Source: arXiv 2404.00498's repository."""
 _PICTURES_AT_ONCE = 250  # 250 pictures of 96 × 96 take 0.3 GB for a moment, 5,000 take 6
 
 
@@ -24,10 +25,11 @@ class ShiftBatchNorm(nn.BatchNorm2d):
     Args:
         channels: of the features.
         rate: share of the newest batch in the running statistics.
+        epsilon: is added to a variance before its root divides.
     """
 
-    def __init__(self, channels: int, *, rate: float) -> None:
-        super().__init__(channels, eps=_BATCH_NORM_EPSILON, momentum=rate)
+    def __init__(self, channels: int, *, rate: float, epsilon: float = NORM_EPSILON) -> None:
+        super().__init__(channels, eps=epsilon, momentum=rate)
         self.weight.requires_grad_(False)
 
 

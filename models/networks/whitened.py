@@ -5,7 +5,9 @@ global maximum, which is the same thing at 32 × 32 and lets a network take othe
 (progressive resizing) and after it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import partial
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
@@ -15,9 +17,17 @@ from models.networks.layers import STEM_CHANNELS, WhiteningStem
 from models.networks.network import Network
 from models.networks.quantization import Range, ranges_of_groups
 from models.preprocessing import InputSpec
+from models.values import is_fraction
 
-MakeGroup = Callable[[int, int, Sequence[Range | None]], nn.Module]
-"""Channels in, channels out, and what each convolution rounds to, None for nothing → a group."""
+
+class MakeGroup(Protocol):
+    """Makes a group of layers."""
+
+    def __call__(
+        self, channels_in: int, channels_out: int, ranges: Sequence[Range | None], /, *, epsilon: float
+    ) -> nn.Module:
+        """Make one of channels in, channels out, what each convolution rounds to (None for nothing), and norms."""
+
 
 HEAD = "head.weight"
 """Name of the last layer's weights (classes, features) in a network of this kind."""
@@ -45,9 +55,10 @@ class WhitenedNetwork(Network):
         widths: channels of the groups.
         input_ranges: lowest and highest value in front of each 3×3 convolution, in their order; with them it is a
             quantized network (`models/networks/quantization.py`).
+        norm_epsilon: what the batch norms add to a variance before they divide by its root.
 
     Raises:
-        ValueError: the images are too small, a group has no channel, or the ranges do not fit.
+        ValueError: the images are too small, a group has no channel, the ranges do not fit, or nothing is added.
     """
 
     logit_scale: float
@@ -63,6 +74,7 @@ class WhitenedNetwork(Network):
         temperature: float,
         widths: Sequence[int],
         input_ranges: Sequence[Sequence[float]] | None,
+        norm_epsilon: float,
     ) -> None:
         super().__init__(spec, temperature=temperature)
         if min(spec.height, spec.width) < _SMALLEST_SIDE:
@@ -71,10 +83,12 @@ class WhitenedNetwork(Network):
             raise ValueError(
                 f"the widths are {list(widths)}; at least one group with at least one channel is needed"
             )
+        if not (is_fraction(norm_epsilon) and norm_epsilon > 0):
+            raise ValueError(f"norm_epsilon is {norm_epsilon!r}; a number above 0, at most 1, is needed")
         self.stem = WhiteningStem()
         channels = (STEM_CHANNELS, *widths)
         ranges = ranges_of_groups(input_ranges, groups=len(widths), convolutions=convolutions)
-        self.groups = nn.Sequential(*map(make_group, channels, widths, ranges))
+        self.groups = nn.Sequential(*map(partial(make_group, epsilon=norm_epsilon), channels, widths, ranges))
         self.head = nn.Linear(widths[-1], classes, bias=False)
 
     @property

@@ -286,10 +286,7 @@ def _arrow(random: np.random.Generator, *, points_right: bool) -> np.ndarray:
 def test_arrows_are_told_apart_without_their_mirror_images(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """--no-mirror is in the checkpoint, whose six views then lack mirror images wherever it is measured.
-
-    The tutorial shows none anyway.
-    """
+    """--no-mirror is in the checkpoint, whose six views then lack mirror images wherever it is measured."""
     monkeypatch.chdir(tmp_path)
     random = np.random.default_rng(0)
     sides = np.arange(160) % 2
@@ -299,18 +296,24 @@ def test_arrows_are_told_apart_without_their_mirror_images(
         {"x_train": arrows[:120], "y_train": sides[:120], "x_test": arrows[120:], "y_test": sides[120:]},
     )
     data, out = tmp_path / "arrows.npz", tmp_path / "arrows.safetensors"
-    assert _train(data, out, "fast", "--epochs", "6", "--held-out", "20", "--no-mirror") == 0
+    told = ("--epochs", "6", "--no-mirror", "--device", "cpu")
+    run_folder, again = tmp_path / "run", tmp_path / "again.safetensors"
+    arguments = ("--data", str(data), "--held-out", "20", "--recipe")
+    assert run(["train", *arguments, "fast", "--run", str(run_folder), "--out", str(out), *told]) == 0
     record = load(out).record
     assert record.training.configuration["unmirrored"] is True
     assert min(record.metrics.accuracy.values()) > 0.9
+    assert "six views average a picture with shifted copies" in (run_folder / "report.html").read_text()
     capsys.readouterr()
     assert run(["evaluate", str(out), "--data", str(data), "--device", "cpu", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["accuracy"] == dict(record.metrics.accuracy)
-    again = tmp_path / "again.safetensors"
     assert run(["calibrate", str(out), "--data", str(data), "--device", "cpu", "--out", str(again)]) == 0
     assert load(again).record.calibration == record.calibration
-    assert _train(data, again, "tutorial", "--no-mirror") == 1
-    assert "shows no mirror images anyway" in capsys.readouterr().err
+    capsys.readouterr()
+    assert run(["train", *arguments, "taught", "--teacher", str(out), "--out", str(again)]) == 1
+    assert "was trained with --no-mirror, and cannot tell what a mirror image shows" in capsys.readouterr().err
+    assert run(["mistakes", "--data", str(data), "--folds", "2", *told]) == 0
+    assert capsys.readouterr().out == "no label looks wrong\n"
 
 
 def test_a_broken_folder_is_refused_before_training(

@@ -25,7 +25,7 @@ from training.errors import TrainingError
 from training.measuring import label_mistakes
 from training.measuring.grids import draw_samples
 from training.progress import teller
-from training.recipes import RECIPES, LargeBatchRecipe, is_taught
+from training.recipes import RECIPES, is_taught
 from training.targets import check_png
 
 
@@ -67,7 +67,7 @@ def mistakes(
             raise TrainingError(
                 f"The recipe {table.name} learns from a teacher, who has learnt the pictures already; take fast."
             )
-        if mirror is False and isinstance(table, LargeBatchRecipe):
+        if mirror is False:
             table = replace(table, unmirrored=True)
         keep_freed_memory()
         target = choose_device(device.value)

@@ -27,8 +27,10 @@ _DAMAGE = (
 )
 """What numpy's reader raises over files that are no archive of plain arrays."""
 _GAPS_NAMED = 5
+_WHITE = 255
 _RECOUNT = (
-    "labels, y_train = numpy.unique(y_train, return_inverse=True); y_test = numpy.searchsorted(labels, y_test)"
+    "labels, y = numpy.unique(numpy.concatenate([y_train, y_test]), return_inverse=True); "
+    "y_train, y_test = numpy.split(y, [len(y_train)])"
 )
 """Both parts by one table: numbered apart, a class that is in one of them alone would shift the others."""
 
@@ -166,14 +168,26 @@ def _check_targets(path: Path, arrays: dict[str, npt.NDArray[np.generic]], part:
 
 
 def _advice_on_images(images: npt.NDArray[np.generic]) -> str:
-    """Say how pictures that other programs write become what is needed."""
-    if images.ndim == 4 and images.shape[1] == 3 and images.shape[3] != 3:
-        return " Channels come last here: x.transpose(0, 2, 3, 1)."
-    if images.ndim == 3 or (images.ndim == 4 and images.shape[3] == 1):
-        return " Grey pictures have their value three times: numpy.repeat(x.reshape(*x.shape[:3], 1), 3, axis=3)."
-    if np.issubdtype(images.dtype, np.floating):
-        return " Numbers of 0 to 1 become bytes by (255 * x).round().astype('uint8')."
-    return ""
+    """Say how pictures that other programs write become what is needed; nothing of what cannot be."""
+    is_float = np.issubdtype(images.dtype, np.floating)
+    is_number = is_float or np.issubdtype(images.dtype, np.integer)
+    if not is_number or not images.size or images.ndim not in (3, 4):
+        return ""
+    expression, channels = "x", 1 if images.ndim == 3 else images.shape[3]
+    if images.ndim == 3:
+        expression = "x[..., None]"
+    elif channels not in (1, 3) and images.shape[1] in (1, 3):
+        expression, channels = "x.transpose(0, 2, 3, 1)", images.shape[1]
+    lowest, highest = float(images.min()), float(images.max())
+    if channels not in (1, 3) or not 0 <= lowest <= highest <= _WHITE:
+        return ""
+    if channels == 1:
+        expression = f"numpy.repeat({expression}, 3, axis=3)"
+    if is_float:
+        expression = f"({f'{_WHITE} * ' if highest <= 1 else ''}{expression}).round()"
+    if images.dtype != np.uint8:
+        expression += ".astype('uint8')"
+    return f" That is, of what there is: {expression}"
 
 
 def _advice_on_targets(targets: npt.NDArray[np.generic]) -> str:

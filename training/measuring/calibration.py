@@ -86,8 +86,8 @@ def calibrate(
 def choose_thresholds(scores: Tensor, distances: Tensor) -> tuple[float, float]:
     """Find the strictest pair that accepts 95 % of the pictures, each half turning away equally many.
 
-    A picture that is no farther than usual is never turned away, nor one whose score differs by rounding alone: of
-    drawings that are all alike half would be.
+    A picture that is no farther than usual is never turned away for that, nor one whose score differs by float32's
+    rounding alone: of drawings that are all alike half would be.
 
     Args:
         scores: best probabilities, (n,).

@@ -22,6 +22,7 @@ from training.data.inspection import inspect_dataset
 from training.devices import Computing
 from training.errors import TrainingError
 from training.fitting import fit_to_data
+from training.flat_pictures import mind_flat_pictures
 from training.loop import train
 from training.measuring.reading import fit_temperature
 from training.measuring.views import single_view
@@ -87,6 +88,7 @@ def judge_all(
     if isinstance(recipe, LargeBatchRecipe):
         recipe = replace(recipe, selection=None)  # what is hardest is what is labelled wrongly
     whole = _joined(dataset)
+    recipe = mind_flat_pictures(recipe, whole.images)
     height, width = whole.images.shape[1:3]
     spec = InputSpec(height=height, width=width, mean=recipe.mean, std=recipe.std)
     fold_of = _folds(dataset, whole, folds=folds, seed=seed)

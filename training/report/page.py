@@ -10,6 +10,7 @@ import torch
 
 from models.files import write_atomically
 from training.configuration import flatten
+from training.evaluate import shows_mirror_images
 from training.measuring.intervals import interval
 from training.report import figures, html, sections
 from training.report.content import Content
@@ -72,9 +73,10 @@ def _head(content: Content) -> str:
         numbers.append((html.percent(spoilt.mean), f"right on spoilt copies of {spoilt.n:,} pictures"))
     weights = sum(parameter.numel() for parameter in content.checkpoint.network.parameters())
     numbers.append((f"{weights:,}", f"parameters, network {record.architecture.name}"))
+    copies = "shifted and mirrored" if shows_mirror_images(record.training.configuration) else "shifted"
     sentence = (
         f"Measured on {metrics.split}: {metrics.n:,} pictures of {len(record.labels)} classes. Single view is "
-        "what the service answers; six views average a picture with shifted and mirrored copies of itself."
+        f"what the service answers; six views average a picture with {copies} copies of itself."
     )
     return f"<h1>{html.text(record.name)}</h1>{html.paragraph(sentence, soft=True)}{html.cards(numbers)}"
 

@@ -32,7 +32,7 @@ def test_the_metrics_folder_of_another_server_is_not_taken(tmp_path: Path) -> No
     """Who comes from gunicorn has it in the environment, and it may be gone."""
     environment = os.environ | {"PROMETHEUS_MULTIPROC_DIR": str(tmp_path / "gone"), "GLIMPSE_CHECKPOINT": "none"}
     done = subprocess.run(
-        [sys.executable, "-m", "app", "--port", "0"],
+        [sys.executable, "-m", "app", "--port", "0", "--workers", "1"],
         cwd=ROOT,
         env=environment,
         capture_output=True,

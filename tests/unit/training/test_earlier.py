@@ -29,12 +29,12 @@ def test_a_teacher_of_other_classes_or_pictures_is_refused(checkpoint_path: Path
     """Both sentences say what there is and what is needed."""
     record = load(checkpoint_path).record
     with pytest.raises(TrainingError, match=r"--teacher .* knows .*; the data has cat, dog"):
-        load_teacher(checkpoint_path, labels=("cat", "dog"), spec=InputSpec())
+        load_teacher(checkpoint_path, mirrors=True, labels=("cat", "dog"), spec=InputSpec())
     with pytest.raises(TrainingError, match=r"--teacher .* in the same order"):
-        load_teacher(checkpoint_path, labels=record.labels[::-1], spec=InputSpec())
+        load_teacher(checkpoint_path, mirrors=True, labels=record.labels[::-1], spec=InputSpec())
     with pytest.raises(TrainingError, match=r"--teacher .*; the pictures have 48 × 48"):
-        load_teacher(checkpoint_path, labels=record.labels, spec=InputSpec(height=48, width=48))
-    load_teacher(checkpoint_path, labels=record.labels, spec=record.input)
+        load_teacher(checkpoint_path, mirrors=True, labels=record.labels, spec=InputSpec(height=48, width=48))
+    load_teacher(checkpoint_path, mirrors=True, labels=record.labels, spec=record.input)
 
 
 SMALL = Architecture("fast", {"widths": [4, 4, 8]})
@@ -137,7 +137,7 @@ def test_a_file_that_is_not_there_is_named_with_its_option(tmp_path: Path, recor
     """A resumed run remembers it, and nobody typed it today."""
     missing = tmp_path / "gone.safetensors"
     with pytest.raises(TrainingError, match=r"--teacher .*gone\.safetensors: the checkpoint cannot be read"):
-        load_teacher(missing, labels=record.labels, spec=record.input)
+        load_teacher(missing, mirrors=True, labels=record.labels, spec=record.input)
     with pytest.raises(TrainingError, match=r"--start .*gone\.safetensors: the checkpoint cannot be read"):
         load_start(missing, architecture=SMALL, spec=record.input)
 
@@ -148,7 +148,7 @@ def test_a_calibrated_teacher_teaches_at_the_recipes_temperature(
     """Its own temperature, fitted for honest scores, would make them sharper than the recipe wants."""
     path = tmp_path / "calibrated.safetensors"
     checkpoint.save(path, network, dataclasses.replace(record, calibration=Calibration(temperature=0.5)))
-    teacher = load_teacher(path, labels=record.labels, spec=InputSpec()).network
+    teacher = load_teacher(path, mirrors=True, labels=record.labels, spec=InputSpec()).network
     images = torch.from_numpy(golden.draw(32, 32))
     torch.testing.assert_close(teacher(images), network.eval()(images), atol=1e-6, rtol=1e-5)
 

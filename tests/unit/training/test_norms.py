@@ -46,11 +46,15 @@ def test_averages_that_lag_behind_are_taken_anew(mean: float) -> None:
     assert not network.training
 
 
-def test_averages_that_serve_are_left_to_the_bit() -> None:
-    """Though those of the pictures would be others; nothing is said."""
-    network, out = _Brightness(mean=90.0), io.StringIO()
-    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+@pytest.mark.parametrize("mislabelled", [0, 6])
+def test_averages_that_serve_are_left_to_the_bit(mislabelled: int) -> None:
+    """Though those of the pictures would name three of forty more; nothing is said."""
     images, targets = _pictures()
+    brightness = images[targets == 1].float().mean(dim=(1, 2, 3)).sort().values
+    targets[torch.nonzero(targets == 0).flatten()[:mislabelled]] = 1
+    network, out = _Brightness(mean=float(brightness[2:4].mean())), io.StringIO()
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    assert int((network.eval()(images).argmax(1) != targets).sum()) == 3 + mislabelled
     settle_norms(network, images, targets, most=2_000, computing=_CPU, console=Console(file=out))
     assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
     assert out.getvalue() == ""

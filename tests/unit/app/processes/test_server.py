@@ -13,10 +13,25 @@ import pytest
 import torch
 import uvicorn
 
+from app.errors import ListenError
 from app.processes.accepting import Server
-from app.processes.server import open_to_choose, settings_to_check
+from app.processes.server import _listen, open_to_choose, settings_to_check
 from app.settings import Settings
 from tests.unit.app.loops import turns, with_loop
+
+
+def test_an_address_that_cannot_be_had_is_told_in_the_systems_words() -> None:
+    """Once, and without what Python adds to it."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(
+            ListenError, match=rf"^Cannot listen on 127\.0\.0\.1 port {port}: Address already in use\. "
+        ):
+            _listen(Settings.model_validate({"port": port}))
+    with pytest.raises(
+        ListenError, match=r"^Cannot listen on no\.such\.invalid port 0: (?!Unknown)[A-Z][a-z ]+\. Stop"
+    ):
+        _listen(Settings.model_validate({"host": "no.such.invalid", "port": 0}))
 
 
 @pytest.mark.parametrize("is_there", [False, True])

@@ -89,9 +89,7 @@ def test_column_labels_are_accepted(tmp_path: Path) -> None:
         ({"y_train": np.array([0, 9, 9, 0, 9, 9]) // 2, "y_test": np.zeros(6, int)}, r"label 1, 2, 3\. "),
         ({"y_train": np.eye(3, dtype=int)[[0, 1, 2] * 2]}, r"y\.argmax\(1\)"),
         ({"y_train": np.array(["cat", "dog", "owl"] * 2)}, "return_inverse=True"),
-        ({"x_train": np.zeros((6, 3, 8, 8), np.uint8)}, r"x\.transpose\(0, 2, 3, 1\)"),
-        ({"x_train": np.zeros((6, 8, 8), np.uint8)}, "Grey pictures have their value three times"),
-        ({"x_train": np.zeros((6, 8, 8, 3))}, r"\(255 \* x\)\.round\(\)"),
+        ({"x_train": np.full((6, 8, 8, 3), -0.5)}, r"is needed\.$"),  # no pixels, so no advice
         ({"labels": np.array(["a", "a", "b"])}, "stands twice"),
         ({"labels": np.array([{"a": 1}], dtype=object)}, "it holds Python objects"),
     ],
@@ -104,30 +102,45 @@ def test_a_wrong_archive_is_refused(tmp_path: Path, change: dict[str, np.ndarray
         _read(tmp_path / "bad.npz")
 
 
+_PIXELS = np.random.default_rng(1).integers(0, 256, (6, 8, 8, 3), dtype=np.uint8)
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
-        np.ones((6, 8, 8, 3)),
-        np.ones((6, 3, 8, 8), np.uint8),
-        np.ones((6, 8, 8), np.uint8),
-        np.ones((6, 8, 8, 1), "u1"),
+        pytest.param(_PIXELS / 255, id="floats to 1"),
+        pytest.param(_PIXELS.astype(np.float32), id="floats to 255"),
+        pytest.param(_PIXELS.astype(np.int64), id="wide"),
+        pytest.param(_PIXELS.transpose(0, 3, 1, 2), id="channels first"),
+        pytest.param((_PIXELS.transpose(0, 3, 1, 2) / 255).astype(np.float32), id="floats, channels first"),
     ],
-    ids=["floats", "channels first", "grey", "one channel"],
 )
 def test_the_advice_makes_pictures_fit(tmp_path: Path, wrong: np.ndarray) -> None:
-    """What is written by other programs, by the very expression of the sentence."""
+    """What other programs write becomes what it was, by the very expression of the sentence."""
+    assert np.array_equal(_as_advised(tmp_path, wrong), _PIXELS)
+
+
+@pytest.mark.parametrize("shape", [(6, 8, 8), (6, 8, 8, 1), (6, 1, 8, 8)])
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_the_advice_makes_grey_pictures_fit(
+    tmp_path: Path, shape: tuple[int, ...], dtype: type[np.generic]
+) -> None:
+    """Their value stands three times."""
+    grey = _PIXELS[..., 0]
+    wrong = (grey if dtype is np.uint8 else grey / 255).astype(dtype).reshape(shape)
+    assert np.array_equal(_as_advised(tmp_path, wrong), np.stack([grey] * 3, axis=3))
+
+
+def _as_advised(folder: Path, wrong: np.ndarray) -> np.ndarray:
     arrays = _arrays()
-    write_archive(tmp_path / "wrong.npz", {**arrays, "x_train": wrong})
+    write_archive(folder / "wrong.npz", {**arrays, "x_train": wrong})
     with pytest.raises(DataError, match="is needed") as caught:
-        _read(tmp_path / "wrong.npz")
-    expression = (
-        str(caught.value).rpartition(" is needed. ")[2].partition(": ")[2] or "(255 * x).round().astype('uint8')"
-    )
-    assert expression.rstrip(".") in str(caught.value)
-    right = eval(expression.rstrip("."), {"numpy": np, "x": wrong})  # noqa: S307 - our own sentence
-    write_archive(tmp_path / "right.npz", {**arrays, "x_train": right})
-    read = read_dataset(str(tmp_path / "right.npz"), seed=0, cache=tmp_path, report=_ignore)
-    assert read.train.images.shape == (6, 8, 8, 3)
+        _read(folder / "wrong.npz")
+    expression = str(caught.value).rpartition(" That is, of what there is: ")[2]
+    right = eval(expression, {"numpy": np, "x": wrong})  # noqa: S307 - our own sentence
+    write_archive(folder / "right.npz", {**arrays, "x_train": right})
+    read = read_dataset(str(folder / "right.npz"), seed=0, cache=folder, report=_ignore)
+    return read.train.images.numpy()
 
 
 @pytest.mark.parametrize(
@@ -144,13 +157,30 @@ def test_the_advice_makes_labels_fit(tmp_path: Path, learnt: np.ndarray, measure
     write_archive(tmp_path / "wrong.npz", arrays)
     with pytest.raises(DataError, match="return_inverse=True") as caught:
         _read(tmp_path / "wrong.npz")
-    lines = str(caught.value)[str(caught.value).index("labels, y_train") :].rstrip(".")
-    names: dict[str, Any] = {"numpy": np, "y_train": learnt, "y_test": measured}
-    exec(lines, names)  # noqa: S102 - our own sentence
-    write_archive(tmp_path / "right.npz", arrays | {name: names[name] for name in ("labels", "y_train", "y_test")})
+    names = _recounted(str(caught.value), learnt, measured)
+    write_archive(tmp_path / "right.npz", arrays | names)
     read = read_dataset(str(tmp_path / "right.npz"), seed=0, cache=tmp_path, report=_ignore)
     assert read.labels == tuple(map(str, names["labels"]))
     assert read.test.targets.tolist() == [1, 2] * 3
+
+
+def test_the_advice_hides_no_class_of_the_test_part(tmp_path: Path) -> None:
+    """Which nobody has learnt: it is refused afterwards as before."""
+    learnt, measured = np.array(["cat", "dog", "owl"] * 2), np.array(["bird", "dog", "owl"] * 2)
+    arrays = _arrays() | {"y_train": learnt, "y_test": measured}
+    write_archive(tmp_path / "wrong.npz", arrays)
+    with pytest.raises(DataError, match="return_inverse=True") as caught:
+        _read(tmp_path / "wrong.npz")
+    write_archive(tmp_path / "right.npz", arrays | _recounted(str(caught.value), learnt, measured))
+    with pytest.raises(DataError, match="y_test has the classes bird, which y_train has not"):
+        _read(tmp_path / "right.npz")
+
+
+def _recounted(sentence: str, learnt: np.ndarray, measured: np.ndarray) -> dict[str, np.ndarray]:
+    lines = sentence[sentence.index("labels, y = ") :].rstrip(".")
+    names: dict[str, Any] = {"numpy": np, "y_train": learnt, "y_test": measured}
+    exec(lines, names)  # noqa: S102 - our own sentence
+    return {name: names[name] for name in ("labels", "y_train", "y_test")}
 
 
 def test_a_file_that_is_no_archive_is_refused(tmp_path: Path) -> None:
