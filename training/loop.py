@@ -115,7 +115,7 @@ def train(
     )
     settling_s = time.monotonic()
     most = max(recipe.batch_size, chunk_size(images))
-    settle_norms(network, images, targets, most=most, computing=computing, console=console)
+    settle_norms(network, images, targets, most=most, computing=computing, console=console, ranks=ranks)
     return Trained(network, recipe, learner.seconds + time.monotonic() - settling_s)
 
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from training.data.sampling import draw_evenly
 from training.devices import Computing
 from training.progress import tell
+from training.ranks import ALONE, Ranks
 
 _LOOKED_AT = 200
 """Pictures, at most. Source: choice; some seconds of work for the slowest recipe on two cores."""
@@ -21,7 +22,14 @@ averages of clean pictures are no better than what a training leaves (docs/exper
 
 @torch.no_grad()
 def settle_norms(
-    network: nn.Module, images: Tensor, targets: Tensor, *, most: int, computing: Computing, console: Console
+    network: nn.Module,
+    images: Tensor,
+    targets: Tensor,
+    *,
+    most: int,
+    computing: Computing,
+    console: Console,
+    ranks: Ranks = ALONE,
 ) -> None:
     """Give the batch norms averages of some training pictures, and tell, where their own name far fewer of these.
 
@@ -32,6 +40,7 @@ def settle_norms(
         most: pictures that fit into memory at once.
         computing: in which dtype.
         console: told if anything was changed.
+        ranks: the processes that train together: their norms take averages over the shares of all.
     """
     places = draw_evenly(len(images), count=min(most, _LOOKED_AT), seed=0).to(images.device)
     images, targets = images[places], targets[places]
@@ -39,7 +48,7 @@ def settle_norms(
     if own > 1 - _WORSE:
         return
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    _take_averages(network, images, computing)
+    _take_averages(network, ranks.share(images), computing)
     anew = _named(network, images, targets, computing)
     if anew < own + _WORSE:
         network.load_state_dict(before)
