@@ -77,15 +77,21 @@ def test_a_file_with_something_behind_it_is_refused(path: Path, extra: bytes) ->
     refusal(path, HeaderError, "the tensors cannot be read")
 
 
-@pytest.mark.parametrize("size", [2**30, 2**40])
-@pytest.mark.parametrize("kind", ["zeros", "longer than its header says", "as long as its header says"])
-def test_a_huge_file_is_refused_unread(path: Path, size: int, kind: str) -> None:
+@pytest.mark.parametrize(
+    ("kind", "size"),
+    [
+        ("zeros", 2**30),
+        ("zeros", 2**40),
+        ("longer than its header says", 2**30),
+        ("longer than its header says", 2**40),
+        ("as long as its header says", 2**40),
+    ],
+)
+def test_a_huge_file_is_refused_unread(path: Path, kind: str, size: int) -> None:
     """A sparse file takes no room on the disk; some would not fit into memory, none is looked at to its end."""
     if kind == "zeros":
         path.write_bytes(b"")
     if kind == "as long as its header says":
-        if size < 2**32:
-            pytest.skip("it would be read, as a checkpoint may be that large")
         _, metadata = read(path)
         head = _header({"a": {"dtype": "U8", "shape": [size], "data_offsets": [0, size]}}, **metadata)
         path.write_bytes(struct.pack("<Q", len(head)) + head)
