@@ -1,9 +1,9 @@
 """Pictures that leave channels of a network almost constant: drawings of few colours, and grey ones.
 
 Where red, green and blue are always the same, or nearly all patches are of one colour, most of what the first
-layer tells apart is not there. A batch norm divides such a channel by next to nothing, so what rounding leaves of
-it drowns all else: the loss becomes NaN, or all pictures are one class. The tables add 10⁻¹² before they divide,
-as the records do, for photographs.
+layer tells apart is not there. A batch norm divides such a channel by next to nothing, and what rounding leaves of
+it may drown all else: the loss becomes NaN, or all pictures are one class. The tables add 10⁻¹² before they
+divide, as the records do, for photographs.
 """
 
 from dataclasses import replace
