@@ -13,7 +13,7 @@ from models.record import Record
 from training.data.rereading import held_out_count
 from training.errors import TrainingError
 from training.fresh import Start
-from training.recipes import RECIPES, LargeBatchRecipe, is_taught
+from training.recipes import RECIPES, LargeBatchRecipe, is_taught, shows_mirror_images
 
 DOUBTED = "may_know_held_out"
 """Field of a training's configuration: true where its teacher or start may have learnt what it is judged on."""
@@ -43,7 +43,7 @@ def load_teacher(path: Path, *, labels: tuple[str, ...], spec: InputSpec, mirror
             f"--teacher {path} takes {takes.width} × {takes.height} pixels; the pictures have {spec.width} × "
             f"{spec.height}. Train one at this size."
         )
-    if mirrors and checkpoint.record.training.configuration.get("unmirrored"):
+    if mirrors and not shows_mirror_images(checkpoint.record.training.configuration):
         raise TrainingError(
             f"--teacher {path} was trained with --no-mirror, and cannot tell what a mirror image shows. Give that "
             "option here, too."

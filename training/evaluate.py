@@ -1,8 +1,7 @@
 """What a checkpoint is worth: accuracy, per class, confusion, calibration."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from rich.console import Console
@@ -31,7 +30,7 @@ class ViewProbabilities:
         single_view: of the picture as it is: what the service views.
         six_views: from logits averaged over `training.augment.six_views`.
         distances: of the pictures from the classes, float32 (n,); None where the checkpoint has none.
-        uncalibrated: what both views would be at temperature 1.
+        uncalibrated: what both views would be at temperature 1; None where nobody asked.
     """
 
     single_view: Tensor
@@ -47,17 +46,8 @@ class ViewProbabilities:
         return {"single_view": (single, self.single_view), "six_views": (six, self.six_views)}
 
 
-def shows_mirror_images(recipe: Mapping[str, Any]) -> bool:
-    """Tell whether mirror images count among a network's six views: unless it was trained with --no-mirror.
-
-    Args:
-        recipe: every number of it, as a checkpoint's record has them.
-    """
-    return not recipe.get("unmirrored")
-
-
 def calibrate_and_measure(
-    network: Network, dataset: Dataset, *, name: str, console: Console, mirrors: bool = True
+    network: Network, dataset: Dataset, *, name: str, console: Console, mirrors: bool
 ) -> tuple[Calibrated, ViewProbabilities, Metrics]:
     """Calibrate a network on what it did not learn from, tell that, and compare its answers with the truth.
 
@@ -66,7 +56,7 @@ def calibrate_and_measure(
         dataset: divided as for the network's training; its test part is measured.
         name: of the test part, in words.
         console: told of the progress.
-        mirrors: whether mirror images are among the six views (`shows_mirror_images`).
+        mirrors: whether mirror images are among the six views (`training.recipes.shows_mirror_images`).
     """
     fitted = calibrate(network, dataset.train, dataset.held_out, console=console, mirrors=mirrors)
     tell(console, fitted.sentence)
@@ -90,9 +80,9 @@ def measure_network(
     labels: Sequence[str],
     name: str,
     console: Console,
+    mirrors: bool,
     calibration: Calibration = _NOT_CALIBRATED,
     distance: ClassDistance | None = None,
-    mirrors: bool = True,
 ) -> tuple[ViewProbabilities, Metrics]:
     """Run a network over a split, and compare its answers with the truth.
 
@@ -104,7 +94,7 @@ def measure_network(
         console: told of the progress.
         calibration: of the checkpoint, with the rule by which it abstains.
         distance: of the checkpoint; None where there is none.
-        mirrors: whether mirror images are among the six views (`shows_mirror_images`).
+        mirrors: whether mirror images are among the six views (`training.recipes.shows_mirror_images`).
     """
     views = run_views(
         network, split.images, console=console, calibration=calibration, distance=distance, mirrors=mirrors
@@ -131,7 +121,7 @@ def run_views(
         console: told of the progress.
         calibration: of the checkpoint: six views have a temperature and a floor of their own.
         distance: of the checkpoint; None where there is none.
-        mirrors: whether mirror images are among the six views (`shows_mirror_images`).
+        mirrors: whether mirror images are among the six views (`training.recipes.shows_mirror_images`).
     """
     outputs = view_logits(
         network,

@@ -17,13 +17,14 @@ from training.configuration import Request
 from training.data.dataset import Dataset, Split, to_unicode
 from training.devices import describe_hardware
 from training.earlier import DOUBTED
-from training.evaluate import calibrate_and_measure, measure_network, shows_mirror_images
+from training.evaluate import calibrate_and_measure, measure_network
 from training.loop import Trained
 from training.measuring.label_mistakes import LabelMistake, find_label_mistakes
 from training.measuring.label_mistakes import write as write_label_mistakes
 from training.measuring.robustness import affordable_pictures
 from training.plan import Plan
 from training.progress import tell
+from training.recipes import shows_mirror_images
 from training.report.history import read_history
 from training.report.making import make_report
 from training.runs.provenance import now_utc

@@ -25,7 +25,7 @@ from training.data import read_test
 from training.data.rereading import read_as_trained, require_held_out
 from training.devices import choose_device
 from training.errors import TrainingError
-from training.evaluate import calibrate_and_measure, measure_network, shows_mirror_images
+from training.evaluate import calibrate_and_measure, measure_network
 from training.export import export_onnx
 from training.measuring.calibration import reliability_by_view
 from training.measuring.grids import draw_predictions
@@ -35,6 +35,7 @@ from training.measuring.rejection import measure_rejection, rejection_lines
 from training.measuring.reliability import reliability_lines
 from training.measuring.robustness import PICTURES, measure_robustness, table
 from training.progress import tell, teller
+from training.recipes import shows_mirror_images
 from training.report.history import check_origin, read_history
 from training.report.making import make_report
 from training.targets import check_file, check_folder, check_png, check_target

@@ -12,9 +12,10 @@ from training.commands.terminal import print_metrics, told_in_a_sentence
 from training.data.rereading import read_as_trained
 from training.devices import choose_device
 from training.errors import TrainingError
-from training.evaluate import calibrate_and_measure, shows_mirror_images
+from training.evaluate import calibrate_and_measure
 from training.progress import teller
 from training.quantization import quantize as quantize_network
+from training.recipes import shows_mirror_images
 from training.runs.provenance import current_commit, now_utc
 from training.targets import check_target
 

@@ -10,8 +10,8 @@ import torch
 
 from models.files import write_atomically
 from training.configuration import flatten
-from training.evaluate import shows_mirror_images
 from training.measuring.intervals import interval
+from training.recipes import shows_mirror_images
 from training.report import figures, html, sections
 from training.report.content import Content
 
