@@ -5,7 +5,7 @@ The table below is the only place that knows which error has which status and wh
 
 import json
 from collections.abc import Mapping
-from http import HTTPStatus
+from http import HTTPMethod, HTTPStatus
 from typing import Any, NamedTuple
 
 from fastapi import FastAPI
@@ -13,6 +13,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
+from starlette.routing import Match
 
 from app.errors import (
     AdminKeyError,
@@ -171,19 +172,32 @@ async def _on_http_exception(request: Request, error: Exception) -> JSONResponse
         404: f"There is nothing at {request.url.path}. POST /predict takes pictures; GET /docs lists the rest.",
         405: f"{request.url.path} does not answer {request.method}; the Allow header says what it does.",
     }
+    headers = dict(error.headers or {})
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["Allow"] = ", ".join(_methods_of(request))  # the router knows those of one route of the path alone
     body = problem_body(
         error.status_code,
         HTTP_CODES.get(error.status_code, "http_error"),
         details.get(error.status_code, str(error.detail)),
         request_id=_request_id(request),
     )
-    return JSONResponse(body, error.status_code, dict(error.headers or {}), media_type=MEDIA_TYPE)
+    return JSONResponse(body, error.status_code, headers, media_type=MEDIA_TYPE)
 
 
 async def _on_invalid_parameter(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     sentences = ParameterError(" ".join(_parameter_sentence(fault) for fault in error.errors()))
     return to_response(sentences, _request_id(request))
+
+
+def _methods_of(request: Request) -> list[str]:
+    """List the methods that the path of a request answers."""
+    routes = request.app.routes
+    return [
+        method
+        for method in HTTPMethod
+        if any(route.matches({**request.scope, "method": method})[0] is Match.FULL for route in routes)
+    ]
 
 
 def _request_id(request: Request) -> str:

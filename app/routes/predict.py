@@ -1,4 +1,6 @@
-"""POST /predict and POST /predict/batch: pictures in, their labels out."""
+"""POST and PUT /predict, POST /predict/batch: pictures in, their labels out."""
+
+from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
@@ -17,18 +19,22 @@ _TOP_K = {
 }
 
 
-@router.post(
-    "/predict",
-    response_model=PredictBody,
-    responses=problems(*OF_PICTURES, 500, 504),
-    openapi_extra={"parameters": [_TOP_K, TIMEOUT], "requestBody": ONE_PICTURE},
-)
+_ONE: dict[str, Any] = {
+    "response_model": PredictBody,
+    "responses": problems(*OF_PICTURES, 500, 504),
+    "openapi_extra": {"parameters": [_TOP_K, TIMEOUT], "requestBody": ONE_PICTURE},
+}
+
+
+@router.put("/predict", **_ONE)
+@router.post("/predict", **_ONE)
 async def predict(request: Request) -> Response:
     """Classify one picture.
 
     Send it as the multipart field `file`, or as the raw body with an `image/*` type or
-    `application/octet-stream`. JPEG, PNG, WebP, GIF (first frame), BMP and AVIF are read; EXIF
-    orientation is applied, transparency laid over white. Scores are probabilities, best first.
+    `application/octet-stream`; `curl -T cat.jpg` sends it with PUT and without a type, which will do.
+    JPEG, PNG, WebP, GIF (first frame), BMP and AVIF are read; EXIF orientation is applied, transparency laid over
+    white. Scores are probabilities, best first.
     """
     return await through_framework(request)
 

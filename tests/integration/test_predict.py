@@ -67,6 +67,15 @@ def test_form_and_raw_body_are_answered_alike(client: TestClient, headers: dict[
     assert raw["predictions"] == by_form["predictions"]
 
 
+def test_what_curl_uploads_is_a_picture(client: TestClient) -> None:
+    """`curl -T cat.jpg` sends PUT, and no type: it is answered as POST is, and has the same limits."""
+    posted, put = (client.request(method, "/predict?top_k=2", content=PNG).json() for method in ("POST", "PUT"))
+    assert put["predictions"] == posted["predictions"]
+    _problem(client.put("/predict", content=b"hello"), 415, "unsupported_format")
+    wrong_time = client.put("/predict", content=PNG, headers={"x-request-timeout-ms": "soon"})
+    _problem(wrong_time, 422, "invalid_parameter")
+
+
 def test_the_answer_is_the_checkpoints_own(client: TestClient, checkpoint_path: Path) -> None:
     """What HTTP says is to the last digit what the checkpoint gives for the same bytes."""
     checkpoint = load(checkpoint_path)

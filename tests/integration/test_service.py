@@ -432,21 +432,23 @@ def test_each_request_is_one_log_line(client: TestClient, caplog: pytest.LogCapt
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "status", "code"),
+    ("method", "path", "status", "code", "allow"),
     [
-        ("GET", "/nothing", 404, "not_found"),
-        ("GET", "/predict", 405, "method_not_allowed"),
-        ("DELETE", "/health", 405, "method_not_allowed"),
+        ("GET", "/nothing", 404, "not_found", None),
+        ("GET", "/predict", 405, "method_not_allowed", "POST, PUT"),
+        ("PUT", "/predict/batch", 405, "method_not_allowed", "POST"),
+        ("DELETE", "/health", 405, "method_not_allowed", "GET, HEAD"),
+        ("POST", "/docs", 405, "method_not_allowed", "GET, HEAD"),
     ],
 )
 def test_the_routers_own_refusals_are_problems_too(
-    client: TestClient, method: str, path: str, status: int, code: str
+    client: TestClient, method: str, path: str, status: int, code: str, allow: str | None
 ) -> None:
-    """404 and 405 have the same shape as everything else; 405 keeps Allow."""
+    """404 and 405 have the same shape as everything else; 405 names every method of the path."""
     response = client.request(method, path)
     assert response.headers["content-type"] == "application/problem+json"
     assert (response.status_code, response.json()["code"]) == (status, code)
-    assert ("allow" in response.headers) is (status == 405)
+    assert response.headers.get("allow") == allow
 
 
 def test_a_fault_nobody_foresaw_is_an_answer_and_a_log_line(
@@ -497,6 +499,7 @@ def test_the_openapi_page_is_true(client: TestClient) -> None:
     answer = page["components"]["schemas"]["PredictBody"]["properties"]
     assert set(answer) == set(client.post("/predict", files={"file": PNG}).json())
     predict = page["paths"]["/predict"]["post"]
+    assert page["paths"]["/predict"]["put"]["operationId"] != predict["operationId"]
     assert set(predict["requestBody"]["content"]) == {
         "multipart/form-data",
         "image/*",
