@@ -134,11 +134,14 @@ def _read_split(path: Path, arrays: dict[str, npt.NDArray[np.generic]], part: st
 
 def _check_images(path: Path, arrays: dict[str, npt.NDArray[np.generic]], part: str) -> Tensor:
     images = arrays[f"x_{part}"]
-    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3:
+    is_grey = images.ndim == 3 or (images.ndim == 4 and images.shape[3] == 1)
+    if images.dtype != np.uint8 or not (is_grey or (images.ndim == 4 and images.shape[3] == 3)):
         raise DataError(
-            f"{path}: x_{part} is {images.dtype} {list(images.shape)}; uint8 (n, height, width, 3) is needed."
-            f"{_advice_on_images(images)}"
+            f"{path}: x_{part} is {images.dtype} {list(images.shape)}; uint8 (n, height, width, 3) is needed, or "
+            f"(n, height, width) of grey pictures.{_advice_on_images(images)}"
         )
+    if is_grey:
+        images = np.repeat(images.reshape(*images.shape[:3], 1), 3, axis=3)
     if 0 in images.shape[1:3]:
         raise DataError(
             f"{path}: the pictures in x_{part} are {images.shape[1]} × {images.shape[2]} pixels; at least 1 × 1 "
@@ -174,15 +177,11 @@ def _advice_on_images(images: npt.NDArray[np.generic]) -> str:
     if not is_number or not images.size or images.ndim not in (3, 4):
         return ""
     expression, channels = "x", 1 if images.ndim == 3 else images.shape[3]
-    if images.ndim == 3:
-        expression = "x[..., None]"
-    elif channels not in (1, 3) and images.shape[1] in (1, 3):
+    if channels not in (1, 3) and images.shape[1] in (1, 3):
         expression, channels = "x.transpose(0, 2, 3, 1)", images.shape[1]
     lowest, highest = float(images.min()), float(images.max())
     if channels not in (1, 3) or not 0 <= lowest <= highest <= _WHITE:
         return ""
-    if channels == 1:
-        expression = f"numpy.repeat({expression}, 3, axis=3)"
     if is_float:
         expression = f"({f'{_WHITE} * ' if highest <= 1 else ''}{expression}).round()"
     if images.dtype != np.uint8:

@@ -112,8 +112,9 @@ def read_tree(root: Path, *, spec: InputSpec, cache: Path, report: Report, fewes
     pictures = read_pictures(root, files, spec=spec, cache=cache, report=report)
     places = {label: place for place, label in enumerate(labels)}
     targets = np.array([places[read.file.split("/")[0]] for read in pictures.read], np.int64)
-    for place in np.flatnonzero(np.bincount(targets, minlength=len(labels)) == 0):
-        _refuse_empty(root / labels[place], pictures, report)
+    empty = [labels[place] for place in np.flatnonzero(np.bincount(targets, minlength=len(labels)) == 0)]
+    if empty:
+        _refuse_empty(root, empty, pictures, report)
     return Tree(labels, pictures, targets)
 
 
@@ -304,9 +305,11 @@ def _is_hidden_name(name: str) -> bool:
     return name.startswith(".") or name in _OF_OTHER_PROGRAMS
 
 
-def _refuse_empty(folder: Path, pictures: Pictures, report: Report) -> None:
+def _refuse_empty(root: Path, labels: Sequence[str], pictures: Pictures, report: Report) -> None:
     report_unreadable(pictures, report)
+    folder = root / labels[0]
+    others = f" Neither have the classes {_some_of([repr(label) for label in labels[1:]])}." if labels[1:] else ""
     raise DataError(
-        f"The class {folder.name!r} has no readable picture among {len(_files_below(folder))} files in {folder}. "
-        "Add pictures, or remove the folder."
+        f"The class {folder.name!r} has no readable picture among {len(_files_below(folder))} files in {folder}."
+        f"{others} Add pictures, or remove {'these folders' if others else 'the folder'}."
     )

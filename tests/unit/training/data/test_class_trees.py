@@ -135,7 +135,12 @@ def test_a_class_without_a_readable_picture_is_refused(tmp_path: Path) -> None:
     """An empty folder, or one of junk alone, is named."""
     _add(tmp_path, "red", ["1.png"])
     (tmp_path / "blue").mkdir()
-    with pytest.raises(DataError, match="The class 'blue' has no readable picture among 0 files"):
+    with pytest.raises(
+        DataError, match=r"The class 'blue' has no readable picture among 0 files.*or remove the folder"
+    ):
+        _read(tmp_path)
+    _add(tmp_path, "green", ["1.txt"], b"no")
+    with pytest.raises(DataError, match=r"'blue' .* Neither have the classes 'green'\..* remove these folders"):
         _read(tmp_path)
 
 
@@ -291,7 +296,7 @@ def test_a_class_with_one_picture_cannot_be_split(tmp_path: Path) -> None:
     """It could be learnt or measured, not both."""
     _add(tmp_path, "red", ["1.png", "2.png"])
     _add(tmp_path, "blue", ["1.png"])
-    with pytest.raises(DataError, match="The class 'blue' has one readable picture"):
+    with pytest.raises(DataError, match=r"The class 'blue' has one readable picture"):
         _split(_read(tmp_path))
 
 
@@ -301,7 +306,7 @@ def test_what_was_found_is_told_before_a_folder_is_refused(tmp_path: Path) -> No
     _add(tmp_path / "one", "blue", ["1.png"])
     _add(tmp_path / "one", "blue", ["2.png", "3.png"], b"")
     told: list[str] = []
-    with pytest.raises(DataError, match="The class 'blue' has one readable picture"):
+    with pytest.raises(DataError, match=r"The class 'blue' has one readable picture"):
         read_dataset(str(tmp_path / "one"), seed=0, cache=tmp_path / "cache", report=told.append)
     assert "one: 3 pictures to learn from, 0 to measure on" in told
     assert "warning: 2 files left out, no readable picture" in told
