@@ -418,7 +418,10 @@ def test_a_folder_is_looked_at_before_it_is_trained_on(folder: Path, capsys: pyt
     assert run(["inspect", "--data", str(folder)]) == 0
     text = capsys.readouterr().out
     assert "warning: 1 file left out, no readable picture" in text
-    assert "warning: 1 picture in two classes; one label is wrong\n  dark/03.png = light/double.png" in text
+    assert (
+        "warning: 1 group of equal pictures in two classes: one label is wrong\n  dark/03.png = light/double.png"
+        in text
+    )
     assert run(["inspect", "--data", str(folder), "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["counts"] == {"dark": {"train": 10, "test": 2}, "light": {"train": 10, "test": 3}}

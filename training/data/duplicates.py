@@ -11,18 +11,15 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-THUMBNAIL_SIDE = 32
-"""Pixels a side of the squeezed whole picture that is compared."""
+from training.data.likeness import THUMBNAIL_SIDE, Pairs, Thumbnails, alike_pairs, chunks
 
 _FREQUENCIES = 6
 """Cosine waves down and across, up to this many half periods a side: a crop moves the finer ones too far."""
 _TABLES, _PROBED_BITS, _NEIGHBOURS = 8, 3, 6
 """Of the search: cells beside the own one are 2³ a table, compared pictures at most 12 a cell."""
-_LEAST_LIKENESS = 0.96
-"""Correlation of two thumbnails over all pixels and colours, after the best supposed crop.
-Source: docs/experiments.md, 2026-11-24, as are the next three."""
-_MOST_SIGNS, _ROUGH_LIKENESS, _UNCROPPED_LIKENESS = 13, 0.85, 0.7
-"""Sooner and cheaper filters: differing signs of 35 wave numbers, their cosine, thumbnails without a crop."""
+_MOST_SIGNS, _ROUGH_LIKENESS = 13, 0.85
+"""Filters in front of the comparison: differing signs of 35 wave numbers, and their cosine.
+Source: docs/experiments.md, 2026-11-24."""
 _FLAT = 4.0
 """Grey levels of deviation, below which a thumbnail shows nothing that could be recognised."""
 _FEWEST_OF_SCENE = 10
@@ -31,16 +28,9 @@ ten times, and then little else of its class."""
 _FEWEST_OF_EACH = 3
 """Pictures that look alike in each of two classes, before they are taken for a scene. Source: choice; a label may
 be wrong once or twice, and who sorts three and three of what looks alike into two classes looks at a detail."""
-_WINDOW_SIDE = 16
-_CROPS = (1.0, 0.95, 0.9)
-"""Share of each side that a crop is supposed to have left."""
 
-Thumbnails = npt.NDArray[np.uint8]
-"""uint8 (n, 32, 32, 3)."""
 Places = npt.NDArray[np.int64]
 """int64 (n,)."""
-Pairs = npt.NDArray[np.int64]
-"""int64 (m, 2), places of pictures."""
 
 
 @dataclass(frozen=True)
@@ -152,7 +142,7 @@ def _groups(group: npt.NDArray[np.int64]) -> Iterator[tuple[int, ...]]:
 def _near_pairs(thumbnails: Thumbnails) -> Pairs:
     waves, is_flat = _describe(thumbnails)
     shown = np.flatnonzero(~is_flat)
-    return _alike(thumbnails, shown[_candidates(waves[shown])])
+    return alike_pairs(thumbnails, shown[_candidates(waves[shown])])
 
 
 def _describe(thumbnails: Thumbnails) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
@@ -160,7 +150,7 @@ def _describe(thumbnails: Thumbnails) -> tuple[npt.NDArray[np.float32], npt.NDAr
     waves = np.empty((len(thumbnails), _FREQUENCIES**2 - 1), np.float32)
     is_flat = np.empty(len(thumbnails), np.bool_)
     cosines, rising = _cosines()
-    for chunk in _chunks(len(thumbnails)):
+    for chunk in chunks(len(thumbnails)):
         grey = thumbnails[chunk].mean(3, dtype=np.float32)  # (chunk, 32, 32)
         numbers = (cosines @ grey @ cosines.T * rising).reshape(len(grey), -1)[:, 1:]
         waves[chunk] = numbers / np.maximum(np.linalg.norm(numbers, axis=1, keepdims=True), 1e-6)
@@ -220,64 +210,3 @@ def _table_pairs(projected: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
             fits = np.flatnonzero((cell[other] == probe) & (other != np.arange(n)))
             found.append(np.minimum(fits, other[fits]) * n + np.maximum(fits, other[fits]))
     return np.concatenate(found)
-
-
-def _alike(thumbnails: Thumbnails, pairs: Pairs) -> Pairs:
-    """Keep the pairs whose thumbnails agree, one of them perhaps a crop of the other."""
-    (everything,) = _windows(1.0)
-    kept = [np.empty((0, 2), np.int64)]
-    for chunk in _chunks(len(pairs)):
-        one, other = (thumbnails[pairs[chunk, side]].astype(np.float32) for side in (0, 1))
-        ones, others = (_standardize(_view(some, everything, everything)) for some in (one, other))
-        near = np.flatnonzero(np.einsum("ij,ij->i", ones, others) >= _UNCROPPED_LIKENESS)
-        likeness = np.maximum(_likeness(one[near], others[near]), _likeness(other[near], ones[near]))
-        kept.append(pairs[chunk][near[likeness >= _LEAST_LIKENESS]])
-    return np.concatenate(kept)
-
-
-def _likeness(whole: npt.NDArray[np.float32], target: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Correlate the best of the supposed crops of some pictures with the standardized view of others."""
-    best = np.full(len(whole), -1, np.float32)
-    for share in _CROPS:
-        for rows in _windows(share):
-            for columns in _windows(share):
-                seen = _standardize(_view(whole, rows, columns))
-                best = np.maximum(best, np.einsum("ij,ij->i", seen, target))
-    return best
-
-
-def _windows(share: float) -> list[npt.NDArray[np.float32]]:
-    """Return matrices (16, 32) that shrink the first, the middle and the last part of a row of 32 pixels."""
-    length = share * THUMBNAIL_SIDE
-    pixel = np.arange(THUMBNAIL_SIDE)
-    found = []
-    for start in sorted({0.0, (THUMBNAIL_SIDE - length) / 2, THUMBNAIL_SIDE - length}):
-        edges = start + length * np.arange(_WINDOW_SIDE + 1) / _WINDOW_SIDE
-        covered = np.minimum(edges[1:, None], pixel + 1) - np.maximum(edges[:-1, None], pixel)
-        weights = np.maximum(covered, 0)
-        found.append((weights / weights.sum(1, keepdims=True)).astype(np.float32))
-    return found
-
-
-def _view(
-    pictures: npt.NDArray[np.float32], rows: npt.NDArray[np.float32], columns: npt.NDArray[np.float32]
-) -> npt.NDArray[np.float32]:
-    """Shrink (n, 32, 32, 3) to (n, 16, 16 · 3) through two matrices."""
-    n, side = len(pictures), THUMBNAIL_SIDE
-    down = np.matmul(rows, pictures.reshape(n, side, side * 3))  # (n, 16, 32 · 3)
-    across = np.matmul(down.reshape(n, _WINDOW_SIDE, side, 3).transpose(0, 1, 3, 2), columns.T)  # (n, 16, 3, 16)
-    views: npt.NDArray[np.float32] = across.reshape(n, _WINDOW_SIDE * 3 * _WINDOW_SIDE)  # n may be 0
-    return views
-
-
-def _standardize(views: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Take brightness and contrast out: mean 0 and length 1."""
-    centred = views - views.mean(1, keepdims=True)
-    length = np.linalg.norm(centred, axis=1, keepdims=True)
-    standard: npt.NDArray[np.float32] = centred / np.maximum(length, 1e-6)
-    return standard
-
-
-def _chunks(n: int, size: int = 2_000) -> Iterator[slice]:
-    for start in range(0, n, size):
-        yield slice(start, start + size)

@@ -140,11 +140,7 @@ def to_lines(findings: Findings) -> Iterator[str]:
     if findings.unreadable:
         yield f"warning: {_count(len(findings.unreadable), 'file')} left out, no readable picture"
         yield from _named([f"{item.file}: {item.reason}" for item in findings.unreadable])
-    for kind, words in (("equal", "of equal pictures"), ("near", "of pictures that look alike")):
-        of_kind = [group for group in findings.copies if group.kind == kind]
-        if of_kind:
-            yield f"{_count(len(of_kind), 'group')} {words}"
-            yield from _named([_in_a_line(group) for group in of_kind])
+    yield from _group_lines(findings.copies)
     for files in findings.scenes[:_NAMED_AT_MOST]:
         yield (
             f"warning: {_count(len(files), 'picture')} look alike, {files[0]} and {files[1]} for instance; they "
@@ -153,13 +149,22 @@ def to_lines(findings: Findings) -> Iterator[str]:
     if len(findings.scenes) > _NAMED_AT_MOST:
         yield f"warning: so do those of {len(findings.scenes) - _NAMED_AT_MOST:,} more scenes"
     leaks = [group for group in findings.copies if group.is_leak]
-    if leaks:
-        yield f"warning: {_count(len(leaks), 'group')} in both parts: what is measured on was also learnt"
-        yield from _named([_in_a_line(group) for group in leaks])
+    yield from _group_lines(leaks, "in both parts", "what is measured on was also learnt")
     contradictions = [group for group in findings.copies if group.is_contradiction]
-    if contradictions:
-        yield f"warning: {_count(len(contradictions), 'picture')} in two classes; one label is wrong"
-        yield from _named([_in_a_line(group) for group in contradictions])
+    yield from _group_lines(contradictions, "in two classes", "one label is wrong")
+
+
+def _group_lines(groups: Sequence[Group], where: str = "", consequence: str = "") -> Iterator[str]:
+    """Tell groups of each kind; what only looks alike may be no copy, so its consequence has a condition."""
+    for kind, noun, condition in (
+        ("equal", "equal pictures", ""),
+        ("near", "pictures that look alike", "if they are copies, "),
+    ):
+        of_kind = [group for group in groups if group.kind == kind]
+        if of_kind:
+            told = f"{_count(len(of_kind), 'group')} of {noun}"
+            yield f"warning: {told} {where}: {condition}{consequence}" if consequence else told
+            yield from _named([_in_a_line(group) for group in of_kind])
 
 
 def _few_lines(few: Mapping[str, int]) -> Iterator[str]:

@@ -7,8 +7,9 @@ from PIL import Image
 from torch import Tensor
 
 from training.data.dataset import Dataset
-from training.data.duplicates import THUMBNAIL_SIDE, Thumbnails, find_copies
+from training.data.duplicates import find_copies
 from training.data.findings import Findings, collect
+from training.data.likeness import THUMBNAIL_SIDE, Thumbnails
 from training.data.picture_cache import to_thumbnail
 
 

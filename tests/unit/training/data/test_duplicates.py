@@ -9,7 +9,8 @@ from PIL import Image, ImageDraw, ImageEnhance
 
 from tests.drawing import solid
 from tests.photographs import OBJECTS, draw_photograph
-from training.data.duplicates import Thumbnails, find_copies, take_for_scenes
+from training.data.duplicates import find_copies, take_for_scenes
+from training.data.likeness import Thumbnails
 from training.data.picture_cache import to_thumbnail
 
 LABELS = list(OBJECTS)
