@@ -3,6 +3,8 @@
 import math
 from dataclasses import replace
 
+from models.networks.tutorial import SMALLEST as TUTORIAL_SMALLEST
+from models.networks.whitened import SMALLEST
 from training.errors import TrainingError
 from training.recipes import LargeBatchRecipe, Recipe, TutorialRecipe
 
@@ -29,10 +31,12 @@ def fit_to_data(recipe: Recipe, pictures: int, *, size: tuple[int, int], epochs:
         epochs: wanted by the user; None lets the data decide.
 
     Raises:
-        TrainingError: there are fewer than two pictures: nothing to tell apart, and no spread to normalise by.
+        TrainingError: there are fewer than two pictures: nothing to tell apart, and no spread to normalise by. Or
+            they are too small for the recipe's network.
     """
     if pictures < 2:
         raise TrainingError(f"Pictures to learn from: {pictures}; at least two are needed. Add some.")
+    require_size(recipe, size)
     if isinstance(recipe, TutorialRecipe):
         return replace(recipe, epochs=epochs or recipe.epochs)
     recipe = _fit_to_size(recipe, size)
@@ -47,6 +51,25 @@ def fit_to_data(recipe: Recipe, pictures: int, *, size: tuple[int, int], epochs:
         lookahead=None if slow and epochs * steps_per_epoch < _FEWEST_MEETINGS * slow.every else slow,
         selection=recipe.selection if batch_size == recipe.batch_size else None,
     )
+
+
+def require_size(recipe: Recipe, size: tuple[int, int]) -> None:
+    """Refuse pictures that the network of a recipe cannot be built for.
+
+    Args:
+        recipe: as in the table.
+        size: height and width of the pictures, in pixels.
+
+    Raises:
+        TrainingError: a side is too short.
+    """
+    smallest = SMALLEST if isinstance(recipe, LargeBatchRecipe) else TUTORIAL_SMALLEST
+    if min(size) < smallest:
+        height, width = size
+        raise TrainingError(
+            f"The pictures are {width} × {height} pixels, and the network of {recipe.name} needs {smallest} × "
+            f"{smallest}: enlarge them with --input-size 32."
+        )
 
 
 def _fit_to_size(recipe: LargeBatchRecipe, size: tuple[int, int]) -> LargeBatchRecipe:

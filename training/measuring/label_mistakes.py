@@ -21,7 +21,7 @@ from training.data.held_out import chosen
 from training.data.inspection import inspect_dataset
 from training.devices import Computing
 from training.errors import TrainingError
-from training.fitting import fit_to_data
+from training.fitting import fit_to_data, require_size
 from training.flat_pictures import mind_flat_pictures
 from training.loop import train
 from training.measuring.reading import fit_temperature
@@ -81,15 +81,16 @@ def judge_all(
 
     Raises:
         TrainingError: the pictures are so few, or copies of so few, that a network would have fewer than two to
-            learn from, or that no class is both learnt and judged.
+            learn from, or that no class is both learnt and judged; or they are too small for the recipe's network.
 
     Source: out-of-sample probabilities, as in confident learning (Northcutt et al., arXiv 1911.00068).
     """
     if isinstance(recipe, LargeBatchRecipe):
         recipe = replace(recipe, selection=None)  # what is hardest is what is labelled wrongly
     whole = _joined(dataset)
-    recipe = mind_flat_pictures(recipe, whole.images)
     height, width = whole.images.shape[1:3]
+    require_size(recipe, (height, width))
+    recipe = mind_flat_pictures(recipe, whole.images)
     spec = InputSpec(height=height, width=width, mean=recipe.mean, std=recipe.std)
     fold_of = _folds(dataset, whole, folds=folds, seed=seed)
     fewest = len(whole) - int(torch.bincount(fold_of, minlength=folds).max())

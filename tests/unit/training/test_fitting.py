@@ -2,6 +2,8 @@
 
 import pytest
 
+from models.networks import build
+from models.preprocessing import InputSpec
 from training.errors import TrainingError
 from training.fitting import fit_to_data, resolution
 from training.recipes import (
@@ -59,6 +61,16 @@ def test_fewer_than_two_pictures_are_refused(recipe: Recipe, pictures: int) -> N
     """Nothing can be told apart, and a batch norm of one small picture has nothing to take a mean of."""
     with pytest.raises(TrainingError, match=f"Pictures to learn from: {pictures}; at least two"):
         fit_to_data(recipe, pictures, size=(12, 12), epochs=None)
+
+
+@pytest.mark.parametrize(("recipe", "smallest"), [(FastRecipe(), 9), (CompactRecipe(), 9), (TutorialRecipe(), 16)])
+def test_pictures_that_are_too_small_for_a_network_can_be_enlarged(recipe: Recipe, smallest: int) -> None:
+    """Those of an archive keep their size, so the sentence names the option; the smallest is the network's own."""
+    with pytest.raises(TrainingError, match=rf"40 × {smallest - 1} pixels.* {recipe.name} .*--input-size 32"):
+        fit_to_data(recipe, 100, size=(smallest - 1, 40), epochs=None)
+    fit_to_data(recipe, 100, size=(smallest, smallest), epochs=None)
+    spec = InputSpec(height=smallest, width=smallest, mean=recipe.mean, std=recipe.std)
+    assert build(recipe.architecture, classes=2, spec=spec)
 
 
 def test_epochs_asked_for_are_the_epochs_made() -> None:
