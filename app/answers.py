@@ -130,14 +130,16 @@ class PicturePath(NamedTuple):
     Attributes:
         answer: answers a request to the path.
         limit: name of the setting that holds the most bytes of a body there.
+        methods: with which pictures come there.
     """
 
     answer: Callable[[Service, Asked, Caller], Awaitable[Reply]]
     limit: Literal["max_body_bytes", "max_batch_bytes"]
+    methods: tuple[str, ...] = ("POST",)
 
 
 PATHS: Mapping[str, PicturePath] = {
-    "/predict": PicturePath(answer_one, "max_body_bytes"),
+    "/predict": PicturePath(answer_one, "max_body_bytes", ("POST", "PUT")),
     "/predict/batch": PicturePath(answer_many, "max_batch_bytes"),
     "/pixels": PicturePath(answer_pixels, "max_body_bytes"),
     "/explain": PicturePath(answer_explanation, "max_body_bytes"),

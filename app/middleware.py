@@ -18,8 +18,6 @@ from app.wire.exchange import ANSWERED_WITH, LOG_FIELDS, NO_TIME, REQUEST_ID, SE
 from app.wire.headers import announced_bytes, header, request_id_of, timeout_ms
 from models.errors import GlimpseError
 
-_SENDING = frozenset({"POST", "PUT"})
-"""Methods with which pictures come."""
 _LET_BY = 4
 """A body of at most so many times the limit is read and forgotten. Source: choice; a film instead of a photo."""
 
@@ -95,7 +93,8 @@ class Admit:
         self._settings = settings
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and _path(scope) in PATHS and scope["method"] in _SENDING:
+        row = PATHS.get(_path(scope)) if scope["type"] == "http" else None
+        if row and scope["method"] in row.methods:
             try:
                 service = running_service(scope)
                 scope["state"][TIMEOUT_S] = service.admit(timeout_ms(scope["headers"], self._settings) / 1000)

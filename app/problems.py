@@ -168,8 +168,10 @@ async def _on_error(request: Request, error: Exception) -> Response:
 
 async def _on_http_exception(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
+    hint = " curl -T adds the file's name to a URL that ends in a slash." if request.method == "PUT" else ""
     details = {
-        404: f"There is nothing at {request.url.path}. POST /predict takes pictures; GET /docs lists the rest.",
+        404: f"There is nothing at {request.url.path}. POST /predict takes pictures; GET /docs lists the rest."
+        + hint,
         405: f"{request.url.path} does not answer {request.method}; the Allow header says what it does.",
     }
     headers = dict(error.headers or {})
@@ -191,7 +193,7 @@ async def _on_invalid_parameter(request: Request, error: Exception) -> Response:
 
 
 def _methods_of(request: Request) -> list[str]:
-    """List the methods that the path of a request answers."""
+    """List the methods that the path of a request answers; a mounted application would claim all of them."""
     routes = request.app.routes
     return [
         method

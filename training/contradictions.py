@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from models.networks.tutorial import SMALLEST as TUTORIAL_SMALLEST
+from models.networks.tutorial import SMALLEST_SIDE as TUTORIAL_SIDE
 from training.configuration import Request
 from training.data import CIFAR10
 from training.data.class_trees import class_roots
@@ -30,10 +30,10 @@ def refuse_contradictions(request: Request, *, world: int) -> None:
         )
     if isinstance(recipe, LargeBatchRecipe):
         return
-    if request.input_size is not None and request.input_size < TUTORIAL_SMALLEST:
+    if request.input_size is not None and request.input_size < TUTORIAL_SIDE:
         raise TrainingError(
-            f"The tutorial's network needs {TUTORIAL_SMALLEST} × {TUTORIAL_SMALLEST} pixels: take --input-size "
-            f"{TUTORIAL_SMALLEST} or more instead of {request.input_size}."
+            f"The tutorial's network needs {TUTORIAL_SIDE} × {TUTORIAL_SIDE} pixels: take --input-size "
+            f"{TUTORIAL_SIDE} or more instead of {request.input_size}."
         )
     if request.start is not None:
         raise TrainingError("The tutorial starts with random weights: leave --start out.")

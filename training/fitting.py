@@ -3,8 +3,8 @@
 import math
 from dataclasses import replace
 
-from models.networks.tutorial import SMALLEST as TUTORIAL_SMALLEST
-from models.networks.whitened import SMALLEST
+from models.networks.tutorial import SMALLEST_SIDE as TUTORIAL_SIDE
+from models.networks.whitened import SMALLEST_SIDE as WHITENED_SIDE
 from training.errors import TrainingError
 from training.recipes import LargeBatchRecipe, Recipe, TutorialRecipe
 
@@ -63,12 +63,13 @@ def require_size(recipe: Recipe, size: tuple[int, int]) -> None:
     Raises:
         TrainingError: a side is too short.
     """
-    smallest = SMALLEST if isinstance(recipe, LargeBatchRecipe) else TUTORIAL_SMALLEST
+    smallest = WHITENED_SIDE if isinstance(recipe, LargeBatchRecipe) else TUTORIAL_SIDE
     if min(size) < smallest:
         height, width = size
         raise TrainingError(
-            f"The pictures are {width} × {height} pixels, and the network of {recipe.name} needs {smallest} × "
-            f"{smallest}: enlarge them with --input-size 32."
+            f"The pictures are {width} × {height} pixels, and the network of {recipe.name} needs {smallest} on "
+            "each side at least. --input-size 32 makes them 32 × 32; of those that are no squares it takes the "
+            "middle."
         )
 
 

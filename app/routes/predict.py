@@ -32,7 +32,7 @@ async def predict(request: Request) -> Response:
     """Classify one picture.
 
     Send it as the multipart field `file`, or as the raw body with an `image/*` type or
-    `application/octet-stream`; `curl -T cat.jpg` sends it with PUT and without a type, which will do.
+    `application/octet-stream`; `curl -T cat.jpg` sends it by PUT and without a type, and both are accepted.
     JPEG, PNG, WebP, GIF (first frame), BMP and AVIF are read; EXIF orientation is applied, transparency laid over
     white. Scores are probabilities, best first.
     """

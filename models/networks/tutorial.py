@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from models.networks.network import Network
 from models.preprocessing import InputSpec
 
-SMALLEST = 16
+SMALLEST_SIDE = 16
 """Least side of a picture, in pixels: of less nothing is left after two stages."""
 
 
@@ -22,7 +22,7 @@ class TutorialNetwork(Network):
         super().__init__(spec, temperature=temperature)
         rows, columns = (_after_two_stages(side) for side in (spec.height, spec.width))
         if rows < 1 or columns < 1:
-            raise ValueError(f"the tutorial network needs at least {SMALLEST} × {SMALLEST} pixels")
+            raise ValueError(f"the tutorial network needs at least {SMALLEST_SIDE} × {SMALLEST_SIDE} pixels")
         self.conv1 = nn.Conv2d(3, 6, 5)
         self.pool = nn.MaxPool2d(2, 2)
         self.conv2 = nn.Conv2d(6, 16, 5)

@@ -32,7 +32,7 @@ class MakeGroup(Protocol):
 HEAD = "head.weight"
 """Name of the last layer's weights (classes, features) in a network of this kind."""
 
-SMALLEST = 9
+SMALLEST_SIDE = 9
 """In pixels: the stem takes one off, then three halvings must leave one."""
 
 
@@ -77,8 +77,8 @@ class WhitenedNetwork(Network):
         norm_epsilon: float,
     ) -> None:
         super().__init__(spec, temperature=temperature)
-        if min(spec.height, spec.width) < SMALLEST:
-            raise ValueError(f"the {name} network needs at least {SMALLEST} × {SMALLEST} pixels")
+        if min(spec.height, spec.width) < SMALLEST_SIDE:
+            raise ValueError(f"the {name} network needs at least {SMALLEST_SIDE} × {SMALLEST_SIDE} pixels")
         if not widths or min(widths) < 1:
             raise ValueError(
                 f"the widths are {list(widths)}; at least one group with at least one channel is needed"

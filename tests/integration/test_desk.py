@@ -116,7 +116,9 @@ def told(body: bytes) -> Any:
 def test_every_path_that_takes_pictures_is_declared_for_the_framework() -> None:
     """The table of the answers and the routes name the same ones."""
     routes = [*predict.router.routes, *explain.router.routes]
-    assert {route.path for route in routes if isinstance(route, LeanRoute)} == set(PATHS)
+    lean = [route for route in routes if isinstance(route, LeanRoute)]
+    declared = [(route.path, method) for route in lean for method in route.methods or ()]
+    assert sorted(declared) == sorted((path, method) for path, row in PATHS.items() for method in row.methods)
     assert {target.partition("?")[0] for target, _, _ in REQUESTS.values()} == set(PATHS)
 
 
@@ -146,6 +148,7 @@ def test_both_ways_give_the_same_answer(settings: Settings, name: str) -> None:
     ("method", "target", "headers"),
     [
         (b"GET", b"/predict", headers_of(b"", None)),
+        (b"PUT", b"/predict", headers_of(PNG, None)),
         (b"POST", b"/model", headers_of(b"", None)),
         (b"POST", b"/predict/", headers_of(PNG, None)),
         (b"POST", b"/predict", [(b"transfer-encoding", b"chunked")]),

@@ -68,12 +68,16 @@ def test_form_and_raw_body_are_answered_alike(client: TestClient, headers: dict[
 
 
 def test_what_curl_uploads_is_a_picture(client: TestClient) -> None:
-    """`curl -T cat.jpg` sends PUT, and no type: it is answered as POST is, and has the same limits."""
+    """`curl -T cat.jpg` sends PUT, and no type: answered as POST is, within the same limits and deadline."""
     posted, put = (client.request(method, "/predict?top_k=2", content=PNG).json() for method in ("POST", "PUT"))
     assert put["predictions"] == posted["predictions"]
     _problem(client.put("/predict", content=b"hello"), 415, "unsupported_format")
-    wrong_time = client.put("/predict", content=PNG, headers={"x-request-timeout-ms": "soon"})
-    _problem(wrong_time, 422, "invalid_parameter")
+    for body in (bytes(300_001), iter([bytes(200_000)] * 2)):
+        _problem(client.put("/predict", content=body), 413, "body_too_large")
+    soon = {"x-request-timeout-ms": "soon"}
+    _problem(client.put("/predict", content=PNG, headers=soon), 422, "invalid_parameter")
+    _problem(client.put("/explain", content=PNG, headers=soon), 405, "method_not_allowed")
+    assert "curl -T adds" in _problem(client.put("/predict/cat.jpg", content=PNG), 404, "not_found")
 
 
 def test_the_answer_is_the_checkpoints_own(client: TestClient, checkpoint_path: Path) -> None:

@@ -1,7 +1,8 @@
 """The three things that `--data` may name, each read into the same small structure.
 
 `cifar10`   torchvision's data set, downloaded with its checksum; a folder of that name is `./cifar10`
-FILE.npz    x_train, y_train, x_test, y_test: uint8 (n, height, width, 3) and integer labels; `labels` optional
+FILE.npz    x_train, y_train, x_test, y_test: uint8 (n, height, width, 3), or (n, height, width) of grey pictures,
+            and integer labels; `labels` optional
 FOLDER      one sub-folder per class, or train/ and test/ with one sub-folder per class each
 """
 

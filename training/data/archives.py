@@ -1,5 +1,6 @@
 """Archives of NumPy's: x_train, y_train, x_test, y_test, and the labels' names if they are there."""
 
+import math
 import zipfile
 import zlib
 from pathlib import Path
@@ -134,14 +135,13 @@ def _read_split(path: Path, arrays: dict[str, npt.NDArray[np.generic]], part: st
 
 def _check_images(path: Path, arrays: dict[str, npt.NDArray[np.generic]], part: str) -> Tensor:
     images = arrays[f"x_{part}"]
-    is_grey = images.ndim == 3 or (images.ndim == 4 and images.shape[3] == 1)
-    if images.dtype != np.uint8 or not (is_grey or (images.ndim == 4 and images.shape[3] == 3)):
+    is_flattened = images.ndim == 3 and 3 in images.shape[1:]
+    channels = images.shape[3] if images.ndim == 4 else 1 if images.ndim == 3 and not is_flattened else 0
+    if images.dtype != np.uint8 or channels not in (1, 3):
         raise DataError(
             f"{path}: x_{part} is {images.dtype} {list(images.shape)}; uint8 (n, height, width, 3) is needed, or "
-            f"(n, height, width) of grey pictures.{_advice_on_images(images)}"
+            f"(n, height, width) where pictures are grey.{_advice_on_images(images)}"
         )
-    if is_grey:
-        images = np.repeat(images.reshape(*images.shape[:3], 1), 3, axis=3)
     if 0 in images.shape[1:3]:
         raise DataError(
             f"{path}: the pictures in x_{part} are {images.shape[1]} × {images.shape[2]} pixels; at least 1 × 1 "
@@ -149,6 +149,8 @@ def _check_images(path: Path, arrays: dict[str, npt.NDArray[np.generic]], part: 
         )
     if len(images) != len(arrays[f"y_{part}"]):
         raise DataError(f"{path}: {len(images)} pictures in x_{part}, {len(arrays[f'y_{part}'])} labels.")
+    if channels == 1:
+        images = np.repeat(images.reshape(*images.shape[:3], 1), 3, axis=3)
     return torch.from_numpy(np.ascontiguousarray(images))
 
 
@@ -177,7 +179,14 @@ def _advice_on_images(images: npt.NDArray[np.generic]) -> str:
     if not is_number or not images.size or images.ndim not in (3, 4):
         return ""
     expression, channels = "x", 1 if images.ndim == 3 else images.shape[3]
-    if channels not in (1, 3) and images.shape[1] in (1, 3):
+    if images.ndim == 3 and 3 in images.shape[1:]:
+        is_first, length = images.shape[1] == 3, max(images.shape[1:])
+        side = math.isqrt(length)
+        if side * side != length:
+            return ""
+        pixels = (3, side, side) if is_first else (side, side, 3)
+        expression = f"x.reshape(-1, {', '.join(map(str, pixels))}){'.transpose(0, 2, 3, 1)' if is_first else ''}"
+    elif channels not in (1, 3) and images.shape[1] in (1, 3):
         expression, channels = "x.transpose(0, 2, 3, 1)", images.shape[1]
     lowest, highest = float(images.min()), float(images.max())
     if channels not in (1, 3) or not 0 <= lowest <= highest <= _WHITE:
@@ -186,7 +195,7 @@ def _advice_on_images(images: npt.NDArray[np.generic]) -> str:
         expression = f"({f'{_WHITE} * ' if highest <= 1 else ''}{expression}).round()"
     if images.dtype != np.uint8:
         expression += ".astype('uint8')"
-    return f" That is, of what there is: {expression}"
+    return f" Made of this array: {expression}"
 
 
 def _advice_on_targets(targets: npt.NDArray[np.generic]) -> str:

@@ -25,7 +25,7 @@ TEST_SHARE = 0.2
 _TRAIN_NAMES, _TEST_NAMES = ("train", "training"), ("test", "testing", "val", "valid", "validation")
 """Of the parts, in any capitals; where several are there, the first is taken."""
 _NAMED_AT_MOST = 10
-_UNUSED_NAMED = 5
+_IN_A_SENTENCE = 5
 _OF_OTHER_PROGRAMS = {"@eaDir", "#recycle", "__MACOSX", "$RECYCLE.BIN", "System Volume Information", "lost+found"}
 """Folders of thumbnails, deleted files and attributes: Synology's systems, archives from macOS, and drives of
 Windows and Linux have them."""
@@ -171,8 +171,8 @@ def report_unused(
 
 
 def _some_of(names: Sequence[str]) -> str:
-    more = len(names) - _UNUSED_NAMED
-    return ", ".join(names[:_UNUSED_NAMED]) + (f" and {more:,} more" if more > 0 else "")
+    more = len(names) - _IN_A_SENTENCE
+    return ", ".join(names[:_IN_A_SENTENCE]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def copies_in(trees: Sequence[Tree]) -> Copies:
@@ -307,9 +307,8 @@ def _is_hidden_name(name: str) -> bool:
 
 def _refuse_empty(root: Path, labels: Sequence[str], pictures: Pictures, report: Report) -> None:
     report_unreadable(pictures, report)
-    folder = root / labels[0]
-    others = f" Neither have the classes {_some_of([repr(label) for label in labels[1:]])}." if labels[1:] else ""
+    classes = [f"{label!r} ({len(_files_below(root / label)):,} files)" for label in labels]
+    what, which = ("this class", "the folder") if len(labels) == 1 else ("these classes", "the folders")
     raise DataError(
-        f"The class {folder.name!r} has no readable picture among {len(_files_below(folder))} files in {folder}."
-        f"{others} Add pictures, or remove {'these folders' if others else 'the folder'}."
+        f"No picture can be read of {what} in {root}: {_some_of(classes)}. Add pictures, or remove {which}."
     )

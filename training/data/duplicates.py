@@ -1,7 +1,7 @@
 """Which pictures are copies of one another: equal ones, and ones that were saved, resized, cropped or lit anew.
 
 Equal pictures have equal digests. For the rest a few rough numbers of each picture's thumbnail choose whom to
-compare it with, at most some hundreds, and a comparison of the thumbnails decides: the work grows as
+compare it with, 768 at most, and a comparison of the thumbnails decides: the work grows as
 n · log n, never as n².
 """
 

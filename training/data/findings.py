@@ -18,6 +18,8 @@ FEW_PICTURES = 20
 """To learn a class from; fewer are warned of. Source: choice; 100 a class gave 97 to 100 % on drawn pictures."""
 _NAMED_AT_MOST = 10
 _FILES_IN_A_LINE = 6
+_KINDS = {"equal": "equal pictures", "near": "pictures that look alike"}
+"""Of groups, in the order in which they are told."""
 
 
 @dataclass(frozen=True)
@@ -140,7 +142,11 @@ def to_lines(findings: Findings) -> Iterator[str]:
     if findings.unreadable:
         yield f"warning: {_count(len(findings.unreadable), 'file')} left out, no readable picture"
         yield from _named([f"{item.file}: {item.reason}" for item in findings.unreadable])
-    yield from _group_lines(findings.copies)
+    for kind, noun in _KINDS.items():
+        of_kind = [group for group in findings.copies if group.kind == kind]
+        if of_kind:
+            yield f"{_count(len(of_kind), 'group')} of {noun}"
+            yield from _named([_in_a_line(group) for group in of_kind])
     for files in findings.scenes[:_NAMED_AT_MOST]:
         yield (
             f"warning: {_count(len(files), 'picture')} look alike, {files[0]} and {files[1]} for instance; they "
@@ -149,21 +155,18 @@ def to_lines(findings: Findings) -> Iterator[str]:
     if len(findings.scenes) > _NAMED_AT_MOST:
         yield f"warning: so do those of {len(findings.scenes) - _NAMED_AT_MOST:,} more scenes"
     leaks = [group for group in findings.copies if group.is_leak]
-    yield from _group_lines(leaks, "in both parts", "what is measured on was also learnt")
+    yield from _warnings(leaks, "in both parts", "what is measured on was also learnt")
     contradictions = [group for group in findings.copies if group.is_contradiction]
-    yield from _group_lines(contradictions, "in two classes", "one label is wrong")
+    yield from _warnings(contradictions, "in several classes", "labels are wrong")
 
 
-def _group_lines(groups: Sequence[Group], where: str = "", consequence: str = "") -> Iterator[str]:
-    """Tell groups of each kind; what only looks alike may be no copy, so its consequence has a condition."""
-    for kind, noun, condition in (
-        ("equal", "equal pictures", ""),
-        ("near", "pictures that look alike", "if they are copies, "),
-    ):
+def _warnings(groups: Sequence[Group], where: str, consequence: str) -> Iterator[str]:
+    """Warn of groups that lie where they should not; what only looks alike need be no copy."""
+    for kind, noun in _KINDS.items():
         of_kind = [group for group in groups if group.kind == kind]
         if of_kind:
-            told = f"{_count(len(of_kind), 'group')} of {noun}"
-            yield f"warning: {told} {where}: {condition}{consequence}" if consequence else told
+            told = consequence if kind == "equal" else f"if they are copies, {consequence}"
+            yield f"warning: {_count(len(of_kind), 'group')} of {noun}, each {where}: {told}"
             yield from _named([_in_a_line(group) for group in of_kind])
 
 

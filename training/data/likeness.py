@@ -14,7 +14,8 @@ _UNCROPPED_LIKENESS = 0.7
 """Below this correlation without a crop no crop is tried."""
 _WINDOW_SIDE = 16
 _CROPS = (0.95, 0.9)
-"""Share of each side that a crop is supposed to have left."""
+"""Share of each side that a crop is supposed to have left. Source: docs/experiments.md, 2026-11-24."""
+_PAIRS_AT_ONCE = 4_000_000
 
 Thumbnails = npt.NDArray[np.uint8]
 """uint8 (n, 32, 32, 3)."""
@@ -24,32 +25,44 @@ _Views = npt.NDArray[np.float32]
 """float32 (n, 16 · 3 · 16), mean 0 and length 1: a thumbnail, or what a crop leaves of it."""
 
 
-def alike_pairs(thumbnails: Thumbnails, pairs: Pairs) -> Pairs:
+def alike_pairs(thumbnails: Thumbnails, pairs: Pairs, *, at_once: int = _PAIRS_AT_ONCE) -> Pairs:
     """Keep the pairs whose thumbnails agree, one of them perhaps a crop of the other.
 
-    Each picture is cropped once, however many it is compared with: of plain drawings, digits for one, there are
-    hundreds.
+    A picture is cropped once for all that it is compared with: of digits and other plain drawings there are
+    hundreds. Each picture that is compared takes 3 kB meanwhile, as much as its thumbnail.
 
     Args:
         thumbnails: of n pictures.
         pairs: who is compared.
+        at_once: pairs that are compared together; each takes up to 80 bytes.
     """
+    compared, pairs_of_compared = np.unique(pairs, return_inverse=True)
+    thumbnails = thumbnails[compared]
+    views = np.empty((len(compared), _WINDOW_SIDE * 3 * _WINDOW_SIDE), np.float32)
     (everything,) = _windows(1.0)
-    views = np.empty((len(thumbnails), _WINDOW_SIDE * 3 * _WINDOW_SIDE), np.float32)
-    for chunk in chunks(len(thumbnails)):
+    for chunk in chunks(len(compared)):
         views[chunk] = _view(thumbnails[chunk], everything, everything)
-    likeness = np.empty(len(pairs), np.float32)
-    for chunk in chunks(len(pairs)):
-        likeness[chunk] = np.einsum("ij,ij->i", views[pairs[chunk, 0]], views[pairs[chunk, 1]])
-    near = np.flatnonzero((likeness >= _UNCROPPED_LIKENESS) & (likeness < LEAST_LIKENESS))
-    likeness[near] = _cropped_likeness(thumbnails, views, pairs[near])
-    return pairs[likeness >= LEAST_LIKENESS]
+    is_alike = np.empty(len(pairs), np.bool_)
+    for block in chunks(len(pairs), at_once):
+        likeness = _likeness(thumbnails, views, pairs_of_compared.reshape(-1, 2)[block])
+        is_alike[block] = likeness >= LEAST_LIKENESS
+    return pairs[is_alike]
 
 
 def chunks(n: int, size: int = 2_000) -> Iterator[slice]:
     """Divide n rows, so that what is made of some of them stays small."""
     for start in range(0, n, size):
         yield slice(start, start + size)
+
+
+def _likeness(thumbnails: Thumbnails, views: _Views, pairs: Pairs) -> npt.NDArray[np.float32]:
+    """Correlate the pictures of each pair: as they are, and cropped where that leaves it open."""
+    likeness = np.empty(len(pairs), np.float32)
+    for chunk in chunks(len(pairs)):
+        likeness[chunk] = np.einsum("ij,ij->i", views[pairs[chunk, 0]], views[pairs[chunk, 1]])
+    near = np.flatnonzero((likeness >= _UNCROPPED_LIKENESS) & (likeness < LEAST_LIKENESS))
+    likeness[near] = _cropped_likeness(thumbnails, views, pairs[near])
+    return likeness
 
 
 def _cropped_likeness(thumbnails: Thumbnails, views: _Views, pairs: Pairs) -> npt.NDArray[np.float32]:

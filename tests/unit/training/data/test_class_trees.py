@@ -135,12 +135,13 @@ def test_a_class_without_a_readable_picture_is_refused(tmp_path: Path) -> None:
     """An empty folder, or one of junk alone, is named."""
     _add(tmp_path, "red", ["1.png"])
     (tmp_path / "blue").mkdir()
-    with pytest.raises(
-        DataError, match=r"The class 'blue' has no readable picture among 0 files.*or remove the folder"
-    ):
+    with pytest.raises(DataError, match=r"of this class in .*: 'blue' \(0 files\)\. .* remove the folder\."):
         _read(tmp_path)
-    _add(tmp_path, "green", ["1.txt"], b"no")
-    with pytest.raises(DataError, match=r"'blue' .* Neither have the classes 'green'\..* remove these folders"):
+    for number in range(6):
+        _add(tmp_path, f"green {number}", ["1.txt"], b"no")
+    with pytest.raises(
+        DataError, match=r"of these classes .*: 'blue' \(0 files\), 'green 0' \(1 files\), .* and 2 more\."
+    ):
         _read(tmp_path)
 
 

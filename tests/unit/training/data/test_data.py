@@ -68,7 +68,8 @@ def test_column_labels_are_accepted(tmp_path: Path) -> None:
         ({"x_train": None}, "lacks x_train"),
         ({"x_train": np.zeros((6, 8, 8, 3), np.float32)}, "x_train is float32"),
         ({"x_train": np.zeros((6, 3, 8, 8), np.uint8)}, r"uint8 \(n, height, width, 3\) is needed"),
-        ({"x_train": np.zeros((6, 8, 8, 2), np.uint8)}, r"or \(n, height, width\) of grey pictures\.$"),
+        ({"x_train": np.zeros((6, 8, 8, 2), np.uint8)}, r"or \(n, height, width\) where pictures are grey\.$"),
+        ({"x_train": np.zeros((6, 3, 40), np.uint8)}, r"is uint8 \[6, 3, 40\];.* grey\.$"),
         ({"x_train": np.zeros((6, 8), np.uint8)}, r"is uint8 \[6, 8\];"),
         ({"x_train": np.zeros((6, 0, 8, 3), np.uint8)}, "in x_train are 0 × 8 pixels; at least 1 × 1"),
         ({"x_test": np.zeros((6, 9, 9, 3), np.uint8)}, "differ in size"),
@@ -91,7 +92,7 @@ def test_column_labels_are_accepted(tmp_path: Path) -> None:
         ({"y_train": np.array([0, 9, 9, 0, 9, 9]) // 2, "y_test": np.zeros(6, int)}, r"label 1, 2, 3\. "),
         ({"y_train": np.eye(3, dtype=int)[[0, 1, 2] * 2]}, r"y\.argmax\(1\)"),
         ({"y_train": np.array(["cat", "dog", "owl"] * 2)}, "return_inverse=True"),
-        ({"x_train": np.full((6, 8, 8, 3), -0.5)}, r"of grey pictures\.$"),  # no pixels, so no advice
+        ({"x_train": np.full((6, 8, 8, 3), -0.5)}, r"are grey\.$"),  # no pixels, so no advice
         ({"labels": np.array(["a", "a", "b"])}, "stands twice"),
         ({"labels": np.array([{"a": 1}], dtype=object)}, "it holds Python objects"),
     ],
@@ -115,6 +116,8 @@ _PIXELS = np.random.default_rng(1).integers(0, 256, (6, 8, 8, 3), dtype=np.uint8
         pytest.param(_PIXELS.astype(np.int64), id="wide"),
         pytest.param(_PIXELS.transpose(0, 3, 1, 2), id="channels first"),
         pytest.param((_PIXELS.transpose(0, 3, 1, 2) / 255).astype(np.float32), id="floats, channels first"),
+        pytest.param(_PIXELS.transpose(0, 3, 1, 2).reshape(6, 3, 64), id="channels first, flattened"),
+        pytest.param(_PIXELS.reshape(6, 64, 3) / 255, id="floats, flattened"),
     ],
 )
 def test_the_advice_makes_pictures_fit(tmp_path: Path, wrong: np.ndarray) -> None:
@@ -127,9 +130,15 @@ def test_grey_pictures_are_read(tmp_path: Path, shape: tuple[int, ...]) -> None:
     """MNIST has no channels, as most of its archives: the value stands three times."""
     grey = _PIXELS[..., 0]
     write_archive(tmp_path / "grey.npz", {**_arrays(), "x_train": grey.reshape(shape), "x_test": grey})
-    dataset = read_dataset(str(tmp_path / "grey.npz"), seed=0, cache=tmp_path, report=_ignore)
-    for part in (dataset.train, dataset.test):
-        assert np.array_equal(part.images.numpy(), np.stack([grey] * 3, axis=3))
+    tripled = np.stack([grey] * 3, axis=3)
+    write_archive(tmp_path / "tripled.npz", {**_arrays(), "x_train": tripled, "x_test": tripled})
+    one, other = (
+        read_dataset(str(tmp_path / name), seed=0, cache=tmp_path, report=_ignore)
+        for name in ("grey.npz", "tripled.npz")
+    )
+    for part in (one.train, one.test):
+        assert np.array_equal(part.images.numpy(), tripled)
+    assert fingerprint(one.labels, one.train) == fingerprint(other.labels, other.train)
 
 
 @pytest.mark.parametrize(
@@ -150,7 +159,7 @@ def _as_advised(folder: Path, wrong: np.ndarray) -> np.ndarray:
     write_archive(folder / "wrong.npz", {**arrays, "x_train": wrong})
     with pytest.raises(DataError, match="is needed") as caught:
         _read(folder / "wrong.npz")
-    expression = str(caught.value).rpartition(" That is, of what there is: ")[2]
+    expression = str(caught.value).rpartition(" Made of this array: ")[2]
     right = eval(expression, {"numpy": np, "x": wrong})  # noqa: S307 - our own sentence
     write_archive(folder / "right.npz", {**arrays, "x_train": right})
     read = read_dataset(str(folder / "right.npz"), seed=0, cache=folder, report=_ignore)
@@ -410,10 +419,12 @@ def test_an_unknown_class_is_refused(tmp_path: Path, record: Record) -> None:
 
 
 def test_images_of_another_size_are_brought_to_the_networks(tmp_path: Path, record: Record) -> None:
-    """An archive of 8 × 8 pictures is resized for a 32 × 32 network, as the service would."""
-    write_archive(tmp_path / "a.npz", {**_arrays(side=8), "labels": np.array(["red", "green", "blue"])})
-    _, split = read_test(str(tmp_path / "a.npz"), record, cache=tmp_path, report=_ignore)
-    assert split.images.shape == (6, 32, 32, 3)
+    """An archive of 8 × 8 pictures, of grey ones too, is resized for a 32 × 32 network, as the service would."""
+    arrays = {**_arrays(side=8), "labels": np.array(["red", "green", "blue"])}
+    for images in (arrays["x_test"], arrays["x_test"][..., 0]):
+        write_archive(tmp_path / "a.npz", {**arrays, "x_test": images})
+        _, split = read_test(str(tmp_path / "a.npz"), record, cache=tmp_path, report=_ignore)
+        assert split.images.shape == (6, 32, 32, 3)
 
 
 def _folder(root: Path, per_class: int) -> Path:

@@ -80,20 +80,22 @@ def test_copies_are_told_by_kind() -> None:
     lines = list(to_lines(_findings(exact=((0, 1),), near=((3, 4),))))
     assert lines[lines.index("1 group of equal pictures") + 1] == "  cat/1.jpg = cat/2.jpg"
     assert lines[lines.index("1 group of pictures that look alike") + 1] == "  dog/1.jpg ~ dog/2.jpg"
-    assert not any("both parts" in line or "two classes" in line for line in lines)
+    assert not any("both parts" in line or "several classes" in line for line in lines)
 
 
 def test_a_leak_names_the_parts() -> None:
     """A copy on each side of the split is a warning that says which one lies where."""
     lines = list(to_lines(_findings(exact=((1, 2),))))
-    start = lines.index("warning: 1 group of equal pictures in both parts: what is measured on was also learnt")
+    start = lines.index(
+        "warning: 1 group of equal pictures, each in both parts: what is measured on was also learnt"
+    )
     assert lines[start + 1] == "  cat/2.jpg (train) = cat/3.jpg (test)"
 
 
 def test_a_picture_in_two_classes_is_a_contradiction() -> None:
     """One of its labels must be wrong, so it is warned of."""
     lines = list(to_lines(_findings(exact=((0, 3),))))
-    start = lines.index("warning: 1 group of equal pictures in two classes: one label is wrong")
+    start = lines.index("warning: 1 group of equal pictures, each in several classes: labels are wrong")
     assert lines[start + 1] == "  cat/1.jpg = dog/1.jpg"
 
 
@@ -101,9 +103,10 @@ def test_what_only_looks_alike_is_warned_of_with_a_condition() -> None:
     """Two zeros that somebody wrote are alike, and no copies."""
     lines = list(to_lines(_findings(near=((0, 3), (1, 2)))))
     assert [line for line in lines if "if they are copies" in line] == [
-        "warning: 1 group of pictures that look alike in both parts: if they are copies, what is measured on was "
-        "also learnt",
-        "warning: 1 group of pictures that look alike in two classes: if they are copies, one label is wrong",
+        "warning: 1 group of pictures that look alike, each in both parts: if they are copies, what is measured "
+        "on was also learnt",
+        "warning: 1 group of pictures that look alike, each in several classes: if they are copies, labels are "
+        "wrong",
     ]
 
 

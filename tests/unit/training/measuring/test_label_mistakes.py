@@ -180,6 +180,20 @@ def test_nothing_but_copies_of_one_picture_cannot_be_judged(
         )
 
 
+def test_pictures_that_are_too_small_cannot_be_judged() -> None:
+    """The sentence is that of a training."""
+    small = Split(torch.zeros(20, 8, 8, 3, dtype=torch.uint8), torch.arange(20) % 2)
+    with pytest.raises(TrainingError, match="The pictures are 8 × 8 pixels"):
+        judge_all(
+            FastRecipe(),
+            Dataset("small", LABELS, small, small),
+            folds=2,
+            seed=0,
+            computing=Computing(torch.device("cpu"), torch.float32),
+            console=Console(file=io.StringIO()),
+        )
+
+
 def test_after_a_training_the_test_part_is_judged() -> None:
     """Its pictures were not learnt, so the trained network's own answers tell."""
     test = _split([0, 255, 0, 255, 0, 255, 0, 255], [0, 1, 0, 1, 0, 1, 0, 0])
