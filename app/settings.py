@@ -21,6 +21,7 @@ _SERVICE_LINK = re.compile(r"GLIMPSE_(SERVICE_(HOST|PORT)|PORT_\d+_(TCP|UDP))")
 _LEAST_S, _DAY_S = 0.1, 86_400
 """Bounds in seconds: a shorter time leaves none for anything else, a longer one is for ever. Source: choice."""
 
+_SHORTEST_KEY = 16
 _SECRETS = {"admin_key"}
 """Settings that are never shown, not even when they are refused."""
 
@@ -79,7 +80,6 @@ class Settings(BaseSettings):
     )
     admin_key: SecretStr | None = Field(
         None,
-        min_length=16,
         description="key of 16 characters or more for POST /model/reload; without one there is no such route",
     )
     drain_delay_s: float = Field(
@@ -103,7 +103,10 @@ class Settings(BaseSettings):
     @field_validator("admin_key")
     @classmethod
     def _can_be_sent(cls, key: SecretStr | None) -> SecretStr | None:
-        """Refuse a key that a header cannot carry: clients encode other characters each in their own way."""
+        """Refuse a key that can be guessed, or that no header carries: each client encodes it in its own way."""
+        if key and len(key.get_secret_value()) < _SHORTEST_KEY:
+            length = len(key.get_secret_value())
+            raise ValueError(f"it has {length} characters, and needs {_SHORTEST_KEY} or more")
         if key and not re.fullmatch(r"[!-~]([ -~]*[!-~])?", key.get_secret_value()):
             raise ValueError("use letters, digits and signs of ASCII, and spaces only between them")
         return key

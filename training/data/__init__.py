@@ -80,7 +80,7 @@ def read_test(source: str, record: Record, *, cache: Path, report: Report) -> tu
     if source != CIFAR10 and path.is_dir():
         name, labels, split = read_test_folder(path, record, cache=cache, report=report)
     elif path.suffix.lower() == ".npz" and path.is_file():
-        name, labels, split = read_test_archive(path, record)
+        name, labels, split = read_test_archive(path, record, report=report)
     else:
         dataset = read_dataset(source, seed=record.training.seed, cache=cache, report=report)
         name, labels, split = f"{dataset.name} test", dataset.labels, dataset.test

@@ -13,6 +13,7 @@ from torch import Tensor
 from models.record import Record
 from training.data import cifar10
 from training.data.dataset import MOST_CLASSES, Dataset, Split, to_unicode
+from training.data.picture_cache import Report
 from training.errors import DataError
 
 _DAMAGE = (
@@ -27,7 +28,7 @@ _DAMAGE = (
     MemoryError,  # a header that announces an array without end
 )
 """What numpy's reader raises over files that are no archive of plain arrays."""
-_GAPS_NAMED = 5
+_NAMED = 5
 _WHITE = 255
 _RECOUNT = (
     "labels, y = numpy.unique(numpy.concatenate([y_train, y_test]), return_inverse=True); "
@@ -74,19 +75,20 @@ def _refuse_gaps(path: Path, train: Split, labels: tuple[str, ...]) -> None:
     """Refuse classes without pictures where nobody named them: labels that are counted from 1, say."""
     without = sorted(set(range(len(labels))) - set(train.targets.tolist()))
     if without:
-        some = ", ".join(map(str, without[:_GAPS_NAMED])) + ("…" if len(without) > _GAPS_NAMED else "")
+        some = ", ".join(map(str, without[:_NAMED])) + ("…" if len(without) > _NAMED else "")
         raise DataError(
             f"{path}: no picture of y_train has the label {some}. Store the names of all classes in `labels`, or "
             f"count them from 0 without gaps: {_RECOUNT}."
         )
 
 
-def read_test_archive(path: Path, record: Record) -> tuple[str, tuple[str, ...], Split]:
+def read_test_archive(path: Path, record: Record, *, report: Report) -> tuple[str, tuple[str, ...], Split]:
     """Read the test part alone; classes without names are places in the checkpoint's labels.
 
     Args:
         path: of the archive.
         record: of the checkpoint.
+        report: told which classes the numbers are taken for, where the archive does not say.
 
     Returns:
         What it is, in words; its labels; the pictures.
@@ -96,12 +98,17 @@ def read_test_archive(path: Path, record: Record) -> tuple[str, tuple[str, ...],
     """
     arrays = _load_arrays(path, ("test",))
     test = _read_split(path, arrays, "test")
-    labels = _stored_labels(path, arrays) or record.labels
+    stored = _stored_labels(path, arrays)
+    labels = stored or record.labels
     if int(test.targets.max()) >= len(labels):
         raise DataError(
             f"{path}: y_test goes up to {int(test.targets.max())}, and there are {len(labels)} labels: "
             f"{', '.join(labels)}. Measure a checkpoint that knows these classes."
         )
+    if stored is None and labels != tuple(map(str, range(len(labels)))):
+        taken = ", ".join(f"{place} for {label}" for place, label in enumerate(labels[:_NAMED]))
+        more = " and so on" if len(labels) > _NAMED else ""
+        report(f"{path} has no `labels`: its numbers are taken for the checkpoint's classes, {taken}{more}")
     return f"{path.stem} test", labels, test
 
 

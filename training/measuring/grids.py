@@ -11,6 +11,7 @@ from training.data.dataset import Split
 
 _COLUMNS, _ROWS = 8, 4
 _INCHES = 1.4  # of one picture with its words
+_LETTERS = 24  # of a caption's line, which are about as wide
 
 
 def draw_samples(split: Split, *, labels: Sequence[str], seed: int, path: Path) -> None:
@@ -66,8 +67,9 @@ def _draw(images: Tensor, captions: Sequence[str], *, wrong: Sequence[bool], pat
         axis.set_axis_off()
     for axis, image, caption, is_wrong in zip(axes.flat, images, captions, wrong, strict=False):
         axis.imshow(image.numpy(), interpolation="nearest")
+        lines = [line if len(line) <= _LETTERS else f"{line[: _LETTERS - 1]}…" for line in caption.split("\n")]
         # class names are words, not formulas, whatever dollars stand in them
-        axis.set_title(caption, fontsize=7, color="firebrick" if is_wrong else "black", parse_math=False)
+        axis.set_title("\n".join(lines), fontsize=7, color="firebrick" if is_wrong else "black", parse_math=False)
     path.parent.mkdir(parents=True, exist_ok=True)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph")  # names in letters that the font lacks become boxes

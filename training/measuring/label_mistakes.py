@@ -207,7 +207,7 @@ def to_lines(mistakes: Sequence[LabelMistake]) -> Iterator[str]:
         return
     count = "one label" if len(mistakes) == 1 else f"{len(mistakes)} labels"
     more = " or more" if len(mistakes) == MOST_LISTED else ""
-    yield f"{count}{more} may be wrong; look at these pictures, the likeliest mistake first:"
+    yield f"{count}{more} may be wrong, or the network is; look at these pictures, the likeliest mistake first:"
     for item in mistakes:
         yield (
             f"  {item.file}: {item.label} {100 * item.probability:.1f} %, "

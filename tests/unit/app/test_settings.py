@@ -166,7 +166,7 @@ def test_a_secret_is_never_shown(monkeypatch: pytest.MonkeyPatch, source: str) -
     """Not when it is refused, nor when the settings are printed."""
     if source == "variable":
         monkeypatch.setenv("GLIMPSE_ADMIN_KEY", "tooshort")
-    with pytest.raises(SettingsError, match="is a secret: Value should have at least 16") as caught:
+    with pytest.raises(SettingsError, match="is a secret: it has 8 characters, and needs 16 or more") as caught:
         read_settings(["--admin-key", "tooshort"] if source == "option" else [])
     assert "tooshort" not in str(caught.value)
     assert KEY not in repr(read_settings(["--admin-key", KEY]))

@@ -377,9 +377,16 @@ def test_classes_without_names_are_places_in_the_checkpoints_labels(tmp_path: Pa
     """A sample of the test set needs neither names nor a training part."""
     arrays = _arrays(side=32)
     write_archive(tmp_path / "a.npz", {name: arrays[name] for name in ("x_test", "y_test")})
-    name, split = read_test(str(tmp_path / "a.npz"), record, cache=tmp_path, report=_ignore)
+    told: list[str] = []
+    name, split = read_test(str(tmp_path / "a.npz"), record, cache=tmp_path, report=told.append)
     assert name == "a test"
     assert split.targets.tolist() == arrays["y_test"].tolist()
+    assert [line.partition(": ")[2] for line in told] == [
+        "its numbers are taken for the checkpoint's classes, 0 for red, 1 for green, 2 for blue"
+    ]
+    numbered = replace(record, labels=("0", "1", "2"))
+    read_test(str(tmp_path / "a.npz"), numbered, cache=tmp_path, report=told.append)
+    assert len(told) == 1
 
 
 def test_more_classes_than_the_checkpoint_has_are_refused(tmp_path: Path, record: Record) -> None:

@@ -95,7 +95,10 @@ def test_every_picture_is_judged_by_a_network_that_has_not_learnt_it(tmp_path: P
     found = judge_all(recipe, dataset, folds=3, seed=0, computing=computing, console=console, epochs=8)
     assert {item.file for item in found} == {"train[6]", "test[3]"}
     lines = list(to_lines(found))
-    assert lines[0] == "2 labels may be wrong; look at these pictures, the likeliest mistake first:"
+    assert (
+        lines[0]
+        == "2 labels may be wrong, or the network is; look at these pictures, the likeliest mistake first:"
+    )
     assert any(line.startswith("  test[3]: cat ") for line in lines)
     written = json.loads(write(found, tmp_path).read_text())
     assert [item["file"] for item in written] == [item.file for item in found]
