@@ -1,6 +1,7 @@
 """What follows a training: calibrate, measure, write the checkpoint and the page about it."""
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -30,6 +31,9 @@ from training.report.making import make_report
 from training.runs.provenance import now_utc
 from training.runs.run import CHECKPOINT, Run
 from training.targets import write_or_rescue
+
+_LEAST_GAP = 0.05
+"""Between held-out and test part, that is worth a sentence. Source: choice; of CIFAR-10 it is under 0.01."""
 
 
 @dataclass(frozen=True)
@@ -74,11 +78,17 @@ def finish(
     """
     dataset = plan.dataset
     mirrors = shows_mirror_images(plan.configuration["recipe"])
+    held_out = None
     if dataset.held_out is not None:
-        _measure_held_out(trained.network, dataset.held_out, dataset, run, console=console, mirrors=mirrors)
+        held_out = _measure_held_out(
+            trained.network, dataset.held_out, dataset, run, console=console, mirrors=mirrors
+        )
     fitted, views, metrics = calibrate_and_measure(
         trained.network, dataset, name=f"{dataset.name} test", console=console, mirrors=mirrors
     )
+    gap = gap_to_test(held_out, metrics) if held_out else None
+    if gap is not None:
+        tell(console, gap)
     fallback = plan.recipe.name if run is None else run.folder.resolve().name
     name = to_unicode(Path(request.out).stem if request.out else fallback)
     record = _record(name, trained, plan, metrics, fitted.calibration, device=device)
@@ -109,9 +119,33 @@ def finish(
     return Result(metrics, trained.seconds, digests, report, doubted)
 
 
+def gap_to_test(held_out: Metrics, test: Metrics) -> str | None:
+    """Say that the test part shows something else than what was learnt, if far fewer of it are right.
+
+    Args:
+        held_out: figures of pictures that lie beside those that were learnt.
+        test: figures of the test part.
+
+    Returns:
+        A sentence; None where the difference is under five points, or under three of its standard errors.
+    """
+    right, right_of_test = held_out.accuracy["single_view"], test.accuracy["single_view"]
+    variance = sum(
+        one.accuracy["single_view"] * (1 - one.accuracy["single_view"]) / one.n for one in (held_out, test)
+    )
+    gap = right - right_of_test
+    if gap < max(_LEAST_GAP, 3 * math.sqrt(variance)):
+        return None
+    return (
+        f"warning: {100 * right_of_test:.2f} % of the test part are right, {100 * gap:.1f} points less than of "
+        "the held-out part. Either its pictures are of another kind than those that were learnt, and scores, "
+        "which are fitted on the held-out part, promise too much; or copies of what was learnt were held out"
+    )
+
+
 def _measure_held_out(
     network: Network, held_out: Split, dataset: Dataset, run: Run | None, *, console: Console, mirrors: bool
-) -> None:
+) -> Metrics:
     """Tell, and write down, what hyper-parameters are chosen on."""
     _, metrics = measure_network(
         network,
@@ -129,6 +163,7 @@ def _measure_held_out(
     )
     if run is not None:
         run.log(kind="held_out", n=metrics.n, **accuracy)
+    return metrics
 
 
 def _record(

@@ -108,6 +108,10 @@ def judge_all(
         )
         if not len(judged):
             continue
+        tell(
+            console,
+            f"network {fold + 1} of {folds}: {len(learnt):,} pictures to learn from, {len(judged):,} to judge",
+        )
         trained = train(
             fit_to_data(recipe, len(learnt), size=(height, width), epochs=epochs),
             Split(whole.images[learnt], whole.targets[learnt]),

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -158,6 +159,7 @@ def test_a_class_that_would_not_be_learnt_is_not_judged() -> None:
     computing = Computing(torch.device("cpu"), torch.float32)
     assert judge_all(recipe, dataset, folds=2, seed=0, computing=computing, console=console, epochs=8) == []
     assert isinstance(console.file, io.StringIO)
+    assert re.findall("network . of 2", console.file.getvalue()) == ["network 1 of 2", "network 2 of 2"]
     assert "not judged: owl; copies of one picture are in the same fold" in console.file.getvalue()
 
 
