@@ -102,12 +102,11 @@ class Settings(BaseSettings):
 
     @field_validator("admin_key")
     @classmethod
-    def _can_be_sent(cls, key: SecretStr | None) -> SecretStr | None:
+    def _is_safe_and_can_be_sent(cls, key: SecretStr | None) -> SecretStr | None:
         """Refuse a key that can be guessed, or that no header carries: each client encodes it in its own way."""
-        if key and len(key.get_secret_value()) < _SHORTEST_KEY:
-            length = len(key.get_secret_value())
-            raise ValueError(f"it has {length} characters, and needs {_SHORTEST_KEY} or more")
-        if key and not re.fullmatch(r"[!-~]([ -~]*[!-~])?", key.get_secret_value()):
+        if key is not None and len(key) < _SHORTEST_KEY:
+            raise ValueError(f"it has {len(key)} characters, and needs {_SHORTEST_KEY} or more")
+        if key is not None and not re.fullmatch(r"[!-~]([ -~]*[!-~])?", key.get_secret_value()):
             raise ValueError("use letters, digits and signs of ASCII, and spaces only between them")
         return key
 

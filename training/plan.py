@@ -169,7 +169,7 @@ def adapt(table: Recipe, request: Request, dataset: Dataset) -> Recipe:
         dataset: to learn from, less what is held out.
 
     Raises:
-        TrainingError: they are too few, or too small.
+        TrainingError: its pictures are too few, or too small.
     """
     height, width = dataset.train.images.shape[1:3]
     recipe = fit_to_data(table, len(dataset.train), size=(height, width), epochs=request.epochs)

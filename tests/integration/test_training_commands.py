@@ -335,7 +335,7 @@ def test_a_broken_folder_is_refused_before_training(
     error = capsys.readouterr().err
     assert "junk/a.txt: The file is no picture format" in error
     assert "No picture can be read of this class in " in error
-    assert ": 'junk' (1 files). Add pictures" in error
+    assert ": 'junk' (1 file). Add pictures" in error
     assert not (tmp_path / "m.safetensors").exists()
 
 

@@ -307,7 +307,8 @@ def _is_hidden_name(name: str) -> bool:
 
 def _refuse_empty(root: Path, labels: Sequence[str], pictures: Pictures, report: Report) -> None:
     report_unreadable(pictures, report)
-    classes = [f"{label!r} ({len(_files_below(root / label)):,} files)" for label in labels]
+    counts = {label: len(_files_below(root / label)) for label in labels}
+    classes = [f"{label!r} ({count:,} file{'' if count == 1 else 's'})" for label, count in counts.items()]
     what, which = ("this class", "the folder") if len(labels) == 1 else ("these classes", "the folders")
     raise DataError(
         f"No picture can be read of {what} in {root}: {_some_of(classes)}. Add pictures, or remove {which}."

@@ -161,6 +161,16 @@ def test_a_key_that_no_header_carries_is_refused(key: str) -> None:
         read_settings(["--admin-key", key])
 
 
+@pytest.mark.parametrize("key", ["", "x" * 15])
+def test_a_short_key_is_refused(monkeypatch: pytest.MonkeyPatch, key: str) -> None:
+    """An empty one, too: a variable that was meant to hold a key must not leave the route out without a word."""
+    with pytest.raises(SettingsError, match=f"is a secret: it has {len(key)} characters, and needs 16 or more"):
+        read_settings(["--admin-key", key])
+    monkeypatch.setenv("GLIMPSE_ADMIN_KEY", key)
+    with pytest.raises(SettingsError, match="GLIMPSE_ADMIN_KEY is a secret"):
+        read_settings([])
+
+
 @pytest.mark.parametrize("source", ["option", "variable"])
 def test_a_secret_is_never_shown(monkeypatch: pytest.MonkeyPatch, source: str) -> None:
     """Not when it is refused, nor when the settings are printed."""

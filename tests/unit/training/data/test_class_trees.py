@@ -140,7 +140,7 @@ def test_a_class_without_a_readable_picture_is_refused(tmp_path: Path) -> None:
     for number in range(6):
         _add(tmp_path, f"green {number}", ["1.txt"], b"no")
     with pytest.raises(
-        DataError, match=r"of these classes .*: 'blue' \(0 files\), 'green 0' \(1 files\), .* and 2 more\."
+        DataError, match=r"of these classes .*: 'blue' \(0 files\), 'green 0' \(1 file\), .* and 2 more\."
     ):
         _read(tmp_path)
 
