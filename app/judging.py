@@ -68,6 +68,10 @@ class Judge:
         """Ask at once; called on the event loop."""
         self._doubt.set()
 
+    def trust(self) -> None:
+        """Hear that the model that answers now gave the right answers before it took the place of another."""
+        self._find(None)
+
     def start(self) -> None:
         """Go on asking until `stop`."""
         self._judging = asyncio.get_running_loop().create_task(self._keep_judging())
@@ -81,23 +85,25 @@ class Judge:
 
     async def judge(self) -> None:
         """Ask the golden pictures once."""
-        before, judged = self.fault, self._current()
+        judged = self._current()
         try:
             await judged.ask_golden(timeout_s=self.timeout_s)
         except Exception as error:  # noqa: BLE001 - whatever it is, not ready; and the judging must go on
             if judged is not self._current():
                 return  # replaced meanwhile
-            self.fault, self._kind = reason_of(error), _kind_of(error)
             self._metrics.golden_checks.labels("late" if isinstance(error, TimeoutError) else "wrong").inc()
+            self._find(reason_of(error), kind=_kind_of(error))
         else:
-            self.fault = None
             self._metrics.golden_checks.labels("right").inc()
+            self._find(None)
+
+    def _find(self, fault: str | None, *, kind: str = "") -> None:
+        """Set the verdict, and tell it where it changed."""
+        before, self.fault, self._kind = self.fault, fault, kind
         self._on_verdict()
-        if self.fault != before:
-            level, message = (
-                (logging.ERROR, "not ready") if self.fault else (logging.INFO, "golden answers are right")
-            )
-            SERVICE.log(level, message, extra={"fields": {"reason": self.fault} if self.fault else {}})
+        if fault != before:
+            level, message = (logging.ERROR, "not ready") if fault else (logging.INFO, "golden answers are right")
+            SERVICE.log(level, message, extra={"fields": {"reason": fault} if fault else {}})
 
     async def _keep_judging(self) -> None:
         """Ask at every interval, at once after a failure, and often while the answers are wrong."""

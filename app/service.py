@@ -240,7 +240,7 @@ class Service:
             self.model = new
             self._announce(new)
             self.explainer.keep_only(self.model.checkpoint.digest)
-            self.judge.doubt()  # a fault of the old one is none of the new one's
+            self.judge.trust()  # a fault of the old one is none of the new one's
             retiring = asyncio.create_task(old.retire(timeout_s=self.settings.max_deadline_ms / 1000))
             self._retiring[retiring] = old
             retiring.add_done_callback(self._retiring.pop)

@@ -3,11 +3,11 @@
     python -m benchmarks.few_pictures --data cifar10.npz [--new plane,frog,horse] [--counts 30 100] [--seeds 3]
                                       [--epochs 16] [--start CHECKPOINT]
 
-First `compact` learns all classes but the new ones, a tenth of the pictures treated as photographs, as for the
-shipped file. Then a few pictures of each new class are learnt, in three ways: by `fast` and by `compact` from
-random weights, and by `compact` from the weights of that first training. All of it through `python -m training
-train`, with nothing held out of the few, and measured on all test pictures of the new classes. `--start` names the
-first training's checkpoint where there is one already; it must not have seen the new classes.
+First `compact` learns all classes but the new ones, a tenth of the pictures treated as photographs. Then a few
+pictures of each new class are learnt, in three ways: by `fast` and by `compact` from random weights, and by
+`compact` from the weights of that first training. All of it through `python -m training train`, with nothing
+held out of the few, and measured on all test pictures of the new classes. `--start` names the first training's
+checkpoint where there is one already; it must not have seen the new classes.
 """
 
 import argparse

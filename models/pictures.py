@@ -259,7 +259,7 @@ def recognise(head: bytes) -> str:
     kind = next((kind for matches, kind in _OTHER_KINDS if matches(head)), "no picture format known here")
     raise UnsupportedFormatError(
         f"The file is {kind} (it begins with {head[:8]!r}); {', '.join(FORMATS)} are read. "
-        "Convert the picture, for example to JPEG."
+        "If it is a picture, convert it, for example to JPEG."
     )
 
 

@@ -20,6 +20,16 @@ _METADATA_KEYS = {"format", "glimpse", "glimpse_sha256"}
 _DTYPES = {torch.float32: "F32", torch.int64: "I64", torch.uint8: "U8"}
 """All that a checkpoint holds: weights, batch-norm counters, golden pictures."""
 _MAX_HEADER_BYTES = 100_000_000  # the limit of the safetensors format itself
+_OTHER_KINDS = (
+    (b"PK\x03\x04", "a ZIP archive, as torch.save and numpy.savez write"),
+    (b"\x80", "a pickle"),
+    (b"\x08", "an ONNX file, as `training export` writes"),
+    (b"\x89HDF", "an HDF5 file, as Keras writes"),
+    (b"\x93NUMPY", "an array of NumPy's"),
+    (b"version ", "a pointer of Git LFS, which `git lfs pull` replaces with the file"),
+    (b"<", "an HTML page, as a link to a file's page gives"),
+)
+"""What people take for a checkpoint, by the first bytes; told only of files that announce no possible header."""
 _MAX_BYTES = 2**32  # 400 times the network of `accurate`; source: choice
 
 
@@ -106,6 +116,12 @@ def _header_length(start: bytes, size: int) -> int:
     """Read the header's length from the first 8 bytes of a file of some size."""
     length = int.from_bytes(start, "little")
     if len(start) < 8 or length > min(size - 8, _MAX_HEADER_BYTES):
+        kind = next((kind for magic, kind in _OTHER_KINDS if start.startswith(magic)), None)
+        if kind and length > _MAX_HEADER_BYTES:
+            raise HeaderError(
+                f"the file of {size:,} bytes is {kind}, and no checkpoint. Name the .safetensors file that "
+                "`python -m training train` made."
+            )
         raise HeaderError(
             f"the file of {size:,} bytes is not a whole safetensors file: it announces a header of "
             f"{length:,} bytes. It was cut off or is something else; copy it again."

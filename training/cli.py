@@ -35,6 +35,11 @@ def run(arguments: list[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # file names are bytes, and need not be text
+    for argument in sys.argv[1:] if arguments is None else arguments:
+        if not argument or (argument.startswith("--") and argument.endswith("=")):
+            # as a path it would be the working folder
+            sys.stderr.write("Error: an argument is empty; is it a variable that is not set?\n")
+            return 2
     try:
         app(arguments)
     except SystemExit as done:

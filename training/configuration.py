@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from models.preprocessing import InputSpec
 from training.data import CIFAR10
 from training.devices import Computing, describe_hardware
 from training.errors import TrainingError
+from training.ranks import count_processes
 from training.recipes import RECIPES, Recipe
 from training.runs.provenance import current_commit
 
@@ -138,7 +138,7 @@ def surroundings(computing: Computing) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "hardware": describe_hardware(computing.device),
         "compiled": computing.is_compiled,
-        "processes": int(os.environ.get("WORLD_SIZE", "1")),
+        "processes": count_processes(),
     }
 
 

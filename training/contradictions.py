@@ -1,5 +1,6 @@
 """What cannot be done as it was asked for, told before anything is read or written."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -22,6 +23,8 @@ def refuse_contradictions(request: Request, *, world: int) -> None:
         TrainingError: an option asks for what the recipe does not have, or what the tutorial's book does not do.
     """
     recipe = RECIPES[request.recipe]
+    if request.photographs is not None and math.isnan(request.photographs):
+        raise TrainingError("--photographs is no number; take a share from 0 to 1.")
     if request.teachers and not is_taught(recipe):
         raise TrainingError(f"The recipe {recipe.name} has no teacher; leave --teacher out, or take taught.")
     if not request.teachers and is_taught(recipe):

@@ -148,7 +148,10 @@ def doubt(who: str, record: Record, configuration: Mapping[str, Any], *, is_test
         reasons.append("a teacher or start of which the same was feared")
     may_know_test = is_test_drawn and len(reasons) > 0
     together = configuration.get("copies_together") is True
-    if wanted and (own.get("copies_together") is True) != together:
+    fingerprints = {own.get("held_out_fingerprint"), configuration.get("held_out_fingerprint")} - {None}
+    if wanted and (
+        (own.get("copies_together") is True) != together or (known == wanted and len(fingerprints) > 1)
+    ):
         reasons.append("copies of one picture held out otherwise")
     if known < wanted or (wanted and together and known != wanted):
         reasons.append(f"{known:,} pictures held out instead of {wanted:,}")

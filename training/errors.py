@@ -1,6 +1,9 @@
 """What a training command refuses, with a sentence for the person who typed it."""
 
 import math
+from collections.abc import Iterable
+
+from torch import Tensor
 
 from models.errors import GlimpseError
 
@@ -29,3 +32,16 @@ def check_finite(loss: float, *, epoch: int, step: int) -> float:
             "was written. Try another --seed, or check the data for wrong labels."
         )
     return loss
+
+
+def check_finite_weights(weights: Iterable[Tensor]) -> None:
+    """Refuse what the last update of a training left, which no loss has seen.
+
+    Raises:
+        TrainingError: a weight is no finite number.
+    """
+    if not all(bool(weight.isfinite().all()) for weight in weights):
+        raise TrainingError(
+            "The last step of the training left weights that are no finite numbers: it diverged, and no "
+            "checkpoint was written. Try another --seed, or check the data for wrong labels."
+        )

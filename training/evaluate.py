@@ -113,7 +113,7 @@ def run_views(
 ) -> ViewProbabilities:
     """Run a network over pictures, in float32 on any device.
 
-    The service does the same on a CPU; on CUDA it computes in half precision.
+    The service's engine torch does the same on a CPU; OpenVINO and CUDA round.
 
     Args:
         network: in evaluation mode, on its device, with its temperature inside.

@@ -18,6 +18,7 @@ from training.configuration import Request
 from training.data.dataset import Dataset, Split, to_unicode
 from training.devices import describe_hardware
 from training.earlier import DOUBTED
+from training.errors import check_finite_weights
 from training.evaluate import calibrate_and_measure, measure_network
 from training.loop import Trained
 from training.measuring.label_mistakes import LabelMistake, find_label_mistakes
@@ -75,7 +76,11 @@ def finish(
         targets: files to write the checkpoint to.
         device: of this one.
         console: told of the progress.
+
+    Raises:
+        TrainingError: weights are no finite numbers, or the checkpoint cannot be written.
     """
+    check_finite_weights(trained.network.state_dict().values())
     dataset = plan.dataset
     mirrors = shows_mirror_images(plan.configuration["recipe"])
     held_out = None
@@ -177,7 +182,7 @@ def _record(
 ) -> Record:
     beside = {
         key: plan.configuration[key]
-        for key in ("held_out", "copies_together", "dtype", "start", "teachers", DOUBTED)
+        for key in ("held_out", "copies_together", "held_out_fingerprint", "dtype", "start", "teachers", DOUBTED)
         if key in plan.configuration
     }
     return Record(

@@ -111,8 +111,11 @@ def prepare(request: Request, computing: Computing, *, tell: Callable[[str], Non
         data_fingerprint=fingerprint(read.labels, read.train),
         dtype=computing.dtype,
     )
-    if held_out and group_copies(read) is not None:
-        configuration["copies_together"] = True
+    if dataset.held_out and group_copies(read) is not None:
+        configuration |= {
+            "copies_together": True,
+            "held_out_fingerprint": fingerprint(dataset.labels, dataset.held_out),
+        }
     start = None
     if request.start is not None:
         earlier = load_start(Path(request.start), architecture=recipe.architecture, spec=spec)

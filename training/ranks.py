@@ -26,6 +26,9 @@ _BACKENDS = {"cuda": "cpu:gloo,cuda:nccl", "cpu": "gloo"}
 _PATIENCE = timedelta(days=1)
 """While the first process reads, measures and writes the others wait for it; NCCL alone would for ten minutes."""
 
+_OF_TORCHRUN = ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
+"""What it puts into the environment of each process, beside their number."""
+
 
 @dataclass(frozen=True)
 class Ranks:
@@ -118,12 +121,18 @@ def join_ranks(device: torch.device) -> Iterator[tuple[Ranks, torch.device]]:
         The processes, and the device of this one.
 
     Raises:
-        TrainingError: there are fewer CUDA devices than processes.
+        TrainingError: there are fewer CUDA devices than processes, or torchrun has not started them.
     """
-    world = int(os.environ.get("WORLD_SIZE", "1"))
+    world = count_processes()
     if world == 1:
         yield ALONE, device
         return
+    missing = [name for name in _OF_TORCHRUN if not os.environ.get(name)]
+    if missing:
+        raise TrainingError(
+            f"WORLD_SIZE is {world}, but {', '.join(missing)} {'is' if len(missing) == 1 else 'are'} not set: "
+            "start the processes with torchrun, or take WORLD_SIZE out of the environment."
+        )
     own = None
     if device.type == "cuda":
         device = own = _own_device()
@@ -137,6 +146,18 @@ def join_ranks(device: torch.device) -> Iterator[tuple[Ranks, torch.device]]:
     finally:
         gc.collect()  # DistributedDataParallel is a circle, and would use the group after its end
         torch.distributed.destroy_process_group()
+
+
+def count_processes() -> int:
+    """Count the processes that train together, as torchrun tells them in the environment.
+
+    Raises:
+        TrainingError: what stands there is no number.
+    """
+    told = os.environ.get("WORLD_SIZE") or "1"
+    if not told.isdecimal() or not int(told):
+        raise TrainingError(f"WORLD_SIZE is {told!r}, and no number of processes: take it out of the environment.")
+    return int(told)
 
 
 def _wait_for_all() -> None:

@@ -47,6 +47,9 @@ class Server(uvicorn.Server):
         self._took_s: float | None = None
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        if self._is_alone:
+            # uvicorn sends itself the signal again after a clean stop; without this the process would die of it.
+            signal.signal(signal.SIGTERM, lambda *_: None)
         await super().serve(sockets)
         # All is answered. Should a thread still run, another signal ends the process without it.
         signal.signal(signal.SIGTERM, lambda *_: os._exit(0))

@@ -1,16 +1,17 @@
 """One process that serves a checkpoint until told to stop.
 
-Exit codes: 0 stopped as asked, 2 a wrong option or setting, 3 the start failed, be it a worker's, 4 the device was
-lost, 130 Ctrl-C and 143 SIGTERM before it served.
+Exit codes: 0 stopped as asked, 2 a wrong option or setting, 3 the start failed, be it a worker's, 4 the device or
+a thread of the engine was lost, 130 Ctrl-C and 143 SIGTERM before it served.
 """
 
 import contextlib
 import os
-import signal
+import shutil
 import socket
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import torch
 import uvicorn
@@ -18,7 +19,7 @@ from fastapi import FastAPI
 from uvicorn.config import STARTUP_FAILURE
 
 from app import logs
-from app.errors import ListenError, SettingsError
+from app.errors import ListenError, SettingsError, StartError
 from app.main import create_app
 from app.metrics import FOLDER_VARIABLE
 from app.processes.accepting import BACKLOG, Server
@@ -77,8 +78,6 @@ def serve(service: Service, listener: socket.socket) -> int:
     """
     _say_where(listener)
     config = configure(service.settings, create_app(service.settings, service=service))
-    # uvicorn sends itself the signal again after a clean stop; without this the process would die of it.
-    signal.signal(signal.SIGTERM, lambda *_: None)
     with contextlib.suppress(KeyboardInterrupt):
         Server(config).run(sockets=[listener])
     return _DEVICE_LOST if service.is_lost else 0
@@ -107,9 +106,10 @@ def _serve_with_workers(settings: Settings, listener: socket.socket) -> int:
         The exit code: uvicorn stops all workers when one of them cannot start.
     """
     logs.SERVICE.info("starting workers", extra={"fields": {"workers": settings.workers}})
-    with tempfile.TemporaryDirectory(prefix="glimpse-metrics-") as folder:
+    with _shared_folder() as folder:
+        settings = settings.model_copy(update={"checkpoint": _copy(settings.checkpoint, folder)})
         # The workers are fresh processes, and read their settings as `uvicorn --factory` does.
-        os.environ |= {FOLDER_VARIABLE: folder, **to_environment(settings)}
+        os.environ |= {FOLDER_VARIABLE: str(folder), **to_environment(settings)}
         _say_where(listener)
         config = configure(settings, "app.main:from_environment")
         workers = Workers(config, sockets=[listener])
@@ -117,6 +117,39 @@ def _serve_with_workers(settings: Settings, listener: socket.socket) -> int:
             workers.run()
         has_failed = any(worker.exitcode == STARTUP_FAILURE for worker in workers.processes)
         return STARTUP_FAILURE if has_failed else 0
+
+
+@contextlib.contextmanager
+def _shared_folder() -> Iterator[Path]:
+    """Make a folder for what several processes share, for as long as they serve.
+
+    Raises:
+        StartError: there is no temporary folder to make it in.
+    """
+    try:
+        folder = tempfile.TemporaryDirectory(prefix="glimpse-")
+    except OSError as error:
+        raise StartError(
+            f"Several workers share a temporary folder, and none can be made ({_reason(error)}). Mount one "
+            "that can be written at /tmp, or serve with --workers 1."
+        ) from error
+    with folder:
+        yield Path(folder.name)
+
+
+def _copy(checkpoint: Path, folder: Path) -> Path:
+    """Keep what was checked: a worker that takes the place of another must not serve what lies there by then.
+
+    Raises:
+        StartError: there is no room for it.
+    """
+    try:
+        return Path(shutil.copy(checkpoint, folder))
+    except OSError as error:
+        raise StartError(
+            f"Workers share a copy of {checkpoint}, which cannot be made in {folder} ({_reason(error)}). Make "
+            "room, or serve with --workers 1."
+        ) from error
 
 
 def settings_to_check(settings: Settings) -> Settings:
@@ -161,7 +194,12 @@ def _listen(settings: Settings) -> socket.socket:
     """Take the address before the checkpoint is read: a taken port is the commonest failed start."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     try:
-        return socket.create_server((settings.host, settings.port), family=family, backlog=BACKLOG)
+        return socket.create_server(
+            (settings.host, settings.port),
+            family=family,
+            backlog=BACKLOG,
+            dualstack_ipv6=settings.host == "::" and socket.has_dualstack_ipv6(),  # all addresses of both kinds
+        )
     except OSError as error:
         raise ListenError(
             f"Cannot listen on {settings.host} port {settings.port}: {_reason(error)}. Stop what listens "

@@ -19,6 +19,7 @@ async def in_own_thread(work: Callable[[], T]) -> T:
 
     Raises:
         Exception: what the work raised.
+        RuntimeError: from what is no Exception, as a panic in Rust.
     """
     loop = asyncio.get_running_loop()
     outcome: asyncio.Future[T] = loop.create_future()
@@ -38,6 +39,9 @@ async def in_own_thread(work: Callable[[], T]) -> T:
             result = work()
         except Exception as raised:  # noqa: BLE001 - whoever waits for it hears it
             error = raised
+        except BaseException as raised:  # noqa: BLE001 - else who waits would wait for ever
+            error = RuntimeError(f"{type(raised).__name__}: {raised}")
+            error.__cause__ = raised
         with contextlib.suppress(RuntimeError):  # the event loop has ended
             loop.call_soon_threadsafe(tell, result, error)
 

@@ -3,9 +3,13 @@
 A fresh process imports this before it can be stopped in good order, so it imports nothing heavy.
 """
 
+import contextlib
 import multiprocessing
+import pickle
 import signal
 import socket
+import time
+from collections.abc import Callable
 from multiprocessing.sharedctypes import Synchronized
 
 import uvicorn
@@ -14,15 +18,20 @@ from uvicorn.supervisors import multiprocess as supervisor
 
 from app.processes.accepting import Server
 
+_GLANCE_S = 0.2
+"""Seconds between two looks for a signal, while a worker does not answer."""
+
 
 class Worker(supervisor.Process):
     """One of several processes; it takes connections in as a single one does.
 
     Attributes:
         ready: counts those that are ready; to be set before any is made.
+        has_signal: whether the first process was sent a signal; to be set before any is made.
     """
 
     ready: "Synchronized[int]"
+    has_signal: Callable[[], bool]
 
     def __init__(self, config: uvicorn.Config, sockets: list[socket.socket]) -> None:
         super().__init__(config, sockets)
@@ -33,6 +42,19 @@ class Worker(supervisor.Process):
         if self._server is None:
             self._server = Server(self.config, self._ready)
         return self._server
+
+    def ping(self, timeout: float = 5) -> bool:
+        """Wait until the worker answers, or until a signal has come: the others must hear of it in time."""
+        with contextlib.suppress(OSError, EOFError, pickle.UnpicklingError):
+            self.parent_conn.send(b"ping")
+            ends_s = time.monotonic() + timeout
+            while time.monotonic() < ends_s:
+                if self.parent_conn.poll(_GLANCE_S):
+                    self.parent_conn.recv()
+                    return True
+                if Worker.has_signal():
+                    return True
+        return False
 
     def pong(self) -> None:
         self.child_conn.recv()
@@ -45,6 +67,7 @@ class Workers(Multiprocess):
     def __init__(self, config: uvicorn.Config, sockets: list[socket.socket]) -> None:
         Worker.ready = multiprocessing.get_context("spawn").Value("i", 0)
         supervisor.Process = Worker  # type: ignore[misc]  # what is started, and started again
+        Worker.has_signal = lambda: bool(self.signal_queue)
         is_ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN  # by nohup, say
         super().__init__(config, sockets)
         if is_ignored:

@@ -7,6 +7,7 @@ ours, takes the way through `app.main`.
 """
 
 import asyncio
+from collections.abc import Callable
 from enum import Enum, auto
 from typing import Any
 
@@ -38,6 +39,20 @@ class _NobodyWaits:
 
     def set(self) -> None:
         """Do nothing."""
+
+
+class _ClosedLate:
+    """What uvicorn writes an answer to: it closes as soon as that is written, whatever the caller still sends.
+
+    Args:
+        transport: of the connection.
+        close: in place of the transport's own.
+    """
+
+    def __init__(self, transport: asyncio.Transport, *, close: Callable[[], None]) -> None:
+        self.write = transport.write
+        self.is_closing = transport.is_closing
+        self.close = close
 
 
 class _DeskCycle:
@@ -130,6 +145,7 @@ class DeskProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Note that a request begins."""
         super().on_message_begin()
+        self._unset_keepalive_if_required()  # it may have been set by what came before in the same piece
         self._arrival = _Arrival.HEADER
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -227,6 +243,7 @@ class DeskProtocol(HttpToolsProtocol):
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:  # noqa: ANN401 - uvicorn's own
         """Note which request the framework answers: those that came behind it wait."""
         self._framework_cycle = cycle
+        cycle.transport = _ClosedLate(self.transport, close=self._close_when_read)  # type: ignore[assignment]
         super()._start_asgi_task(cycle, app)
 
     def shutdown(self) -> None:
@@ -331,12 +348,19 @@ class DeskProtocol(HttpToolsProtocol):
         self.transport.write_eof()
         self._lingering = self.loop.call_later(_LINGER_S, self.transport.close)
 
+    def _close_when_read(self) -> None:
+        """Close behind the framework's last answer, which may have been due before all of its request came."""
+        if self._arrival in (_Arrival.HEADER, _Arrival.BODY):
+            self._linger()
+        else:
+            self.transport.close()
+
     def _end_after_answers(self) -> None:
         """Answer what came before, and nothing that comes from here on; the last answer says so where it can."""
         self._is_ending = True
         self._unwatch()
         self.flow.resume_reading()  # what is not read when the connection is closed resets it
-        last = self.pipeline[0][0] if self.pipeline else self._desk_cycle or self.cycle
+        last: Any = self.pipeline[0][0] if self.pipeline else self._desk_cycle or self._framework_cycle
         last.keep_alive = False
 
     def _refusal(

@@ -203,7 +203,7 @@ def test_two_processes_end_where_one_does(recipe: str, teacher: Path, tmp_path: 
     _end(_start(*options, "--run", str(tmp_path / "one")), 0)
     done = _torchrun(*options, "--run-folder", str(tmp_path / "two"))
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("; wrote ") == done.stdout.count("report.html") == 1  # by one of the two
+    assert done.stdout.count("trained in ") == done.stdout.count("report.html") == 1  # by one of the two
     one, two = (load(tmp_path / name / "checkpoint.safetensors").network.state_dict() for name in ("one", "two"))
     assert one.keys() == two.keys()
     for name, tensor in one.items():

@@ -134,6 +134,46 @@ def test_a_stop_of_all_processes_during_the_start(checkpoint_path: Path, told: i
                 os.killpg(process.pid, signal.SIGKILL)
 
 
+def _workers(server: Server) -> list[int]:
+    """Process ids; multiprocessing has a child of its own beside them."""
+    children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text().split()
+    return [int(child) for child in children if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()]
+
+
+def _wait_for(is_so: Callable[[], bool], *, timeout_s: float) -> None:
+    ends_s = time.monotonic() + timeout_s
+    while not is_so():
+        assert time.monotonic() < ends_s
+        time.sleep(0.1)
+
+
+def test_whoever_takes_a_workers_place_serves_the_same_model(
+    start_server: Callable[..., Server], checkpoint_path: Path
+) -> None:
+    """Though the file was written over since: callers would get answers of one or the other."""
+    server = start_server("--workers", "2")
+    digest = httpx.get(f"{server.url}/model").json()["digest"]
+    checkpoint_path.write_bytes(b"half of another")
+    os.kill(_workers(server)[0], signal.SIGKILL)
+    _wait_for(lambda: _readies(server) == 3, timeout_s=60)
+    for _ in range(6):
+        assert httpx.get(f"{server.url}/model").json()["digest"] == digest
+    assert httpx.post(f"{server.url}/predict", files={"file": PNG}).status_code == 200
+    assert server.stop(signal.SIGTERM) == 0
+
+
+def test_a_worker_that_hangs_does_not_keep_a_stop_from_the_others(start_server: Callable[..., Server]) -> None:
+    """The first process waits for the answer of the one that hangs, and must hear the signal meanwhile."""
+    server = start_server("--workers", "2")
+    hanging = _workers(server)[0]
+    os.kill(hanging, signal.SIGSTOP)
+    time.sleep(2)  # until it is being waited for
+    server.process.send_signal(signal.SIGTERM)
+    _wait_for(lambda: sum('"stopped"' in line for line in server.lines) == 1, timeout_s=20)
+    os.kill(hanging, signal.SIGCONT)
+    assert server.stop(signal.SIGTERM) == 0
+
+
 def test_workers_stop_when_the_first_process_was_killed(start_server: Callable[..., Server]) -> None:
     """Nobody else would tell them, and the port is free for the next start."""
     server = start_server("--workers", "2")

@@ -8,6 +8,7 @@ import pytest
 
 from models import golden
 from models.checkpoint import CHECKPOINTS, load
+from models.errors import HeaderError
 from models.graph import answer
 from training.cli import run
 from training.errors import ExportError
@@ -47,6 +48,12 @@ def test_the_file_answers_as_the_checkpoint_does(exported: Path, trained_checkpo
     onnx.checker.check_model(model, full_check=True)
     assert [(entry.domain, entry.version) for entry in model.opset_import] == [("", OPSET)]
     assert str(Path(__file__).parents[2]).encode() not in exported.read_bytes()  # no path of this machine
+
+
+def test_the_file_is_told_from_a_checkpoint(exported: Path) -> None:
+    """Who names it to a command is told what it is."""
+    with pytest.raises(HeaderError, match="is an ONNX file, as `training export` writes, and no checkpoint"):
+        load(exported)
 
 
 @pytest.mark.parametrize("name", ["cifar10", "tutorial"])

@@ -15,6 +15,7 @@ import pytest
 import torch
 from fastapi.testclient import TestClient
 from PIL import Image
+from torch import nn
 
 from app.main import create_app
 from app.settings import Settings
@@ -23,6 +24,7 @@ from tests.drawing import encode, solid, write_archive
 from training.cli import run
 from training.commands.options import RecipeName
 from training.data.rereading import read_as_trained
+from training.errors import DataError
 from training.measuring.corruptions import KINDS
 from training.recipes import RECIPES
 
@@ -60,7 +62,7 @@ def test_from_a_folder_to_an_answer(
     assert checkpoint.record.training.seed == 3
     assert checkpoint.record.training.configuration["epochs"] == 2
     trained = capsys.readouterr().out
-    assert f"wrote {out} ({checkpoint.digest})" in trained
+    assert f"wrote {out.relative_to(tmp_path)} ({checkpoint.digest})" in trained
 
     assert run(["evaluate", str(out), "--data", str(folder), "--device", "cpu", "--json"]) == 0
     measured = json.loads(capsys.readouterr().out)
@@ -517,11 +519,39 @@ def test_copies_are_held_out_together_and_found_again(folder: Path) -> None:
     assert not [file for file in together.files if file.startswith("dark/03")]
     arguments = ["calibrate", str(out), "--data", str(folder), "--out", str(again), "--device", "cpu"]
     assert run(arguments) == 0
-    older = {key: value for key, value in record.training.configuration.items() if key != "copies_together"}
+    aside = ("copies_together", "held_out_fingerprint")
+    older = {key: value for key, value in record.training.configuration.items() if key not in aside}
     before = replace(record, training=replace(record.training, configuration=older))
     apart = read_as_trained(str(folder), before, cache=folder.parent / "data", report=lambda _: None).held_out
     assert apart is not None
     assert apart.files != together.files
+    other = replace(record.training, configuration={**record.training.configuration, "held_out_fingerprint": "0"})
+    with pytest.raises(DataError, match="does not hold out what the training of the checkpoint did"):
+        read_as_trained(
+            str(folder), replace(record, training=other), cache=folder.parent / "data", report=lambda _: None
+        )
+
+
+def test_weights_that_are_no_numbers_are_refused(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No loss has seen what the last update left; nothing is written."""
+
+    def spoil(network: nn.Module, *_given: object, **_more: object) -> None:
+        next(network.parameters()).data.fill_(float("nan"))
+
+    monkeypatch.setattr("training.loop.settle_norms", spoil)  # the last that happens to the weights
+    out = folder.parent / "m.safetensors"
+    assert _train(folder, out, "fast", "--epochs", "1") == 1
+    assert "weights that are no finite numbers" in capsys.readouterr().err
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("arguments", [["--data", ""], ["--data="], ["--data", "x", "--run", ""]])
+def test_an_empty_argument_is_refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """A variable that is not set would name the working folder."""
+    assert run(["train", "--recipe", "fast", *arguments]) == 2
+    assert capsys.readouterr().err == "Error: an argument is empty; is it a variable that is not set?\n"
 
 
 def test_mistakes_has_no_use_for_a_teacher(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -21,6 +21,9 @@ from training.runs.run import CHECKPOINT, CONFIGURATION
 _NO_MEMORY = "DefaultCPUAllocator"
 """What PyTorch names when the processor's memory is full, in a RuntimeError like any other."""
 
+_COMPILER = "torch._dynamo.exc"
+"""Of what torch.compile raises; importing it takes a second."""
+
 
 @contextmanager
 def told_in_a_sentence(run_folder: Path | None = None) -> Iterator[Console]:
@@ -50,10 +53,15 @@ def told_in_a_sentence(run_folder: Path | None = None) -> Iterator[Console]:
             tell(console, f"Error: the device has not enough memory ({error}). {advice}")
             raise typer.Exit(1) from None
         except (RuntimeError, MemoryError) as error:
-            if isinstance(error, RuntimeError) and _NO_MEMORY not in str(error):
-                raise
             why = (str(error).splitlines() or ["no reason was given"])[0]
             left = _what_is_left(run_folder)
+            if any(kind.__module__ == _COMPILER for kind in type(error).__mro__):
+                advice = "Install a C++ compiler, as g++, or leave --compile out"
+                advice += f"; {left} --no-compile" if left else "."
+                tell(console, f"Error: torch.compile makes no kernels here ({why}). {advice}")
+                raise typer.Exit(1) from None
+            if isinstance(error, RuntimeError) and _NO_MEMORY not in str(error):
+                raise
             size = "a smaller --input-size"
             advice = f"start a new run with {size}; {left}" if left else f"take {size}."
             tell(console, f"Error: there is not enough memory ({why}). Free it, or {advice}")

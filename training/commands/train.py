@@ -59,15 +59,17 @@ def train(
     ] = None,
     photographs: Annotated[
         float | None,
-        typer.Option(min=0, max=1, metavar="SHARE", help="Of the pictures, to treat as phone photos are."),
+        typer.Option(min=0, max=1, metavar="SHARE", help="Of the pictures, 0 to 1, to spoil as phone photos are."),
     ] = None,
     mirror: MirrorOption = None,
     seed: Annotated[int | None, typer.Option(min=0, max=2**63 - 1, help=f"{SEED_HELP} [default: 0]")] = None,
     epochs: Annotated[
-        int | None, typer.Option(min=1, max=MOST_EPOCHS, help="Instead of the recipe's own.")
+        int | None,
+        typer.Option(min=1, max=MOST_EPOCHS, help="Passes over the pictures, instead of the recipe's own."),
     ] = None,
     held_out: Annotated[
-        int | None, typer.Option(min=0, help="Training pictures not to learn from; 0 learns from all.")
+        int | None,
+        typer.Option(min=0, help="Pictures to choose on and not to learn from [default: a tenth, 2,000 at most]."),
     ] = None,
     save_every: Annotated[
         int | None,
@@ -170,7 +172,14 @@ def _print(result: Result, targets: list[Path]) -> None:
     if result.label_mistakes is not None:
         typer.echo("Among the pictures that were measured on, ", nl=False)
         print_lines(label_mistake_lines(result.label_mistakes))
+    typer.echo(f"trained in {result.seconds:.0f} s")
     for target, digest in zip(targets, result.digests, strict=True):
-        typer.echo(f"Trained in {result.seconds:.0f} s; wrote {target} ({digest})")
+        typer.echo(f"wrote {_short(target)} ({digest})")
     if result.report is not None:
-        typer.echo(f"wrote {result.report}")
+        typer.echo(f"wrote {_short(result.report)}")
+
+
+def _short(path: Path) -> Path:
+    """The path from where the command was given, if the file lies below."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path

@@ -131,8 +131,26 @@ def _load_arrays(path: Path, parts: tuple[str, ...]) -> dict[str, npt.NDArray[np
     arrays = {name: array for name, array in arrays.items() if isinstance(array, np.ndarray)}
     missing = [name for name in needed if name not in arrays]
     if missing:
-        raise DataError(f"{path} lacks {', '.join(missing)}; it holds {', '.join(held) or 'nothing'}.")
+        raise DataError(
+            f"{path} lacks {', '.join(missing)}; it holds {', '.join(held) or 'nothing'}."
+            f"{_advice_on_names(path, held)}"
+        )
     return arrays
+
+
+def _advice_on_names(path: Path, held: list[str]) -> str:
+    """Say how an archive of MedMNIST's is stored with the names that are needed; nothing of other archives."""
+    if not {f"{part}_{kind}" for part in ("train", "test") for kind in ("images", "labels")} <= set(held):
+        return ""
+    has_validation = {"val_images", "val_labels"} <= set(held)
+    arrays = ", ".join(
+        f"{to}_train=numpy.concatenate([a['train_{kind}'], a['val_{kind}']]), {to}_test=a['test_{kind}']"
+        if has_validation
+        else f"{to}_train=a['train_{kind}'], {to}_test=a['test_{kind}']"
+        for to, kind in (("x", "images"), ("y", "labels"))
+    )
+    new = path.with_name(f"{path.stem}-renamed.npz")
+    return f" Store them so: a = numpy.load({str(path)!r}); numpy.savez({str(new)!r}, {arrays})"
 
 
 def _read_split(path: Path, arrays: dict[str, npt.NDArray[np.generic]], part: str) -> Split:

@@ -17,7 +17,7 @@ FILE_NAME = "data.json"
 FEW_PICTURES = 20
 """To learn a class from; fewer are warned of. Source: choice; 100 a class gave 97 to 100 % on drawn pictures."""
 _NAMED_AT_MOST = 10
-_FILES_IN_A_LINE = 6
+_FILES_IN_A_LINE = 4
 _KINDS = {"equal": "equal pictures", "near": "pictures that look alike"}
 """Of groups, in the order in which they are told."""
 
@@ -47,6 +47,11 @@ class Group:
     def is_contradiction(self) -> bool:
         """Whether one picture has two labels."""
         return len(set(self.labels)) > 1
+
+    @property
+    def worst(self) -> str | None:
+        """The fault under which it is named: a wrong label spoils what is learnt and what is measured."""
+        return "contradiction" if self.is_contradiction else "leak" if self.is_leak else None
 
 
 @dataclass(frozen=True)
@@ -143,10 +148,9 @@ def to_lines(findings: Findings) -> Iterator[str]:
         yield f"warning: {_count(len(findings.unreadable), 'file')} left out, no readable picture"
         yield from _named([f"{item.file}: {item.reason}" for item in findings.unreadable])
     for kind, noun in _KINDS.items():
-        of_kind = [group for group in findings.copies if group.kind == kind]
-        if of_kind:
+        if of_kind := [group for group in findings.copies if group.kind == kind]:
             yield f"{_count(len(of_kind), 'group')} of {noun}"
-            yield from _named([_in_a_line(group) for group in of_kind])
+            yield from _named([_in_a_line(group) for group in of_kind if group.worst is None])
     for files in findings.scenes[:_NAMED_AT_MOST]:
         yield (
             f"warning: {_count(len(files), 'picture')} look alike, {files[0]} and {files[1]} for instance; they "
@@ -155,19 +159,18 @@ def to_lines(findings: Findings) -> Iterator[str]:
     if len(findings.scenes) > _NAMED_AT_MOST:
         yield f"warning: so do those of {len(findings.scenes) - _NAMED_AT_MOST:,} more scenes"
     leaks = [group for group in findings.copies if group.is_leak]
-    yield from _warnings(leaks, "in both parts", "what is measured on was also learnt")
+    yield from _warnings(leaks, "leak", "each in both parts", "what is measured on was also learnt")
     contradictions = [group for group in findings.copies if group.is_contradiction]
-    yield from _warnings(contradictions, "in several classes", "labels are wrong")
+    yield from _warnings(contradictions, "contradiction", "each in several classes", "labels are wrong")
 
 
-def _warnings(groups: Sequence[Group], where: str, consequence: str) -> Iterator[str]:
-    """Warn of groups that lie where they should not; what only looks alike need be no copy."""
+def _warnings(groups: Sequence[Group], fault: str, where: str, consequence: str) -> Iterator[str]:
+    """Warn of groups with a fault, and name those of which it is the worst; what looks alike need be no copy."""
     for kind, noun in _KINDS.items():
-        of_kind = [group for group in groups if group.kind == kind]
-        if of_kind:
+        if of_kind := [group for group in groups if group.kind == kind]:
             told = consequence if kind == "equal" else f"if they are copies, {consequence}"
-            yield f"warning: {_count(len(of_kind), 'group')} of {noun}, each {where}: {told}"
-            yield from _named([_in_a_line(group) for group in of_kind])
+            yield f"warning: {_count(len(of_kind), 'group')} of {noun}, {where}: {told}"
+            yield from _named([_in_a_line(group) for group in of_kind if group.worst == fault])
 
 
 def _few_lines(few: Mapping[str, int]) -> Iterator[str]:

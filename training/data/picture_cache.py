@@ -129,6 +129,7 @@ def read_pictures(root: Path, files: Sequence[str], *, spec: InputSpec, cache: P
             pictures = _load(made, report)
             if pictures is None:
                 raise DataError(f"The cache {made} was damaged at once. Check the disk, or use another --cache.")
+            made.chmod(entry.parent.stat().st_mode)  # that of a temporary folder is for its maker alone
             _install(made, entry)
     except OSError as error:
         raise DataError(

@@ -20,7 +20,7 @@ def read_as_trained(source: str, record: Record, *, cache: Path, report: Report)
         report: told what was skipped, a sentence at a time.
 
     Raises:
-        DataError: it cannot be read, or is not what the checkpoint was trained on.
+        DataError: it cannot be read, is not what the checkpoint was trained on, or would hold out other pictures.
     """
     seed = record.training.seed
     height, width = record.input.height, record.input.width
@@ -35,7 +35,15 @@ def read_as_trained(source: str, record: Record, *, cache: Path, report: Report)
             "pictures nobody knows which it has learnt from; name the data of the training, or train again."
         )
     together = record.training.configuration.get("copies_together") is True
-    return set_aside(dataset, count=held_out_count(record), seed=seed, copies_together=together)
+    divided = set_aside(dataset, count=held_out_count(record), seed=seed, copies_together=together)
+    then = record.training.configuration.get("held_out_fingerprint")
+    if then is not None and (divided.held_out is None or fingerprint(dataset.labels, divided.held_out) != then):
+        raise DataError(
+            f"{source} does not hold out what the training of the checkpoint did: its test part has changed, or "
+            "this version finds other copies, and copies of one picture stay together. Bring the test part of the "
+            "training back, or train again."
+        )
+    return divided
 
 
 def require_held_out(record: Record) -> None:

@@ -50,3 +50,41 @@ def test_a_failure_while_it_asks_makes_it_ask_again() -> None:
         assert model.judge.fault is None
 
     with_loop(check())
+
+
+def test_a_model_that_was_asked_before_it_came_is_trusted() -> None:
+    """While the one before hangs, and after its answer is late: nobody waits for that."""
+
+    async def check() -> None:
+        models = [_Hanging(), _Model()]
+        judge = Judge(
+            lambda: cast(ServedModel, models[0]),
+            interval_s=1e6,
+            timeout_s=5,
+            metrics=Metrics(),
+            on_verdict=lambda: None,
+        )
+        judging = asyncio.create_task(judge.judge())
+        await asyncio.sleep(0)
+        assert judge.fault
+        hanging = cast(_Hanging, models.pop(0))
+        judge.trust()
+        judge.require_right_answers()
+        hanging.is_late.set()
+        await judging
+        judge.require_right_answers()
+
+    with_loop(check())
+
+
+class _Hanging(_Model):
+    """Answers too late, when it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_late = asyncio.Event()
+
+    async def ask_golden(self, *, timeout_s: float) -> None:
+        """Do not answer."""
+        await self.is_late.wait()
+        raise TimeoutError(timeout_s)

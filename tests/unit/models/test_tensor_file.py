@@ -105,22 +105,41 @@ def test_a_huge_file_is_refused_unread(path: Path, kind: str, size: int) -> None
         tracemalloc.stop()
 
 
-@pytest.mark.parametrize("kind", ["noise", "text", "pickle", "zip", "torch"])
-def test_a_file_of_another_kind_is_refused(path: Path, kind: str) -> None:
-    """Other files are not safetensors files; a pickle is never opened."""
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [
+        ("noise", "not a whole safetensors file"),
+        ("pointer", "a pointer of Git LFS"),
+        ("page", "an HTML page"),
+        ("pickle", "a pickle, and no checkpoint"),
+        ("array", "an array of NumPy's"),
+        ("zip", "a ZIP archive"),
+        ("torch", "a ZIP archive"),
+        ("onnx", "an ONNX file"),
+    ],
+)
+def test_a_file_of_another_kind_is_refused(path: Path, kind: str, told: str) -> None:
+    """What people take for a checkpoint is called by its name; a pickle is never opened."""
     match kind:
         case "noise":
             path.write_bytes(np.random.default_rng(0).bytes(5000))
-        case "text":
+        case "pointer":
             path.write_text("version https://git-lfs.github.com/spec/v1\n")
+        case "page":
+            path.write_text("<!DOCTYPE html>\n<title>cifar10.safetensors</title>\n")
         case "pickle":
             path.write_bytes(pickle.dumps({"weights": [1.0] * 100}))
+        case "array":
+            with path.open("wb") as file:
+                np.save(file, np.zeros(100))
         case "zip":
             with zipfile.ZipFile(path, "w") as archive:
                 archive.writestr("weights", b"\0" * 1000)
         case "torch":
             torch.save({"weights": torch.zeros(10)}, path)
-    refusal(path, HeaderError, "is not a whole safetensors file")
+        case "onnx":
+            path.write_bytes(b"\x08\x0a\x12\x07pytorch" + bytes(1000))
+    refusal(path, HeaderError, f"is {told}")
 
 
 @pytest.mark.parametrize(

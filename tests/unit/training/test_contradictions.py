@@ -20,6 +20,12 @@ def test_every_recipe_can_be_asked_for_alone(recipe: str) -> None:
     refuse_contradictions(replace(REQUEST, recipe=recipe, teachers=teachers), world=1)
 
 
+def test_a_share_that_is_no_number_is_refused() -> None:
+    """It lies between no bounds, and could not be written into the checkpoint in the end."""
+    with pytest.raises(TrainingError, match="--photographs is no number"):
+        refuse_contradictions(replace(REQUEST, recipe="fast", photographs=float("nan")), world=1)
+
+
 @pytest.mark.parametrize(
     ("option", "world", "sentence"),
     [

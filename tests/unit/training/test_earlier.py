@@ -265,6 +265,17 @@ def test_a_teacher_that_took_copies_apart_is_doubted(record: Record, student: di
     assert "150 pictures held out instead of 100" in (doubts or "")
 
 
+def test_a_teacher_that_held_out_other_copies_is_doubted(record: Record, student: dict[str, Any]) -> None:
+    """The test part decides what is a copy, too, and is no part of the fingerprint of what was learnt."""
+    student |= {"copies_together": True, "held_out_fingerprint": "now"}
+    same = _record_of(record).training
+    for then, is_doubted in (("then", True), ("now", False), (None, False)):
+        own = {**same.configuration, "copies_together": True, "held_out_fingerprint": then}
+        teacher = dataclasses.replace(record, training=dataclasses.replace(same, configuration=own))
+        doubts = _doubt("the teacher", teacher, student) or ""
+        assert ("copies of one picture held out otherwise" in doubts) == is_doubted
+
+
 def test_a_larger_part_holds_out_what_a_smaller_one_does() -> None:
     """So a teacher that held out more has learnt nothing that its student holds out."""
     numbers = torch.arange(90, dtype=torch.uint8)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from training.devices import Computing
 from training.norms import settle_norms
+from training.ranks import Ranks
 
 _CPU = Computing(torch.device("cpu"), torch.float32)
 
@@ -58,3 +59,38 @@ def test_averages_that_serve_are_left_to_the_bit(mislabelled: int) -> None:
     settle_norms(network, images, targets, most=2_000, computing=_CPU, console=Console(file=out))
     assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
     assert out.getvalue() == ""
+
+
+class _WithAnother(Ranks):
+    """Two processes, of which the other one wants averages."""
+
+    def agree(self, is_wanted: bool) -> bool:
+        """The other one wants it."""
+        assert not is_wanted
+        return True
+
+    def share(self, index: Tensor) -> Tensor:
+        """Everything, and remember that it was asked for."""
+        shares.append(len(index))
+        return index
+
+
+shares: list[int] = []
+
+
+def test_a_process_that_needs_no_averages_takes_part_in_those_of_others() -> None:
+    """Rounding may divide them; whoever was alone in averaging would wait for ever."""
+    images, targets = _pictures()
+    network = _Brightness(mean=100.0)
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    settle_norms(
+        network,
+        images,
+        targets,
+        most=2_000,
+        computing=_CPU,
+        console=Console(file=io.StringIO()),
+        ranks=_WithAnother(),
+    )
+    assert shares == [40]
+    assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())

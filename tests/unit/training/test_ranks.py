@@ -35,11 +35,48 @@ def test_without_torchrun_there_is_one_process(monkeypatch: pytest.MonkeyPatch) 
         assert ranks.scale(loss) is loss
 
 
+@pytest.mark.parametrize(
+    ("world", "sentence"),
+    [
+        (
+            "2",
+            "WORLD_SIZE is 2, but RANK, MASTER_ADDR, MASTER_PORT are not set: start the processes with torchrun",
+        ),
+        ("two", "WORLD_SIZE is 'two', and no number of processes"),
+        ("0", "WORLD_SIZE is '0', and no number of processes"),
+        ("-1", "WORLD_SIZE is '-1', and no number of processes"),
+    ],
+)
+def test_half_of_torchruns_environment_is_a_sentence(
+    world: str, sentence: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As batch systems set it."""
+    for name in ("RANK", "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("WORLD_SIZE", world)
+    monkeypatch.setenv("LOCAL_RANK", "0")
+    with pytest.raises(TrainingError, match=sentence), join_ranks(CPU):
+        pass
+
+
+def test_an_empty_number_of_processes_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One process."""
+    monkeypatch.setenv("WORLD_SIZE", "")
+    with join_ranks(CPU) as (ranks, _):
+        assert ranks is ALONE
+
+
 @pytest.fixture
 def groups(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, dict[str, Any]]]:
     """What torch.distributed is asked for by the second process of two, on a machine with two GPUs."""
     asked: list[tuple[str, dict[str, Any]]] = []
-    for name, value in (("WORLD_SIZE", "2"), ("LOCAL_RANK", "1")):
+    for name, value in (
+        ("WORLD_SIZE", "2"),
+        ("RANK", "1"),
+        ("LOCAL_RANK", "1"),
+        ("MASTER_ADDR", "x"),
+        ("MASTER_PORT", "1"),
+    ):
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(torch.cuda, "set_device", lambda _: None)

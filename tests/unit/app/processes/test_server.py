@@ -1,8 +1,10 @@
 """What the start decides before it serves; starts themselves are in tests/e2e."""
 
 import asyncio
+import errno
 import multiprocessing
 import socket
+import tempfile
 import time
 from contextlib import ExitStack
 from pathlib import Path
@@ -13,10 +15,11 @@ import pytest
 import torch
 import uvicorn
 
-from app.errors import ListenError
+from app.errors import ListenError, StartError
 from app.processes.accepting import Server
-from app.processes.server import _listen, open_to_choose, settings_to_check
+from app.processes.server import _copy, _listen, _shared_folder, open_to_choose, settings_to_check
 from app.settings import Settings
+from models.checkpoint import CHECKPOINTS
 from tests.unit.app.loops import turns, with_loop
 
 
@@ -32,6 +35,38 @@ def test_an_address_that_cannot_be_had_is_told_in_the_systems_words() -> None:
         ListenError, match=r"^Cannot listen on no\.such\.invalid port 0: (?!Unknown)[A-Z][a-z ]+\. Stop"
     ):
         _listen(Settings.model_validate({"host": "no.such.invalid", "port": 0}))
+
+
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this machine has no IPv6")
+def test_all_addresses_are_those_of_both_kinds() -> None:
+    """The image's own health check asks 127.0.0.1, whatever else is listened to."""
+    with _listen(Settings.model_validate({"host": "::", "port": 0})) as listener:
+        port = listener.getsockname()[1]
+        for host in ("127.0.0.1", "::1"):
+            socket.create_connection((host, port), timeout=10).close()
+
+
+def test_workers_without_a_temporary_folder_are_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container whose file system cannot be written."""
+
+    def refuse(**_given: object) -> None:
+        raise FileNotFoundError(errno.ENOENT, "No usable temporary directory found in ['/tmp', '/var/tmp']")
+
+    monkeypatch.setattr(tempfile, "TemporaryDirectory", refuse)
+    with (
+        pytest.raises(
+            StartError, match=r"temporary folder, and none can be made \(No usable temp.*--workers 1\.$"
+        ),
+        _shared_folder(),
+    ):
+        pass
+
+
+def test_workers_without_room_for_their_copy_are_a_sentence(tmp_path: Path) -> None:
+    """The file is named, and where its copy should have gone."""
+    checkpoint, folder = CHECKPOINTS / "tutorial.safetensors", tmp_path / "gone"
+    with pytest.raises(StartError, match=r"tutorial\.safetensors, which cannot be made in .*gone"):
+        _copy(checkpoint, folder / "below")
 
 
 @pytest.mark.parametrize("is_there", [False, True])

@@ -1,6 +1,7 @@
 """Work in a thread of its own: its outcome comes back, and nobody waits for what does not end."""
 
 import asyncio
+import sys
 import threading
 
 import pytest
@@ -16,6 +17,16 @@ def test_the_result_and_the_fault_come_back() -> None:
         assert await in_own_thread(lambda: threading.current_thread().daemon)
         with pytest.raises(ZeroDivisionError, match="zero"):
             await in_own_thread(lambda: 1 // 0)
+
+    with_loop(check())
+
+
+def test_what_is_no_exception_comes_back_as_one() -> None:
+    """Whoever waited would wait for ever, or the event loop end."""
+
+    async def check() -> None:
+        with pytest.raises(RuntimeError, match=r"^SystemExit: panic$"):
+            await in_own_thread(lambda: sys.exit("panic"))
 
     with_loop(check())
 

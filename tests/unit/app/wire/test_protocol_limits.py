@@ -308,6 +308,20 @@ def test_a_broken_body_is_not_answered_before_the_request_in_front_of_it(others:
     with_connection(check)
 
 
+def test_the_answer_before_a_broken_request_says_that_it_is_the_last() -> None:
+    """Else its caller would send the next request into a connection that is closed."""
+
+    async def check(connection: Connection) -> None:
+        connection.receive(b"GET /x HTTP/1.1\r\nHost: x\r\n\r\n" + CHUNKED)
+        connection.receive(b"no length\r\n" * 10_000)
+        await connection.transport.closed.wait()
+        assert connection.transport.written.count(b"HTTP/1.1 ") == 1
+        assert b"connection: close\r\n" in connection.transport.written
+        connection.protocol.connection_lost(None)
+
+    with_connection(check)
+
+
 @pytest.mark.parametrize("is_split", [False, True])
 @pytest.mark.parametrize("whole", [WHOLE, b"GET /x HTTP/1.1\r\nHost: x\r\n\r\n"], ids=["desk", "framework"])
 def test_what_is_no_http_behind_a_request_does_not_cost_its_answer(whole: bytes, is_split: bool) -> None:
@@ -420,6 +434,61 @@ def test_a_body_that_comes_after_its_answer_does_not_keep_the_connection() -> No
         connection.receive(b"b")
         assert has_timer(connection)
         assert not is_watched(connection)
+
+    with_connection(check)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"HTTP/1.1\r\nConnection: close\r\nContent-Length: 2\r\n",
+        b"HTTP/1.1\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n",
+        b"HTTP/1.0\r\nContent-Length: 2\r\n",
+    ],
+    ids=["length", "chunked", "1.0"],
+)
+def test_who_is_answered_too_soon_may_finish_sending(head: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the framework, for the last time: closing over what still comes would lose the answer."""
+    monkeypatch.setattr(protocol, "_LINGER_S", 0.01)
+
+    async def check(connection: Connection) -> None:
+        connection.protocol.app = answer_at_once
+        connection.receive(b"POST /nothing " + head + b"Host: x\r\n\r\n")
+        await connection.transport.closed.wait()
+        assert (connection.transport.is_ended, connection.transport.is_closed) == (True, False)
+        connection.receive(b"ab")
+        while not connection.transport.is_closed:
+            await asyncio.sleep(0.001)
+        assert connection.transport.written.count(b"HTTP/1.1 404 ") == 1
+
+    with_connection(check)
+
+
+def test_who_has_sent_all_waits_for_no_end() -> None:
+    """The framework's last answer closes the connection at once."""
+
+    async def check(connection: Connection) -> None:
+        connection.receive(b"GET /x HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        await connection.transport.closed.wait()
+        assert (connection.transport.is_ended, connection.transport.is_closed) == (False, True)
+
+    with_connection(check)
+
+
+def test_an_early_answer_leaves_no_timer_in_the_next_request() -> None:
+    """The rest of a body and the next request come in one piece: what waits for a request must not cut it off."""
+
+    async def check(connection: Connection) -> None:
+        connection.protocol.app = answer_at_once
+        connection.receive(b"POST /nothing HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n")
+        while not has_timer(connection):
+            await asyncio.sleep(0)
+        connection.receive(b"ab" + WHOLE)
+        assert not has_timer(connection)
+        connection.desk.gate.set()
+        while not has_timer(connection):
+            await asyncio.sleep(0)
+        assert connection.transport.written.count(b"HTTP/1.1 200 ") == 1
 
     with_connection(check)
 

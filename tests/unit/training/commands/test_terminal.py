@@ -36,6 +36,24 @@ def test_memory_that_a_device_lacks_has_another_advice(capsys: pytest.CaptureFix
     assert "use --device cpu" in capsys.readouterr().err
 
 
+def test_a_compiler_that_is_missing_is_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A run that has begun goes on without it."""
+    from torch._dynamo.exc import TorchDynamoException
+
+    def fail() -> None:
+        raise TorchDynamoException("No working C++ compiler found")
+
+    with pytest.raises(typer.Exit, match="1"), told_in_a_sentence():
+        fail()
+    (tmp_path / CONFIGURATION).touch()
+    with pytest.raises(typer.Exit, match="1"), told_in_a_sentence(tmp_path):
+        fail()
+    first, second = capsys.readouterr().err.splitlines()
+    assert first.startswith("Error: torch.compile makes no kernels here (")
+    assert first.endswith("or leave --compile out.")
+    assert second.endswith(f"go on with: python -m training train --resume {tmp_path} --no-compile")
+
+
 def test_a_failing_disk_tells_how_a_run_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Where there is a run to go on with; its states are kept while the disk is full."""
     full = OSError(errno.ENOSPC, "No space left on device")

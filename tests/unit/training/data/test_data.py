@@ -206,6 +206,23 @@ def _recounted(sentence: str, learnt: np.ndarray, measured: np.ndarray) -> dict[
     return {name: names[name] for name in ("labels", "y_train", "y_test")}
 
 
+@pytest.mark.parametrize("parts", [("train", "test"), ("train", "val", "test")])
+def test_the_advice_renames_what_medmnist_stores(tmp_path: Path, parts: tuple[str, ...]) -> None:
+    """The line that is printed makes a file that is read; pictures for validation are learnt."""
+    kept = _arrays()
+    pictures = {"train": kept["x_train"], "val": kept["x_test"], "test": kept["x_test"][:3]}
+    columns = {"train": kept["y_train"], "val": kept["y_test"], "test": kept["y_test"][:3]}
+    arrays = {f"{part}_images": pictures[part] for part in parts}
+    write_archive(tmp_path / "med.npz", arrays | {f"{part}_labels": columns[part][:, None] for part in parts})
+    with pytest.raises(DataError, match="lacks x_train, y_train, x_test, y_test; it holds train_images") as caught:
+        _read(tmp_path / "med.npz")
+    exec(str(caught.value).partition("Store them so: ")[2], {"numpy": np})  # noqa: S102 - our own sentence
+    read = read_dataset(str(tmp_path / "med-renamed.npz"), seed=0, cache=tmp_path, report=_ignore)
+    learnt = [*kept["y_train"], *kept["y_test"]] if "val" in parts else [*kept["y_train"]]
+    assert read.train.targets.tolist() == learnt
+    assert np.array_equal(read.test.images.numpy(), pictures["test"])
+
+
 def test_a_file_that_is_no_archive_is_refused(tmp_path: Path) -> None:
     """A text that is named .npz is told from an archive."""
     (tmp_path / "text.npz").write_text("hello")

@@ -111,16 +111,27 @@ def test_what_only_looks_alike_is_warned_of_with_a_condition() -> None:
 
 
 def test_a_large_group_is_named_in_part() -> None:
-    """Six files stand in a line, the one in another class and the other part among them; the rest is counted."""
+    """Four files stand in a line, the one in another class and the other part among them; the rest is counted."""
     everything = _findings(exact=(tuple(range(3)) + tuple(range(6, 600)),), repeat=100, test=(5,))
-    lines = [line for line in to_lines(everything) if " = " in line]
-    assert len(lines) == 3
-    leak = lines[1]
-    assert leak.endswith(" and 591 more")
-    assert leak.count(" = ") == 5
+    (line,) = (line for line in to_lines(everything) if " = " in line)
+    assert line.endswith(" and 593 more")
+    assert line.count(" = ") == 3
     assert {"cat/1.jpg (train)", "dog/1.jpg (train)", "dog/3.jpg (test)"} <= set(
-        leak.removesuffix(" and 591 more").strip().split(" = ")
+        line.removesuffix(" and 593 more").strip().split(" = ")
     )
+
+
+def test_a_group_is_named_once_with_its_worst_fault() -> None:
+    """Each heading counts all of its groups; the files stand below the last warning that is of them."""
+    lines = list(to_lines(_findings(exact=((0, 1), (2, 4), (3, 5)))))
+    assert lines[lines.index("3 groups of equal pictures") :] == [
+        "3 groups of equal pictures",
+        "  cat/1.jpg = cat/2.jpg",
+        "warning: 2 groups of equal pictures, each in both parts: what is measured on was also learnt",
+        "  dog/1.jpg (train) = dog/3.jpg (test)",
+        "warning: 1 group of equal pictures, each in several classes: labels are wrong",
+        "  cat/3.jpg (test) = dog/2.jpg (train)",
+    ]
 
 
 def test_json_names_everything(tmp_path: Path) -> None:

@@ -86,6 +86,13 @@ def test_a_second_reading_decodes_nothing(root: Path, monkeypatch: pytest.Monkey
     ]
 
 
+def test_an_entry_is_for_whoever_may_read_the_cache(root: Path) -> None:
+    """A temporary folder, as which it begins, is for its maker alone."""
+    _read(root)
+    (entry,) = _entries(root)
+    assert entry.stat().st_mode == entry.parent.stat().st_mode
+
+
 def test_a_changed_file_replaces_the_entry(root: Path) -> None:
     """Same name and size, another time of change: decoded again, and the old entry is gone."""
     before = _read(root).images.copy()
