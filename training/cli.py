@@ -36,7 +36,7 @@ def run(arguments: list[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # file names are bytes, and need not be text
     for argument in sys.argv[1:] if arguments is None else arguments:
-        if not argument or (argument.startswith("--") and argument.endswith("=")):
+        if not argument or (argument.startswith("--") and argument.partition("=")[1:] == ("=", "")):
             # as a path it would be the working folder
             sys.stderr.write("Error: an argument is empty; is it a variable that is not set?\n")
             return 2

@@ -150,7 +150,8 @@ def doubt(who: str, record: Record, configuration: Mapping[str, Any], *, is_test
     together = configuration.get("copies_together") is True
     fingerprints = {own.get("held_out_fingerprint"), configuration.get("held_out_fingerprint")} - {None}
     if wanted and (
-        (own.get("copies_together") is True) != together or (known == wanted and len(fingerprints) > 1)
+        (own.get("copies_together") is True) != together
+        or (known == wanted and not reasons and len(fingerprints) > 1)
     ):
         reasons.append("copies of one picture held out otherwise")
     if known < wanted or (wanted and together and known != wanted):

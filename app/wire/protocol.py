@@ -351,6 +351,7 @@ class DeskProtocol(HttpToolsProtocol):
     def _close_when_read(self) -> None:
         """Close behind the framework's last answer, which may have been due before all of its request came."""
         if self._arrival in (_Arrival.HEADER, _Arrival.BODY):
+            self.pipeline.clear()  # nothing is answered behind the last answer
             self._linger()
         else:
             self.transport.close()

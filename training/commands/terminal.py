@@ -21,8 +21,8 @@ from training.runs.run import CHECKPOINT, CONFIGURATION
 _NO_MEMORY = "DefaultCPUAllocator"
 """What PyTorch names when the processor's memory is full, in a RuntimeError like any other."""
 
-_COMPILER = "torch._dynamo.exc"
-"""Of what torch.compile raises; importing it takes a second."""
+_NO_COMPILER = "No working C++ compiler found"
+"""What torch.compile says, in whatever exceptions it is wrapped."""
 
 
 @contextmanager
@@ -55,7 +55,7 @@ def told_in_a_sentence(run_folder: Path | None = None) -> Iterator[Console]:
         except (RuntimeError, MemoryError) as error:
             why = (str(error).splitlines() or ["no reason was given"])[0]
             left = _what_is_left(run_folder)
-            if any(kind.__module__ == _COMPILER for kind in type(error).__mro__):
+            if _NO_COMPILER in str(error):
                 advice = "Install a C++ compiler, as g++, or leave --compile out"
                 advice += f"; {left} --no-compile" if left else "."
                 tell(console, f"Error: torch.compile makes no kernels here ({why}). {advice}")

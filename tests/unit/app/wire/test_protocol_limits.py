@@ -464,6 +464,29 @@ def test_who_is_answered_too_soon_may_finish_sending(head: bytes, monkeypatch: p
     with_connection(check)
 
 
+def test_nothing_is_answered_behind_the_last_answer() -> None:
+    """Though a second request has begun to come: it is neither carried out nor written to."""
+    asked = 0
+
+    async def count(_scope: Any, _receive: Any, send: Any) -> None:
+        nonlocal asked
+        asked += 1
+        headers = [(b"content-length", b"0"), (b"connection", b"close")]
+        await send({"type": "http.response.start", "status": 404, "headers": headers})
+        await send({"type": "http.response.body", "body": b""})
+
+    async def check(connection: Connection) -> None:
+        connection.protocol.app = count
+        first = b"GET /x HTTP/1.1\r\nHost: x\r\n\r\n"
+        connection.receive(first + b"POST /y HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\na")
+        await connection.transport.closed.wait()
+        await turns()
+        assert (asked, connection.transport.written.count(b"HTTP/1.1 ")) == (1, 1)
+        connection.protocol.connection_lost(None)
+
+    with_connection(check)
+
+
 def test_who_has_sent_all_waits_for_no_end() -> None:
     """The framework's last answer closes the connection at once."""
 

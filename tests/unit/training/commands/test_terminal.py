@@ -38,10 +38,10 @@ def test_memory_that_a_device_lacks_has_another_advice(capsys: pytest.CaptureFix
 
 def test_a_compiler_that_is_missing_is_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A run that has begun goes on without it."""
-    from torch._dynamo.exc import TorchDynamoException
+    from torch._inductor.exc import InductorError, InvalidCxxCompiler
 
     def fail() -> None:
-        raise TorchDynamoException("No working C++ compiler found")
+        raise InductorError(InvalidCxxCompiler(), None)
 
     with pytest.raises(typer.Exit, match="1"), told_in_a_sentence():
         fail()
