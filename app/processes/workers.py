@@ -46,8 +46,6 @@ class Worker(supervisor.Process):
     def ping(self, timeout: float = 5) -> bool:
         """Wait until the worker answers, or until a signal has come: the others must hear of it in time."""
         with contextlib.suppress(OSError, EOFError, pickle.UnpicklingError):
-            while self.parent_conn.poll(0):  # the answer to one that was left for a signal
-                self.parent_conn.recv()
             self.parent_conn.send(b"ping")
             ends_s = time.monotonic() + timeout
             while time.monotonic() < ends_s:
