@@ -6,12 +6,9 @@ a thread of the engine was lost, 130 Ctrl-C and 143 SIGTERM before it served.
 
 import contextlib
 import os
-import shutil
 import socket
 import sys
-import tempfile
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
 import torch
 import uvicorn
@@ -19,11 +16,12 @@ from fastapi import FastAPI
 from uvicorn.config import STARTUP_FAILURE
 
 from app import logs
-from app.errors import ListenError, SettingsError, StartError
+from app.errors import ListenError, SettingsError
 from app.main import create_app
 from app.metrics import FOLDER_VARIABLE
 from app.processes.accepting import BACKLOG, Server
 from app.processes.cores import choose_workers, share
+from app.processes.shared_folder import copy_checked, shared_folder
 from app.processes.workers import Workers
 from app.served_model import open_checked, picture_seconds
 from app.service import Opened, Service
@@ -49,9 +47,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if settings.workers == 0:
                 settings, opened = open_to_choose(settings)
             elif settings.workers > 1:  # a wrong checkpoint is told before they start
-                open_checked(settings_to_check(settings), threads=usable_cores())
-            if settings.workers > 1:
-                return _serve_with_workers(settings, listener)
+                opened = open_checked(settings_to_check(settings), threads=usable_cores())
+            if opened and settings.workers > 1:
+                digest = opened[0].digest
+                opened = None  # this process answers nothing
+                return _serve_with_workers(settings, listener, digest=digest)
             service = Service(settings, opened=opened)  # not to be freed before the end, see below
             opened = None  # but that it opens by itself may be replaced
             exit_code = serve(service, listener)
@@ -83,11 +83,11 @@ def serve(service: Service, listener: socket.socket) -> int:
     return _DEVICE_LOST if service.is_lost else 0
 
 
-def open_to_choose(settings: Settings) -> tuple[Settings, Opened | None]:
+def open_to_choose(settings: Settings) -> tuple[Settings, Opened]:
     """Open the model as one process would, and choose from its speed how many should serve it.
 
     Returns:
-        Settings with a number of workers, and what was opened for them; None where others will open it.
+        Settings with a number of workers, and what was opened.
 
     Raises:
         GlimpseError: as `open_checked`.
@@ -96,18 +96,24 @@ def open_to_choose(settings: Settings) -> tuple[Settings, Opened | None]:
     opened = open_checked(settings, threads=share(cores, workers=1).engine)
     seconds = None if settings.admin_key else picture_seconds(*opened)  # a reload reaches one process
     workers = 1 if seconds is None else choose_workers(cores, picture_s=seconds)
-    return settings.model_copy(update={"workers": workers}), opened if workers == 1 else None
+    return settings.model_copy(update={"workers": workers}), opened
 
 
-def _serve_with_workers(settings: Settings, listener: socket.socket) -> int:
+def _serve_with_workers(settings: Settings, listener: socket.socket, *, digest: str) -> int:
     """Let uvicorn watch over several processes on one socket.
+
+    Args:
+        settings: with the number of them.
+        listener: of the address.
+        digest: of the checkpoint that was checked for them.
 
     Returns:
         The exit code: uvicorn stops all workers when one of them cannot start.
     """
     logs.SERVICE.info("starting workers", extra={"fields": {"workers": settings.workers}})
-    with _shared_folder() as folder:
-        settings = settings.model_copy(update={"checkpoint": _copy(settings.checkpoint, folder)})
+    with shared_folder() as folder:
+        copy = copy_checked(settings.checkpoint, folder, digest=digest)
+        settings = settings.model_copy(update={"checkpoint": copy})
         # The workers are fresh processes, and read their settings as `uvicorn --factory` does.
         os.environ |= {FOLDER_VARIABLE: str(folder), **to_environment(settings)}
         _say_where(listener)
@@ -117,39 +123,6 @@ def _serve_with_workers(settings: Settings, listener: socket.socket) -> int:
             workers.run()
         has_failed = any(worker.exitcode == STARTUP_FAILURE for worker in workers.processes)
         return STARTUP_FAILURE if has_failed else 0
-
-
-@contextlib.contextmanager
-def _shared_folder() -> Iterator[Path]:
-    """Make a folder for what several processes share, for as long as they serve.
-
-    Raises:
-        StartError: there is no temporary folder to make it in.
-    """
-    try:
-        folder = tempfile.TemporaryDirectory(prefix="glimpse-")
-    except OSError as error:
-        raise StartError(
-            f"Several workers share a temporary folder, and none can be made ({_reason(error)}). Mount one "
-            "that can be written at /tmp, or serve with --workers 1."
-        ) from error
-    with folder:
-        yield Path(folder.name)
-
-
-def _copy(checkpoint: Path, folder: Path) -> Path:
-    """Keep what was checked: a worker that takes the place of another must not serve what lies there by then.
-
-    Raises:
-        StartError: there is no room for it.
-    """
-    try:
-        return Path(shutil.copy(checkpoint, folder))
-    except OSError as error:
-        raise StartError(
-            f"Workers share a copy of {checkpoint}, which cannot be made in {folder} ({_reason(error)}). Make "
-            "room, or serve with --workers 1."
-        ) from error
 
 
 def settings_to_check(settings: Settings) -> Settings:

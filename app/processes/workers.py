@@ -10,6 +10,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable
+from multiprocessing import connection
 from multiprocessing.sharedctypes import Synchronized
 
 import uvicorn
@@ -36,6 +37,7 @@ class Worker(supervisor.Process):
     def __init__(self, config: uvicorn.Config, sockets: list[socket.socket]) -> None:
         super().__init__(config, sockets)
         self._ready = Worker.ready  # its own: what a class knows does not reach a fresh process
+        self._unanswered = 0  # pings; who was left for a signal may still answer
 
     @property
     def server(self) -> uvicorn.Server:
@@ -44,15 +46,21 @@ class Worker(supervisor.Process):
         return self._server
 
     def ping(self, timeout: float = 5) -> bool:
-        """Wait until the worker answers, or until a signal has come: the others must hear of it in time."""
+        """Wait for the worker's answer or its death, or for a signal: the others must hear of it in time."""
         with contextlib.suppress(OSError, EOFError, pickle.UnpicklingError):
             self.parent_conn.send(b"ping")
+            self._unanswered += 1
             ends_s = time.monotonic() + timeout
             while time.monotonic() < ends_s:
-                if self.parent_conn.poll(_GLANCE_S):
+                heard = connection.wait([self.parent_conn, self.process.sentinel], _GLANCE_S)
+                if self.parent_conn in heard:
                     self.parent_conn.recv()
-                    return True
-                if Worker.has_signal():
+                    self._unanswered -= 1
+                    if self._unanswered == 0:
+                        return True
+                elif heard:
+                    return False
+                elif Worker.has_signal():
                     return True
         return False
 

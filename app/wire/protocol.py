@@ -31,6 +31,8 @@ and the answer might never be seen. Source: choice; RFC 9112, 9.6 wants it for s
 
 _OF_CALLERS = (httptools.HttpParserInvalidURLError, UnicodeDecodeError, RequestError)
 """What is raised in a callback of the parser when the caller is at fault: uvicorn's two are about the target."""
+_MAPPED = "::ffff:"
+"""In front of an IPv4 address, where both kinds are listened to; neither logs nor trusted proxies have it."""
 _OF_UPGRADES = frozenset({b"connection", b"upgrade", b"http2-settings"})
 
 
@@ -114,6 +116,9 @@ class DeskProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """Wait for the first request, but not for ever."""
         super().connection_made(transport)
+        if self.client:
+            host, port = self.client
+            self.client = (host.removeprefix(_MAPPED), port)
         self._desk.connections.add(self)
         self._watch()
 

@@ -150,11 +150,14 @@ def _wait_for(is_so: Callable[[], bool], *, timeout_s: float) -> None:
 def test_whoever_takes_a_workers_place_serves_the_same_model(
     start_server: Callable[..., Server], checkpoint_path: Path
 ) -> None:
-    """Though the file was written over since: callers would get answers of one or the other."""
+    """At once, and though the file was written over since: callers would get answers of one or the other."""
     server = start_server("--workers", "2")
     digest = httpx.get(f"{server.url}/model").json()["digest"]
     checkpoint_path.write_bytes(b"half of another")
-    os.kill(_workers(server)[0], signal.SIGKILL)
+    killed = _workers(server)[0]
+    os.kill(killed, signal.SIGSTOP)
+    time.sleep(1)  # until it is being waited for
+    os.kill(killed, signal.SIGKILL)
     _wait_for(lambda: _readies(server) == 3, timeout_s=60)
     for _ in range(6):
         assert httpx.get(f"{server.url}/model").json()["digest"] == digest

@@ -1,10 +1,8 @@
 """What the start decides before it serves; starts themselves are in tests/e2e."""
 
 import asyncio
-import errno
 import multiprocessing
 import socket
-import tempfile
 import time
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,11 +13,10 @@ import pytest
 import torch
 import uvicorn
 
-from app.errors import ListenError, StartError
+from app.errors import ListenError
 from app.processes.accepting import Server
-from app.processes.server import _copy, _listen, _shared_folder, open_to_choose, settings_to_check
+from app.processes.server import _listen, open_to_choose, settings_to_check
 from app.settings import Settings
-from models.checkpoint import CHECKPOINTS
 from tests.unit.app.loops import turns, with_loop
 
 
@@ -44,29 +41,6 @@ def test_all_addresses_are_those_of_both_kinds() -> None:
         port = listener.getsockname()[1]
         for host in ("127.0.0.1", "::1"):
             socket.create_connection((host, port), timeout=10).close()
-
-
-def test_workers_without_a_temporary_folder_are_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As in a container whose file system cannot be written."""
-
-    def refuse(**_given: object) -> None:
-        raise FileNotFoundError(errno.ENOENT, "No usable temporary directory found in ['/tmp', '/var/tmp']")
-
-    monkeypatch.setattr(tempfile, "TemporaryDirectory", refuse)
-    with (
-        pytest.raises(
-            StartError, match=r"temporary folder, and none can be made \(No usable temp.*--workers 1\.$"
-        ),
-        _shared_folder(),
-    ):
-        pass
-
-
-def test_workers_without_room_for_their_copy_are_a_sentence(tmp_path: Path) -> None:
-    """The file is named, and where its copy should have gone."""
-    checkpoint, folder = CHECKPOINTS / "tutorial.safetensors", tmp_path / "gone"
-    with pytest.raises(StartError, match=r"tutorial\.safetensors, which cannot be made in .*gone"):
-        _copy(checkpoint, folder / "below")
 
 
 @pytest.mark.parametrize("is_there", [False, True])
@@ -100,7 +74,7 @@ def test_the_parent_of_workers_opens_no_gpu(
 def test_the_models_speed_chooses_the_workers(
     monkeypatch: pytest.MonkeyPatch, picture_s: float | None, admin_key: str | None, workers: int
 ) -> None:
-    """What was opened to find out serves, if one process is enough: also for reloads, which reach no other."""
+    """One process is enough for a slow network, and always for reloads, which reach no other."""
     opened: Any = (SimpleNamespace(), SimpleNamespace())
     threads_given: list[int] = []
 
@@ -113,7 +87,7 @@ def test_the_models_speed_chooses_the_workers(
     monkeypatch.setattr("app.processes.server.usable_cores", lambda: 2)
     chosen, kept = open_to_choose(Settings.model_validate({"admin_key": admin_key, "checkpoint": Path("x")}))
     assert (chosen.workers, chosen.checkpoint) == (workers, Path("x"))
-    assert kept is (opened if workers == 1 else None)
+    assert kept is opened
     assert threads_given == [1]
 
 

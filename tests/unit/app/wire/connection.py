@@ -26,8 +26,8 @@ WHOLE = HEAD + b"\r\nabcde"
 class Transport(asyncio.Transport):
     """Remembers what was written, and in how many pieces."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, *, peer: str | None = None) -> None:
+        super().__init__(extra={"peername": peer and (peer, 50_000)})
         self.pieces: list[bytes] = []
         self.is_closed = False
         self.is_ended = False
@@ -148,7 +148,12 @@ class Connection:
     """A protocol with a desk, and an application behind it."""
 
     def __init__(
-        self, *, refuses: bool = False, proxies: str = "127.0.0.1", upload_timeout_s: float = 100
+        self,
+        *,
+        refuses: bool = False,
+        proxies: str = "127.0.0.1",
+        peer: str | None = None,
+        upload_timeout_s: float = 100,
     ) -> None:
         self.reached = 0
         config = uvicorn.Config(
@@ -160,7 +165,7 @@ class Connection:
             forwarded_allow_ips=proxies,
         )
         config.load()
-        self.transport = Transport()
+        self.transport = Transport(peer=peer)
         self.desk = FakeDesk(refuses=refuses, upload_timeout_s=upload_timeout_s)
         state = ServerState()
         state.default_headers = [(b"date", b"today")]

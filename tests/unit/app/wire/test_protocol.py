@@ -38,8 +38,18 @@ def test_an_answer_is_one_write_and_the_next_request_is_heard() -> None:
     with_connection(check)
 
 
-@pytest.mark.parametrize(("proxies", "shown"), [("*", "192.0.2.7"), ("10.0.0.1", "unknown")])
-def test_the_caller_behind_a_trusted_proxy_is_named(proxies: str, shown: str) -> None:
+@pytest.mark.parametrize(
+    ("peer", "proxies", "shown"),
+    [
+        (None, "*", "192.0.2.7"),
+        (None, "10.0.0.1", "unknown"),
+        ("10.0.0.1", "10.0.0.1", "192.0.2.7"),
+        ("::ffff:10.0.0.1", "10.0.0.1", "192.0.2.7"),
+        ("::ffff:10.0.0.2", "10.0.0.1", "10.0.0.2"),
+        ("2001:db8::ffff:1", "10.0.0.1", "2001:db8::ffff:1"),
+    ],
+)
+def test_the_caller_behind_a_trusted_proxy_is_named(peer: str | None, proxies: str, shown: str) -> None:
     """In the log, by the proxy's header; of anybody else the header is not believed."""
 
     async def check(connection: Connection) -> None:
@@ -48,7 +58,7 @@ def test_the_caller_behind_a_trusted_proxy_is_named(proxies: str, shown: str) ->
         await turns()
         assert connection.desk.clients == [shown]
 
-    with_connection(check, proxies=proxies)
+    with_connection(check, proxies=proxies, peer=peer)
 
 
 def test_a_second_request_that_did_not_wait_is_answered_second() -> None:

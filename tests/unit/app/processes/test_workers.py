@@ -1,0 +1,69 @@
+"""The first process asks the others whether they answer."""
+
+import multiprocessing
+import time
+from multiprocessing.connection import Connection
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import uvicorn
+
+from app.processes.workers import Worker
+
+
+@pytest.fixture
+def signals(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Put something in, and a signal has come."""
+    come: list[bool] = []
+    monkeypatch.setattr("app.processes.workers._GLANCE_S", 0.01)
+    monkeypatch.setattr(Worker, "ready", multiprocessing.get_context("spawn").Value("i", 0), raising=False)
+    monkeypatch.setattr(Worker, "has_signal", lambda: bool(come), raising=False)
+    return come
+
+
+@pytest.fixture
+def process() -> tuple[Connection, Connection]:
+    """Close the second, and the process is dead: the first becomes readable, as its sentinel does."""
+    return multiprocessing.Pipe(duplex=False)
+
+
+@pytest.fixture
+def worker(signals: list[bool], process: tuple[Connection, Connection]) -> Worker:
+    """One whose pings nobody answers but a test."""
+
+    async def nothing(_scope: Any, _receive: Any, _send: Any) -> None:
+        """Nobody calls it."""
+
+    worker = Worker(uvicorn.Config(nothing, log_config=None), [])
+    worker.process = SimpleNamespace(sentinel=process[0])  # type: ignore[assignment]
+    return worker
+
+
+def test_each_ping_waits_for_its_own_answer(worker: Worker) -> None:
+    """One that comes late does not speak for the next."""
+    assert not worker.ping(timeout=0.05)
+    worker.pong()
+    assert not worker.ping(timeout=0.05)
+    worker.pong()
+    worker.child_conn.send(True)
+    assert worker.ping(timeout=0.05)
+
+
+def test_a_signal_is_not_kept_waiting(worker: Worker, signals: list[bool]) -> None:
+    """And what a worker answers later, to a ping that was left, does not speak for the next one."""
+    signals.append(True)
+    assert worker.ping(timeout=60)
+    signals.clear()
+    worker.pong()
+    assert not worker.ping(timeout=0.05)
+
+
+def test_nobody_waits_for_the_answer_of_a_dead_worker(
+    worker: Worker, process: tuple[Connection, Connection]
+) -> None:
+    """It was killed after the ping: another takes its place at once, and not after a minute."""
+    process[1].close()
+    began_s = time.monotonic()
+    assert not worker.ping(timeout=60)
+    assert time.monotonic() - began_s < 30
