@@ -14,10 +14,11 @@ _KEPT_LAG = 0.8
 _BUSY_S = 0.01
 """A loop that is late by fewer seconds has given everybody a turn."""
 KEPT_FREE = 0.4
-"""Share of a deadline that the estimate may not use up: it is a mean, and at three times the load that can be
-answered the slowest hundredth took half as long again (docs/benchmarks.md)."""
+"""Share of a deadline that the estimate may not use up: it is a mean, and some wait longer. Source: choice, with
+which no answer was late at three times the load that can be answered (docs/benchmarks.md, "Overload")."""
 KEPT_FREE_BESIDE_OTHERS = 0.8
-"""The same where other processes want the cores too: the slowest took three times as long (docs/benchmarks.md)."""
+"""The same where other processes want the cores too. Source: with this, and not with KEPT_FREE, no answer of two
+overloaded processes was late (docs/benchmarks.md, "Quick networks")."""
 
 
 class Admission:

@@ -163,9 +163,8 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     for name, field in Settings.model_fields.items():
-        parser.add_argument(
-            f"--{name.replace('_', '-')}", dest=name, help=f"{field.description} ({field.default})"
-        )
+        default = "none" if field.default is None else field.default
+        parser.add_argument(f"--{name.replace('_', '-')}", dest=name, help=f"{field.description} ({default})")
     return parser
 
 

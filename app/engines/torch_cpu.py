@@ -25,7 +25,7 @@ class TorchEngine:
     checked_sizes = (golden.GOLDEN_COUNT,)
     run_aside = None
     BEST_BATCH_SIZE = 32
-    """From 8 to 128 images cost the same each (docs/benchmarks.md); a short batch keeps waiting short."""
+    """From 8 on an image costs the same (docs/benchmarks.md, with OpenVINO); a short batch keeps waiting short."""
 
     def __init__(self, checkpoint: Checkpoint, *, threads: int, max_batch_size: int) -> None:
         self._graph = checkpoint.graph

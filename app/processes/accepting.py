@@ -31,8 +31,8 @@ back later, being busy, it takes as many as it would have taken: idle ones share
 class Server(uvicorn.Server):
     """Takes in all connections that wait, at every turn of the event loop; one of several processes, its share.
 
-    uvloop takes one a turn, and under overload a turn is long: new callers then waited for six seconds behind old
-    ones, and were answered after their deadline (docs/benchmarks.md).
+    uvloop takes one a turn, and under overload a turn is long: new callers then waited for seconds behind others,
+    and were answered after their deadline (docs/benchmarks.md).
 
     Args:
         config: how to serve.

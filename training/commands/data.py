@@ -15,7 +15,7 @@ from training.commands.options import (
     InputSizeOption,
     MirrorOption,
     RecipeName,
-    SeedOption,
+    seed_option,
 )
 from training.commands.terminal import print_lines, told_in_a_sentence
 from training.data import findings, read_dataset
@@ -32,7 +32,7 @@ from training.targets import check_png
 def inspect(
     data: DataOption,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout instead of text.")] = False,
-    seed: SeedOption = 0,
+    seed: Annotated[int, seed_option("the split, where a folder has no test part")] = 0,
     cache: CacheOption = Path("data"),
     input_size: InputSizeOption = None,
 ) -> None:
@@ -51,7 +51,7 @@ def mistakes(
     recipe: Annotated[RecipeName, typer.Option(help="To train the judging networks with.")] = RecipeName.fast,
     folds: Annotated[int, typer.Option(min=2, max=20, help="Trainings; each judges what it did not learn.")] = 4,
     as_json: Annotated[bool, typer.Option("--json", help="A JSON list on stdout instead of text.")] = False,
-    seed: SeedOption = 0,
+    seed: Annotated[int, seed_option("split, folds, initialisation, order and augmentation")] = 0,
     device: DeviceOption = Device.auto,
     epochs: Annotated[
         int | None, typer.Option(min=1, max=MOST_EPOCHS, help="Instead of the recipe's own.")
@@ -90,7 +90,7 @@ def mistakes(
 def samples(
     data: DataOption,
     out: Annotated[Path, typer.Option(help="The PNG to write.")],
-    seed: SeedOption = 0,
+    seed: Annotated[int, seed_option("the split and of the pictures that are shown")] = 0,
     cache: CacheOption = Path("data"),
 ) -> None:
     """Draw a labelled grid of random training pictures."""

@@ -10,6 +10,8 @@ from training.measuring.robustness import PICTURES
 
 MOST_EPOCHS = 100_000
 """More is a slip of the keyboard. Source: choice."""
+MOST_SEED = 2**63 - 1
+"""What a signed integer of 64 bits holds, as every reader of a checkpoint's JSON can."""
 
 
 class ExportFormat(StrEnum):
@@ -45,10 +47,8 @@ class Dtype(StrEnum):
 
 
 DATA_HELP = "cifar10, a FILE.npz, or a FOLDER of class folders."
-SEED_HELP = "Of initialisation, order, augmentation and split."
 DEVICE_HELP = "Where to compute; auto takes CUDA where there is one."
 DataOption = Annotated[str, typer.Option("--data", help=DATA_HELP)]
-SeedOption = Annotated[int, typer.Option(min=0, max=2**63 - 1, help=SEED_HELP)]
 DeviceOption = Annotated[Device, typer.Option(help=DEVICE_HELP)]
 CACHE_HELP = "Folder for downloaded data sets and decoded pictures."
 CacheOption = Annotated[Path, typer.Option(help=CACHE_HELP)]
@@ -75,3 +75,12 @@ ReportPicturesOption = Annotated[
     int, typer.Option("--corruption-pictures", min=0, help="How many pictures to spoil in every way; 0 for none.")
 ]
 CheckpointArgument = Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="A .safetensors file.")]
+
+
+def seed_option(draws: str) -> object:
+    """Describe `--seed` of a command.
+
+    Args:
+        draws: what it decides: "the split".
+    """
+    return typer.Option(min=0, max=MOST_SEED, help=f"Of {draws}.")

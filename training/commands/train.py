@@ -12,7 +12,7 @@ from training.commands.options import (
     DATA_HELP,
     DEVICE_HELP,
     MOST_EPOCHS,
-    SEED_HELP,
+    MOST_SEED,
     Device,
     Dtype,
     InputSizeOption,
@@ -30,7 +30,13 @@ from training.targets import check_target
 
 
 def train(
-    recipe: Annotated[RecipeName | None, typer.Option(help="Which training configuration.")] = None,
+    recipe: Annotated[
+        RecipeName | None,
+        typer.Option(
+            help="tutorial: the beginner's; fast: minutes; compact: an hour or two; accurate: hours; taught: from "
+            "--teacher."
+        ),
+    ] = None,
     data: Annotated[str | None, typer.Option(help=DATA_HELP)] = None,
     out: Annotated[Path | None, typer.Option(help="The checkpoint to write, a .safetensors file.")] = None,
     run_folder: Annotated[
@@ -62,7 +68,10 @@ def train(
         typer.Option(min=0, max=1, metavar="SHARE", help="Of the pictures, 0 to 1, to spoil as phone photos are."),
     ] = None,
     mirror: MirrorOption = None,
-    seed: Annotated[int | None, typer.Option(min=0, max=2**63 - 1, help=f"{SEED_HELP} [default: 0]")] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(min=0, max=MOST_SEED, help="Of split, initialisation, order and augmentation [default: 0]."),
+    ] = None,
     epochs: Annotated[
         int | None,
         typer.Option(min=1, max=MOST_EPOCHS, help="Passes over the pictures, instead of the recipe's own."),

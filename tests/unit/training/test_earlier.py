@@ -276,6 +276,19 @@ def test_a_teacher_that_held_out_other_copies_is_doubted(record: Record, student
         assert ("copies of one picture held out otherwise" in doubts) == is_doubted
 
 
+@pytest.mark.parametrize(("earlier", "reason"), [({"seed": 1}, "the seed 1"), ({"data": "e"}, "other training")])
+def test_other_copies_that_follow_from_a_reason_are_no_second_one(
+    earlier: dict[str, Any], reason: str, record: Record, student: dict[str, Any]
+) -> None:
+    """Another seed holds out other pictures; nothing is wrong with their copies."""
+    student |= {"copies_together": True, "held_out_fingerprint": "now"}
+    training = _record_of(record, **earlier).training
+    own = {**training.configuration, "copies_together": True, "held_out_fingerprint": "then"}
+    teacher = dataclasses.replace(record, training=dataclasses.replace(training, configuration=own))
+    doubts = _doubt("the teacher", teacher, student) or ""
+    assert (reason in doubts, "copies" in doubts) == (True, False)
+
+
 def test_a_larger_part_holds_out_what_a_smaller_one_does() -> None:
     """So a teacher that held out more has learnt nothing that its student holds out."""
     numbers = torch.arange(90, dtype=torch.uint8)
