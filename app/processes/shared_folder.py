@@ -5,9 +5,6 @@ alone then, and the next start removes those whose first process was killed.
 """
 
 import contextlib
-import fcntl
-import hashlib
-import os
 import shutil
 import tempfile
 import time
@@ -15,6 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from app.errors import StartError
+from models.folder_lock import locked
+from models.tensor_file import sha256
 
 _PREFIX = "glimpse-workers-"
 _YOUNG_S = 60
@@ -36,7 +35,9 @@ def shared_folder() -> Iterator[Path]:
             f"Several workers share a temporary folder, and none can be made ({error.strerror or error}). Mount "
             "one that can be written at /tmp, or serve with --workers 1."
         ) from error
-    with folder, _locked(Path(folder.name)):
+    with folder, contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError):  # some file systems know no locks
+            stack.enter_context(locked(Path(folder.name)))
         yield Path(folder.name)
 
 
@@ -51,38 +52,23 @@ def copy_checked(checkpoint: Path, folder: Path, *, digest: str) -> Path:
     Raises:
         StartError: there is no room for it, or it is another file by now.
     """
+    copy = folder / checkpoint.name
     try:
-        copy = Path(shutil.copy(checkpoint, folder))
-        with copy.open("rb") as file:
-            is_same = digest == f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
+        data = checkpoint.read_bytes()
+        copy.write_bytes(data)
     except OSError as error:
         raise StartError(
             f"Workers share a copy of {checkpoint}, which cannot be made in {folder} "
             f"({error.strerror or error}). Make room, or serve with --workers 1."
         ) from error
-    if not is_same:
+    if f"sha256:{sha256(data)}" != digest:
         raise StartError(f"{checkpoint} was changed while it was being checked. Start again.")
     return copy
 
 
 def _remove_abandoned(parent: Path) -> None:
     for folder in parent.glob(f"{_PREFIX}*"):
-        with contextlib.suppress(OSError):  # in use, somebody else's, or gone by now
+        with contextlib.suppress(OSError):  # it is in use, somebody else's, a link, or gone by now
             if time.time() - folder.lstat().st_mtime > _YOUNG_S:
-                with _locked(folder):
+                with locked(folder):
                     shutil.rmtree(folder)
-
-
-@contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Hold a lock that ends with this process.
-
-    Raises:
-        OSError: another process holds it, or it is no folder.
-    """
-    opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-    try:
-        fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    finally:
-        os.close(opened)

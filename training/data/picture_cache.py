@@ -23,11 +23,11 @@ from PIL import Image
 
 from models.cores import usable_cores
 from models.errors import PictureError
+from models.folder_lock import locked
 from models.pictures import decode, recognise
 from models.preprocessing import Images, InputSpec, to_images
 from training.data.likeness import THUMBNAIL_SIDE, Thumbnails
 from training.errors import DataError
-from training.folder_lock import locked
 from training.progress import time_left
 
 Report = Callable[[str], None]

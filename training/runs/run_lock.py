@@ -5,8 +5,8 @@ import errno
 from collections.abc import Iterator
 from pathlib import Path
 
+from models.folder_lock import locked
 from training.errors import TrainingError
-from training.folder_lock import locked
 
 _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL}
 """What `flock` fails with where a file system has no locks."""

@@ -14,12 +14,12 @@ import pytest
 from PIL import Image
 
 from models.cores import usable_cores
+from models.folder_lock import locked
 from models.pictures import decode
 from models.preprocessing import InputSpec, to_images
 from tests.drawing import encode, gradient, solid
 from training.data.picture_cache import Pictures, read_pictures, to_thumbnail
 from training.errors import DataError
-from training.folder_lock import locked
 
 FILES = ("a/1.png", "a/2.jpg", "b/broken.png", "b/deep/3.PNG")
 SPEC = InputSpec(height=24, width=40)
