@@ -140,21 +140,26 @@ def doubt(who: str, record: Record, configuration: Mapping[str, Any], *, is_test
     if is_stranger and not any(own.get(field) for field in ("start", "teachers", "teacher")):
         return None
     reasons = []
-    if record.training.data_fingerprint != configuration["data_fingerprint"]:
+    are_others = record.training.data_fingerprint != configuration["data_fingerprint"]
+    if are_others:
         reasons.append("other training pictures")
-    if record.training.seed != configuration["seed"]:
+    elif record.training.seed != configuration["seed"]:
         reasons.append(f"the seed {record.training.seed} instead of {configuration['seed']}")
     if own.get(DOUBTED) is True:
         reasons.append("a teacher or start of which the same was feared")
     may_know_test = is_test_drawn and len(reasons) > 0
     together = configuration.get("copies_together") is True
     fingerprints = {own.get("held_out_fingerprint"), configuration.get("held_out_fingerprint")} - {None}
-    if wanted and (
-        (own.get("copies_together") is True) != together
-        or (known == wanted and not reasons and len(fingerprints) > 1)
+    if (
+        wanted
+        and not are_others
+        and (
+            (own.get("copies_together") is True) != together
+            or (known == wanted and not reasons and len(fingerprints) > 1)
+        )
     ):
         reasons.append("copies of one picture held out otherwise")
-    if known < wanted or (wanted and together and known != wanted):
+    if not are_others and (known < wanted or (wanted and together and known != wanted)):
         reasons.append(f"{known:,} pictures held out instead of {wanted:,}")
     if not reasons or not (wanted or may_know_test):
         return None
@@ -167,6 +172,6 @@ def doubt(who: str, record: Record, configuration: Mapping[str, Any], *, is_test
         harms.append("the accuracy comes out too high")
     return (
         f"warning: {who} was trained with {', '.join(reasons)}, so it may know what is {' and '.join(parts)} "
-        f"here; {', and '.join(harms)} then. Take one with the same data, --seed and --held-out, unless you know "
-        "that neither it nor what it grew from has seen these pictures."
+        f"here; {', and '.join(harms)} then. That is no matter where neither it nor what it grew from has seen "
+        "these pictures, as photos of your own; else take one with the same data, --seed and --held-out."
     )

@@ -84,13 +84,17 @@ def prepare(request: Request, computing: Computing, *, tell: Callable[[str], Non
     Raises:
         GlimpseError: the data, a teacher or what it starts with cannot be read, or do not fit.
     """
+    table = RECIPES[request.recipe]
+    earlier = None
+    if request.start is not None:  # refused before minutes of decoding
+        spec = InputSpec(mean=table.mean, std=table.std)
+        earlier = load_start(Path(request.start), architecture=table.architecture, spec=spec)
     read = read_dataset(
         request.data, seed=request.seed, cache=Path(request.cache), report=tell, input_size=request.input_size
     )
     if read.findings is not None:
         for line in findings.to_lines(read.findings):
             tell(line)
-    table = RECIPES[request.recipe]
     # the tutorial, to the letter, learns from every picture
     count = 0 if isinstance(table, TutorialRecipe) and request.held_out is None else request.held_out
     dataset = set_aside(read, count=count, seed=request.seed)
@@ -100,7 +104,7 @@ def prepare(request: Request, computing: Computing, *, tell: Callable[[str], Non
     held_out = len(dataset.held_out) if dataset.held_out else 0
     tell(
         f"{dataset.name}: {len(dataset.train):,} pictures to learn from, {held_out:,} held out to choose on, "
-        f"{len(dataset.test):,} to measure on"
+        f"{len(dataset.test):,} to measure on, {width} × {height} pixels each"
     )
     configuration = configure(
         recipe,
@@ -117,8 +121,7 @@ def prepare(request: Request, computing: Computing, *, tell: Callable[[str], Non
             "held_out_fingerprint": fingerprint(dataset.labels, dataset.held_out),
         }
     start = None
-    if request.start is not None:
-        earlier = load_start(Path(request.start), architecture=recipe.architecture, spec=spec)
+    if earlier is not None:
         start = start_with(earlier, labels=dataset.labels)
         known = ", ".join(dataset.labels[place] for place in start.rows)
         tell(f"the start, {request.start}, knows of the {len(dataset.labels)} classes {known or 'none'}")

@@ -51,7 +51,7 @@ function confused({ labels, metrics }) {
 function mistakes(labels, matrix, most) {
   const wrong = matrix.flatMap((row, actual) => row.map((n, predicted) => ({ n, actual, predicted })))
     .filter(({ n, actual, predicted }) => n && actual !== predicted).sort((one, other) => other.n - one.n).slice(0, most);
-  return wrong.length ? terms(wrong.map(({ n, actual, predicted }) => [`${count(n)} times`, `${labels[actual]} taken for ${labels[predicted]}`])) : null;
+  return wrong.length ? terms(wrong.map(({ n, actual, predicted }) => [n === 1 ? "once" : `${count(n)} times`, `${labels[actual]} taken for ${labels[predicted]}`])) : null;
 }
 
 function reliable({ metrics, calibration }) {
@@ -75,7 +75,7 @@ function calibrationTerms({ temperature, floor, abstain_threshold: score, distan
 function covered({ metrics }) {
   const title = "What if it only answers when it is sure?";
   if (!metrics.coverage?.length) return section(title, quiet("This checkpoint was measured before the curve was part of it."));
-  return section(title, quiet("The pictures in order of their scores: the fewer of them it answers, the more of its answers are right."),
+  return section(title, quiet("The pictures in order of their scores: the fewer of them it answers, the larger a share of its answers should be right."),
     coverage(metrics.coverage, metrics.accepted));
 }
 
@@ -85,6 +85,7 @@ function made({ training, created_at: created, digest, architecture }) {
   return section("How it was made", terms([
     ["Recipe", training.recipe],
     ["Network", architecture.name],
+    ["Rounded", architecture.arguments?.input_ranges ? "to whole numbers of eight bits" : null],
     ["Trained", `${created.slice(0, 10)}, in ${minutes}`],
     ["Hardware", training.hardware],
     ["Seed", String(training.seed)],

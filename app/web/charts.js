@@ -69,11 +69,13 @@ function numbers(names, rows) {
 
 /** True classes down, predicted ones across; what is right in one colour, what is wrong in the other. */
 export function confusion(labels, matrix) {
-  const head = element("tr", {}, element("td"), labels.map((label) => element("th", { scope: "col" }, element("span", {}, label))));
+  const corner = element("td");
+  corner.style.width = `${Math.min(9, 0.6 + 0.6 * Math.max(...labels.map((label) => label.length)))}rem`;
+  const head = element("tr", {}, corner, labels.map((label) => element("th", { scope: "col" }, element("span", {}, label))));
   const rows = matrix.map((row, actual) => {
     const all = row.reduce((sum, n) => sum + n, 0) || 1;
     const most = Math.max(1, ...matrix.flatMap((other, at) => other.filter((_, column) => column !== at)));
-    return element("tr", {}, element("th", { scope: "row" }, labels[actual]), row.map((n, predicted) => {
+    return element("tr", {}, element("th", { scope: "row", title: labels[actual] }, labels[actual]), row.map((n, predicted) => {
       const isRight = actual === predicted;
       const cell = element("td", { class: [isRight ? "right" : "", n ? "" : "none"].join(" ").trim() || null, title: `${labels[actual]} taken for ${labels[predicted]}: ${count(n)}` }, String(n));
       cell.style.setProperty("--part", isRight ? 0.55 + (0.45 * n) / all : (0.42 * n) / most);

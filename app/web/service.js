@@ -100,8 +100,6 @@ export async function patiently(request, onWait, signal) {
 
 const HINTS = {
   413: "A smaller copy will do: the network looks at a few dozen pixels.",
-  415: "Save it as JPEG or PNG, and drop that.",
-  422: "Another export of the same picture often helps.",
   503: "It is busy or starting. Nothing is wrong with your picture.",
   504: "It took too long. Try it again in a moment.",
 };

@@ -20,7 +20,7 @@ from training.commands.options import (
     ReportPicturesOption,
     seed_option,
 )
-from training.commands.terminal import print_metrics, told_in_a_sentence
+from training.commands.terminal import CommandError, print_metrics, told_in_a_sentence
 from training.data import read_test
 from training.data.rereading import read_as_trained, require_held_out
 from training.devices import choose_device
@@ -54,11 +54,12 @@ def evaluate(
     device: DeviceOption = Device.auto,
     cache: CacheOption = Path("data"),
 ) -> None:
-    """Measure a checkpoint: overall, per class, single view and six views."""
+    """Measure a checkpoint, overall and class by class.
+
+    With a single view, which the service answers, and six views.
+    """
     if corruption_pictures is not None and not corruptions:
-        raise typer.BadParameter(
-            "--corruption-pictures says how many --corruptions spoils; add that, or leave it out."
-        )
+        raise CommandError("--corruption-pictures says how many --corruptions spoils; add that, or leave it out.")
     with told_in_a_sentence() as console:
         if grid is not None:
             check_png(grid)
@@ -106,7 +107,10 @@ def calibrate(
     device: DeviceOption = Device.auto,
     cache: CacheOption = Path("data"),
 ) -> None:
-    """Fit temperatures and abstain rule again, on the pictures that were held out when it was trained."""
+    """Fit temperatures and abstain rule again.
+
+    On the pictures that were held out when it was trained.
+    """
     with told_in_a_sentence() as console:
         check_target(out)
         loaded = load(checkpoint)
@@ -135,7 +139,7 @@ def outliers(
     device: DeviceOption = Device.auto,
     cache: CacheOption = Path("data"),
 ) -> None:
-    """Measure how well a checkpoint tells pictures that show none of its classes."""
+    """Measure how well pictures of none of the classes are told."""
     with told_in_a_sentence() as console:
         loaded = load(checkpoint)
         name, split = read_test(data, loaded.record, cache=cache, report=teller(console))
@@ -166,7 +170,10 @@ def report(
     device: DeviceOption = Device.auto,
     cache: CacheOption = Path("data"),
 ) -> None:
-    """Write one HTML page about a checkpoint: numbers, diagrams, mistakes, recipe."""
+    """Write one HTML page about a checkpoint.
+
+    Numbers, diagrams, mistakes, recipe.
+    """
     with told_in_a_sentence() as console:
         history = None if run_folder is None else read_history(run_folder)
         loaded = load(checkpoint)
@@ -209,7 +216,10 @@ def export(
     out: Annotated[Path, typer.Option(help="The file to write, ending in .onnx.")],
     file_format: Annotated[ExportFormat, typer.Option("--format", help="Of the file.")] = ExportFormat.onnx,
 ) -> None:
-    """Write a checkpoint in a format that other programs run, checked against the golden pictures."""
+    """Write a checkpoint in a format that other programs run.
+
+    It is checked against the golden pictures first.
+    """
     with told_in_a_sentence():
         if out.suffix != f".{file_format.value}":
             raise TrainingError(f"--out {out} must end in .{file_format.value}.")

@@ -36,7 +36,10 @@ def inspect(
     cache: CacheOption = Path("data"),
     input_size: InputSizeOption = None,
 ) -> None:
-    """Look at a data set: counts, unreadable files, copies within and across its parts, contradictions."""
+    """Look at a data set: counts, unreadable files, copies.
+
+    Copies within and across its parts, and such as lie in two classes.
+    """
     with told_in_a_sentence() as console:
         dataset = read_dataset(data, seed=seed, cache=cache, report=teller(console), input_size=input_size)
         found = inspect_dataset(dataset)
@@ -60,7 +63,10 @@ def mistakes(
     cache: CacheOption = Path("data"),
     input_size: InputSizeOption = None,
 ) -> None:
-    """List the likeliest label mistakes of a whole data set; takes as long as --folds trainings."""
+    """List the likeliest label mistakes of a whole data set.
+
+    It takes as long as --folds trainings.
+    """
     with told_in_a_sentence() as console:
         table = RECIPES[recipe.value]
         if is_taught(table):

@@ -27,7 +27,10 @@ def quantize(
     device: DeviceOption = Device.auto,
     cache: CacheOption = Path("data"),
 ) -> None:
-    """Round filters and maps to bytes, which CPUs multiply fastest; calibrated and measured anew."""
+    """Write a copy that multiplies bytes, as CPUs do fastest.
+
+    It is calibrated and measured anew, and as large as before.
+    """
     with told_in_a_sentence() as console:
         check_target(out)
         if out.exists() and out.samefile(checkpoint):

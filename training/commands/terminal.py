@@ -1,6 +1,7 @@
 """What all commands do around their work: refuse in a sentence, print what was measured."""
 
 import shlex
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -68,6 +69,13 @@ def told_in_a_sentence(run_folder: Path | None = None) -> Iterator[Console]:
             raise typer.Exit(1) from None
 
 
+class CommandError(typer.BadParameter):
+    """Options that make no command together; the sentence is told as it is, with exit code 2."""
+
+    def format_message(self) -> str:
+        return self.message
+
+
 def _what_is_left(run_folder: Path | None) -> str | None:
     """Say what a run's folder holds, and what to do with it; None where there is nothing yet."""
     if run_folder is None:
@@ -75,10 +83,18 @@ def _what_is_left(run_folder: Path | None) -> str | None:
     checkpoint = run_folder / CHECKPOINT
     if checkpoint.exists():
         rest = _report_options(run_folder)
-        return f"{checkpoint} is written; its page is made with: python -m training report{rest}"
+        return f"{checkpoint} is written; its page is made with: {_python()} -m training report{rest}"
     if (run_folder / CONFIGURATION).exists():
-        return f"go on with: python -m training train --resume {shlex.quote(str(run_folder))}"
+        return f"go on with: {_python()} -m training train --resume {shlex.quote(str(run_folder))}"
     return None
+
+
+def _python() -> str:
+    """Name the interpreter of this process, as it can be typed where it was started."""
+    path = Path(sys.executable)
+    if path.is_relative_to(Path.cwd()):
+        path = path.relative_to(Path.cwd())
+    return shlex.quote(str(path))
 
 
 def _report_options(run_folder: Path) -> str:

@@ -19,7 +19,7 @@ from training.commands.options import (
     MirrorOption,
     RecipeName,
 )
-from training.commands.terminal import print_lines, print_metrics, told_in_a_sentence
+from training.commands.terminal import CommandError, print_lines, print_metrics, told_in_a_sentence
 from training.configuration import Request
 from training.contradictions import refuse_run_in_data, refuse_to_overwrite
 from training.finish import Result
@@ -98,11 +98,11 @@ def train(
     cache: Annotated[Path | None, typer.Option(help=f"{CACHE_HELP} [default: data]")] = None,
     input_size: InputSizeOption = None,
 ) -> None:
-    """Train a network, measure it on the test part, and write one checkpoint."""
+    """Train a network, measure it, and write one checkpoint."""
     folder = _folder_of(run_folder, resume, extend=extend)
     if folder is None and (tensorboard or save_every is not None):
         option = "--tensorboard" if tensorboard else "--save-every"
-        raise typer.BadParameter(f"{option} needs the folder of a run: --run DIR.")
+        raise CommandError(f"{option} needs the folder of a run: --run DIR.")
     typed = {
         "recipe": recipe,
         "data": data,
@@ -152,9 +152,9 @@ def train(
 def _folder_of(run_folder: Path | None, resume: Path | None, *, extend: int | None) -> Path | None:
     """Find the folder that a training keeps its run in; None keeps nothing."""
     if extend is not None and resume is None:
-        raise typer.BadParameter("--extend needs --resume DIR, the folder of a finished run.")
+        raise CommandError("--extend needs --resume DIR, the folder of a finished run.")
     if extend is None and resume is not None and run_folder is not None:
-        raise typer.BadParameter("--resume names the run's folder already; leave --run out.")
+        raise CommandError("--resume names the run's folder already; leave --run out.")
     if extend is not None and resume is not None:
         whole = resume.resolve()  # "." has no name
         return run_folder or whole.with_name(f"{whole.name}-plus-{extend}")
@@ -164,9 +164,9 @@ def _folder_of(run_folder: Path | None, resume: Path | None, *, extend: int | No
 def _new(given: dict[str, Any], *, folder: Path | None) -> Request:
     """Ask for a new training."""
     if not {"recipe", "data"} <= given.keys():
-        raise typer.BadParameter("--recipe and --data are needed, or --resume DIR.")
+        raise CommandError("--recipe and --data are needed, or --resume DIR.")
     if "out" not in given and folder is None:
-        raise typer.BadParameter("name a file with --out, a folder with --run, or both.")
+        raise CommandError("name a file with --out, a folder with --run, or both.")
     return Request(**given)
 
 

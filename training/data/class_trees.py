@@ -108,13 +108,17 @@ def read_tree(root: Path, *, spec: InputSpec, cache: Path, report: Report, fewes
     """
     _refuse_as_cache(cache, root)
     labels = _class_names(root, fewest=fewest_classes)
-    files = [path.relative_to(root).as_posix() for label in labels for path in _files_below(root / label)]
+    files_of = {label: _files_below(root / label) for label in labels}
+    if bare := [label for label, found in files_of.items() if not found]:
+        raise _no_pictures(root, bare)  # before minutes of decoding
+    files = [path.relative_to(root).as_posix() for found in files_of.values() for path in found]
     pictures = read_pictures(root, files, spec=spec, cache=cache, report=report)
     places = {label: place for place, label in enumerate(labels)}
     targets = np.array([places[read.file.split("/")[0]] for read in pictures.read], np.int64)
     empty = [labels[place] for place in np.flatnonzero(np.bincount(targets, minlength=len(labels)) == 0)]
     if empty:
-        _refuse_empty(root, empty, pictures, report)
+        report_unreadable(pictures, report)
+        raise _no_pictures(root, empty)
     return Tree(labels, pictures, targets)
 
 
@@ -305,11 +309,10 @@ def _is_hidden_name(name: str) -> bool:
     return name.startswith(".") or name in _OF_OTHER_PROGRAMS
 
 
-def _refuse_empty(root: Path, labels: Sequence[str], pictures: Pictures, report: Report) -> None:
-    report_unreadable(pictures, report)
+def _no_pictures(root: Path, labels: Sequence[str]) -> DataError:
     counts = {label: len(_files_below(root / label)) for label in labels}
     classes = [f"{label!r} ({count:,} file{'' if count == 1 else 's'})" for label, count in counts.items()]
     what, which = ("this class", "the folder") if len(labels) == 1 else ("these classes", "the folders")
-    raise DataError(
+    return DataError(
         f"No picture can be read of {what} in {root}: {_some_of(classes)}. Add pictures, or remove {which}."
     )

@@ -24,22 +24,37 @@ from training.measuring.chunks import chunk_size
 SEVERITIES = (1, 2, 3, 4, 5)
 
 LEVELS: dict[str, tuple[float, float, float, float, float]] = {
-    "gaussian_noise": (0.02, 0.04, 0.06, 0.08, 0.10),  # deviation, as a share of white
-    "shot_noise": (400, 200, 100, 60, 40),  # photons that white gives; the fewer, the grainier
-    "gaussian_blur": (0.4, 0.6, 0.8, 1.0, 1.25),  # deviation in pixels of a 32-pixel picture
-    "motion_blur": (2, 3, 4, 5, 7),  # length in pixels of a 32-pixel picture; any direction
-    "jpeg": (80, 60, 40, 25, 15),  # quality
-    "contrast": (0.75, 0.55, 0.4, 0.3, 0.2),  # share that is left, around each channel's mean
-    "darker": (0.8, 0.65, 0.5, 0.35, 0.25),  # times every pixel
-    "brighter": (1.2, 1.4, 1.7, 2.0, 2.5),  # times every pixel; white stays white, as in an over-exposed photo
-    "shift": (2, 4, 6, 8, 10),  # pixels of a 32-pixel picture, in any direction
-    "zoom_in": (0.9, 0.8, 0.7, 0.6, 0.5),  # side of the middle that is left, enlarged
-    "zoom_out": (0.9, 0.8, 0.7, 0.6, 0.5),  # side that the picture takes, shrunk
+    "gaussian_noise": (0.02, 0.04, 0.06, 0.08, 0.10),
+    "shot_noise": (400, 200, 100, 60, 40),
+    "gaussian_blur": (0.4, 0.6, 0.8, 1.0, 1.25),
+    "motion_blur": (2, 3, 4, 5, 7),  # any direction
+    "jpeg": (80, 60, 40, 25, 15),
+    "contrast": (0.75, 0.55, 0.4, 0.3, 0.2),
+    "darker": (0.8, 0.65, 0.5, 0.35, 0.25),
+    "brighter": (1.2, 1.4, 1.7, 2.0, 2.5),  # white stays white, as in an over-exposed photo
+    "shift": (2, 4, 6, 8, 10),  # any direction
+    "zoom_in": (0.9, 0.8, 0.7, 0.6, 0.5),  # enlarged
+    "zoom_out": (0.9, 0.8, 0.7, 0.6, 0.5),  # shrunk
 }
 """What each severity means. What shift and zoom_out lay open is filled with the mirrored picture.
 
 Source: choice. The kinds follow Hendrycks & Dietterich, arXiv 1903.12261, and what phone photographs go through
 besides; the numbers are our own, so these figures are not comparable with CIFAR-10-C."""
+
+MEANINGS = {
+    "gaussian_noise": "deviation, as a share of white",
+    "shot_noise": "photons that white gives",
+    "gaussian_blur": "deviation in pixels of 32",
+    "motion_blur": "length in pixels of 32",
+    "jpeg": "quality",
+    "contrast": "share that is left, around each channel's mean",
+    "darker": "times every pixel",
+    "brighter": "times every pixel",
+    "shift": "pixels of 32",
+    "zoom_in": "side of the middle that is left",
+    "zoom_out": "side that the picture takes",
+}
+"""What the numbers of each kind are; pixels are those of a 32-pixel picture."""
 
 KINDS = tuple(LEVELS)
 

@@ -41,10 +41,7 @@ def draw_predictions(split: Split, probabilities: Tensor, *, labels: Sequence[st
     chosen = _choose(split, seed)
     truths = split.targets[chosen].tolist()
     guesses = probabilities[chosen].argmax(1).tolist()
-    captions = [
-        f"GroundTruth: {labels[truth]}\nPredicted: {labels[guess]}"
-        for truth, guess in zip(truths, guesses, strict=True)
-    ]
+    captions = [f"is {labels[truth]}\nsaid {labels[guess]}" for truth, guess in zip(truths, guesses, strict=True)]
     wrong = [truth != guess for truth, guess in zip(truths, guesses, strict=True)]
     _draw(split.images[chosen], captions, wrong=wrong, path=path)
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import platform
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -117,7 +118,7 @@ def _recipe(content: Content) -> str:
         _TITLES["recipe"],
         html.facts(origin),
         "<h3>Every number of the recipe</h3>",
-        html.facts(dict(flatten(run.configuration))),
+        html.facts({name: _plain(value) for name, value in flatten(run.configuration)}),
         "<h3>Network, input and calibration</h3>",
         html.facts(
             dict(
@@ -142,6 +143,15 @@ def _recipe(content: Content) -> str:
             }
         ),
     )
+
+
+def _plain(value: object) -> object:
+    """Write a list for people; of fields, as of a group of parameters, those that say something."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {field}" for name, field in value.items() if field is not None)
+    if isinstance(value, list | tuple):
+        return "; ".join(str(_plain(one)) for one in value)
+    return value
 
 
 def _foot(content: Content) -> str:

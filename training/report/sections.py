@@ -2,7 +2,7 @@
 
 import math
 
-from training.measuring.corruptions import LEVELS, SEVERITIES
+from training.measuring.corruptions import LEVELS, MEANINGS, SEVERITIES
 from training.measuring.intervals import Interval, interval
 from training.measuring.reliability import coverage_at, coverage_curve, score_bins
 from training.report import figures, html
@@ -90,7 +90,7 @@ def calibration(content: Content) -> str:
         gap = f"{100 * (each.accuracy - each.score):+.1f}"
         name = _range(f"{each.lower:.2f}", f"{each.upper:.2f}")
         rows.append((name, *map(html.cell, (*numbers, gap))))
-    error = html.percent(content.metrics.expected_calibration_error)
+    error = f"{100 * content.metrics.expected_calibration_error:.2f} points"
     calibration = content.checkpoint.record.calibration
     return html.section(
         "calibration",
@@ -174,7 +174,8 @@ def spoilt(content: Content) -> str:
 
 
 def _levels(kind: str) -> str:
-    return f'<td class="soft">{html.text(", ".join(f"{level:g}" for level in LEVELS[kind]))}</td>'
+    levels = ", ".join(f"{level:g}" for level in LEVELS[kind])
+    return f'<td class="soft">{html.text(f"{levels} · {MEANINGS[kind]}")}</td>'
 
 
 def mistakes(content: Content) -> str:

@@ -176,7 +176,7 @@ def student(record: Record) -> dict[str, Any]:
         ({"data": "e"}, "with other training pictures, so it may know"),
         ({"held_out": 99}, "with 99 pictures held out instead of 100, so it may know"),
         ({"held_out": None}, "with 0 pictures held out instead of 100, so it may know"),
-        ({"seed": 1, "data": "e"}, "with other training pictures, the seed 1 instead of 0, so it may know"),
+        ({"seed": 1, "data": "e", "held_out": 0}, "with other training pictures, so it may know"),
     ],
 )
 def test_a_teacher_that_may_have_learnt_what_is_held_out_is_doubted(
@@ -203,7 +203,9 @@ def test_who_knows_none_of_the_classes_is_not_doubted(record: Record, student: d
     other = _record_of(record, data="e")
     assert _doubt("the start", other, student | {"labels": ["lamp", "cup"]}) is None
     told = _doubt("the start", other, student | {"labels": ["lamp", record.labels[0]]}) or ""
-    assert "unless you know that neither it nor what it grew from has seen these pictures" in told
+    assert (
+        "no matter where neither it nor what it grew from has seen these pictures, as photos of your own" in told
+    )
 
 
 @pytest.mark.parametrize(

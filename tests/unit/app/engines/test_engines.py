@@ -105,7 +105,10 @@ def test_openvino_that_is_not_installed_is_a_sentence(loaded: Checkpoint, device
 def test_openvino_on_cuda_is_refused(loaded: Checkpoint, monkeypatch: pytest.MonkeyPatch, is_there: bool) -> None:
     """Whether there is CUDA or not, and OpenVINO or not: it runs on the CPU."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: is_there)
-    with pytest.raises(MissingEngineError, match=r"runs on the CPU\. Use GLIMPSE_DEVICE=cpu, or the engine torch"):
+    with pytest.raises(
+        MissingEngineError,
+        match=r"runs on the CPU\. Use --device cpu, or the engine torch",
+    ):
         open_engine(loaded, engine="openvino", device="cuda", threads=1)
 
 
@@ -114,7 +117,8 @@ def test_openvino_on_cuda_is_refused(loaded: Checkpoint, monkeypatch: pytest.Mon
 def test_a_missing_device_is_a_sentence(loaded: Checkpoint, engine: str) -> None:
     """Asked for CUDA where there is none, it says so and what to do; it never falls back in silence."""
     with pytest.raises(
-        DeviceError, match=r"there is no CUDA device here\. Use GLIMPSE_DEVICE=cpu, check the driver"
+        DeviceError,
+        match=r"there is no CUDA device here\. Use --device cpu, check the driver",
     ):
         open_engine(loaded, engine=engine, device="cuda", threads=1)
 
@@ -127,7 +131,7 @@ def test_a_device_that_is_there_and_fails_is_a_sentence(
 ) -> None:
     """CUDA is taken where it shows itself; a driver that then fails is told, and never as a traceback."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    with pytest.raises(DeviceError, match=r"cannot be run on CUDA \(.*or use GLIMPSE_DEVICE=cpu"):
+    with pytest.raises(DeviceError, match=r"cannot be run on CUDA \(.*or use --device cpu"):
         open_engine(loaded, engine=engine, device=device, threads=1)
 
 

@@ -1,6 +1,7 @@
 """A failure that has a name is one sentence, and one that has none is not hidden."""
 
 import errno
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,14 @@ import typer
 
 from training.commands.terminal import print_lines, told_in_a_sentence
 from training.runs.run import CONFIGURATION
+
+PYTHON = ".venv/bin/python"
+
+
+@pytest.fixture(autouse=True)
+def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command is named as it can be typed: the interpreter from where it was started."""
+    monkeypatch.setattr(sys, "executable", str(Path.cwd() / PYTHON))
 
 
 def test_memory_that_the_processor_lacks_is_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
@@ -51,7 +60,7 @@ def test_a_compiler_that_is_missing_is_a_sentence(tmp_path: Path, capsys: pytest
     first, second = capsys.readouterr().err.splitlines()
     assert first.startswith("Error: torch.compile makes no kernels here (")
     assert first.endswith("or leave --compile out.")
-    assert second.endswith(f"go on with: python -m training train --resume {tmp_path} --no-compile")
+    assert second.endswith(f"go on with: {PYTHON} -m training train --resume {tmp_path} --no-compile")
 
 
 def test_a_failing_disk_tells_how_a_run_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -64,7 +73,7 @@ def test_a_failing_disk_tells_how_a_run_goes_on(tmp_path: Path, capsys: pytest.C
         raise full
     assert capsys.readouterr().err.splitlines() == [
         "Error: [Errno 28] No space left on device",
-        "Error: [Errno 28] No space left on device. Mend it; go on with: python -m training train --resume "
+        f"Error: [Errno 28] No space left on device. Mend it; go on with: {PYTHON} -m training train --resume "
         f"{tmp_path}",
     ]
 
@@ -79,7 +88,7 @@ def test_memory_that_is_lacking_tells_how_a_run_goes_on(
         raise error
     told = capsys.readouterr().err
     assert "memory (full). Free it, or " in told
-    assert told.endswith(f"; go on with: python -m training train --resume {tmp_path}\n")
+    assert told.endswith(f"; go on with: {PYTHON} -m training train --resume {tmp_path}\n")
 
 
 def test_any_other_error_of_pytorch_is_not_hidden() -> None:

@@ -137,10 +137,12 @@ def test_a_class_without_a_readable_picture_is_refused(tmp_path: Path) -> None:
     (tmp_path / "blue").mkdir()
     with pytest.raises(DataError, match=r"of this class in .*: 'blue' \(0 files\)\. .* remove the folder\."):
         _read(tmp_path)
+    assert not (tmp_path.parent / f"{tmp_path.name} cache").exists(), "refused before anything was decoded"
+    _add(tmp_path, "blue", ["1.txt"], b"no")
     for number in range(6):
         _add(tmp_path, f"green {number}", ["1.txt"], b"no")
     with pytest.raises(
-        DataError, match=r"of these classes .*: 'blue' \(0 files\), 'green 0' \(1 file\), .* and 2 more\."
+        DataError, match=r"of these classes .*: 'blue' \(1 file\), 'green 0' \(1 file\), .* and 2 more\."
     ):
         _read(tmp_path)
 
