@@ -44,7 +44,8 @@ def _leave_within(seconds: float, exit_code: int) -> None:
     timer.start()
 
 
-def _stop(_signal: int, _frame: FrameType | None) -> NoReturn:
+def _stop(number: int, _frame: FrameType | None) -> NoReturn:
+    signal.signal(number, signal.SIG_IGN)  # `timeout`, say, tells the process and then its group
     sys.stderr.write("Stopped by SIGTERM before it served.\n")
     sys.exit(143)
 

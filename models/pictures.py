@@ -161,13 +161,17 @@ def decode(
             )
         width, height = stored.size
         right, bottom = _reduce(stored, at_least) if at_least is not None else (0.0, 0.0)
+        frame = stored.tile[0][1] if picture_format == "GIF" and stored.tile else None
         stored.load()
         orientation = _orientation(stored)
         padding = _turned_padding(right, bottom, orientation)
         upright = stored.transpose(_TRANSPOSE[orientation]) if orientation in _TRANSPOSE else stored
         if orientation in _SIDEWAYS:
             width, height = height, width
-        return Picture(_to_rgb(upright), picture_format, width, height, padding)
+        rgb = _to_rgb(upright)
+        if frame is not None and frame != (0, 0, width, height):
+            rgb = _on_white(rgb.crop(frame), frame, size=(width, height))
+        return Picture(rgb, picture_format, width, height, padding)
     except (PictureError, MemoryError):
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -300,6 +304,13 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         white.paste(over.convert("RGB"), mask=over.getchannel("A"))
         return white
     return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _on_white(frame: Image.Image, box: tuple[int, int, int, int], *, size: tuple[int, int]) -> Image.Image:
+    """Lay a GIF's first frame where it belongs: around it Pillow paints a colour, and browsers nothing."""
+    white = Image.new("RGB", size, "white")
+    white.paste(frame, box[:2])
+    return white
 
 
 def _first_line(error: Exception) -> str:

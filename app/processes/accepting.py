@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 from multiprocessing.sharedctypes import Synchronized
+from types import FrameType
 
 import uvicorn
 
@@ -16,6 +17,8 @@ from app import logs
 _TOGETHER_S = 60
 """Seconds that a process which is ready waits for the others: the first would get all connections of a burst."""
 _GLANCE_S = 0.05
+SIGNALLED = 128
+"""What a shell adds to the number of the signal that ended a process."""
 _LOOK_AWAY_S = 1.0
 BACKLOG = 2048
 """Most connections that may wait to be taken in."""
@@ -53,6 +56,12 @@ class Server(uvicorn.Server):
         await super().serve(sockets)
         # All is answered. Should a thread still run, another signal ends the process without it.
         signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Note that the process is to end; a worker that still loads its model serves nobody, and ends at once."""
+        if not self.started and not self._is_alone:
+            os._exit(SIGNALLED + sig)
+        super().handle_exit(sig, frame)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets=[])

@@ -6,6 +6,7 @@ a thread of the engine was lost, 130 Ctrl-C and 143 SIGTERM before it served.
 
 import contextlib
 import os
+import signal
 import socket
 import sys
 from collections.abc import Sequence
@@ -19,7 +20,7 @@ from app import logs
 from app.errors import ListenError, SettingsError
 from app.main import create_app
 from app.metrics import FOLDER_VARIABLE
-from app.processes.accepting import BACKLOG, Server
+from app.processes.accepting import BACKLOG, SIGNALLED, Server
 from app.processes.cores import choose_workers, share
 from app.processes.shared_folder import copy_checked, shared_folder
 from app.processes.workers import Workers
@@ -121,8 +122,11 @@ def _serve_with_workers(settings: Settings, listener: socket.socket, *, digest: 
         workers = Workers(config, sockets=[listener])
         with contextlib.suppress(KeyboardInterrupt):
             workers.run()
-        has_failed = any(worker.exitcode == STARTUP_FAILURE for worker in workers.processes)
-        return STARTUP_FAILURE if has_failed else 0
+        if any(worker.exitcode == STARTUP_FAILURE for worker in workers.processes):
+            return STARTUP_FAILURE
+        if workers.stopped_by and not workers.have_served:
+            return _stopped_early(workers.stopped_by)
+        return 0
 
 
 def settings_to_check(settings: Settings) -> Settings:
@@ -183,6 +187,11 @@ def _listen(settings: Settings) -> socket.socket:
 def _reason(error: OSError) -> str:
     """Say why in the system's words; Python adds the address to them."""
     return (error.strerror or str(error)).partition(" (while attempting")[0]
+
+
+def _stopped_early(by: signal.Signals) -> int:
+    sys.stderr.write(f"Stopped by {'Ctrl-C' if by == signal.SIGINT else 'SIGTERM'} before it served.\n")
+    return SIGNALLED + by
 
 
 def _refuse(error: GlimpseError, exit_code: int) -> int:

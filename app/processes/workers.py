@@ -17,6 +17,7 @@ import uvicorn
 from uvicorn.supervisors import Multiprocess
 from uvicorn.supervisors import multiprocess as supervisor
 
+from app import logs
 from app.processes.accepting import Server
 
 _GLANCE_S = 0.2
@@ -64,13 +65,30 @@ class Worker(supervisor.Process):
                     return True
         return False
 
+    def kill(self) -> None:
+        """End one that does not answer, or bury one that is dead: its place is taken by another."""
+        fields = {"pid": self.process.pid, "exit_code": self.process.exitcode}
+        logs.SERVICE.error("a worker died, or answers no more", extra={"fields": fields})
+        super().kill()
+
     def pong(self) -> None:
         self.child_conn.recv()
         self.child_conn.send(self._server is not None and self._server.started)
 
 
 class Workers(Multiprocess):
-    """Watches over the processes; at a stop the last of them closes the listener, and nobody waits at it then."""
+    """Watches over the processes; at a stop the last of them closes the listener, and nobody waits at it then.
+
+    Attributes:
+        stopped_by: the signal that ended them; None where something else did.
+    """
+
+    stopped_by: signal.Signals | None = None
+
+    @property
+    def have_served(self) -> bool:
+        """Whether one of them was ever ready."""
+        return Worker.ready.value > 0
 
     def __init__(self, config: uvicorn.Config, sockets: list[socket.socket]) -> None:
         Worker.ready = multiprocessing.get_context("spawn").Value("i", 0)
@@ -80,6 +98,14 @@ class Workers(Multiprocess):
         super().__init__(config, sockets)
         if is_ignored:
             signal.signal(signal.SIGHUP, signal.SIG_IGN)  # for the workers, too
+
+    def handle_int(self) -> None:
+        self.stopped_by = signal.SIGINT
+        super().handle_int()
+
+    def handle_term(self) -> None:
+        self.stopped_by = signal.SIGTERM
+        super().handle_term()
 
     def handle_hup(self) -> None:
         """Stop, as every process does whose terminal is closed: the workers have heard it, too."""

@@ -16,6 +16,7 @@ _NUMBERS: dict[int | str, dict[str, Any]] = {
 }
 
 
+@router.head("/metrics", include_in_schema=False)
 @router.get("/metrics", response_class=Response, responses=_NUMBERS | problems(503))
 async def metrics(service: RunningService) -> Response:
     """Return all counters, histograms and gauges; docs/operations.md explains each."""

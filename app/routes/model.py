@@ -19,6 +19,7 @@ admin_router = APIRouter(tags=["model"])
 BearerKey = Annotated[HTTPAuthorizationCredentials | None, Depends(HTTPBearer(auto_error=False))]
 
 
+@router.head("/model", include_in_schema=False)
 @router.get("/model", response_model=ModelBody, responses=problems(503))
 async def model(service: RunningService) -> Response:
     """Return labels, network, input, calibration, metrics with per-class accuracy, training and digest."""

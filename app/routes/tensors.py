@@ -47,6 +47,7 @@ def _query_parameters() -> list[dict[str, Any]]:
     ]
 
 
+@router.head("", include_in_schema=False)
 @router.get("", responses=problems(422, 503))
 async def list_demos(request: Request, lab: OpenLab) -> DemosBody:
     """List the demos of the tensor lab, with what can be changed in each and how far."""
@@ -55,6 +56,7 @@ async def list_demos(request: Request, lab: OpenLab) -> DemosBody:
     return DemosBody(demos=described, devices=list(lab.devices.available), torch=str(torch.__version__))
 
 
+@router.head("/report", include_in_schema=False)
 @router.get("/report", response_class=Markdown, responses=problems(422, 503))
 async def report(request: Request, service: RunningService, lab: OpenLab) -> Response:
     """Run all demos with their defaults, and return them as one Markdown document."""
@@ -67,6 +69,7 @@ async def report(request: Request, service: RunningService, lab: OpenLab) -> Res
     return Markdown(await lab.turns.run(work))
 
 
+@router.head("/{demo}", include_in_schema=False)
 @router.get(
     "/{demo}",
     response_model=DemoRunBody,

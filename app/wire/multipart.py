@@ -23,7 +23,10 @@ _MOST_OF_A_BOUNDARY = 70
 _FOLD = re.compile(rb"\r\n[ \t]+")
 """A header line that goes on in the next one, as mail programs still write it."""
 _DISPOSITION = re.compile(rb"^content-disposition:[ \t]*form-data[ \t]*(;.*)$", re.IGNORECASE | re.MULTILINE)
-_PARAMETER = re.compile(rb';[ \t]*(name|filename\*?)=(?:"((?:[^"\\]|\\.)*)"|([^\s;"]*))', re.IGNORECASE)
+_PARAMETER = re.compile(
+    rb';[ \t]*(name|filename\*?)=(?:"((?:[^"\\]|\\.)*)"(?=\s*(?:;|$))|"([^"\r\n]*)"|([^\s;"]*))', re.IGNORECASE
+)
+"""Most clients leave backslashes alone, as the rules of HTML want it: a quote behind one may be the last."""
 _END_OF_DELIMITER = re.compile(rb"--|[ \t]*\r\n")
 
 
@@ -102,8 +105,8 @@ def _find_delimiter(body: bytes, delimiter: bytes, start: int) -> tuple[int, re.
 def _part(head: bytes, data: bytes) -> Part:
     disposition = _DISPOSITION.search(_FOLD.sub(b" ", head))
     parameters = {
-        name.lower(): _unescaped(quoted) or bare
-        for name, quoted, bare in _PARAMETER.findall(disposition[1] if disposition else b"")
+        name.lower(): _unescaped(quoted) or as_it_is or bare
+        for name, quoted, as_it_is, bare in _PARAMETER.findall(disposition[1] if disposition else b"")
     }
     if b"name" not in parameters:
         raise _malformed("a part has no Content-Disposition with a name")

@@ -1,6 +1,7 @@
 """Several processes on one socket: they share the cores, and their numbers add up."""
 
 import contextlib
+import json
 import os
 import re
 import signal
@@ -134,6 +135,23 @@ def test_a_stop_of_all_processes_during_the_start(checkpoint_path: Path, told: i
                 os.killpg(process.pid, signal.SIGKILL)
 
 
+def test_workers_that_still_load_do_not_keep_a_stop_waiting(checkpoint_path: Path) -> None:
+    """The first process tells them; none of them goes on to serve nobody, and 143 says that nothing was served."""
+    command = [sys.executable, "-m", "app", "--port", "0", "--checkpoint", str(checkpoint_path), "--workers", "2"]
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stderr
+            while "serving on " not in process.stderr.readline():
+                pass
+            process.terminate()
+            told = process.stderr.read()
+            assert process.wait(timeout=30) == 143
+        finally:
+            process.kill()
+    assert told.splitlines()[-1] == "Stopped by SIGTERM before it served."
+    assert "golden answers" not in told
+
+
 def _workers(server: Server) -> list[int]:
     """Process ids; multiprocessing has a child of its own beside them."""
     children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text().split()
@@ -163,6 +181,8 @@ def test_whoever_takes_a_workers_place_serves_the_same_model(
         assert httpx.get(f"{server.url}/model").json()["digest"] == digest
     assert httpx.post(f"{server.url}/predict", files={"file": PNG}).status_code == 200
     assert server.stop(signal.SIGTERM) == 0
+    died = [json.loads(line) for line in server.lines if "a worker died" in line]
+    assert [(line["pid"], line["exit_code"]) for line in died] == [(killed, -signal.SIGKILL)]
 
 
 def test_a_worker_that_hangs_does_not_keep_a_stop_from_the_others(start_server: Callable[..., Server]) -> None:

@@ -400,11 +400,14 @@ def test_an_engine_with_wrong_answers_is_not_started(settings: Settings) -> None
         pass
 
 
-def test_health_answers_head(client: TestClient) -> None:
-    """Some load balancers ask without wanting a body."""
-    for path in ("/health", "/health/live", "/health/ready"):
-        response = client.head(path)
-        assert (response.status_code, response.content) == (200, b"")
+@pytest.mark.parametrize(
+    "path", ["/health", "/health/live", "/health/ready", "/model", "/metrics", "/tensors", "/tensors/creation"]
+)
+def test_whoever_wants_no_body_asks_with_head(client: TestClient, path: str) -> None:
+    """Some load balancers do; it stands beside GET, and not on the OpenAPI page."""
+    response = client.head(path)
+    assert (response.status_code, response.content) == (200, b"")
+    assert "head" not in client.get("/openapi.json").json()["paths"].get(path, {})
 
 
 @pytest.mark.parametrize(

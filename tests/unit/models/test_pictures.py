@@ -343,6 +343,19 @@ def test_far_too_many_pixels_are_refused_even_by_pillow() -> None:
         decode(_announcing("WEBP", 16383))
 
 
+def test_around_a_smaller_frame_a_gif_is_white() -> None:
+    """Browsers show nothing there; its colours mean nothing outside of it."""
+    data = encode(solid("red", 4), "GIF")
+    canvas = _patched(data, b"GIF8", 6, struct.pack("<HH", 8, 6))
+    larger = _patched(canvas, b"\x2c\0\0\0\0", 1, struct.pack("<HH", 3, 1))
+    rgb = np.array(decode(larger).rgb)
+    assert rgb.shape == (6, 8, 3)
+    inside = rgb[1:5, 3:7]
+    assert (inside == (255, 0, 0)).all()
+    rgb[1:5, 3:7] = 255
+    assert (rgb == 255).all()
+
+
 def test_a_frame_that_is_larger_than_its_gif_is_refused() -> None:
     """A GIF may announce 4 × 4 pixels and hold a frame of 65535 × 65535; nothing is made for it."""
     data = _patched(encode(solid("black", 4), "GIF"), b"\x2c\0\0\0\0\x04\0\x04\0", 5, b"\xff\xff\xff\xff")

@@ -137,6 +137,8 @@ def test_what_httpx_writes_is_read() -> None:
         pytest.param(b'"a\\"b.png"', 'a"b.png', id="an escaped quote: curl before 7.81"),
         pytest.param(b'"a%22b.png"', "a%22b.png", id="a quote in percent stays so: nobody can tell what it was"),
         pytest.param(b'"a\\\\b.png"', "a\\b.png", id="an escaped backslash: httpx"),
+        pytest.param(b'"b\\"', "b\\", id="a backslash at the end that nobody escaped: requests"),
+        pytest.param(b'"b\\"; size=1', "b\\", id="another parameter behind it"),
         pytest.param(b'"C:\\pictures\\b.png"', "C:\\pictures\\b.png", id="backslashes that nobody escaped"),
         pytest.param(b'"a;b=c; name=evil.png"', "a;b=c; name=evil.png", id="what looks like a parameter"),
         pytest.param('"Zoë 猫 🐈.png"'.encode(), "Zoë 猫 🐈.png", id="UTF-8"),
