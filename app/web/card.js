@@ -5,7 +5,7 @@ import { get, refusal } from "./service.js";
 
 const MOST_CLASSES = 24; // a larger matrix has cells too small to read
 
-get("/model").then((model) => {
+get("model").then((model) => {
   byId("name").textContent = `Model card: ${model.name}`;
   byId("status").remove();
   byId("card").replaceChildren(figures(model), ...[

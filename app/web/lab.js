@@ -7,10 +7,10 @@ const MEMORIES = 6; // colours in the sheet; letters go on after them
 let demos = new Map();
 let running = null;
 
-get("/tensors").then((lab) => {
+get("tensors").then((lab) => {
   demos = new Map(lab.demos.map((demo) => [demo.name, demo]));
   byId("demos").append(...lab.demos.map((demo) => element("a", { href: `#${demo.name}` }, demo.title)));
-  byId("foot").append(element("span", {}, `PyTorch ${lab.torch} on ${lab.devices.join(" and ")}`), element("a", { href: "/tensors/report" }, "All of it as one text"));
+  byId("foot").append(element("span", {}, `PyTorch ${lab.torch} on ${lab.devices.join(" and ")}`), element("a", { href: "tensors/report" }, "All of it as one text"));
   addEventListener("hashchange", open);
   open();
 }, (problem) => byId("fault").replaceChildren(refusal(problem, null)));
@@ -65,7 +65,7 @@ async function run(demo) {
   byId("status").textContent = "Running…";
   try {
     const asked = new URLSearchParams(new FormData(byId("controls"))).toString();
-    const result = await get(`/tensors/${demo.name}${asked ? `?${asked}` : ""}`, signal);
+    const result = await get(`tensors/${demo.name}${asked ? `?${asked}` : ""}`, signal);
     byId("fault").replaceChildren();
     byId("status").textContent = `Ran in ${time(result.duration_ms)} with PyTorch ${result.torch}.`;
     const letters = lettersOf(result.steps);

@@ -7,7 +7,7 @@ import { get, patiently, post, refusal, upload } from "./service.js";
 const AT_ONCE = 3; // a browser opens six connections; the others are for the pixels
 const LABELS_SHOWN = 30;
 
-const model = get("/model").then(introduce, (problem) => void byId("known").before(refusal(problem)));
+const model = get("model").then(introduce, (problem) => void byId("known").before(refusal(problem)));
 let running = null;
 let drawn = 0;
 
@@ -93,7 +93,7 @@ class Card {
       bar.value = part;
       told.textContent = part < 1 ? `Sending, ${percent(part, 0)} of ${size(this.file.size)}` : "Sent. The network is looking…";
     };
-    return upload("/predict?top_k=5", this.file, { signal, onProgress });
+    return upload("predict?top_k=5", this.file, { signal, onProgress });
   }
 
   wait(problem) {
@@ -142,7 +142,7 @@ class Card {
 
   async pixels(about, signal) {
     try {
-      const url = URL.createObjectURL(await (await post("/pixels", this.file, signal)).blob());
+      const url = URL.createObjectURL(await (await post("pixels", this.file, signal)).blob());
       const sides = about ? `${about.input.width} × ${about.input.height} pixels` : "";
       this.side.replaceChildren(
         element("div", { class: "frame" }, element("img", { src: url, alt: `The same picture as the network sees it, ${sides}`, onload: () => URL.revokeObjectURL(url) })),
@@ -168,7 +168,7 @@ class Card {
     const { signal } = this.asking;
     if (!this.reason.firstChild) this.reason.replaceChildren(element("p", { class: "quiet" }, "Looking for what mattered…"));
     try {
-      const body = await (await patiently(() => post(`/explain?class_index=${index}`, this.file, signal), () => {}, signal)).json();
+      const body = await (await patiently(() => post(`explain?class_index=${index}`, this.file, signal), () => {}, signal)).json();
       this.heat ??= this.inner.appendChild(element("canvas", { class: "heat", role: "img" }));
       this.heat.setAttribute("aria-label", `Heat map: what the score of ${body.label} rests on`);
       place(this.heat, body.window);
