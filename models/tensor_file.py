@@ -117,6 +117,8 @@ def _header_length(start: bytes, size: int) -> int:
     length = int.from_bytes(start, "little")
     if len(start) < 8 or length > min(size - 8, _MAX_HEADER_BYTES):
         kind = next((kind for magic, kind in _OTHER_KINDS if start.startswith(magic)), None)
+        if kind is None and start.isascii() and (words := start.decode()).isprintable():
+            kind = f"a text that begins with {words!r}"
         if kind and length > _MAX_HEADER_BYTES:
             raise HeaderError(
                 f"the file of {size:,} bytes is {kind}, and no checkpoint. Name the .safetensors file that "

@@ -149,8 +149,12 @@ def to_lines(findings: Findings) -> Iterator[str]:
         yield from _named([f"{item.file}: {item.reason}" for item in findings.unreadable])
     for kind, noun in _KINDS.items():
         if of_kind := [group for group in findings.copies if group.kind == kind]:
-            yield f"{_count(len(of_kind), 'group')} of {noun}"
-            yield from _named([_in_a_line(group) for group in of_kind if group.worst is None])
+            named = [_in_a_line(group) for group in of_kind if group.worst is None]
+            warned_of = (
+                f", {len(of_kind) - len(named):,} of them warned of below" if len(named) < len(of_kind) else ""
+            )
+            yield f"{_count(len(of_kind), 'group')} of {noun}{warned_of}"
+            yield from _named(named)
     for files in findings.scenes[:_NAMED_AT_MOST]:
         yield (
             f"warning: {_count(len(files), 'picture')} look alike, {files[0]} and {files[1]} for instance; they "

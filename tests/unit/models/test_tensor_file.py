@@ -110,6 +110,7 @@ def test_a_huge_file_is_refused_unread(path: Path, kind: str, size: int) -> None
     [
         ("noise", "not a whole safetensors file"),
         ("pointer", "a pointer of Git LFS"),
+        ("text", "a text that begins with '# Glimps', and no checkpoint"),
         ("page", "an HTML page"),
         ("pickle", "a pickle, and no checkpoint"),
         ("array", "an array of NumPy's"),
@@ -125,6 +126,8 @@ def test_a_file_of_another_kind_is_refused(path: Path, kind: str, told: str) -> 
             path.write_bytes(np.random.default_rng(0).bytes(5000))
         case "pointer":
             path.write_text("version https://git-lfs.github.com/spec/v1\n")
+        case "text":
+            path.write_text("# Glimpse\n\nTrain a small image classifier.\n")
         case "page":
             path.write_text("<!DOCTYPE html>\n<title>cifar10.safetensors</title>\n")
         case "pickle":

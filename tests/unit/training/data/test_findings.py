@@ -124,8 +124,8 @@ def test_a_large_group_is_named_in_part() -> None:
 def test_a_group_is_named_once_with_its_worst_fault() -> None:
     """Each heading counts all of its groups; the files stand below the last warning that is of them."""
     lines = list(to_lines(_findings(exact=((0, 1), (2, 4), (3, 5)))))
-    assert lines[lines.index("3 groups of equal pictures") :] == [
-        "3 groups of equal pictures",
+    assert lines[lines.index("3 groups of equal pictures, 2 of them warned of below") :] == [
+        "3 groups of equal pictures, 2 of them warned of below",
         "  cat/1.jpg = cat/2.jpg",
         "warning: 2 groups of equal pictures, each in both parts: what is measured on was also learnt",
         "  dog/1.jpg (train) = dog/3.jpg (test)",
