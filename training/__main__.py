@@ -32,7 +32,8 @@ def main() -> int:
         return 130
 
 
-def _stop(_signal: int, _frame: FrameType | None) -> NoReturn:
+def _stop(number: int, _frame: FrameType | None) -> NoReturn:
+    signal.signal(number, signal.SIG_IGN)  # supervisors may send it twice, and once is enough
     sys.stderr.write("Stopped by SIGTERM.\n")
     sys.exit(143)
 

@@ -4,6 +4,7 @@ import contextlib
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from types import FrameType
 from typing import NoReturn
@@ -19,11 +20,17 @@ _RAISED: dict[int, type[KeyboardInterrupt]] = {
 }
 
 
+_ECHO_S = 1.0
+"""A SIGTERM that comes sooner after another is that one again: systemd tells every process of torchrun, and the
+first of them repeats it to the others. Source: choice, as in the service."""
+
+
 class Interrupts:
     """What came while a step was made."""
 
     def __init__(self) -> None:
         self._pending: type[KeyboardInterrupt] | None = None
+        self._noted_s = 0.0
 
     @property
     def is_pending(self) -> bool:
@@ -31,10 +38,12 @@ class Interrupts:
         return self._pending is not None
 
     def note(self, number: int) -> None:
-        """Hold a signal back, or obey at once if it is the second."""
-        if self._pending is not None:
+        """Hold a signal back, or obey at once if it is the second, and no echo of a first SIGTERM."""
+        now_s = time.monotonic()
+        if self._pending is None:
+            self._pending, self._noted_s = _RAISED[number], now_s
+        elif number != signal.SIGTERM or now_s - self._noted_s > _ECHO_S:
             raise _RAISED[number]
-        self._pending = _RAISED[number]
 
     def obey(self) -> None:
         """End the training if something came.

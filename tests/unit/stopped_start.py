@@ -6,9 +6,12 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 _STOPPED_AT_AN_IMPORT = """
-import runpy, signal, sys
+import atexit, runpy, signal, sys
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background inherits that it is ignored
+
+if sys.argv[-1] == "SIGTERM":
+    atexit.register(signal.raise_signal, signal.SIGTERM)  # supervisors may send it twice
 
 class Stop:
     def find_spec(self, name, *_):

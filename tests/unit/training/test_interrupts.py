@@ -3,6 +3,7 @@
 import os
 import signal
 import threading
+from types import SimpleNamespace
 
 import pytest
 
@@ -36,6 +37,22 @@ def test_a_second_interrupt_is_obeyed_at_once() -> None:
         os.kill(os.getpid(), signal.SIGINT)
         done.append("after the second")
     assert done == ["after the first"]
+
+
+@pytest.mark.parametrize(("pause_s", "done"), [(0.9, ["first", "second"]), (1.1, ["first"])])
+def test_an_echo_of_sigterm_is_no_second_one(
+    monkeypatch: pytest.MonkeyPatch, pause_s: float, done: list[str]
+) -> None:
+    """Supervisors tell all processes, and the first of them repeats it; the step is done, and its state saved."""
+    now_s = iter((100.0, 100.0 + pause_s))
+    monkeypatch.setattr("training.interrupts.time", SimpleNamespace(monotonic=lambda: next(now_s)))
+    told = []
+    with pytest.raises(Terminated), interrupts_between_steps():  # noqa: PT012 - the order counts
+        os.kill(os.getpid(), signal.SIGTERM)
+        told.append("first")
+        os.kill(os.getpid(), signal.SIGTERM)
+        told.append("second")
+    assert told == done
 
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # the child only counts its signals
