@@ -77,7 +77,7 @@ class Admission:
     def lagged(self, seconds: float) -> None:
         """Learn by how many seconds the event loop was late; a longer lag before it fades from beat to beat."""
         if not seconds > _BUSY_S:
-            self._entering = 0  # whoever entered and never had a turn has hung up
+            self._entering = 0  # whoever entered and had no turn since sends slowly, or has hung up
         self._lag_s = max(seconds, self._lag_s * _KEPT_LAG)
 
     def check(self, *, within_s: float, pictures: int = 1, decoding_bytes: int = 0) -> None:
