@@ -548,3 +548,11 @@ def test_a_large_bmp_of_run_lengths_is_refused() -> None:
     with pytest.raises(TooManyPixelsError, match=r"1000001 × 1 pixels; the limit is 1,000,000 .* or as PNG"):
         decode(_run_length_bmp(1_000_001))
     assert decode(encode(solid("red", 1_001), "BMP")).width == 1_001
+
+
+def test_a_small_plain_jpeg_is_held_to_the_limit_of_pixels_too() -> None:
+    """It is decoded without Pillow's reader, and refused like any other."""
+    data = encode(gradient(100, 80), "JPEG")
+    assert decode(data, max_pixels=8_000).rgb.size == (100, 80)
+    with pytest.raises(TooManyPixelsError):
+        decode(data, max_pixels=7_999)

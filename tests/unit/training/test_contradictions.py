@@ -108,3 +108,17 @@ def test_a_run_may_lie_beside_the_parts(tmp_path: Path) -> None:
     (tmp_path / "pets" / "train" / "dog").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(TrainingError, match="Name another folder with --run"):
         refuse_run_in_data(request, tmp_path / "pets" / "train" / "dog")
+
+
+def test_a_run_that_a_link_leads_among_the_pictures_is_refused(tmp_path: Path) -> None:
+    """Whichever of the two goes by another name: its files would lie there all the same."""
+    (tmp_path / "pets" / "cat").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "pets")
+    for data, folder in (("pets", "link/cat/run"), ("link", "pets/cat/run")):
+        with pytest.raises(TrainingError, match="Name another folder with --run"):
+            refuse_run_in_data(replace(REQUEST, data=str(tmp_path / data)), tmp_path / folder)
+
+
+def test_the_tutorial_takes_the_smallest_input_that_its_network_does() -> None:
+    """16 pixels are enough."""
+    refuse_contradictions(replace(REQUEST, input_size=16), world=1)

@@ -133,6 +133,13 @@ def test_a_start_with_another_normalisation_is_refused(small: Path, record: Reco
         load_start(small, architecture=SMALL, spec=other)
 
 
+def test_a_start_with_another_deviation_alone_is_refused(small: Path, record: Record) -> None:
+    """The mean may be the same: what is divided by counts as well."""
+    other = dataclasses.replace(record.input, std=(0.1, 0.2, 0.3))
+    with pytest.raises(TrainingError, match=r"the recipe with .* and \(0\.1, 0\.2, 0\.3\)"):
+        load_start(small, architecture=SMALL, spec=other)
+
+
 def test_a_file_that_is_not_there_is_named_with_its_option(tmp_path: Path, record: Record) -> None:
     """A resumed run remembers it, and nobody typed it today."""
     missing = tmp_path / "gone.safetensors"

@@ -69,3 +69,13 @@ def test_a_teacher_is_asked_about_the_picture_before_it_is_spoilt(
     seen, _ = epoch.look(index)
     assert torch.equal(asked[0], taken(images, epoch.order, index))
     assert (seen != asked[0]).flatten(1).any(1).all()
+
+
+def test_covered_squares_lie_wholly_inside() -> None:
+    """In each of 500 black pictures, six pixels a side are covered, and none are lost beyond a border."""
+    recipe = AccurateRecipe(batch_size=16, cutout=6, shift=0, resolutions=((1.0, 1.0),))
+    black = torch.zeros(500, 10, 12, 3, dtype=torch.uint8)
+    spec = InputSpec(height=10, width=12)
+    epoch = draw_epoch(recipe, black, lambda _, index: index, spec=spec, seed=3, number=0)
+    seen, _ = epoch.look(torch.arange(500))
+    assert ((seen > 0).all(3).sum((1, 2)) == 36).all()

@@ -6,6 +6,7 @@ import pytest
 import torch
 from rich.console import Console
 
+from models.calibration import Calibration
 from models.networks import Architecture, build
 from models.preprocessing import InputSpec
 from training.augment import six_views
@@ -48,3 +49,25 @@ def test_six_views_average_logits_with_their_weights() -> None:
         mean = sum(weight * network(view) for weight, view in six_views(images))
         assert isinstance(mean, torch.Tensor)
         assert torch.allclose(answers.six_views, mean.softmax(1), atol=1e-6)
+
+
+def test_six_views_are_read_at_a_temperature_of_their_own() -> None:
+    """Half as sharp where it is 2, while the single view is left at its 1."""
+    torch.manual_seed(0)
+    network = build(Architecture("fast"), classes=3, spec=InputSpec()).eval()
+    images = torch.randint(0, 256, (5, 32, 32, 3), dtype=torch.uint8)
+    console = Console(file=io.StringIO())
+    plain = run_views(network, images, console=console)
+    answers = run_views(network, images, console=console, calibration=Calibration(six_views_temperature=2.0))
+    assert torch.equal(answers.single_view, plain.single_view)
+    torch.testing.assert_close(answers.six_views, (plain.six_views.log() / 2).softmax(1))
+
+
+def test_coverage_is_that_of_the_single_view() -> None:
+    """It is what the service gives: the surer half of two answers is wrong, whatever six views say."""
+    single = torch.tensor([[0.9, 0.05, 0.05], [0.2, 0.7, 0.1]])
+    six = torch.tensor([[0.1, 0.8, 0.1], [0.2, 0.7, 0.1]])
+    metrics = measure(ViewProbabilities(single, six), _split([1, 1]), labels=LABELS, name="made up")
+    assert metrics.coverage is not None
+    assert [(at.n, at.accuracy) for at in metrics.coverage] == [(1, 0.0), (2, 0.5)]
+    assert metrics.coverage[0].score == pytest.approx(0.9)

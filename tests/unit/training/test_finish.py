@@ -1,12 +1,27 @@
-"""What is said after a training."""
+"""What is said, measured and written down after a training."""
 
+import io
+import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+import torch
+from rich.console import Console
 
+from models.checkpoint import load
 from models.metrics import Metrics
+from models.networks.network import Network
 from models.record import Record
-from training.finish import gap_to_test
+from training.configuration import Request, configure
+from training.data.dataset import Dataset, Split
+from training.finish import finish, gap_to_test
+from training.loop import Trained
+from training.plan import Plan
+from training.recipes import TutorialRecipe
+from training.runs.run import CHECKPOINT, METRICS, Run
+
+CPU = torch.device("cpu")
 
 
 @pytest.fixture
@@ -51,3 +66,58 @@ def test_chance_and_small_differences_are_not(
 ) -> None:
     """Nor is a test part that is easier."""
     assert gap_to_test(_with(metrics, *held_out), _with(metrics, *test)) is None
+
+
+def _plan(network: Network, record: Record, *, seed: int = 0) -> Plan:
+    """Pictures of which the network names all right, but half of the 20 that were held out."""
+    pictures = torch.randint(0, 256, (60, 32, 32, 3), generator=torch.Generator().manual_seed(0)).byte()
+    with torch.no_grad():
+        answers = network.eval()(pictures).argmax(1)
+    train, test, held_out = (Split(pictures[i : i + 20], answers[i : i + 20]) for i in (0, 20, 40))
+    held_out.targets[:10] = (held_out.targets[:10] + 1) % 3
+    recipe = TutorialRecipe()
+    configuration = configure(
+        recipe,
+        seed=seed,
+        labels=record.labels,
+        spec=record.input,
+        held_out=20,
+        data_fingerprint="0" * 64,
+        dtype=torch.float32,
+    )
+    dataset = Dataset("made up", record.labels, train, test, held_out)
+    return Plan(dataset, recipe, record.input, configuration, start=None, wanted=None, commit="unknown")
+
+
+def _finish(plan: Plan, network: Network, folder: Path) -> str:
+    """Finish a run, without its page, and give what was told."""
+    console = Console(file=io.StringIO(), width=300)
+    run = Run(folder, configuration=plan.configuration, environment={}, warn=console.print)
+    trained = Trained(network.eval(), plan.recipe, seconds=1.0)
+    request = Request(recipe="tutorial", data="made-up.npz", seed=plan.configuration["seed"])
+    finish(request, plan, trained, run, [folder / CHECKPOINT], device=CPU, console=console)
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+@pytest.fixture
+def _no_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("read_history", "make_report"):
+        monkeypatch.setattr(f"training.finish.{name}", lambda *_, **__: None)
+
+
+@pytest.mark.usefixtures("_no_page")
+def test_held_out_figures_are_those_of_the_held_out_part(network: Network, record: Record, tmp_path: Path) -> None:
+    """Labels that are wrong there alone halve what is told and noted of it, and leave the test part at 100 %."""
+    told = _finish(_plan(network, record), network, tmp_path)
+    assert "held-out part, 20 pictures: 50.00 % (single view)" in told
+    (noted,) = [json.loads(line) for line in (tmp_path / METRICS).read_text().splitlines()]
+    assert (noted["kind"], noted["n"], noted["single_view"]) == ("held_out", 20, 0.5)
+    assert load(tmp_path / CHECKPOINT).record.metrics.accuracy["single_view"] == 1
+
+
+@pytest.mark.usefixtures("_no_page")
+def test_a_checkpoint_remembers_the_seed_of_its_training(network: Network, record: Record, tmp_path: Path) -> None:
+    """Who calibrates it later holds the same pictures out by it."""
+    _finish(_plan(network, record, seed=7), network, tmp_path)
+    assert load(tmp_path / CHECKPOINT).record.training.seed == 7

@@ -1,6 +1,7 @@
 """A few real steps of each recipe."""
 
 import io
+from typing import Any
 
 import pytest
 import torch
@@ -18,7 +19,8 @@ from training.errors import TrainingError
 from training.fitting import fit_to_data
 from training.fresh import Start
 from training.loop import train
-from training.recipes import RECIPES, AccurateRecipe, CompactRecipe, FastRecipe, Recipe, TutorialRecipe
+from training.recipes import RECIPES, AccurateRecipe, CompactRecipe, FastRecipe, Recipe, Selection, TutorialRecipe
+from training.selection import Selector, make_selector
 
 
 def _quiet() -> Console:
@@ -165,3 +167,19 @@ def test_a_diverged_training_stops_with_a_sentence() -> None:
     """A loss that is no number ends the run; nothing goes on with broken weights."""
     with pytest.raises(TrainingError, match=r"diverged.*Try another --seed"):
         _train(TutorialRecipe(lr=1e30))
+
+
+def test_a_selector_that_diverged_stops_the_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it picks means nothing then, though the large network's own loss is a number still."""
+
+    def broken(*given: Any, **named: Any) -> Selector:
+        selector = make_selector(*given, **named)
+        assert selector is not None
+        torch.nn.init.constant_(selector.student.network.get_parameter(HEAD), torch.nan)
+        return selector
+
+    monkeypatch.setattr("training.loop.make_selector", broken)
+    architecture = Architecture("residual", {"widths": [8, 8, 8]})
+    selection = Selection(widths=(4, 4, 4))
+    with pytest.raises(TrainingError, match="diverged"):
+        _train(AccurateRecipe(architecture=architecture, batch_size=16, selection=selection))

@@ -1,14 +1,19 @@
 """What a recipe becomes for a request and its data."""
 
 from dataclasses import replace
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
+from models.checkpoint import load
 from models.preprocessing import InputSpec
+from tests.drawing import write_archive
 from training.configuration import Request
 from training.data.dataset import Dataset, Split
-from training.plan import Plan, adapt, choose_computing
+from training.devices import Computing
+from training.plan import Plan, adapt, choose_computing, prepare
 from training.recipes import RECIPES, CompactRecipe, LargeBatchRecipe
 
 REQUEST = Request(recipe="compact", data="cifar10")
@@ -45,3 +50,15 @@ def test_the_tutorial_alone_computes_in_float32_whatever_is_fast(recipe: str) ->
     computing = choose_computing(request, torch.device("cpu"))
     is_free = recipe != "tutorial"
     assert (computing.dtype, computing.is_compiled) == (torch.bfloat16 if is_free else torch.float32, is_free)
+
+
+def test_teachers_are_remembered_by_what_they_are(checkpoint_path: Path, tmp_path: Path) -> None:
+    """By digest, not by path: a run goes on where the file has moved, and not where it is another one."""
+    labels = load(checkpoint_path).record.labels
+    images, targets = np.zeros((60, 32, 32, 3), np.uint8), np.arange(60) % 3
+    parts = {"x_train": images, "y_train": targets, "x_test": images, "y_test": targets}
+    write_archive(tmp_path / "made.npz", {**parts, "labels": np.array(labels)})
+    moved = checkpoint_path.rename(tmp_path / "moved.safetensors")
+    request = Request(recipe="taught", data=str(tmp_path / "made.npz"), teachers=(str(moved),))
+    plan = prepare(request, Computing(torch.device("cpu"), torch.float32), tell=lambda _: None)
+    assert plan.configuration["teachers"] == [load(moved).digest]

@@ -279,6 +279,13 @@ def test_headers_alone_choose_the_inputs_size(tmp_path: Path) -> None:
     assert choose_side(tmp_path) == 64
 
 
+def test_long_pictures_choose_the_inputs_size_by_their_shorter_side(tmp_path: Path) -> None:
+    """No more of them is seen than a square of it, whichever way they are long."""
+    for number, picture in enumerate((gradient(40, 300), gradient(300, 40))):
+        _add(tmp_path, "red", [f"{number}.png"], encode(picture))
+    assert choose_side(tmp_path) == 32
+
+
 def test_only_pictures_of_classes_choose_the_inputs_size(tmp_path: Path) -> None:
     """Large ones that are loose, hidden or in no part have no say."""
     for part in ("train", "test"):

@@ -1,5 +1,6 @@
 """The cache of decoded pictures: mapped, named by its content, whole or not there, and never wrong."""
 
+import dataclasses
 import errno
 import json
 import os
@@ -112,6 +113,25 @@ def test_another_input_size_is_another_entry(root: Path) -> None:
     assert _read(root, spec=InputSpec(height=32, width=32)).images.shape == (3, 32, 32, 3)
     _read(root, spec=InputSpec(height=32, width=32, mean=(0.5, 0.5, 0.5)))
     assert len(_entries(root)) == 2
+
+
+def test_another_interpolation_is_another_entry(root: Path) -> None:
+    """The same files at the same size are other pixels then, and none are taken for the others."""
+    bicubic = _read(root).images.copy()
+    other = dataclasses.replace(SPEC, interpolation="bilinear")
+    assert not np.array_equal(_read(root, spec=other).images, bicubic)
+    assert len(_entries(root)) == 2
+
+
+def test_pictures_of_the_same_bytes_in_another_shape_are_no_copies(tmp_path: Path) -> None:
+    """One colour in 4 × 9 and in 6 × 6 pixels: as many bytes, all alike, and two pictures."""
+    for name, size in (("1.png", (4, 9)), ("2.png", (6, 6)), ("3.png", (6, 6))):
+        (tmp_path / name).write_bytes(encode(Image.new("RGB", size, "red")))
+    pictures = read_pictures(
+        tmp_path, ["1.png", "2.png", "3.png"], spec=SPEC, cache=tmp_path / "cache", report=lambda _sentence: None
+    )
+    long, square, same = (read.pixels_digest for read in pictures.read)
+    assert long != square == same
 
 
 def test_a_file_that_could_not_be_read_and_can_be_now_is_told_of(

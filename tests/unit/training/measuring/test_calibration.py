@@ -6,7 +6,7 @@ import io
 import pytest
 import torch
 from rich.console import Console
-from torch import nn
+from torch import Tensor, nn
 
 import training.measuring.calibration
 from models.calibration import Calibration
@@ -14,11 +14,14 @@ from models.graph import Graph
 from models.networks import Architecture, build
 from models.networks.network import Network
 from models.preprocessing import InputSpec
+from tests.networks import Headless
 from training.data.dataset import Split
 from training.data.held_out import FEWEST_FOR_RULE, FEWEST_FOR_TEMPERATURE
 from training.evaluate import measure, run_views
 from training.measuring.calibration import ACCEPTED_SHARE, accepted, calibrate, choose_thresholds
+from training.measuring.reading import fit_reading
 from training.measuring.rejection import measure_rejection
+from training.measuring.views import view_logits
 
 CONSOLE = Console(file=io.StringIO())
 LABELS = ("dark", "middle", "light")
@@ -61,6 +64,33 @@ def test_a_network_is_calibrated_and_told_its_temperature(trained: Network) -> N
         assert both.after.negative_log_likelihood <= both.before.negative_log_likelihood
     assert ACCEPTED_SHARE <= calibration.held_out.accepted < ACCEPTED_SHARE + 0.01
     assert "Calibrated on 400 held-out pictures: temperature" in fitted.sentence
+
+
+class _OnePixel(Headless):
+    """Tells the class by the colour of one pixel, as sure as who has learnt smoothed labels."""
+
+    def __init__(self) -> None:
+        super().__init__(classes=3)
+        self.sharpness = nn.Parameter(torch.tensor(0.05), requires_grad=False)
+
+    def features(self, images: Tensor) -> Tensor:
+        return (0.8 * (images[:, 8, 8].float() * self.sharpness).softmax(1) + 0.2 / 3).log()
+
+
+def test_each_view_is_read_as_fits_its_own_logits() -> None:
+    """Six views see more pixels than one: temperature and floor are fitted on theirs, and come out otherwise."""
+    targets = torch.arange(400) % 3
+    noise = torch.randn(400, 16, 16, 3, generator=torch.Generator().manual_seed(0))
+    images = (100 + 40 * nn.functional.one_hot(targets)[:, None, None] + 30 * noise).clamp(0, 255).byte()
+    network, held_out = _OnePixel(), Split(images, targets)
+    calibration = calibrate(network, held_out, held_out, console=CONSOLE).calibration
+    network.temperature = 1.0
+    outputs = view_logits(network, images, temperature=1.0, mirrors=True, place="measuring", console=CONSOLE)
+    single, six = (fit_reading(logits.double(), targets) for logits in (outputs.single_view, outputs.six_views))
+    assert (calibration.temperature, calibration.floor) == (single.temperature, single.floor)
+    assert (calibration.six_views_temperature, calibration.six_views_floor) == (six.temperature, six.floor)
+    assert abs(single.temperature - six.temperature) > 0.01
+    assert abs(single.floor - six.floor) > 0.001
 
 
 def test_calibrating_twice_changes_nothing(trained: Network) -> None:

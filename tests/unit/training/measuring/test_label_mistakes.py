@@ -19,6 +19,7 @@ from training.data.findings import collect
 from training.data.held_out import chosen
 from training.devices import Computing
 from training.errors import TrainingError
+from training.loop import Trained
 from training.measuring import label_mistakes
 from training.measuring.label_mistakes import (
     MOST_LISTED,
@@ -28,7 +29,7 @@ from training.measuring.label_mistakes import (
     write,
 )
 from training.measuring.views import single_view
-from training.recipes import FastRecipe
+from training.recipes import AccurateRecipe, FastRecipe, LargeBatchRecipe
 
 LABELS = ("cat", "dog")
 
@@ -103,6 +104,48 @@ def test_every_picture_is_judged_by_a_network_that_has_not_learnt_it(tmp_path: P
     assert any(line.startswith("  test[3]: cat ") for line in lines)
     written = json.loads(write(found, tmp_path).read_text())
     assert [item["file"] for item in written] == [item.file for item in found]
+
+
+def _recipes_of_judges(
+    recipe: LargeBatchRecipe, split: Split, monkeypatch: pytest.MonkeyPatch
+) -> list[LargeBatchRecipe]:
+    """What the networks that judge are trained with; they are not trained here."""
+    taken: list[LargeBatchRecipe] = []
+
+    def train(recipe: LargeBatchRecipe, *_: object, **__: object) -> Trained:
+        taken.append(recipe)
+        return Trained(_Brightness(), recipe, seconds=0.0)
+
+    monkeypatch.setattr(label_mistakes, "train", train)
+    is_train = torch.arange(len(split)) < 28
+    dataset = Dataset("made", LABELS, chosen(split, is_train), chosen(split, ~is_train))
+    computing, console = Computing(torch.device("cpu"), torch.float32), Console(file=io.StringIO())
+    judge_all(recipe, dataset, folds=2, seed=0, computing=computing, console=console)
+    return taken
+
+
+def test_judges_learn_from_every_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A recipe that picks the hardest half of each batch would pick the wrong labels."""
+    recipe = AccurateRecipe(architecture=Architecture("residual", {"widths": [4, 4, 4]}), batch_size=8)
+    assert recipe.selection is not None
+    taken = _recipes_of_judges(recipe, _colours(40), monkeypatch)
+    assert [(each.selection, each.batch_size) for each in taken] == [(None, 8), (None, 8)]
+
+
+def test_judges_of_flat_pictures_mind_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of plain colours their norms divide by more, as those of a training do; of other pictures they do not."""
+    recipe = FastRecipe(architecture=Architecture("fast", {"widths": [4, 4, 4]}))
+    flat = Split(_colours(40).images[:, :1, :1].expand(-1, 9, 9, -1).contiguous(), _colours(40).targets)
+    for split, is_flat in ((_colours(40), False), (flat, True)):
+        taken = _recipes_of_judges(recipe, split, monkeypatch)
+        assert ["norm_epsilon" in each.architecture.arguments for each in taken] == [is_flat] * 2
+
+
+def test_a_label_is_doubted_only_where_another_one_is_likelier_than_not() -> None:
+    """Two others at 0.45 are none that it could be; at 0.5 one is."""
+    split = _split([0] * 2, [0, 0])
+    found = find_label_mistakes(split, torch.tensor([[0.1, 0.45, 0.45], [0.1, 0.5, 0.4]]), labels=(*LABELS, "owl"))
+    assert [item.file for item in found] == ["1.png"]
 
 
 def _with_copies(train: Split, test: Split, *groups: tuple[int, ...]) -> Dataset:

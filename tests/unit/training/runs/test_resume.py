@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from training.configuration import Request
+from training.configuration import Request, write_configuration
 from training.data.findings import Findings, write
 from training.devices import Computing
 from training.errors import TrainingError
-from training.runs.resume import open_run
+from training.runs.resume import ask_again, ask_longer, open_run
 from training.runs.run import Run
 
 FOUND = Findings("pets", {"cat": {"train": 4, "test": 1}, "dog": {"train": 5, "test": 1}}, (), ())
@@ -54,3 +54,26 @@ def test_a_run_that_begins_remembers_whole_paths(tmp_path: Path, monkeypatch: py
     _open(tmp_path, data="a", found=None)
     asked = json.loads((tmp_path / "configuration.json").read_text())["request"]
     assert (asked["data"], asked["cache"]) == (str(tmp_path / "pets"), str(tmp_path / "data"))
+
+
+def _asked(folder: Path, request: Request) -> Request:
+    """What a run was asked for, on a machine that computes in float32."""
+    write_configuration(
+        folder / "configuration.json", request=request, configuration={"dtype": "float32"}, environment={}
+    )
+    return request
+
+
+def test_a_longer_run_does_not_write_over_the_result_of_the_one_before(tmp_path: Path) -> None:
+    """Where the first one wrote its checkpoint to is forgotten; what decides the weights is not."""
+    asked = _asked(tmp_path, Request(recipe="fast", data="pets", seed=3, out="best.safetensors", extensions=(1,)))
+    for name in ("checkpoint.safetensors", "snapshot.pt"):
+        (tmp_path / name).touch()
+    assert ask_longer(tmp_path, epochs=2) == replace(asked, out=None, extensions=(1, 2))
+
+
+def test_the_dtype_that_is_typed_to_go_on_is_taken(tmp_path: Path) -> None:
+    """On a machine where `auto` is another one, what it came to before can be typed; else `auto` stays."""
+    asked = _asked(tmp_path, Request(recipe="fast", data="pets"))
+    assert ask_again(asked, {"dtype": "float32"}, folder=tmp_path) == replace(asked, dtype="float32")
+    assert ask_again(asked, {}, folder=tmp_path) == asked
