@@ -91,3 +91,11 @@ def test_answers_of_another_shape_are_refused(shape: tuple[int, int]) -> None:
     """Another number of pictures or classes is not stretched to fit, and both shapes are named."""
     with pytest.raises(GoldenError, match=rf"shape \({shape[0]}, {shape[1]}\), stored are \(2, 3\)"):
         _check(np.full(shape, 0.3, np.float32))
+
+
+def test_a_tiny_distance_may_differ_as_one_of_1_may() -> None:
+    """Five times the tolerance, of 1 and not of itself: what lies on a class's mean is rounding alone."""
+    expected = np.array([[1e-3]], np.float32)
+    golden.check_distances(expected + np.float32(4e-3), expected, tolerance=1e-3)
+    with pytest.raises(GoldenError, match=r"differs by 0\.60% of itself"):
+        golden.check_distances(expected + np.float32(6e-3), expected, tolerance=1e-3)

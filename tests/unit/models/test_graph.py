@@ -46,6 +46,13 @@ def test_without_a_distance_the_answers_are_the_probabilities(network: Network, 
     np.testing.assert_allclose(answers.sum(axis=1), 1, atol=1e-6)
 
 
+def test_around_another_network_distance_and_floor_stay(network: Network) -> None:
+    """Whoever answers as the network did is asked the same way, to the bit."""
+    graph = Graph(network.eval(), _distance(features=84), floor=0.1)
+    images = golden.draw(32, 32)
+    assert np.array_equal(answer(graph.around(network), images), answer(graph, images))
+
+
 class _Doubled(Headless):
     """Computes in float64, and insists on bytes."""
 

@@ -57,6 +57,13 @@ def test_a_run_of_a_few_steps_has_no_slow_copy(epochs: int | None, steps: int) -
     assert fitted.lookahead == (AccurateRecipe().lookahead if steps >= 10 else None)
 
 
+def test_a_run_in_which_network_and_slow_copy_meet_twice_has_one() -> None:
+    """Ten steps are just enough."""
+    fitted = _fit(AccurateRecipe(), 160, epochs=2)
+    assert fitted.epochs * (160 // fitted.batch_size) == 10
+    assert fitted.lookahead == AccurateRecipe().lookahead is not None
+
+
 @pytest.mark.parametrize("recipe", [TutorialRecipe(), FastRecipe()])
 @pytest.mark.parametrize("pictures", [0, 1])
 def test_fewer_than_two_pictures_are_refused(recipe: Recipe, pictures: int) -> None:
@@ -88,6 +95,14 @@ def test_tiny_pictures_keep_their_size() -> None:
     """Nine pixels, the smallest that the network takes, are never shrunk; 24 are."""
     for shorter_side, smallest in ((9, 1.0), (23, 1.0), (24, 0.75)):
         assert resolution(_fit(FastRecipe(), 100, side=shorter_side), 0) == smallest
+
+
+@pytest.mark.parametrize("size", [(23, 40), (40, 23)])
+def test_long_pictures_keep_their_size_where_one_side_is_short(size: tuple[int, int]) -> None:
+    """The shorter side decides: what is left of it would be too small."""
+    fitted = fit_to_data(FastRecipe(), 100, size=size, epochs=None)
+    assert isinstance(fitted, LargeBatchRecipe)
+    assert resolution(fitted, 0) == 1
 
 
 def test_shifts_and_squares_grow_with_the_pictures() -> None:

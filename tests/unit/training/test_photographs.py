@@ -73,3 +73,13 @@ def test_pictures_stay_near_what_they_were() -> None:
     means = _treat(grey, torch.arange(500)).float().mean((1, 2, 3))
     assert means.min() > 100 * 2**-1.5 - 3
     assert means.max() < 100 * 2**1.2 + 3
+
+
+def test_grain_has_no_lean(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Grey pictures keep their brightness under noise: in both halves of its numbers the mean is zero."""
+    grain_alone = dict.fromkeys(("frame", "blur", "light", "noise", "jpeg"), 0.0) | {"noise": 1.0}
+    monkeypatch.setattr("training.photographs._CHANCE", grain_alone)
+    grey = torch.full((1_000, 16, 16, 3), 128, dtype=torch.uint8)
+    noise = (_treat(grey, torch.arange(1_000)).float() - 128).permute(0, 3, 1, 2).flatten(1)
+    for half in noise.chunk(2, dim=1):
+        assert abs(half.mean() / half.std()).item() < 0.02

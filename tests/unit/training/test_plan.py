@@ -56,8 +56,8 @@ def test_teachers_are_remembered_by_what_they_are(checkpoint_path: Path, tmp_pat
     """By digest, not by path: a run goes on where the file has moved, and not where it is another one."""
     labels = load(checkpoint_path).record.labels
     images, targets = np.zeros((60, 32, 32, 3), np.uint8), np.arange(60) % 3
-    parts = {"x_train": images, "y_train": targets, "x_test": images, "y_test": targets}
-    write_archive(tmp_path / "made.npz", {**parts, "labels": np.array(labels)})
+    arrays: dict[str, np.ndarray] = {"x_train": images, "y_train": targets, "x_test": images, "y_test": targets}
+    write_archive(tmp_path / "made.npz", {**arrays, "labels": np.array(labels)})
     moved = checkpoint_path.rename(tmp_path / "moved.safetensors")
     request = Request(recipe="taught", data=str(tmp_path / "made.npz"), teachers=(str(moved),))
     plan = prepare(request, Computing(torch.device("cpu"), torch.float32), tell=lambda _: None)

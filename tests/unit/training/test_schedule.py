@@ -56,6 +56,17 @@ def test_fast_rates_fall_linearly_and_the_stem_sooner() -> None:
     ]
 
 
+def test_in_a_short_run_the_stem_rests_at_the_end_of_it() -> None:
+    """Its rate falls to zero over the steps that there are, with all others, not over those of the table."""
+    network = FastNetwork(classes=2, spec=InputSpec(), widths=(8, 8, 8))
+    optimizers = make_optimizers(FastRecipe(), network, steps_per_epoch=10, dtype=torch.float32)
+    stem, shifts, _ = optimizers[0].param_groups
+    assert stem["rests_after_steps"] == 30
+    for step, share in ((0, 1.0), (10, 0.5), (15, 0.25)):
+        set_rates(FastRecipe(), optimizers, step=step, steps=20)
+        assert (stem["lr"], shifts["lr"]) == pytest.approx((0.053 * share, 0.053 * share))
+
+
 def test_accurate_warms_up_and_then_falls_to_zero() -> None:
     """From 0.2 to 1 in a tenth of the run, at half of the fall 0.5, at the end 0 and so beyond it."""
     knots = AccurateRecipe().schedule

@@ -52,6 +52,16 @@ def test_an_archive_without_names_counts_its_classes(tmp_path: Path) -> None:
     assert read_dataset(str(tmp_path / "a.npz"), seed=0, cache=tmp_path, report=_ignore).labels == ("0", "1", "2")
 
 
+def test_a_label_beyond_the_most_classes_is_refused(tmp_path: Path) -> None:
+    """They are counted from 0, so that 2,999 is the last of 3,000."""
+    arrays = _arrays()
+    arrays["y_test"] = arrays["y_test"].astype(np.int64)
+    arrays["y_test"][0] = 3_000
+    write_archive(tmp_path / "a.npz", arrays)
+    with pytest.raises(DataError, match="y_test holds 0 to 3000; labels are counted from 0, to 2,999 at most"):
+        _read(tmp_path / "a.npz")
+
+
 def test_column_labels_are_accepted(tmp_path: Path) -> None:
     """Keras keeps labels as (n, 1); that is read as (n,)."""
     arrays = _arrays()

@@ -48,6 +48,12 @@ def test_a_tiny_class_is_warned_of() -> None:
     assert "warning: the class 'dog' has no picture to measure on; its accuracy will be unknown" in lines
 
 
+def test_twenty_pictures_are_not_few() -> None:
+    """One less is."""
+    counts = {label: {"train": count, "test": 1} for label, count in (("cat", 20), ("dog", 19))}
+    assert Findings("pets", counts, (), ()).few == {"dog": 19}
+
+
 def test_many_tiny_classes_are_one_line() -> None:
     """How many, and which is the smallest."""
     counts = {f"k{number}": {"train": 4 - number % 2, "test": 1} for number in range(11)}

@@ -146,6 +146,14 @@ def test_a_few_pictures_are_enough_for_the_temperatures_alone(trained: Network, 
     assert fitted.sentence.endswith("the model never abstains.")
 
 
+def test_the_fewest_pictures_for_a_rule_are_enough_for_it(trained: Network) -> None:
+    """A hundred that were held out give both thresholds."""
+    fitted = calibrate(trained, _split(300, seed=0), _split(FEWEST_FOR_RULE, seed=1), console=CONSOLE)
+    assert fitted.distance is not None
+    assert fitted.calibration.abstain_threshold is not None
+    assert fitted.calibration.distance_threshold is not None
+
+
 def test_outliers_are_turned_away(trained: Network) -> None:
     """Chessboards of black and white look like none of three brightnesses; most are refused by the distance."""
     fitted = calibrate(trained, _split(300, seed=0), _split(200, seed=1), console=CONSOLE)

@@ -122,3 +122,22 @@ def test_zoom_out_brings_the_border_in() -> None:
     small = _spoil(image, "zoom_out")[0, :, :, 0]
     assert small[9:15].float().mean() > 190
     assert small[17:23].float().mean() < 10
+
+
+def test_a_point_is_blurred_alike_in_all_directions() -> None:
+    """Rows and columns are smoothed by the same kernel."""
+    dark = torch.zeros((1, 33, 33, 3), dtype=torch.uint8)
+    dark[0, 16, 16] = 255
+    spot = _spoil(dark, "gaussian_blur")[0, :, :, 0].float()
+    assert (spot - spot.T).abs().max() <= 1
+    assert spot[16, 17] > 10
+    assert spot[17, 16] > 10
+
+
+@pytest.mark.parametrize(("height", "width", "moved"), [(32, 32, 10), (64, 96, 20), (96, 64, 20)])
+def test_lengths_grow_with_the_shorter_side(height: int, width: int, moved: int) -> None:
+    """A shift of ten pixels of 32 is one of twenty where the shorter side has 64."""
+    dark = torch.zeros((1, height, width, 3), dtype=torch.uint8)
+    dark[0, height // 2, width // 2] = 255
+    ((row, column),) = torch.nonzero(_spoil(dark, "shift")[0, :, :, 0]).tolist()
+    assert np.hypot(row - height // 2, column - width // 2) == pytest.approx(moved, abs=0.8)

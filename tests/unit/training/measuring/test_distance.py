@@ -46,12 +46,13 @@ def test_a_stretched_direction_counts_less() -> None:
 
 
 def test_a_class_without_pictures_is_never_near() -> None:
-    """A fourth class that nobody has seen changes no distance."""
+    """A fourth class that nobody has seen changes no distance, nor of pictures that are like none."""
     features, targets = _features(600, seed=0)
     three = fit_distance(features, targets, features, classes=3)
     four = fit_distance(features, targets, features, classes=4)
     assert four.means.shape == (4, 8)
     torch.testing.assert_close(four(features), three(features))
+    torch.testing.assert_close(four(-features), three(-features))
 
 
 def test_few_pictures_give_a_covariance_that_can_be_inverted() -> None:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import torch
 from PIL import Image
 
@@ -18,3 +19,30 @@ def test_a_class_may_be_called_anything(tmp_path: Path) -> None:
     for name in ("samples.png", "answers.png"):
         with Image.open(tmp_path / name) as picture:
             assert picture.width > 1_000
+
+
+def _grey(pictures: int) -> Split:
+    """Pictures of one grey each, all of the first class."""
+    levels = torch.arange(pictures)[:, None, None, None] * 60
+    return Split(levels.expand(-1, 4, 4, 3).to(torch.uint8), torch.zeros(pictures, dtype=torch.int64))
+
+
+def _has_red(path: Path) -> bool:
+    pixels = np.asarray(Image.open(path).convert("RGB")).astype(int)
+    return bool((pixels[..., 0] - pixels[..., 1] > 100).any())
+
+
+def test_mistakes_are_red_and_right_answers_are_not(tmp_path: Path) -> None:
+    """Of grey pictures, words in red are the only colour."""
+    for answer, is_wrong in ((0, False), (1, True)):
+        path, said = tmp_path / f"{answer}.png", torch.eye(2)[[answer, answer]]
+        draw_predictions(_grey(2), said, labels=("cat", "dog"), seed=0, path=path)
+        assert _has_red(path) == is_wrong
+
+
+def test_the_seed_chooses_the_pictures(tmp_path: Path) -> None:
+    """The same one draws the same file, another one another."""
+    for name, seed in (("one", 0), ("again", 0), ("other", 1)):
+        draw_samples(_grey(4), labels=("cat",), seed=seed, path=tmp_path / name)
+    one, again, other = ((tmp_path / name).read_bytes() for name in ("one", "again", "other"))
+    assert one == again != other

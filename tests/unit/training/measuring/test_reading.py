@@ -100,3 +100,11 @@ def test_readings_stay_within_their_bounds(targets: list[int]) -> None:
     assert reading.temperature * 1.001 >= 0.2
     assert reading.temperature <= 20.001
     assert 0 <= reading.floor <= 0.2
+
+
+def test_a_floor_ends_at_its_bound() -> None:
+    """Answers that are honest without a floor of 0.25 are read with 0.2, more than any recipe leaves."""
+    random = torch.Generator().manual_seed(0)
+    logits = 3 * torch.randn(4_000, 4, generator=random, dtype=torch.float64)
+    targets = torch.multinomial(Reading(floor=0.25).probabilities(logits), 1, generator=random).flatten()
+    assert fit_reading(logits, targets).floor == 0.2

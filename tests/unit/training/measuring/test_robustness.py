@@ -45,6 +45,13 @@ def test_accuracy_is_counted_kind_by_kind() -> None:
     assert found.mean == pytest.approx(sum(every) / (len(KINDS) * len(SEVERITIES)))
 
 
+def test_clean_pictures_are_counted_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However much is lost on the spoilt ones: of black copies the dark half alone is right."""
+    monkeypatch.setattr("training.measuring.robustness.corrupt", lambda images, **_: torch.zeros_like(images))
+    found = _measure(8)
+    assert (found.clean, found.mean) == (1.0, 0.5)
+
+
 def test_some_pictures_stand_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
     """No more pictures are spoilt than asked for; the seed chooses them."""
     assert _measure(3).n == 3

@@ -131,6 +131,17 @@ def test_metrics_have_a_line_every_few_steps_and_each_epoch(tmp_path: Path) -> N
     ]
 
 
+def test_the_rate_of_a_run_that_goes_on_counts_its_own_steps(tmp_path: Path) -> None:
+    """A step of 100 pictures a second after five that were made before: 100 a second, not 600."""
+    _open(tmp_path).save_state(_Learning(step=5))
+    clock = _Clock()
+    run = _open(tmp_path, clock=clock)
+    assert _saved(run) == 5
+    _make_steps(run, until=6, learning=_Learning(step=5), clock=clock)
+    (line,) = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert (line["step"], line["pictures_per_s"]) == (6, 100.0)
+
+
 def test_the_last_step_has_a_line(tmp_path: Path) -> None:
     """The report tells from it how long a run was, and where its loss ended."""
     clock = _Clock()
