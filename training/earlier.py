@@ -143,7 +143,7 @@ def doubt(who: str, record: Record, configuration: Mapping[str, Any], *, is_test
     are_others = record.training.data_fingerprint != configuration["data_fingerprint"]
     if are_others:
         reasons.append("other training pictures")
-    elif record.training.seed != configuration["seed"]:
+    if record.training.seed != configuration["seed"] and (is_test_drawn or not are_others):
         reasons.append(f"the seed {record.training.seed} instead of {configuration['seed']}")
     if own.get(DOUBTED) is True:
         reasons.append("a teacher or start of which the same was feared")
@@ -172,6 +172,6 @@ def doubt(who: str, record: Record, configuration: Mapping[str, Any], *, is_test
         harms.append("the accuracy comes out too high")
     return (
         f"warning: {who} was trained with {', '.join(reasons)}, so it may know what is {' and '.join(parts)} "
-        f"here; {', and '.join(harms)} then. That is no matter where neither it nor what it grew from has seen "
-        "these pictures, as photos of your own; else take one with the same data, --seed and --held-out."
+        f"here; {', and '.join(harms)} then. Take one with the same data, --seed and --held-out, unless neither "
+        "it nor what it grew from can have seen these pictures: one from elsewhere, and photos of your own."
     )

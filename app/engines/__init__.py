@@ -74,7 +74,9 @@ def open_engine(
     has_openvino = find_spec("openvino") is not None
     on_cuda = device == "cuda" or (device == "auto" and engine != "openvino" and torch.cuda.is_available())
     if engine == "openvino" and on_cuda:
-        raise MissingEngineError("The engine openvino runs on the CPU. Use --device cpu, or the engine torch.")
+        raise MissingEngineError(
+            "The engine openvino runs on the CPU. Use --device cpu (GLIMPSE_DEVICE), or the engine torch."
+        )
     if engine == "openvino" and not has_openvino:
         raise MissingEngineError("The engine openvino is not installed: pip install openvino")
     if on_cuda:

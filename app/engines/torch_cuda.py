@@ -51,7 +51,7 @@ class CudaEngine:
     def __init__(self, checkpoint: Checkpoint, *, max_batch_size: int) -> None:
         if not torch.cuda.is_available():
             raise DeviceError(
-                "The device is cuda, and there is no CUDA device here. Use --device cpu, check "
+                "The device is cuda, and there is no CUDA device here. Use --device cpu (GLIMPSE_DEVICE), check "
                 "the driver with nvidia-smi, or start the container with --gpus all."
             )
         spec = checkpoint.record.input
@@ -71,7 +71,7 @@ class CudaEngine:
         except RuntimeError as error:  # no memory left, or a driver that does not fit
             raise DeviceError(
                 f"The network cannot be run on CUDA ({error}). Free it, use a smaller GLIMPSE_MAX_BATCH_SIZE, "
-                "or use --device cpu."
+                "or use --device cpu (GLIMPSE_DEVICE)."
             ) from error
         self.max_batch_size = self._most = max(self._recorded)
         self.checked_sizes = tuple(self._recorded)

@@ -124,7 +124,7 @@ def _serve_with_workers(settings: Settings, listener: socket.socket, *, digest: 
             workers.run()
         if any(worker.exitcode == STARTUP_FAILURE for worker in workers.processes):
             return STARTUP_FAILURE
-        if workers.stopped_by and not workers.have_served:
+        if workers.stopped_by and not workers.were_ready:
             return _stopped_early(workers.stopped_by)
         return 0
 

@@ -68,7 +68,7 @@ def copy_checked(checkpoint: Path, folder: Path, *, digest: str) -> Path:
 
 def _remove_abandoned(parent: Path) -> None:
     for folder in parent.glob(f"{_PREFIX}*"):
-        with contextlib.suppress(OSError):  # it is in use, somebody else's, a link, or gone by now
-            if time.time() - folder.lstat().st_mtime > _YOUNG_S:
+        with contextlib.suppress(OSError):  # it is in use, somebody else's, or gone by now
+            if not folder.is_symlink() and time.time() - folder.stat().st_mtime > _YOUNG_S:
                 with locked(folder):
                     shutil.rmtree(folder)

@@ -46,6 +46,10 @@ class Worker(supervisor.Process):
             self._server = Server(self.config, self._ready)
         return self._server
 
+    def is_alive(self, timeout: float = 5) -> bool:
+        """Whether it need not be replaced: after a signal nobody is, as all may have heard it."""
+        return Worker.has_signal() or super().is_alive(timeout) or Worker.has_signal()
+
     def ping(self, timeout: float = 5) -> bool:
         """Wait for the worker's answer or its death, or for a signal: the others must hear of it in time."""
         with contextlib.suppress(OSError, EOFError, pickle.UnpicklingError):
@@ -67,8 +71,11 @@ class Worker(supervisor.Process):
 
     def kill(self) -> None:
         """End one that does not answer, or bury one that is dead: its place is taken by another."""
+        is_dead = self.process.exitcode is not None
         fields = {"pid": self.process.pid, "exit_code": self.process.exitcode}
-        logs.SERVICE.error("a worker died, or answers no more", extra={"fields": fields})
+        logs.SERVICE.error(
+            "a worker died" if is_dead else "a worker hangs, and is killed", extra={"fields": fields}
+        )
         super().kill()
 
     def pong(self) -> None:
@@ -86,8 +93,8 @@ class Workers(Multiprocess):
     stopped_by: signal.Signals | None = None
 
     @property
-    def have_served(self) -> bool:
-        """Whether one of them was ever ready."""
+    def were_ready(self) -> bool:
+        """Whether one of them ever was."""
         return Worker.ready.value > 0
 
     def __init__(self, config: uvicorn.Config, sockets: list[socket.socket]) -> None:

@@ -177,7 +177,7 @@ def test_a_stopped_run_says_how_to_go_on(number: int, code: int, by: str, data: 
     told = _end(process, code)
     last = told.splitlines()[-1]
     assert last.startswith(f"Stopped by {by}; go on with: ")
-    assert last.endswith(f"python -m training train --resume {run}")
+    assert last.endswith(f"{Path(sys.executable).name} -m training train --resume {run}")
     assert "Traceback" not in told
     assert {path.name for path in run.iterdir()} >= {"configuration.json", "metrics.jsonl", "state.pt"}
     assert not (run / "checkpoint.safetensors").exists()

@@ -136,7 +136,7 @@ def test_a_stop_of_all_processes_during_the_start(checkpoint_path: Path, told: i
 
 
 def test_workers_that_still_load_do_not_keep_a_stop_waiting(checkpoint_path: Path) -> None:
-    """The first process tells them; none of them goes on to serve nobody, and 143 says that nothing was served."""
+    """None of them is waited for until it would be ready, and 143 says that nothing was served."""
     command = [sys.executable, "-m", "app", "--port", "0", "--checkpoint", str(checkpoint_path), "--workers", "2"]
     with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
         try:

@@ -1,5 +1,6 @@
 """What all commands do around their work: refuse in a sentence, print what was measured."""
 
+import contextlib
 import shlex
 import sys
 from collections.abc import Iterable, Iterator
@@ -92,9 +93,9 @@ def _what_is_left(run_folder: Path | None) -> str | None:
 def _python() -> str:
     """Name the interpreter of this process, as it can be typed where it was started."""
     path = Path(sys.executable)
-    if path.is_relative_to(Path.cwd()):
+    with contextlib.suppress(OSError, ValueError):  # no working folder any more, or not below it
         path = path.relative_to(Path.cwd())
-    return shlex.quote(str(path))
+    return shlex.quote(str(path if len(path.parts) > 1 else sys.executable))
 
 
 def _report_options(run_folder: Path) -> str:

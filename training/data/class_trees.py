@@ -108,10 +108,8 @@ def read_tree(root: Path, *, spec: InputSpec, cache: Path, report: Report, fewes
     """
     _refuse_as_cache(cache, root)
     labels = _class_names(root, fewest=fewest_classes)
-    files_of = {label: _files_below(root / label) for label in labels}
-    if bare := [label for label, found in files_of.items() if not found]:
-        raise _no_pictures(root, bare)  # before minutes of decoding
-    files = [path.relative_to(root).as_posix() for found in files_of.values() for path in found]
+    refuse_bare(root)
+    files = [path.relative_to(root).as_posix() for label in labels for path in _files_below(root / label)]
     pictures = read_pictures(root, files, spec=spec, cache=cache, report=report)
     places = {label: place for place, label in enumerate(labels)}
     targets = np.array([places[read.file.split("/")[0]] for read in pictures.read], np.int64)
@@ -120,6 +118,16 @@ def read_tree(root: Path, *, spec: InputSpec, cache: Path, report: Report, fewes
         report_unreadable(pictures, report)
         raise _no_pictures(root, empty)
     return Tree(labels, pictures, targets)
+
+
+def refuse_bare(root: Path) -> None:
+    """Refuse class folders without a file, before minutes of decoding.
+
+    Raises:
+        DataError: there are some; all are named.
+    """
+    if bare := [folder.name for folder in _folders_in(root) if not _files_below(folder)]:
+        raise _no_pictures(root, bare)
 
 
 def _refuse_as_cache(cache: Path, root: Path) -> None:

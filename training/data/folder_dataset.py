@@ -15,6 +15,7 @@ from training.data.class_trees import (
     find_parts,
     kept_together,
     read_tree,
+    refuse_bare,
     report_unreadable,
     report_unused,
     split_tree,
@@ -66,6 +67,7 @@ def read_folder(root: Path, spec: InputSpec, *, seed: int, cache: Path, report: 
         return Dataset(
             name, tree.labels, _take(tree, train), _take(tree, test), findings=findings, is_test_drawn=True
         )
+    refuse_bare(test_root)  # before the other part is decoded
     tree = read_tree(train_root, spec=spec, cache=cache, report=report)
     test_tree = read_tree(test_root, spec=spec, cache=cache, report=report, fewest_classes=1)
     strangers = sorted(set(test_tree.labels) - set(tree.labels))

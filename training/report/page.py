@@ -118,17 +118,15 @@ def _recipe(content: Content) -> str:
         _TITLES["recipe"],
         html.facts(origin),
         "<h3>Every number of the recipe</h3>",
-        html.facts({name: _plain(value) for name, value in flatten(run.configuration)}),
+        html.facts(_plain_fields(run.configuration)),
         "<h3>Network, input and calibration</h3>",
         html.facts(
-            dict(
-                flatten(
-                    {
-                        "network": {"name": record.architecture.name, **record.architecture.arguments},
-                        "input": dataclasses.asdict(record.input),
-                        "calibration": dataclasses.asdict(record.calibration),
-                    }
-                )
+            _plain_fields(
+                {
+                    "network": {"name": record.architecture.name, **record.architecture.arguments},
+                    "input": dataclasses.asdict(record.input),
+                    "calibration": dataclasses.asdict(record.calibration),
+                }
             )
         ),
         "<h3>Measured with</h3>",
@@ -145,12 +143,17 @@ def _recipe(content: Content) -> str:
     )
 
 
+def _plain_fields(fields: Mapping[str, object]) -> dict[str, object]:
+    return {name: _plain(value) for name, value in flatten(fields)}
+
+
 def _plain(value: object) -> object:
-    """Write a list for people; of fields, as of a group of parameters, those that say something."""
+    """Write a list for people: its parts, and in each of these numbers, or fields that say something."""
     if isinstance(value, Mapping):
         return ", ".join(f"{name} {field}" for name, field in value.items() if field is not None)
     if isinstance(value, list | tuple):
-        return "; ".join(str(_plain(one)) for one in value)
+        has_parts = any(isinstance(one, list | tuple | Mapping) for one in value)
+        return ("; " if has_parts else ", ").join(str(_plain(one)) for one in value) or "none"
     return value
 
 

@@ -210,9 +210,7 @@ def test_who_knows_none_of_the_classes_is_not_doubted(record: Record, student: d
     other = _record_of(record, data="e")
     assert _doubt("the start", other, student | {"labels": ["lamp", "cup"]}) is None
     told = _doubt("the start", other, student | {"labels": ["lamp", record.labels[0]]}) or ""
-    assert (
-        "no matter where neither it nor what it grew from has seen these pictures, as photos of your own" in told
-    )
+    assert "unless neither it nor what it grew from can have seen these pictures: one from elsewhere" in told
 
 
 @pytest.mark.parametrize(
@@ -239,6 +237,11 @@ def test_who_grew_from_somebody_else_may_know_what_that_one_knew(
             {"seed": 1},
             100,
             "what is held out and measured on here; temperature and abstain rule come out too sure, ",
+        ),
+        (
+            {"seed": 1, "data": "e"},
+            0,
+            "other training pictures, the seed 1 instead of 0, so it may know what is mea",
         ),
         ({"held_out": 0}, 100, "what is held out here; temperature and abstain rule come out too sure then"),
         ({"held_out": 0}, 0, None),

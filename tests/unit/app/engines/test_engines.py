@@ -105,10 +105,7 @@ def test_openvino_that_is_not_installed_is_a_sentence(loaded: Checkpoint, device
 def test_openvino_on_cuda_is_refused(loaded: Checkpoint, monkeypatch: pytest.MonkeyPatch, is_there: bool) -> None:
     """Whether there is CUDA or not, and OpenVINO or not: it runs on the CPU."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: is_there)
-    with pytest.raises(
-        MissingEngineError,
-        match=r"runs on the CPU\. Use --device cpu, or the engine torch",
-    ):
+    with pytest.raises(MissingEngineError, match=r"runs on the CPU\. Use --device cpu .*, or the engine torch"):
         open_engine(loaded, engine="openvino", device="cuda", threads=1)
 
 
@@ -116,10 +113,7 @@ def test_openvino_on_cuda_is_refused(loaded: Checkpoint, monkeypatch: pytest.Mon
 @pytest.mark.parametrize("engine", ["auto", "torch"])
 def test_a_missing_device_is_a_sentence(loaded: Checkpoint, engine: str) -> None:
     """Asked for CUDA where there is none, it says so and what to do; it never falls back in silence."""
-    with pytest.raises(
-        DeviceError,
-        match=r"there is no CUDA device here\. Use --device cpu, check the driver",
-    ):
+    with pytest.raises(DeviceError, match=r"no CUDA device here\. Use --device cpu .*, check the driver"):
         open_engine(loaded, engine=engine, device="cuda", threads=1)
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import multiprocessing
+import signal
 import socket
 import time
 from contextlib import ExitStack
@@ -106,6 +107,22 @@ class Taking(Server):
     def _protocol(self) -> asyncio.Protocol:
         self.taken += 1
         return asyncio.Protocol()
+
+
+@pytest.mark.parametrize(
+    ("workers", "is_started", "ended"), [(2, False, [128 + signal.SIGTERM]), (2, True, []), (1, False, [])]
+)
+def test_a_worker_that_still_loads_ends_when_it_is_told(
+    monkeypatch: pytest.MonkeyPatch, workers: int, is_started: bool, ended: list[int]
+) -> None:
+    """It would go on to serve nobody; one that serves, or is alone, ends in good order."""
+    codes: list[int] = []
+    monkeypatch.setattr("app.processes.accepting.os", SimpleNamespace(_exit=codes.append))
+    server = Taking(workers=workers)
+    server.started = is_started
+    server.handle_exit(signal.SIGTERM, None)
+    assert codes == ended
+    assert server.should_exit
 
 
 @pytest.mark.parametrize(("workers", "at_once", "later"), [(1, 8, 8), (2, 1, 8)])

@@ -36,7 +36,7 @@ def worker(signals: list[bool], process: tuple[Connection, Connection]) -> Worke
         """Nobody calls it."""
 
     worker = Worker(uvicorn.Config(nothing, log_config=None), [])
-    worker.process = SimpleNamespace(sentinel=process[0])  # type: ignore[assignment]
+    worker.process = SimpleNamespace(sentinel=process[0], is_alive=lambda: False)  # type: ignore[assignment]
     return worker
 
 
@@ -67,3 +67,10 @@ def test_nobody_waits_for_the_answer_of_a_dead_worker(
     began_s = time.monotonic()
     assert not worker.ping(timeout=60)
     assert time.monotonic() - began_s < 30
+
+
+def test_nobody_is_replaced_after_a_signal(worker: Worker, signals: list[bool]) -> None:
+    """All have heard it, where a terminal or systemd told them: they end, and are not to be started again."""
+    assert not worker.is_alive(timeout=0.05)
+    signals.append(True)
+    assert worker.is_alive(timeout=0.05)

@@ -537,3 +537,14 @@ def test_a_folder_with_a_test_part_is_measured_on_it(tmp_path: Path, record: Rec
     assert name == "pets test"
     assert split.targets.tolist() == [2]
     assert told[-1] == "not used: Val/, loose.png, test/loose.png"
+
+
+def test_an_empty_class_of_the_test_part_is_refused_before_the_other_part_is_decoded(tmp_path: Path) -> None:
+    """That may take minutes."""
+    for part in ("train", "test"):
+        _folder(tmp_path / "pets" / part, per_class=1)
+    for file in (tmp_path / "pets" / "test" / "blue").iterdir():
+        file.unlink()
+    with pytest.raises(DataError, match=r"pets/test: 'blue' \(0 files\)"):
+        read_dataset(str(tmp_path / "pets"), seed=0, cache=tmp_path / "cache", report=_ignore)
+    assert not (tmp_path / "cache").exists()

@@ -148,6 +148,25 @@ def test_numbers_stand_as_text(hostile: Checkpoint) -> None:
     assert text.count('<div class="card">') == 5
 
 
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ([[0.0, 0.2], [1.0, 0.0]], "0.0, 0.2; 1.0, 0.0"),
+        ([{"lr": 0.1, "rests_after": None}, {"lr": 2}], "lr 0.1; lr 2"),
+        ([64, 128], "64, 128"),
+        ([], "none"),
+        (0.5, "0.5"),
+    ],
+)
+def test_lists_of_the_recipe_are_for_people(hostile: Checkpoint, value: object, shown: str) -> None:
+    """Pairs stay pairs, and fields without a value say nothing."""
+    training = dataclasses.replace(hostile.record.training, configuration={"field": value})
+    checkpoint = dataclasses.replace(hostile, record=dataclasses.replace(hostile.record, training=training))
+    assert f"<dt>field</dt><dd><code>{shown}</code></dd>" in page(
+        dataclasses.replace(_content(hostile), checkpoint=checkpoint)
+    )
+
+
 def test_what_was_not_measured_is_left_out(hostile: Checkpoint) -> None:
     """Without a run and without spoilt copies there are no such sections, nor links to them."""
     content = dataclasses.replace(_content(hostile), robustness=None, history=None)
