@@ -287,6 +287,25 @@ def test_who_was_let_in_by_the_header_counts_until_the_turn_comes(let_in: LetIn)
     door.check(within_s=60)
 
 
+def test_a_turn_that_comes_after_it_was_given_up_counts_for_nobody() -> None:
+    """The loop came round, and whoever entered was forgotten; the next who enters counts as one."""
+    door = measured(0.25)
+    door.enter()
+    door.lagged(0.0)
+    door.entered()
+    assert door.wait_s == 0
+    door.enter()
+    assert door.wait_s == 0.25
+
+
+def test_a_lag_fades_by_a_fifth_with_each_beat_in_time() -> None:
+    """One that is shorter does not hide it, and a longer one counts at once."""
+    door = admission()
+    for late_s, lag_s in ((2.0, 2.0), (0.001, 1.6), (0.5, 1.28), (3.0, 3.0)):
+        door.lagged(late_s)
+        assert door.lag_s == pytest.approx(lag_s)
+
+
 def test_bodies_may_not_fill_the_memory_together() -> None:
     """What is held counts until it is let go; the limit itself is still held."""
     door = admission(max_bytes=100)

@@ -39,6 +39,19 @@ def test_each_picture_gets_its_row_and_its_times() -> None:
     assert (log.sizes, log.waiting, log.failures) == ([2], [5], 0)
 
 
+def test_the_time_of_a_run_is_none_of_the_queue() -> None:
+    """Submitted at 1 s, begun at 3 s, done at 3.5 s: two seconds of waiting, and half a second in the engine."""
+    now = [3.0]
+
+    def run(images: Images) -> Answers:
+        now[0] += 0.5
+        return answers(images)
+
+    (result,) = ran(run, [7], Log(), clock=lambda: now[0])
+    assert isinstance(result, Result)
+    assert (result.queue_ms, result.infer_ms) == (2_000.0, 500.0)
+
+
 def test_one_poisoned_picture_of_32_fails_alone() -> None:
     """The batch is halved until the culprit is found; its 31 neighbours are answered."""
     log = Log()
@@ -92,6 +105,14 @@ def test_a_score_that_is_no_number_fails_its_own_picture() -> None:
 
     results = ran(run, range(5), Log())
     assert [isinstance(result, EngineError) for result in results] == [False, False, False, True, False]
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_one_score_of_several_that_is_no_number_is_enough(bad: float) -> None:
+    """The others of its row may be as good as they like."""
+    rows = np.array([[0.5, 0.5], [bad, 0.5], [0.5, bad]], np.float32)
+    results = ran(lambda _images: rows, range(3), Log())
+    assert [isinstance(result, EngineError) for result in results] == [False, True, True]
 
 
 def test_a_fault_of_ours_leaves_nobody_waiting() -> None:

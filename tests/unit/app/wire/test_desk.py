@@ -1,0 +1,90 @@
+"""Who is let in by the header, and who is counted, over a service whose engine does not run."""
+
+from pathlib import Path
+
+import pytest
+
+from app.service import Service
+from app.wire.desk import Desk
+from app.wire.exchange import Admitted
+from tests.unit.app.services import shown, trusted
+
+HEADERS = [(b"host", b"x"), (b"content-length", b"5")]
+
+
+def come(desk: Desk, path: bytes = b"/predict") -> Admitted | bytes | None:
+    """A header comes."""
+    return desk.admit(b"POST", path, HEADERS)
+
+
+def let_in(desk: Desk) -> Admitted:
+    """A header comes, and is welcome."""
+    admitted = come(desk)
+    assert isinstance(admitted, Admitted)
+    return admitted
+
+
+def at_desk(path: Path, **limits: int) -> tuple[Service, Desk]:
+    """A service that lets requests in, and its desk."""
+    service = trusted(path, **limits)
+    return service, Desk(service, service.settings)
+
+
+def test_who_is_on_the_way_takes_a_place(checkpoint_path: Path) -> None:
+    """Two headers fill a service for two, though no body has come."""
+    _, desk = at_desk(checkpoint_path, max_queue=2)
+    let_in(desk)
+    let_in(desk)
+    refused = come(desk)
+    assert isinstance(refused, bytes)
+    assert b"2 pictures are in work or on their way" in refused
+
+
+def test_who_does_not_come_to_the_end_gives_the_place_back(checkpoint_path: Path) -> None:
+    """And the bytes that had come, so that another can have both."""
+    _, desk = at_desk(checkpoint_path, max_queue=2, max_bodies_bytes=5)
+    let_in(desk)
+    assert desk.receive(let_in(desk), 5) is None
+    desk.drop(5)
+    assert desk.receive(let_in(desk), 5) is None
+
+
+def test_a_body_without_room_is_counted(checkpoint_path: Path) -> None:
+    """As an answer of its path, and as a refusal."""
+    service, desk = at_desk(checkpoint_path, max_bodies_bytes=4)
+    refused = desk.receive(let_in(desk), 5)
+    assert refused is not None
+    assert refused.startswith(b"HTTP/1.1 503 ")
+    assert {
+        'glimpse_requests_total{route="/predict",status="503"} 1.0',
+        'glimpse_refused_total{code="overloaded"} 1.0',
+    } <= shown(service)
+
+
+def test_a_refusal_that_is_given_again_is_counted_again(
+    checkpoint_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three who ask the same within its time are three answers and three refusals, and it is made once."""
+    monkeypatch.setattr("app.wire.desk._HELD_S", 1e6)
+    service, desk = at_desk(checkpoint_path)
+    service.judge.fault = "a test says so"
+    assert isinstance(come(desk), bytes)
+    service.judge.fault = None
+    for _ in range(2):
+        assert isinstance(come(desk), bytes)
+    assert {
+        'glimpse_requests_total{route="/predict",status="503"} 3.0',
+        'glimpse_refused_total{code="not_ready"} 3.0',
+    } <= shown(service)
+
+
+def test_a_refusal_is_given_again_on_its_own_path_alone(
+    checkpoint_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who asks for something else is judged anew, however much time both have."""
+    monkeypatch.setattr("app.wire.desk._HELD_S", 1e6)
+    service, desk = at_desk(checkpoint_path)
+    service.judge.fault = "a test says so"
+    assert isinstance(come(desk), bytes)
+    service.judge.fault = None
+    assert isinstance(come(desk, b"/pixels"), Admitted)
