@@ -289,6 +289,82 @@ def test_nobody_is_told_to_continue_after_the_end() -> None:
     with_connection(check)
 
 
+BIG_PIECE = b"%x\r\n%b\r\n" % (70_000, b"a" * 70_000)
+"""More of a body than uvicorn takes before somebody reads it."""
+
+
+@pytest.mark.parametrize("expects", [b"", b"Expect: 100-continue\r\n"])
+def test_whoever_reads_a_body_that_is_no_http_hears_its_end(expects: bytes) -> None:
+    """Though the connection stays until its caller closes it; and behind the answer nobody is told to go on."""
+    heard: list[str] = []
+
+    async def listen(_scope: Any, receive: Any, _send: Any) -> None:
+        heard.append((await receive())["type"])
+        heard.append((await receive())["type"])
+
+    async def check(connection: Connection) -> None:
+        connection.protocol.app = listen
+        connection.receive(CHUNKED.replace(b"\r\n\r\n", b"\r\n" + expects + b"\r\n", 1))
+        if not expects:
+            await turns()
+            assert heard == ["http.request"]
+        connection.receive(b"no length\r\n")
+        await turns()
+        assert heard == ["http.disconnect" if expects else "http.request", "http.disconnect"]
+        assert b"100 Continue" not in connection.transport.written
+
+    with_connection(check)
+
+
+def test_the_rest_of_what_was_turned_away_is_read() -> None:
+    """Though reading was paused, for nobody had taken what came: what is left unread resets the connection."""
+
+    async def check(connection: Connection) -> None:
+        connection.receive(CHUNKED + BIG_PIECE + b"no length\r\n")
+        assert connection.transport.is_ended
+        assert not connection.protocol.flow.read_paused
+        connection.protocol.connection_lost(None)
+
+    with_connection(check)
+
+
+def test_what_is_no_http_behind_two_requests_is_read() -> None:
+    """Reading was paused because the second waits for the first, and would be until both are answered."""
+
+    async def check(connection: Connection) -> None:
+        connection.receive(WHOLE + b"GET /x HTTP/1.1\r\nHost: x\r\n\r\nhello\r\n\r\n")
+        assert not connection.protocol.flow.read_paused
+        assert not connection.transport.is_over
+        connection.desk.gate.set()
+        await connection.transport.closed.wait()
+        await turns()
+
+    with_connection(check)
+
+
+def test_a_body_that_we_do_not_read_is_not_too_late() -> None:
+    """While reading is paused its time begins anew: the sender cannot go on."""
+    gate = asyncio.Event()
+
+    async def wait(_scope: Any, _receive: Any, _send: Any) -> None:
+        await gate.wait()
+
+    async def check(connection: Connection) -> None:
+        connection.protocol.app = wait
+        connection.receive(CHUNKED + BIG_PIECE)
+        assert connection.protocol.flow.read_paused
+        first = connection.protocol._too_late
+        while connection.protocol._too_late is first:
+            await asyncio.sleep(0)
+        assert is_watched(connection)
+        assert (connection.transport.written, connection.transport.is_over) == (b"", False)
+        connection.protocol.connection_lost(None)
+        gate.set()
+        await turns()
+
+    with_connection(check, upload_timeout_s=0.01)
+
+
 @pytest.mark.parametrize("others", [0, 1])
 def test_a_broken_body_is_not_answered_before_the_request_in_front_of_it(others: int) -> None:
     """Whoever reads the answers in order would take it for theirs: it has none, and the others have."""
@@ -564,6 +640,22 @@ def test_a_stop_answers_what_has_not_arrived() -> None:
         assert connection.desk.turned_away == [NotReadyError]
         assert connection.transport.is_over
         assert connection.desk.dropped == [4]
+
+    with_connection(check)
+
+
+def test_a_stop_leaves_a_request_that_has_arrived_to_its_answer() -> None:
+    """It is in work, and what gives it up is the time of the stop, not its beginning."""
+
+    async def check(connection: Connection) -> None:
+        connection.receive(WHOLE)
+        await turns()
+        connection.protocol.give_up()
+        assert (connection.desk.turned_away, connection.desk.dropped) == ([], [])
+        assert (connection.transport.written, connection.transport.is_over) == (b"", False)
+        connection.desk.gate.set()
+        await turns()
+        assert connection.transport.written.endswith(b'"abcde"')
 
     with_connection(check)
 
