@@ -302,6 +302,37 @@ def test_a_start_that_is_given_up_ends_its_lanes_in_silence(monkeypatch: pytest.
     assert died == []
 
 
+def test_a_lane_whose_start_was_given_up_before_it_began_does_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits for its kernels; it ends in silence, and the drain need not wait for it."""
+    late: list[threading.Thread] = []
+    died: list[threading.ExceptHookArgs] = []
+    warmed: list[None] = []
+    monkeypatch.setattr(threading, "excepthook", died.append)
+
+    def wait_for_a_core(lane: threading.Thread) -> None:
+        late.append(lane)
+
+    async def check() -> None:
+        batcher = Batcher(
+            answers, max_batch_size=8, max_queue=8, events=Log(), warm_up=lambda: warmed.append(None)
+        )
+        with monkeypatch.context() as busy:
+            busy.setattr(threading.Thread, "start", wait_for_a_core)
+            starting = asyncio.create_task(batcher.start())
+            await asyncio.sleep(0)
+            starting.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await starting
+        for lane in late:
+            lane.start()
+        await batcher.drain(timeout_s=10)
+        for lane in late:
+            lane.join(timeout=10)
+
+    with_loop(check())
+    assert (len(late), warmed, died) == (1, [], [])
+
+
 def test_draining_one_that_never_started_is_nothing() -> None:
     """A service that fails before its start still closes what it opened."""
     with_loop(Batcher(answers, max_batch_size=32, max_queue=1000, events=Log()).drain(timeout_s=10))

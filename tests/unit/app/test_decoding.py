@@ -113,6 +113,31 @@ def test_a_thread_counts_until_it_is_free(monkeypatch: pytest.MonkeyPatch) -> No
     asyncio.run(run())
 
 
+@pytest.mark.parametrize(
+    ("data", "code"),
+    [
+        (b"no picture", "unsupported_format"),
+        (b"no picture" * INLINE_BYTES, "unsupported_format"),
+        (b"", "empty_picture"),
+    ],
+    ids=["small", "on a thread", "empty"],
+)
+def test_a_file_that_is_no_picture_is_counted(data: bytes, code: str) -> None:
+    """By its code, wherever it was decoded."""
+
+    async def run() -> None:
+        metrics = Metrics()
+        admission = Admission(max_waiting=10, decoders=1, max_bytes=1_000_000)
+        pool = DecodePool(threads=1, max_pixels=1_000_000, admission=admission, metrics=metrics)
+        async with Caller(None, timeout_s=60) as caller:
+            with pytest.raises(PictureError):
+                await pool.prepare(data, SPEC, caller, Timing())
+        await pool.close()
+        assert f'glimpse_decode_failures_total{{code="{code}"}} 1.0' in metrics.exposition().decode()
+
+    asyncio.run(run())
+
+
 def test_a_broken_picture_leaves_nothing_behind() -> None:
     """Its bytes are free with the answer, and not when the garbage collection comes by."""
 

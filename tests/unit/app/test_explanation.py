@@ -41,6 +41,26 @@ class Reddest(Headless):
         return torch.stack([strongest, -strongest, 0 * strongest], dim=1)
 
 
+class LeftAgainstRight(Headless):
+    """Class 0 is how red the left half is, less how red the right half is."""
+
+    def __init__(self) -> None:
+        super().__init__(classes=1)
+        self.stage = nn.Conv2d(3, 3, 4, stride=4, bias=False)
+        with torch.no_grad():
+            self.stage.weight.zero_()
+            self.stage.weight[0, 0] = 1 / 16
+
+    @property
+    def stages(self) -> tuple[nn.Module, ...]:
+        return (self.stage,)
+
+    def features(self, images: Tensor) -> Tensor:
+        red = self.stage(images.movedim(-1, 1).float() / 255)[:, 0]  # (batch, 8, 8)
+        left, right = red.split(4, dim=2)
+        return torch.stack([left.sum((1, 2)) - right.sum((1, 2))], dim=1)
+
+
 @pytest.fixture
 def checkpoint(checkpoint_path: Path) -> Checkpoint:
     """A checkpoint of that network."""
@@ -70,6 +90,26 @@ def test_the_heat_is_where_the_evidence_is(checkpoint: Checkpoint) -> None:
 def test_what_nothing_speaks_for_is_cold(checkpoint: Checkpoint, class_index: int) -> None:
     """Evidence against a class, or none at all, is no heat; nothing is divided by nothing."""
     assert not Explainer().draw(checkpoint, _red_corner(), class_index).heat.any()
+
+
+def test_what_speaks_against_a_class_is_as_cold_as_what_says_nothing(checkpoint: Checkpoint) -> None:
+    """Two red squares on grey, one for it and one against: only the one for it is warm."""
+    image = np.full((32, 32, 3), 128, np.uint8)
+    image[4:8, 4:8, 0] = image[4:8, 24:28, 0] = 255
+    mixed = dataclasses.replace(checkpoint, network=LeftAgainstRight())
+    heat = Explainer().draw(mixed, image, 0).heat
+    assert heat.max() == heat[4:8, 4:8].max() == 1
+    assert heat.min() == 0
+
+
+def test_a_picture_of_the_mean_colour_has_no_heat(checkpoint: Checkpoint) -> None:
+    """Evidence is what a place adds to that picture; grey is half of 255 here, and its red counts for nothing."""
+    assert checkpoint.record.input.mean == (0.5, 0.5, 0.5)
+    image = np.full((32, 32, 3), 128, np.uint8)
+    mixed = dataclasses.replace(checkpoint, network=LeftAgainstRight())
+    assert not Explainer().draw(mixed, image, 0).heat.any()
+    image[4:8, 4:8, 0] = 255
+    assert Explainer().draw(mixed, image, 0).heat[4:8, 4:8].max() == 1
 
 
 def test_the_network_that_answers_is_left_alone(checkpoint: Checkpoint) -> None:

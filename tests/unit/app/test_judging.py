@@ -3,10 +3,13 @@
 import asyncio
 from typing import cast
 
+import pytest
+
+from app.errors import EngineError
 from app.judging import Judge
 from app.metrics import Metrics
 from app.served_model import ServedModel
-from tests.unit.app.loops import with_loop
+from tests.unit.app.loops import turns, with_loop
 
 
 class _Model:
@@ -75,6 +78,73 @@ def test_a_model_that_was_asked_before_it_came_is_trusted() -> None:
         judge.require_right_answers()
 
     with_loop(check())
+
+
+def test_its_own_failures_are_no_new_doubt() -> None:
+    """Whatever failed alone while it asked: a broken engine would be asked without a pause."""
+
+    async def check() -> None:
+        model = _Failing()
+        judge = _judge(model, interval_s=1e6)
+        model.judge = judge
+        judge.doubt()
+        judge.start()
+        await turns()
+        await judge.stop()
+        assert (model.asked, judge.fault) == (1, "broken")
+
+    with_loop(check())
+
+
+def test_wrong_answers_are_asked_again_after_the_interval_where_that_is_short(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """And not only after the time that it takes where the interval is long."""
+    monkeypatch.setattr("app.judging._ASK_AGAIN_S", 1e6)
+
+    async def check() -> None:
+        model = _Failing()
+        judge = _judge(model, interval_s=0.001)
+        await judge.judge()
+        judge.start()
+        async with asyncio.timeout(2):
+            await model.again.wait()
+        await judge.stop()
+
+    with_loop(check())
+
+
+def _judge(model: _Model, *, interval_s: float) -> Judge:
+    return Judge(
+        lambda: cast(ServedModel, model),
+        interval_s=interval_s,
+        timeout_s=5,
+        metrics=Metrics(),
+        on_verdict=lambda: None,
+    )
+
+
+class _Failing(_Model):
+    """Fails whenever it is asked, and raises a doubt as an engine's failure does.
+
+    Attributes:
+        again: set when it is asked for the second time.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.again = asyncio.Event()
+
+    async def ask_golden(self, *, timeout_s: float) -> None:
+        """Fail."""
+        assert timeout_s == 5
+        self.asked += 1
+        if self.asked == 2:
+            self.again.set()
+        if self.judge:
+            self.judge.doubt()
+        await asyncio.sleep(0)  # as for a real engine: else whoever asks without a pause would stop the loop
+        raise EngineError("broken")
 
 
 class _Hanging(_Model):

@@ -8,7 +8,10 @@ from http import HTTPStatus
 from pathlib import Path
 
 import pytest
+from fastapi import FastAPI, HTTPException
+from fastapi.testclient import TestClient
 from starlette.requests import ClientDisconnect
+from starlette.types import Receive, Scope, Send
 
 from app import errors
 from app.errors import (
@@ -20,7 +23,18 @@ from app.errors import (
     OverloadedError,
     StartError,
 )
-from app.problems import HTTP_CODES, KINDS, MEDIA_TYPE, kind_of, log_fault, problem_body, to_body, to_response
+from app.problems import (
+    HTTP_CODES,
+    KINDS,
+    MEDIA_TYPE,
+    install,
+    kind_of,
+    log_fault,
+    problem_body,
+    to_body,
+    to_response,
+)
+from app.wire.exchange import REQUEST_ID
 from models.errors import CheckpointError, GlimpseError, InputError, TooManyPixelsError
 
 DOCUMENTED = (Path(__file__).parents[3] / "docs" / "api.md").read_text()
@@ -200,6 +214,45 @@ def test_some_errors_have_a_header(error: GlimpseError, status: int, name: str, 
     """401 says how to authenticate; a body that is not read to its end ends its connection."""
     answer = to_response(error, "abc")
     assert (answer.status_code, answer.headers[name]) == (status, value)
+
+
+@pytest.fixture
+def client() -> TestClient:
+    """Talks to an application with two routes on one path, and another one mounted beside them."""
+    app = FastAPI()
+    app.post("/both")(lambda: None)
+    app.put("/both")(lambda: None)
+    app.mount("/other", FastAPI())
+    install(app)
+
+    @app.get("/later")
+    async def later() -> None:
+        raise HTTPException(429, headers={"Retry-After": "7"})
+
+    async def with_id(scope: Scope, receive: Receive, send: Send) -> None:
+        scope.setdefault("state", {})[REQUEST_ID] = "an-id"
+        await app(scope, receive, send)
+
+    return TestClient(with_id)
+
+
+def test_a_path_that_does_not_answer_a_method_names_those_that_it_does(client: TestClient) -> None:
+    """Of all its routes, whichever the router looked at; nobody else's."""
+    answer = client.get("/both")
+    assert (answer.status_code, answer.json()["code"]) == (405, "method_not_allowed")
+    assert answer.headers["allow"] == "POST, PUT"
+    assert "the Allow header says what it does" in answer.json()["detail"]
+    assert client.post("/later").headers["allow"] == "GET"
+
+
+def test_only_a_method_that_is_not_answered_has_that_header(client: TestClient) -> None:
+    """What the framework refuses for another reason keeps its own headers."""
+    answer = client.get("/nothing")
+    assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+    assert "allow" not in answer.headers
+    answer = client.get("/later")
+    assert (answer.status_code, answer.json()["code"], answer.headers["retry-after"]) == (429, "http_error", "7")
+    assert "allow" not in answer.headers
 
 
 def test_other_errors_have_none_of_these_headers() -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app.served_model import ServedModel, check_every_way, picture_seconds
+from app.served_model import ServedModel, check_every_way, open_checked, picture_seconds
+from app.settings import Settings
 from models.checkpoint import Checkpoint, load
 from models.errors import GoldenError
 from models.preprocessing import Answers, Images
@@ -128,6 +129,12 @@ def test_what_a_picture_costs_is_timed_in_a_batch(checkpoint: Checkpoint, monkey
 
     assert picture_seconds(checkpoint, GoldenEngine(checkpoint, run_aside)) == pytest.approx(0.002)
     assert picture_seconds(checkpoint, GoldenEngine(checkpoint)) is None
+
+
+def test_the_engine_runs_as_many_pictures_as_the_operator_says(checkpoint_path: Path) -> None:
+    """And not as many as it likes."""
+    settings = Settings(checkpoint=checkpoint_path, engine="torch", device="cpu", max_batch_size=3)
+    assert open_checked(settings, threads=1)[1].max_batch_size == 3
 
 
 def test_the_golden_pictures_go_every_way_that_an_engine_has(checkpoint: Checkpoint) -> None:

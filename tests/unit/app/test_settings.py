@@ -145,6 +145,14 @@ def test_kubernetes_service_links_are_explained(monkeypatch: pytest.MonkeyPatch)
         ),
         (["--workers", "2", "--admin-key", KEY], "a reload reaches one process: leave out admin_key"),
         (["--max-batch-files", "20", "--max-queue", "10"], "max_batch_files is 20, over max_queue, 10"),
+        (
+            ["--max-body-bytes", "50", "--max-batch-bytes", "101", "--max-bodies-bytes", "100"],
+            "max_batch_bytes is 101, over max_bodies_bytes, 100",
+        ),
+        (
+            ["--max-body-bytes", "101", "--max-batch-bytes", "50", "--max-bodies-bytes", "100"],
+            "max_body_bytes is 101, over max_bodies_bytes, 100",
+        ),
     ],
 )
 def test_settings_that_contradict_each_other_are_refused(arguments: list[str], reason: str) -> None:
@@ -152,6 +160,35 @@ def test_settings_that_contradict_each_other_are_refused(arguments: list[str], r
     with pytest.raises(SettingsError, match=rf"^The settings do not agree: {reason}") as caught:
         read_settings(arguments)
     assert KEY not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "limit"),
+    [
+        ("deadline_ms", 5_000, "max_deadline_ms"),
+        ("max_batch_files", 20, "max_queue"),
+        ("max_batch_bytes", 20_000_000, "max_bodies_bytes"),
+    ],
+)
+def test_a_setting_may_be_as_large_as_its_limit(name: str, value: int, limit: str) -> None:
+    """One batch may fill the queue, and one body the memory of all."""
+    options = [f"--{option.replace('_', '-')}={value}" for option in (name, limit)]
+    read = read_settings(options)
+    assert getattr(read, name) == getattr(read, limit) == value
+
+
+def test_a_deadline_of_no_time_is_refused() -> None:
+    """Nothing could be answered within it."""
+    with pytest.raises(SettingsError, match=r"^--deadline-ms is '0': Input should be greater than or equal to 1"):
+        read_settings(["--deadline-ms", "0"])
+    assert read_settings(["--deadline-ms", "1"]).deadline_ms == 1
+
+
+def test_a_key_of_16_characters_is_long_enough() -> None:
+    """The sentence that refuses a shorter one says so."""
+    key = read_settings(["--admin-key", "x" * 16]).admin_key
+    assert key is not None
+    assert key.get_secret_value() == "x" * 16
 
 
 @pytest.mark.parametrize("key", ["schlüssel-der-wache", "a key of the watch\n", " a key of the watch"])

@@ -1,0 +1,44 @@
+"""What is read in headers, at the edges of what is allowed."""
+
+import pytest
+
+from app.errors import HeaderTooLargeError, ParameterError
+from app.settings import Settings
+from app.wire.headers import MOST_HEADER_BYTES, announced_bytes, refuse_header, timeout_ms
+
+HOST = (b"host", b"x")
+HOST_BYTES = len("host: x\r\n")
+
+
+@pytest.mark.parametrize("room_bytes", [0, -1])
+def test_the_target_is_part_of_the_header(room_bytes: int) -> None:
+    """With the lines it may fill the limit to the last byte, and not a byte more."""
+    target = b"/" * (MOST_HEADER_BYTES - HOST_BYTES - room_bytes)
+    came_bytes = len(target) + HOST_BYTES + len("GET  HTTP/1.1\r\n\r\n")
+    if room_bytes < 0:
+        with pytest.raises(HeaderTooLargeError, match="more than 65,536 bytes"):
+            refuse_header("1.1", target, [HOST], came_bytes=came_bytes)
+    else:
+        refuse_header("1.1", target, [HOST], came_bytes=came_bytes)
+
+
+@pytest.mark.parametrize("coding", [b"chunked", b"Chunked", b"CHUNKED", b" chunked\t"])
+def test_the_name_of_a_coding_is_the_same_in_capitals(coding: bytes) -> None:
+    """RFC 9112, 7; and the space around it is none of it."""
+    refuse_header("1.1", b"/", [HOST, (b"transfer-encoding", coding)], came_bytes=100)
+
+
+@pytest.mark.parametrize("asked", [b"1" * 10, b"1" * 5_000, b"0" * 5_000 + b"1"])
+def test_a_time_of_more_digits_than_any_limit_has_is_refused(asked: bytes) -> None:
+    """Of thousands Python itself would read none, and that would be a fault of ours."""
+    with pytest.raises(ParameterError, match="whole milliseconds from 1 to 60000 are understood"):
+        timeout_ms([(b"x-request-timeout-ms", asked)], Settings())
+
+
+@pytest.mark.parametrize(
+    ("length", "size_bytes"),
+    [(b"5", 5), (b"0", 0), (b"000", 0), (b"0" * 30 + b"5", 5), (b"0" * 5_000 + b"70", 70)],
+)
+def test_noughts_in_front_of_a_length_say_nothing(length: bytes, size_bytes: int) -> None:
+    """However many: the body is as long as the other digits say."""
+    assert announced_bytes([(b"content-length", length)]) == size_bytes
