@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -78,14 +79,29 @@ def test_the_sentences_are_all_different(trained_checkpoint: Path, capsys: pytes
 
 
 @pytest.mark.usefixtures("_variables_as_before")
-@pytest.mark.parametrize(("code", "expected"), [(3, 3), (-15, 0)])
-def test_a_worker_that_cannot_start_is_exit_code_3(
-    monkeypatch: pytest.MonkeyPatch, checkpoint_path: Path, code: int, expected: int
+@pytest.mark.parametrize(
+    ("code", "by", "ready", "expected"),
+    [
+        (3, None, False, 3),
+        (-15, signal.SIGTERM, True, 0),
+        (143, signal.SIGTERM, False, 143),
+        (130, signal.SIGINT, False, 130),
+    ],
+)
+def test_how_workers_ended_is_the_exit_code(
+    monkeypatch: pytest.MonkeyPatch,
+    checkpoint_path: Path,
+    code: int,
+    by: signal.Signals | None,
+    ready: bool,
+    expected: int,
 ) -> None:
-    """All of them are stopped then, and the operating system hears the reason; a stop as asked is 0."""
+    """One that cannot start stops them all, and is 3; a stop as asked is 0, unless none was ready by then."""
 
     class Workers:
         """Those of uvicorn, at their end."""
+
+        stopped_by, were_ready = by, ready
 
         def __init__(self, config: Any, sockets: Any) -> None:
             assert (config.workers, config.timeout_keep_alive) == (2, 90)
