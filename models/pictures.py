@@ -61,6 +61,8 @@ _SIDEWAYS = frozenset({5, 6, 7, 8})
 _PADDED_LEFT = frozenset({2, 3, 6, 7})
 _PADDED_TOP = frozenset({3, 4, 7, 8})
 """The orientations that bring the stored right, or bottom, to the left, or to the top."""
+_Box = tuple[int, int, int, int]
+"""Left, top, right and bottom, in pixels."""
 
 
 @dataclass(frozen=True)
@@ -161,7 +163,7 @@ def decode(
             )
         width, height = stored.size
         right, bottom = _reduce(stored, at_least) if at_least is not None else (0.0, 0.0)
-        frame = stored.tile[0][1] if picture_format == "GIF" and stored.tile else None
+        frame = _smaller_frame(stored)
         stored.load()
         orientation = _orientation(stored)
         padding = _turned_padding(right, bottom, orientation)
@@ -169,9 +171,7 @@ def decode(
         if orientation in _SIDEWAYS:
             width, height = height, width
         rgb = _to_rgb(upright)
-        if frame is not None and frame != (0, 0, width, height):
-            rgb = _on_white(rgb.crop(frame), frame, size=(width, height))
-        return Picture(rgb, picture_format, width, height, padding)
+        return Picture(_on_white(rgb, frame) if frame else rgb, picture_format, width, height, padding)
     except (PictureError, MemoryError):
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -306,10 +306,16 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
-def _on_white(frame: Image.Image, box: tuple[int, int, int, int], *, size: tuple[int, int]) -> Image.Image:
-    """Lay a GIF's first frame where it belongs: around it Pillow paints a colour, and browsers nothing."""
-    white = Image.new("RGB", size, "white")
-    white.paste(frame, box[:2])
+def _smaller_frame(stored: ImageFile.ImageFile) -> _Box | None:
+    """Tell where the first frame of a GIF lies, before it is loaded; None where it is the whole picture."""
+    box = stored.tile[0][1] if isinstance(stored, GifImageFile) and stored.tile else None
+    return None if box == (0, 0, *stored.size) else box
+
+
+def _on_white(rgb: Image.Image, frame: _Box) -> Image.Image:
+    """Leave a GIF's first frame where it is, and nothing around it, as browsers do; Pillow paints that."""
+    white = Image.new("RGB", rgb.size, "white")
+    white.paste(rgb.crop(frame), frame[:2])
     return white
 
 

@@ -106,20 +106,7 @@ def prepare(request: Request, computing: Computing, *, tell: Callable[[str], Non
         f"{dataset.name}: {len(dataset.train):,} pictures to learn from, {held_out:,} held out to choose on, "
         f"{len(dataset.test):,} to measure on, {width} × {height} pixels each"
     )
-    configuration = configure(
-        recipe,
-        seed=request.seed,
-        labels=dataset.labels,
-        spec=spec,
-        held_out=held_out,
-        data_fingerprint=fingerprint(read.labels, read.train),
-        dtype=computing.dtype,
-    )
-    if dataset.held_out and group_copies(read) is not None:
-        configuration |= {
-            "copies_together": True,
-            "held_out_fingerprint": fingerprint(dataset.labels, dataset.held_out),
-        }
+    configuration = _configuration(recipe, read, dataset, spec=spec, seed=request.seed, dtype=computing.dtype)
     start = None
     if earlier is not None:
         start = start_with(earlier, labels=dataset.labels)
@@ -149,6 +136,36 @@ def prepare(request: Request, computing: Computing, *, tell: Callable[[str], Non
         ),
         commit=current_commit(),
     )
+
+
+def _configuration(
+    recipe: Recipe, read: Dataset, dataset: Dataset, *, spec: InputSpec, seed: int, dtype: torch.dtype
+) -> dict[str, Any]:
+    """Gather what decides the weights, but for earlier trainings.
+
+    Args:
+        recipe: as it is carried out.
+        read: the data, before any were held out.
+        dataset: the same, after it.
+        spec: of its images.
+        seed: of everything random.
+        dtype: of forward passes.
+    """
+    configuration = configure(
+        recipe,
+        seed=seed,
+        labels=dataset.labels,
+        spec=spec,
+        held_out=len(dataset.held_out) if dataset.held_out else 0,
+        data_fingerprint=fingerprint(read.labels, read.train),
+        dtype=dtype,
+    )
+    if dataset.held_out and group_copies(read) is not None:
+        configuration |= {
+            "copies_together": True,
+            "held_out_fingerprint": fingerprint(dataset.labels, dataset.held_out),
+        }
+    return configuration
 
 
 def _note_doubts(

@@ -21,43 +21,45 @@ from models.preprocessing import Images, InputSpec
 from tests.networks import Headless
 
 
-class Reddest(Headless):
+class SeesRed(Headless):
+    """Its only stage tells how red each of 8 × 8 places is."""
+
+    def __init__(self, *, classes: int) -> None:
+        super().__init__(classes=classes)
+        self.stage = nn.Conv2d(3, 3, 4, stride=4, bias=False)
+        with torch.no_grad():
+            self.stage.weight.zero_()
+            self.stage.weight[0, 0] = 1 / 16
+
+    @property
+    def stages(self) -> tuple[nn.Module, ...]:
+        return (self.stage,)
+
+    def red(self, images: Tensor) -> Tensor:
+        """Of shape (batch, 8, 8)."""
+        found: Tensor = self.stage(images.movedim(-1, 1).float() / 255)[:, 0]
+        return found
+
+
+class Reddest(SeesRed):
     """Class 0 is how red the reddest quarter of the picture is, class 1 the opposite, class 2 nothing at all."""
 
     def __init__(self) -> None:
         super().__init__(classes=3)
-        self.stage = nn.Conv2d(3, 3, 4, stride=4, bias=False)
-        with torch.no_grad():
-            self.stage.weight.zero_()
-            self.stage.weight[0, 0] = 1 / 16
-
-    @property
-    def stages(self) -> tuple[nn.Module, ...]:
-        return (self.stage,)
 
     def features(self, images: Tensor) -> Tensor:
-        red = self.stage(images.movedim(-1, 1).float() / 255)[:, 0]  # (batch, 8, 8)
-        strongest = red.amax((1, 2))
+        strongest = self.red(images).amax((1, 2))
         return torch.stack([strongest, -strongest, 0 * strongest], dim=1)
 
 
-class LeftAgainstRight(Headless):
+class LeftAgainstRight(SeesRed):
     """Class 0 is how red the left half is, less how red the right half is."""
 
     def __init__(self) -> None:
         super().__init__(classes=1)
-        self.stage = nn.Conv2d(3, 3, 4, stride=4, bias=False)
-        with torch.no_grad():
-            self.stage.weight.zero_()
-            self.stage.weight[0, 0] = 1 / 16
-
-    @property
-    def stages(self) -> tuple[nn.Module, ...]:
-        return (self.stage,)
 
     def features(self, images: Tensor) -> Tensor:
-        red = self.stage(images.movedim(-1, 1).float() / 255)[:, 0]  # (batch, 8, 8)
-        left, right = red.split(4, dim=2)
+        left, right = self.red(images).chunk(2, dim=2)
         return torch.stack([left.sum((1, 2)) - right.sum((1, 2))], dim=1)
 
 

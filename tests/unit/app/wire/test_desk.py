@@ -30,6 +30,16 @@ def at_desk(path: Path, **limits: int) -> tuple[Service, Desk]:
     return service, Desk(service, service.settings)
 
 
+def refused_once(path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Service, Desk]:
+    """A desk that refused one request, and has had no reason for it since; what it said holds for ever."""
+    monkeypatch.setattr("app.wire.desk._HELD_S", 1e6)
+    service, desk = at_desk(path)
+    service.judge.fault = "a test says so"
+    assert isinstance(come(desk), bytes)
+    service.judge.fault = None
+    return service, desk
+
+
 def test_who_is_on_the_way_takes_a_place(checkpoint_path: Path) -> None:
     """Two headers fill a service for two, though no body has come."""
     _, desk = at_desk(checkpoint_path, max_queue=2)
@@ -65,11 +75,7 @@ def test_a_refusal_that_is_given_again_is_counted_again(
     checkpoint_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Three who ask the same within its time are three answers and three refusals, and it is made once."""
-    monkeypatch.setattr("app.wire.desk._HELD_S", 1e6)
-    service, desk = at_desk(checkpoint_path)
-    service.judge.fault = "a test says so"
-    assert isinstance(come(desk), bytes)
-    service.judge.fault = None
+    service, desk = refused_once(checkpoint_path, monkeypatch)
     for _ in range(2):
         assert isinstance(come(desk), bytes)
     assert {
@@ -82,9 +88,5 @@ def test_a_refusal_is_given_again_on_its_own_path_alone(
     checkpoint_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Who asks for something else is judged anew, however much time both have."""
-    monkeypatch.setattr("app.wire.desk._HELD_S", 1e6)
-    service, desk = at_desk(checkpoint_path)
-    service.judge.fault = "a test says so"
-    assert isinstance(come(desk), bytes)
-    service.judge.fault = None
+    _, desk = refused_once(checkpoint_path, monkeypatch)
     assert isinstance(come(desk, b"/pixels"), Admitted)
