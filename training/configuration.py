@@ -37,6 +37,7 @@ class Request:
         start: a checkpoint whose weights to start with, or None.
         teachers: checkpoints to learn from.
         photographs: share of the pictures to treat as phone photos are; None takes the recipe's own.
+        trivial_augment: share of the pictures to change by TrivialAugment; None takes the recipe's own.
         unmirrored: whether mirror images are another class, and not shown.
         extensions: epochs that each extension added to the run before it.
         input_size: side of the images in pixels; None lets the data decide.
@@ -55,6 +56,7 @@ class Request:
     start: str | None = None
     teachers: tuple[str, ...] = ()
     photographs: float | None = None
+    trivial_augment: float | None = None
     unmirrored: bool = False
     extensions: tuple[int, ...] = ()
     input_size: int | None = None
@@ -123,6 +125,7 @@ def settled(configuration: Mapping[str, Any]) -> dict[str, object]:
         "held_out": flat.get("held_out"),
         "epochs": flat.get("recipe.epochs"),
         "photographs": flat.get("recipe.photograph_share"),
+        "trivial_augment": flat.get("recipe.trivial_augment_share") or 0.0,
         "unmirrored": bool(flat.get("recipe.unmirrored")),
         "input_size": height if height == width else f"{height} × {width}",
         "dtype": flat.get("dtype"),

@@ -23,8 +23,10 @@ def refuse_contradictions(request: Request, *, world: int) -> None:
         TrainingError: an option asks for what the recipe does not have, or what the tutorial's book does not do.
     """
     recipe = RECIPES[request.recipe]
-    if request.photographs is not None and math.isnan(request.photographs):
-        raise TrainingError("--photographs is no number; take a share from 0 to 1.")
+    shares = {"--photographs": request.photographs, "--trivial-augment": request.trivial_augment}
+    for option, share in shares.items():
+        if share is not None and math.isnan(share):
+            raise TrainingError(f"{option} is no number; take a share from 0 to 1.")
     if request.teachers and not is_taught(recipe):
         raise TrainingError(f"The recipe {recipe.name} has no teacher; leave --teacher out, or take taught.")
     if not request.teachers and is_taught(recipe):
@@ -46,8 +48,9 @@ def refuse_contradictions(request: Request, *, world: int) -> None:
         )
     if request.is_compiled:
         raise TrainingError("The tutorial runs as it is written, without torch.compile: leave --compile out.")
-    if request.photographs is not None:
-        raise TrainingError("The tutorial shows pictures as they are: leave --photographs out.")
+    for option, share in shares.items():
+        if share is not None:
+            raise TrainingError(f"The tutorial shows pictures as they are: leave {option} out.")
     if world > 1:
         raise TrainingError("The tutorial trains in one process, as it does in the book: leave torchrun out.")
 

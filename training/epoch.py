@@ -10,6 +10,7 @@ from training.augment import Order, batches, cover, crop, draw_order, mix, resiz
 from training.fitting import resolution
 from training.photographs import photographs
 from training.recipes import LargeBatchRecipe
+from training.trivial_augment import trivial_augment
 
 Wanted = Callable[[Tensor, Tensor], Tensor]
 """Images, uint8 (batch, height, width, 3), before they are spoilt, and their index (batch,) → what the network
@@ -59,8 +60,12 @@ class Epoch:
         red, green, blue = (round(255 * mean) for mean in self.spec.mean)
         take = crop if self.recipe.teaching is None else mix
         taken = take(self.images, self.order, index)
-        share = self.recipe.photograph_share
-        treated = photographs(taken, seed=self.seed, epoch=self.number, index=index, share=share)
+        changed = trivial_augment(
+            taken, seed=self.seed, epoch=self.number, index=index, share=self.recipe.trivial_augment_share or 0.0
+        )
+        treated = photographs(
+            changed, seed=self.seed, epoch=self.number, index=index, share=self.recipe.photograph_share
+        )
         covered = cover(treated, self.order, index, side=self.recipe.cutout, colour=(red, green, blue))
         return resize(covered, resolution(self.recipe, self.number)), self.wanted(taken, index)
 

@@ -199,6 +199,8 @@ def adapt(table: Recipe, request: Request, dataset: Dataset) -> Recipe:
     recipe = mind_flat_pictures(recipe, dataset.train.images)
     if isinstance(recipe, LargeBatchRecipe) and request.photographs is not None:
         recipe = dataclasses.replace(recipe, photograph_share=request.photographs)
+    if isinstance(recipe, LargeBatchRecipe) and request.trivial_augment is not None:
+        recipe = dataclasses.replace(recipe, trivial_augment_share=request.trivial_augment)
     if request.unmirrored:
         recipe = dataclasses.replace(recipe, unmirrored=True)
     for epochs in request.extensions:

@@ -121,6 +121,8 @@ class LargeBatchRecipe:
             in a run of a version without this field, shows each picture and its mirror image by turns.
         cutout: side of the square that is covered in each picture, in pixels; 0 means none.
         photograph_share: of the pictures, that are treated as phone photos are (`training/photographs.py`).
+        trivial_augment_share: of the pictures, that are changed in one random way (`training/trivial_augment.py`);
+            None, as in a run of a version without this field, changes none.
         label_smoothing: share of the target that is spread over all classes.
         stem_pictures: that the whitening is fitted on.
         groups: what trains which parameters, and how fast.
@@ -147,6 +149,7 @@ class LargeBatchRecipe:
     unmirrored: bool | None = None
     cutout: int = 0
     photograph_share: float = 0.0
+    trivial_augment_share: float | None = None
     label_smoothing: float
     stem_pictures: int = 5_000  # arXiv 2404.00498
     groups: tuple[Group, ...]

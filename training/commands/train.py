@@ -67,6 +67,10 @@ def train(
         float | None,
         typer.Option(min=0, max=1, metavar="SHARE", help="Of the pictures, 0 to 1, to spoil as phone photos are."),
     ] = None,
+    trivial_augment: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, metavar="SHARE", help="Of the pictures, to change in one random way each."),
+    ] = None,
     mirror: MirrorOption = None,
     seed: Annotated[
         int | None,
@@ -116,6 +120,7 @@ def train(
         "teachers": tuple(map(str, teachers)) if teachers else None,
         "start": start,
         "photographs": photographs,
+        "trivial_augment": trivial_augment,
         "unmirrored": None if mirror is None else not mirror,
         "input_size": input_size,
         "cache": cache,
