@@ -78,13 +78,12 @@ def _translate_y(pixels: Tensor, strength: Tensor) -> Tensor:
 
 
 def _rotate(pixels: Tensor, strength: Tensor) -> Tensor:
-    height, width = pixels.shape[2:]
     angle = _ROTATION * strength
     return _look_through(
         pixels,
         right_by_right=angle.cos(),
-        right_by_down=-angle.sin() * height / width,
-        down_by_right=angle.sin() * width / height,
+        right_by_down=-angle.sin(),
+        down_by_right=angle.sin(),
         down_by_down=angle.cos(),
     )
 
@@ -135,12 +134,19 @@ _OPERATIONS: tuple[Operation, ...] = (
 
 
 def _look_through(pixels: Tensor, **matrix: Tensor) -> Tensor:
-    """Look at an affine map of the picture; what is not named is as in the map that changes nothing."""
-    n = len(pixels)
+    """Look at an affine map of the picture; what is not named is as in the map that changes nothing.
+
+    Places are pixels over pixels, but `right` and `down` shares of half a side.
+    """
+    n, _, height, width = pixels.shape
     zero, one = pixels.new_zeros(n), pixels.new_ones(n)
     rows = (
-        *(matrix.get("right_by_right", one), matrix.get("right_by_down", zero), matrix.get("right", zero)),
-        *(matrix.get("down_by_right", zero), matrix.get("down_by_down", one), matrix.get("down", zero)),
+        matrix.get("right_by_right", one),
+        matrix.get("right_by_down", zero) * height / width,
+        matrix.get("right", zero),
+        matrix.get("down_by_right", zero) * width / height,
+        matrix.get("down_by_down", one),
+        matrix.get("down", zero),
     )
     grid = F.affine_grid(torch.stack(rows, dim=1).view(n, 2, 3), list(pixels.shape), align_corners=False)
     return F.grid_sample(pixels, grid, padding_mode="reflection", align_corners=False)

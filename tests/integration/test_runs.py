@@ -123,6 +123,7 @@ def test_other_data_are_refused(stopped: Path, tmp_path: Path, capsys: pytest.Ca
         (["--held-out", "5"], "held_out is 5 and was 0"),
         (["--input-size", "16"], "input_size is 16 and was 12"),
         (["--photographs", "0.5"], "photographs is 0.5 and was 0.0"),
+        (["--trivial-augment", "0.5"], "trivial_augment is 0.5 and was 0.0"),
     ],
 )
 def test_options_that_contradict_the_run_are_refused(
@@ -136,8 +137,8 @@ def test_options_that_contradict_the_run_are_refused(
 def test_options_that_say_what_the_run_has_are_taken(stopped: Path, finished: Path) -> None:
     """Nothing was typed of these when it began; what recipe, data and device made of them may be typed now."""
     has = json.loads((stopped / "configuration.json").read_text())["configuration"]
-    options = ("--epochs", 4, "--held-out", 0, "--input-size", 12, "--photographs", 0, "--dtype", has["dtype"])
-    assert train("--resume", stopped, *options) == 0
+    shown = ("--input-size", 12, "--photographs", 0, "--trivial-augment", 0)
+    assert train("--resume", stopped, "--epochs", 4, "--held-out", 0, *shown, "--dtype", has["dtype"]) == 0
     now, then = weights_of(stopped), weights_of(finished)
     assert all(torch.equal(now[name], then[name]) for name in then)
 
@@ -148,8 +149,17 @@ def test_a_run_is_neither_overwritten_nor_finished_twice(
     """--run on a folder with a run, and --resume of a finished one, say what to do instead."""
     assert train("--recipe", "fast", "--data", data, "--run", finished) == 1
     assert f"Go on with it: train --resume {finished}" in capsys.readouterr().err
-    assert train("--resume", finished) == 1
-    assert f"train --resume {finished} --extend EPOCHS" in capsys.readouterr().err
+    before = {path: path.stat().st_mtime_ns for path in finished.rglob("*")}
+    assert train("--resume", finished) == 0
+    assert (
+        f"is finished; its result is {finished / 'checkpoint.safetensors'}. For more epochs: train --resume "
+        in (capsys.readouterr().err)
+    )
+    assert train("--resume", finished, "--seed", 1) == 1
+    assert "seed is 1 and was 0" in capsys.readouterr().err
+    assert train("--resume", finished, "--out", finished.parent / "second.safetensors") == 2
+    assert f"copy {finished / 'checkpoint.safetensors'} to" in capsys.readouterr().err
+    assert {path: path.stat().st_mtime_ns for path in finished.rglob("*")} == before
 
 
 @pytest.mark.parametrize("name", ["checkpoint.safetensors", "state.pt", "snapshot.pt"])
@@ -376,23 +386,22 @@ def test_tensorboard_gets_the_lines_of_the_metrics(data: Path, tmp_path: Path) -
     assert train(*options, "--out", tmp_path / "out.safetensors") == 2
 
 
-def test_pictures_treated_as_photographs_are_part_of_what_a_run_is(
-    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("name", ["photographs", "trivial_augment"])
+def test_the_share_of_changed_pictures_is_part_of_what_a_run_is(
+    name: str, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The share goes into the record and decides the weights; a run cannot go on with another one."""
+    """It goes into the record and decides the weights; a run cannot go on with another one."""
+    option = f"--{name.replace('_', '-')}"
+    field = {"photographs": "photograph_share", "trivial_augment": "trivial_augment_share"}[name]
     folders = {share: tmp_path / f"share-{share}" for share in (0.0, 0.5)}
     for share, folder in folders.items():
-        options = ("--data", data, "--epochs", 2, "--photographs", share, "--run", folder)
-        assert train("--recipe", "fast", *options) == 0
-        record = load(folder / "checkpoint.safetensors").record
-        assert record.training.configuration["photograph_share"] == share
-    plain, treated = (weights_of(folder) for folder in folders.values())
-    assert any(not torch.equal(plain[name], treated[name]) for name in plain)
+        assert train("--recipe", "fast", "--data", data, "--epochs", 2, option, share, "--run", folder) == 0
+        assert load(folder / "checkpoint.safetensors").record.training.configuration[field] == share
+    plain, changed = (weights_of(folder) for folder in folders.values())
+    assert any(not torch.equal(plain[weight], changed[weight]) for weight in plain)
     (folders[0.5] / "checkpoint.safetensors").unlink()
-    assert train("--resume", folders[0.5], "--photographs", 0.25) == 1
-    assert "photographs is 0.25 and was 0.5" in capsys.readouterr().err
-    assert (
-        train("--recipe", "tutorial", "--data", data, "--photographs", 0.5, "--out", tmp_path / "t.safetensors")
-        == 1
-    )
-    assert "leave --photographs out" in capsys.readouterr().err
+    assert train("--resume", folders[0.5], option, 0.25) == 1
+    assert f"{name} is 0.25 and was 0.5" in capsys.readouterr().err
+    out = tmp_path / "t.safetensors"
+    assert train("--recipe", "tutorial", "--data", data, option, 0.5, "--out", out) == 1
+    assert f"leave {option} out" in capsys.readouterr().err

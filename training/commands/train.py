@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.console import Console
 
 from training.carry_out import carry_out
 from training.commands.options import (
@@ -24,7 +25,8 @@ from training.configuration import Request
 from training.contradictions import refuse_run_in_data, refuse_to_overwrite
 from training.finish import Result
 from training.measuring.label_mistakes import to_lines as label_mistake_lines
-from training.runs.resume import ask_again, ask_longer, asked_before, check_new
+from training.progress import tell
+from training.runs.resume import ask_again, ask_longer, asked_before, check_new, result_of
 from training.runs.run import CHECKPOINT
 from training.targets import check_target
 
@@ -132,6 +134,9 @@ def train(
     }
     with told_in_a_sentence(folder) as console:
         request = _new(given, folder=folder) if resume is None else _go_on(given, folder=resume, extend=extend)
+        if resume is not None and extend is None and (done := result_of(resume)):
+            _tell_done(console, done, run=resume, out=out)
+            return
         if folder is not None and (resume is None or extend is not None):
             check_new(folder)
             refuse_run_in_data(request, folder)
@@ -179,6 +184,21 @@ def _go_on(given: dict[str, Any], *, folder: Path, extend: int | None) -> Reques
     """Ask for what a run was asked for; of what was typed only places and ways to compute may differ."""
     asked = asked_before(folder) if extend is None else ask_longer(folder, epochs=extend)
     return ask_again(asked, given, folder=folder)
+
+
+def _tell_done(console: Console, checkpoint: Path, *, run: Path, out: Path | None) -> None:
+    """Say that nothing is left to do: who goes on "until it succeeds" has what was wanted.
+
+    Raises:
+        CommandError: a second place was typed now, that nothing is written to any more.
+    """
+    if out is not None:
+        raise CommandError(f"The run in {run} is finished: copy {checkpoint} to {out}.")
+    tell(
+        console,
+        f"The run in {run} is finished; its result is {checkpoint}. For more epochs: train --resume {run} "
+        "--extend EPOCHS",
+    )
 
 
 def _print(result: Result, targets: list[Path]) -> None:

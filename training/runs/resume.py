@@ -48,15 +48,15 @@ def asked_before(folder: Path) -> Request:
     """Read what a run was asked to do.
 
     Raises:
-        TrainingError: there is no run, or it is finished.
+        TrainingError: there is no run.
     """
-    request, _ = read_configuration(folder / CONFIGURATION)
-    if (folder / CHECKPOINT).exists():
-        raise TrainingError(
-            f"The run in {folder} is finished; its result is {folder / CHECKPOINT}. For more epochs: train "
-            f"--resume {folder} --extend EPOCHS"
-        )
-    return request
+    return read_configuration(folder / CONFIGURATION)[0]
+
+
+def result_of(folder: Path) -> Path | None:
+    """Find the checkpoint of a run that is finished; None where there is something left to do."""
+    checkpoint = folder / CHECKPOINT
+    return checkpoint if checkpoint.exists() else None
 
 
 _MAY_MOVE = ("data", "out", "device", "start", "teachers", "is_compiled", "cache")

@@ -1,7 +1,9 @@
 """What cannot be done as it was asked for."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,10 +22,12 @@ def test_every_recipe_can_be_asked_for_alone(recipe: str) -> None:
     refuse_contradictions(replace(REQUEST, recipe=recipe, teachers=teachers), world=1)
 
 
-def test_a_share_that_is_no_number_is_refused() -> None:
+@pytest.mark.parametrize("name", ["photographs", "trivial_augment"])
+def test_a_share_that_is_no_number_is_refused(name: str) -> None:
     """It lies between no bounds, and could not be written into the checkpoint in the end."""
-    with pytest.raises(TrainingError, match="--photographs is no number"):
-        refuse_contradictions(replace(REQUEST, recipe="fast", photographs=float("nan")), world=1)
+    share: dict[str, Any] = {name: math.nan}
+    with pytest.raises(TrainingError, match=f"--{name.replace('_', '-')} is no number"):
+        refuse_contradictions(replace(REQUEST, recipe="fast", **share), world=1)
 
 
 @pytest.mark.parametrize(
@@ -32,6 +36,7 @@ def test_a_share_that_is_no_number_is_refused() -> None:
         ({"dtype": "bfloat16"}, 1, "leave --dtype bfloat16 out"),
         ({"is_compiled": True}, 1, "leave --compile out"),
         ({"photographs": 0.5}, 1, "leave --photographs out"),
+        ({"trivial_augment": 0.5}, 1, "leave --trivial-augment out"),
         ({"start": "any.safetensors"}, 1, "leave --start out"),
         ({"input_size": 15}, 1, "take --input-size 16 or more instead of 15"),
         ({}, 2, "leave torchrun out"),

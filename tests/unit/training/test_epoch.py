@@ -14,8 +14,15 @@ from training.recipes import AccurateRecipe, Teaching
 PICTURES = 40
 
 
-def _draw(number: int = 1, *, seed: int = 3, side: float = 1.0, photographs: float = 0.0) -> Epoch:
-    recipe = AccurateRecipe(batch_size=16, resolutions=((1.0, side),), photograph_share=photographs)
+def _draw(
+    number: int = 1, *, seed: int = 3, side: float = 1.0, photographs: float = 0.0, trivial: float | None = None
+) -> Epoch:
+    recipe = AccurateRecipe(
+        batch_size=16,
+        resolutions=((1.0, side),),
+        photograph_share=photographs,
+        trivial_augment_share=trivial,
+    )
     images = torch.randint(0, 256, (PICTURES, 32, 32, 3), generator=torch.Generator().manual_seed(0)).byte()
 
     def wanted(_: object, index: Tensor) -> Tensor:
@@ -24,10 +31,15 @@ def _draw(number: int = 1, *, seed: int = 3, side: float = 1.0, photographs: flo
     return draw_epoch(recipe, images, wanted, spec=InputSpec(), seed=seed, number=number)
 
 
-@pytest.mark.parametrize(("side", "photographs", "by"), [(1.0, 0.0, 0), (0.75, 0.0, 0), (1.0, 0.5, 1)])
-def test_a_picture_looks_the_same_in_any_company(side: float, photographs: float, by: int) -> None:
-    """Selection rests on it: what was rated is what is learnt. A photo may differ by a rounded byte."""
-    epoch = _draw(side=side, photographs=photographs)
+@pytest.mark.parametrize(
+    ("side", "photographs", "trivial", "by"),
+    [(1.0, 0.0, None, 0), (0.75, 0.0, None, 0), (1.0, 0.5, None, 1), (1.0, 0.0, 1.0, 1)],
+)
+def test_a_picture_looks_the_same_in_any_company(
+    side: float, photographs: float, trivial: float | None, by: int
+) -> None:
+    """Selection rests on it: what was rated is what is learnt. A changed one may differ by a rounded byte."""
+    epoch = _draw(side=side, photographs=photographs, trivial=trivial)
     index = torch.randperm(PICTURES, generator=torch.Generator().manual_seed(1))[:16]
     some = torch.tensor([2, 3, 11])
     (images, wanted), (again, _) = epoch.look(index), epoch.look(index[some])

@@ -28,10 +28,12 @@ def _adapt(request: Request) -> LargeBatchRecipe:
 
 
 def test_what_is_typed_goes_before_the_table() -> None:
-    """Epochs and the share of photographs, and each extension adds its epochs."""
-    adapted = _adapt(replace(REQUEST, epochs=7, photographs=0.25, extensions=(2, 3)))
-    assert (adapted.epochs, adapted.photograph_share) == (12, 0.25)
-    assert _adapt(REQUEST).photograph_share == CompactRecipe().photograph_share
+    """Epochs and the shares of changed pictures, and each extension adds its epochs."""
+    adapted = _adapt(replace(REQUEST, epochs=7, photographs=0.25, trivial_augment=0.75, extensions=(2, 3)))
+    assert (adapted.epochs, adapted.photograph_share, adapted.trivial_augment_share) == (12, 0.25, 0.75)
+    untouched, table = _adapt(REQUEST), CompactRecipe()
+    assert untouched.photograph_share == table.photograph_share
+    assert untouched.trivial_augment_share is table.trivial_augment_share is None
 
 
 @pytest.mark.parametrize(("recipe", "copies"), [("fast", 2), ("compact", 3)])
