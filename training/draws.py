@@ -13,7 +13,10 @@ from torch import Tensor
 _HASH_MULTIPLIERS = (-0x40A7B892E31B1A47, -0x6B2FB644ECCEEE15)
 """SplitMix64's two, as signed numbers. Source: Steele, Lea & Flood, OOPSLA 2014."""
 _GOLDEN_RATIO = -0x61C8864680B583EB  # of 2**64, signed: SplitMix64's step
-_EPOCHS_OF_A_STREAM = 2**32  # more than there ever are, so that no two streams meet
+_MOST_EPOCHS = 2**32  # of any run, so that no two users meet
+
+PHOTOGRAPHS, TRIVIAL_AUGMENT = range(2)
+"""Who draws; the numbers of two users have nothing in common."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,7 @@ class Draws:
         return low + (high - low) * _unit(_hash(self.keys + self.purposes.index(purpose)))
 
     def normal(self, count: int) -> Tensor:
-        """Draw numbers of deviation 1: float32 (batch, count).
+        """Draw numbers of deviation 1, for one purpose in all: float32 (batch, count).
 
         Source: Box & Muller, 1958, on two halves of each hash; a hash for each number took twice as long.
         """
@@ -48,18 +51,18 @@ class Draws:
         return torch.cat([radius * angle.cos(), radius * angle.sin()], dim=1)[:, :count]
 
 
-def draws_of(index: Tensor, *, seed: int, epoch: int, purposes: tuple[str, ...], stream: int = 0) -> Draws:
+def draws_of(index: Tensor, *, user: int, seed: int, epoch: int, purposes: tuple[str, ...]) -> Draws:
     """Give the pictures of a batch their random numbers.
 
     Args:
         index: int64 (batch,), the pictures' numbers in the data set, on any device.
+        user: who draws, one of those above.
         seed: of the run.
         epoch: from 0.
         purposes: what numbers are drawn for.
-        stream: numbers of different streams have nothing in common.
     """
-    run = torch.tensor(seed, dtype=torch.int64, device=index.device)
-    return Draws(_hash(_hash(_hash(run) + epoch + stream * _EPOCHS_OF_A_STREAM) + index), purposes)
+    run = _hash(torch.tensor(seed))  # on the CPU, and so is the next: no GPU is waited for
+    return Draws(_hash(_hash(run + epoch + user * _MOST_EPOCHS) + index), purposes)
 
 
 def _hash(keys: Tensor) -> Tensor:

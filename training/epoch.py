@@ -67,7 +67,7 @@ class Epoch:
             changed, seed=self.seed, epoch=self.number, index=index, share=self.recipe.photograph_share
         )
         covered = cover(treated, self.order, index, side=self.recipe.cutout, colour=(red, green, blue))
-        return resize(covered, resolution(self.recipe, self.number)), self.wanted(taken, index)
+        return resize(covered, resolution(self.recipe, self.number)), self.wanted(changed, index)
 
 
 def draw_epoch(

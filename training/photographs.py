@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from training.draws import Draws, draws_of
+from training.draws import PHOTOGRAPHS, Draws, draws_of
 from training.jpeg import jpeg
 
 _ZOOM = (0.6, 1.3)  # side of the part that is seen, as a share of the picture's; above 1 its border is mirrored
@@ -43,7 +43,7 @@ def photographs(images: Tensor, *, seed: int, epoch: int, index: Tensor, share: 
     """
     if share == 0:
         return images
-    draws = draws_of(index, seed=seed, epoch=epoch, purposes=_PURPOSES)
+    draws = draws_of(index, user=PHOTOGRAPHS, seed=seed, epoch=epoch, purposes=_PURPOSES)
     chosen = torch.nonzero(draws.uniform("treated") < share).flatten()
     treated = _treat(images[chosen].permute(0, 3, 1, 2).float(), draws.of(chosen))
     done = images.clone()

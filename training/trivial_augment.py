@@ -2,9 +2,10 @@
 
 What is done to a picture depends on (seed, epoch, its number in the data set) alone (training/draws.py).
 
-Source: Müller & Hutter, arXiv 2103.10158. The strengths are those of its narrower search space, RandAugment's
-(arXiv 1909.13719). Otherwise than there: any strength, not one of 31; between pixels it is interpolated; and
-beyond the border there is the mirror image, as in `training.augment.crop`.
+Source: Müller & Hutter, arXiv 2103.10158. The changes and their strengths are those of its narrower search space,
+RandAugment's (arXiv 1909.13719). Otherwise than there: any strength, not one of 31; moves are a share of the side;
+shears keep the middle, not a corner; pixels are interpolated; beyond the border there is the mirror image; and
+pictures have been shifted and mirrored before.
 """
 
 import math
@@ -13,16 +14,15 @@ from collections.abc import Callable
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torchvision.transforms.v2 import functional as tv
 
-from training.draws import draws_of
+from training.draws import TRIVIAL_AUGMENT, draws_of
 
 _SHEAR = 0.3
 _TRANSLATION = 10 / 32  # of the side
 _ROTATION = math.radians(30)
 _ENHANCEMENT = 0.9  # brightness, contrast, colour and sharpness by 0.1…1.9
 _POSTERIZED_BITS = 4  # most that are taken away
-_LUMINANCE = (0.299, 0.587, 0.114)  # ITU-R BT.601
+_RED, _GREEN, _BLUE = 0.299, 0.587, 0.114  # of the luminance; ITU-R BT.601
 _PURPOSES = ("changed", "operation", "strength", "sign")
 
 Operation = Callable[[Tensor, Tensor], Tensor]
@@ -44,17 +44,23 @@ def trivial_augment(images: Tensor, *, seed: int, epoch: int, index: Tensor, sha
     """
     if share == 0:
         return images
-    draws = draws_of(index, seed=seed, epoch=epoch, purposes=_PURPOSES, stream=1)
-    is_changed = draws.uniform("changed") < share
+    draws = draws_of(index, user=TRIVIAL_AUGMENT, seed=seed, epoch=epoch, purposes=_PURPOSES)
     operation = (draws.uniform("operation") * len(_OPERATIONS)).long()
+    operation[draws.uniform("changed") >= share] = len(_OPERATIONS)  # none
     strength = draws.uniform("strength") * torch.where(draws.uniform("sign") < 0.5, -1, 1)
+    by_operation = torch.split(operation.argsort(), _count(operation))
     done = images.clone()
-    for number, change in enumerate(_OPERATIONS):
-        places = torch.nonzero(is_changed & (operation == number)).flatten()
+    for change, places in zip(_OPERATIONS, by_operation, strict=False):
         if len(places):
             pixels = change(images[places].permute(0, 3, 1, 2).float(), strength[places])
             done[places] = pixels.round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1)
     return done
+
+
+def _count(operation: Tensor) -> list[int]:
+    """Count the pictures of each operation, and of none; a GPU is waited for this once."""
+    counts: list[int] = operation.bincount(minlength=len(_OPERATIONS) + 1).tolist()
+    return counts
 
 
 def _identity(pixels: Tensor, _: Tensor) -> Tensor:
@@ -79,33 +85,26 @@ def _translate_y(pixels: Tensor, strength: Tensor) -> Tensor:
 
 def _rotate(pixels: Tensor, strength: Tensor) -> Tensor:
     angle = _ROTATION * strength
-    return _look_through(
-        pixels,
-        right_by_right=angle.cos(),
-        right_by_down=-angle.sin(),
-        down_by_right=angle.sin(),
-        down_by_down=angle.cos(),
-    )
+    return _look_through(pixels, along=angle.cos(), right_by_down=-angle.sin(), down_by_right=angle.sin())
 
 
 def _brightness(pixels: Tensor, strength: Tensor) -> Tensor:
-    return _away_from(torch.zeros_like(pixels), pixels, strength)
+    return _enhance(pixels, strength, origin=torch.zeros_like(pixels))
 
 
 def _contrast(pixels: Tensor, strength: Tensor) -> Tensor:
-    return _away_from(_grey(pixels).mean((2, 3), keepdim=True), pixels, strength)
+    return _enhance(pixels, strength, origin=_grey(pixels).mean((2, 3), keepdim=True))
 
 
 def _colour(pixels: Tensor, strength: Tensor) -> Tensor:
-    return _away_from(_grey(pixels), pixels, strength)
+    return _enhance(pixels, strength, origin=_grey(pixels))
 
 
 def _sharpness(pixels: Tensor, strength: Tensor) -> Tensor:
-    kernel = torch.ones(3, 1, 3, 3, device=pixels.device)
-    kernel[:, :, 1, 1] = 5  # Pillow's SMOOTH, which leaves the border as it is
-    smooth = pixels.clone()
-    smooth[:, :, 1:-1, 1:-1] = F.conv2d(pixels, kernel / kernel[0].sum(), groups=3)
-    return _away_from(smooth, pixels, strength)
+    smooth = pixels.clone()  # Pillow's SMOOTH: the middle counts five of thirteen, and the border stays as it is
+    inside = pixels[:, :, 1:-1, 1:-1]
+    smooth[:, :, 1:-1, 1:-1] = (9 * F.avg_pool2d(pixels, 3, stride=1) + 4 * inside) / 13
+    return _enhance(pixels, strength, origin=smooth)
 
 
 def _posterize(pixels: Tensor, strength: Tensor) -> Tensor:
@@ -118,13 +117,22 @@ def _solarize(pixels: Tensor, strength: Tensor) -> Tensor:
 
 
 def _autocontrast(pixels: Tensor, _: Tensor) -> Tensor:
-    done: Tensor = tv.autocontrast(pixels.to(torch.uint8))
-    return done.float()
+    """Let each colour reach from 0 to 255; one that is the same everywhere stays."""
+    low, high = pixels.amin((2, 3), keepdim=True), pixels.amax((2, 3), keepdim=True)
+    return torch.where(high > low, (pixels - low) * (255 / (high - low).clamp(min=1)), pixels)
 
 
 def _equalize(pixels: Tensor, _: Tensor) -> Tensor:
-    done: Tensor = tv.equalize(pixels.to(torch.uint8))
-    return done.float()
+    """Let all levels of each colour be about equally frequent; as in Pillow, under 256 pixels nothing changes."""
+    levels = pixels.flatten(2).long()  # (batch, 3, pixels)
+    counts = torch.zeros(*levels.shape[:2], 256, dtype=torch.int64, device=pixels.device)
+    counts.scatter_add_(2, levels, torch.ones_like(levels))
+    of_brightest = counts.gather(2, levels.amax(2, keepdim=True))
+    step = (levels.shape[2] - of_brightest) // 255
+    darker = counts.cumsum(2) - counts
+    table = ((darker + step // 2) // step.clamp(min=1)).clamp(max=255)
+    equal = table.gather(2, levels).view_as(pixels).float()
+    return torch.where((step > 0).unsqueeze(3), equal, pixels)
 
 
 _OPERATIONS: tuple[Operation, ...] = (
@@ -133,32 +141,46 @@ _OPERATIONS: tuple[Operation, ...] = (
 )
 
 
-def _look_through(pixels: Tensor, **matrix: Tensor) -> Tensor:
-    """Look at an affine map of the picture; what is not named is as in the map that changes nothing.
+def _look_through(
+    pixels: Tensor,
+    *,
+    along: Tensor | float = 1.0,
+    right_by_down: Tensor | float = 0.0,
+    down_by_right: Tensor | float = 0.0,
+    right: Tensor | float = 0.0,
+    down: Tensor | float = 0.0,
+) -> Tensor:
+    """Look at an affine map of the picture, all numbers (batch,): each place at another, seen from the middle.
 
-    Places are pixels over pixels, but `right` and `down` shares of half a side.
+    Args:
+        pixels: float32 (batch, 3, height, width).
+        along: pixels to the right for each to the right, and down for each down.
+        right_by_down: pixels to the right for each down.
+        down_by_right: pixels down for each to the right.
+        right: in halves of a width.
+        down: in halves of a height.
     """
-    n, _, height, width = pixels.shape
-    zero, one = pixels.new_zeros(n), pixels.new_ones(n)
-    rows = (
-        matrix.get("right_by_right", one),
-        matrix.get("right_by_down", zero) * height / width,
-        matrix.get("right", zero),
-        matrix.get("down_by_right", zero) * width / height,
-        matrix.get("down_by_down", one),
-        matrix.get("down", zero),
-    )
-    grid = F.affine_grid(torch.stack(rows, dim=1).view(n, 2, 3), list(pixels.shape), align_corners=False)
+    height, width = pixels.shape[2:]
+    matrix = torch.zeros(len(pixels), 2, 3, device=pixels.device)
+    matrix[:, 0, 0] = matrix[:, 1, 1] = along
+    matrix[:, 0, 1] = right_by_down * height / width
+    matrix[:, 1, 0] = down_by_right * width / height
+    matrix[:, 0, 2], matrix[:, 1, 2] = right, down
+    grid = F.affine_grid(matrix, list(pixels.shape), align_corners=False)
     return F.grid_sample(pixels, grid, padding_mode="reflection", align_corners=False)
 
 
-def _away_from(origin: Tensor, pixels: Tensor, strength: Tensor) -> Tensor:
-    """Bring pixels nearer to an origin, or farther away from it."""
+def _enhance(pixels: Tensor, strength: Tensor, *, origin: Tensor) -> Tensor:
+    """Bring pixels nearer to what has nothing of a quality, or farther away from it.
+
+    Source: Pillow's `ImageEnhance`.
+    """
     return origin + _per_picture(1 + _ENHANCEMENT * strength) * (pixels - origin)
 
 
 def _grey(pixels: Tensor) -> Tensor:
-    return (pixels * pixels.new_tensor(_LUMINANCE).view(1, 3, 1, 1)).sum(1, keepdim=True)
+    red, green, blue = pixels.unbind(1)
+    return (_RED * red + _GREEN * green + _BLUE * blue).unsqueeze(1)
 
 
 def _per_picture(values: Tensor) -> Tensor:

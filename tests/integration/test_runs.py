@@ -159,6 +159,8 @@ def test_a_run_is_neither_overwritten_nor_finished_twice(
     assert "seed is 1 and was 0" in capsys.readouterr().err
     assert train("--resume", finished, "--out", finished.parent / "second.safetensors") == 2
     assert f"copy {finished / 'checkpoint.safetensors'} to" in capsys.readouterr().err
+    copied = shutil.copy(finished / "checkpoint.safetensors", finished.parent / "second.safetensors")
+    assert train("--resume", finished, "--out", copied) == 0
     assert {path: path.stat().st_mtime_ns for path in finished.rglob("*")} == before
 
 
@@ -189,6 +191,8 @@ def test_a_stop_while_the_page_is_made_says_that_the_checkpoint_is_there(
     told, _, command = error.splitlines()[-1].partition(" -m training ")
     assert f"{checkpoint} is written; its page is made with: " in told
     monkeypatch.undo()
+    assert train("--resume", tmp_path / "run") == 0
+    assert f"Its page is made with: {told.split()[-1]} -m training {command} For more" in capsys.readouterr().err
     assert run(shlex.split(command)) == 0
     assert (tmp_path / "run" / "report.html").exists()
 
@@ -302,7 +306,7 @@ def test_an_unfinished_run_is_not_extended(stopped: Path, capsys: pytest.Capture
 def test_a_run_that_selects_goes_on_to_the_bit(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With photographs, a selection and a slow copy; from the snapshot."""
+    """With changed pictures, a selection and a slow copy; from the snapshot."""
     table = RECIPES["compact"]
     assert isinstance(table, LargeBatchRecipe)
     assert table.selection
@@ -315,8 +319,8 @@ def test_a_run_that_selects_goes_on_to_the_bit(
     )
     monkeypatch.setitem(RECIPES, "compact", tiny)
     whole, again = tmp_path / "whole", tmp_path / "again"
-    options = ("--recipe", "compact", "--data", data, "--photographs", 0.5, "--epochs", 4)
-    assert train(*options, "--run", whole) == 0
+    changed = ("--photographs", 0.5, "--trivial-augment", 0.5)
+    assert train("--recipe", "compact", "--data", data, *changed, "--epochs", 4, "--run", whole) == 0
     assert load(whole / "checkpoint.safetensors").record.training.configuration["selection"] is not None
     shutil.copytree(whole, again)
     shutil.copy(again / "snapshot.pt", again / "state.pt")

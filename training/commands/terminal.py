@@ -83,8 +83,7 @@ def _what_is_left(run_folder: Path | None) -> str | None:
         return None
     checkpoint = run_folder / CHECKPOINT
     if checkpoint.exists():
-        rest = _report_options(run_folder)
-        return f"{checkpoint} is written; its page is made with: {_python()} -m training report{rest}"
+        return f"{checkpoint} is written; its page is made with: {page_command(run_folder)}"
     if (run_folder / CONFIGURATION).exists():
         return f"go on with: {_python()} -m training train --resume {shlex.quote(str(run_folder))}"
     return None
@@ -98,15 +97,16 @@ def _python() -> str:
     return shlex.quote(str(path if len(path.parts) > 1 else sys.executable))
 
 
-def _report_options(run_folder: Path) -> str:
-    """What `report` has to be told of a run; nothing where its configuration cannot be read any more."""
+def page_command(run_folder: Path) -> str:
+    """The command that makes the page of a finished run; without options where its configuration is unreadable."""
+    command = f"{_python()} -m training report"
     try:
         asked, _ = read_configuration(run_folder / CONFIGURATION)
     except (TrainingError, OSError):
-        return ""
+        return command
     options = ["--data", asked.data, "--cache", asked.cache, "--seed", asked.seed, "--device", asked.device]
     words = [run_folder / CHECKPOINT, *options, "--run", run_folder, "--out", run_folder]
-    return f" {shlex.join(map(str, words))}"
+    return f"{command} {shlex.join(map(str, words))}"
 
 
 def print_metrics(metrics: Metrics) -> None:

@@ -1,5 +1,7 @@
 """The command `train`: from what was typed to one request, and from its result to what is printed."""
 
+import filecmp
+import os
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,13 +22,20 @@ from training.commands.options import (
     MirrorOption,
     RecipeName,
 )
-from training.commands.terminal import CommandError, print_lines, print_metrics, told_in_a_sentence
+from training.commands.terminal import (
+    CommandError,
+    page_command,
+    print_lines,
+    print_metrics,
+    told_in_a_sentence,
+)
 from training.configuration import Request
 from training.contradictions import refuse_run_in_data, refuse_to_overwrite
 from training.finish import Result
 from training.measuring.label_mistakes import to_lines as label_mistake_lines
 from training.progress import tell
-from training.runs.resume import ask_again, ask_longer, asked_before, check_new, result_of
+from training.report.page import FILE as PAGE
+from training.runs.resume import ask_again, ask_longer, asked_before, check_new, is_finished
 from training.runs.run import CHECKPOINT
 from training.targets import check_target
 
@@ -71,7 +80,9 @@ def train(
     ] = None,
     trivial_augment: Annotated[
         float | None,
-        typer.Option(min=0, max=1, metavar="SHARE", help="Of the pictures, to change in one random way each."),
+        typer.Option(
+            min=0, max=1, metavar="SHARE", help="Of the pictures, 0 to 1, to change in one random way each."
+        ),
     ] = None,
     mirror: MirrorOption = None,
     seed: Annotated[
@@ -134,8 +145,8 @@ def train(
     }
     with told_in_a_sentence(folder) as console:
         request = _new(given, folder=folder) if resume is None else _go_on(given, folder=resume, extend=extend)
-        if resume is not None and extend is None and (done := result_of(resume)):
-            _tell_done(console, done, run=resume, out=out)
+        if resume is not None and extend is None and is_finished(resume):
+            _tell_finished(console, resume, out=out)
             return
         if folder is not None and (resume is None or extend is not None):
             check_new(folder)
@@ -186,18 +197,22 @@ def _go_on(given: dict[str, Any], *, folder: Path, extend: int | None) -> Reques
     return ask_again(asked, given, folder=folder)
 
 
-def _tell_done(console: Console, checkpoint: Path, *, run: Path, out: Path | None) -> None:
-    """Say that nothing is left to do: who goes on "until it succeeds" has what was wanted.
+def _tell_finished(console: Console, run: Path, *, out: Path | None) -> None:
+    """Say that nothing is left to train, which is no failure: who tried until it succeeded has what was wanted.
 
     Raises:
-        CommandError: a second place was typed now, that nothing is written to any more.
+        CommandError: the checkpoint is wanted in a second place, where it is not.
     """
-    if out is not None:
+    checkpoint = run / CHECKPOINT
+    if out is not None and not (out.is_file() and filecmp.cmp(out, checkpoint, shallow=False)):
         raise CommandError(f"The run in {run} is finished: copy {checkpoint} to {out}.")
+    if os.environ.get("RANK", "0") != "0":
+        return
+    missing = "" if (run / PAGE).exists() else f" Its page is made with: {page_command(run)}"
     tell(
         console,
-        f"The run in {run} is finished; its result is {checkpoint}. For more epochs: train --resume {run} "
-        "--extend EPOCHS",
+        f"The run in {run} is finished; its result is {checkpoint}.{missing} For more epochs: "
+        f"train --resume {run} --extend EPOCHS",
     )
 
 

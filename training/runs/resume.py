@@ -53,10 +53,9 @@ def asked_before(folder: Path) -> Request:
     return read_configuration(folder / CONFIGURATION)[0]
 
 
-def result_of(folder: Path) -> Path | None:
-    """Find the checkpoint of a run that is finished; None where there is something left to do."""
-    checkpoint = folder / CHECKPOINT
-    return checkpoint if checkpoint.exists() else None
+def is_finished(folder: Path) -> bool:
+    """Whether nothing is left to train in a run's folder."""
+    return (folder / CHECKPOINT).exists()
 
 
 _MAY_MOVE = ("data", "out", "device", "start", "teachers", "is_compiled", "cache")

@@ -3,19 +3,26 @@
 import pytest
 import torch
 
-from training.draws import Draws, draws_of
+from training.draws import PHOTOGRAPHS, TRIVIAL_AUGMENT, Draws, draws_of
 
 PURPOSES = ("one", "other")
 
 
-def _draw(first: int = 0, *, count: int = 4_000, seed: int = 0, epoch: int = 0, stream: int = 0) -> Draws:
-    return draws_of(torch.arange(first, first + count), seed=seed, epoch=epoch, purposes=PURPOSES, stream=stream)
+def _draw(first: int = 0, *, count: int = 4_000, seed: int = 0, epoch: int = 0, user: int = PHOTOGRAPHS) -> Draws:
+    return draws_of(torch.arange(first, first + count), seed=seed, epoch=epoch, purposes=PURPOSES, user=user)
 
 
 @pytest.mark.parametrize(
     "another",
-    [_draw(seed=1), _draw(epoch=1), _draw(4_000), _draw(stream=1), _draw(seed=2**63 - 1), _draw(10**9)],
-    ids=["seed", "epoch", "number", "stream", "largest seed", "many pictures"],
+    [
+        _draw(seed=1),
+        _draw(epoch=1),
+        _draw(4_000),
+        _draw(user=TRIVIAL_AUGMENT),
+        _draw(seed=2**63 - 1),
+        _draw(10**9),
+    ],
+    ids=["seed", "epoch", "number", "user", "largest seed", "many pictures"],
 )
 def test_each_of_what_decides_gives_numbers_that_have_nothing_in_common(another: Draws) -> None:
     """Neither equal nor correlated: 4,000 pairs lie within four deviations of none."""
@@ -52,6 +59,6 @@ def test_some_pictures_keep_their_numbers() -> None:
     """A batch that is cut down, or drawn in parts, sees what the whole one sees."""
     places = torch.tensor([7, 2, 3_999])
     whole = _draw()
-    for draws in (whole.of(places), draws_of(places, seed=0, epoch=0, purposes=PURPOSES)):
+    for draws in (whole.of(places), draws_of(places, user=PHOTOGRAPHS, seed=0, epoch=0, purposes=PURPOSES)):
         assert torch.equal(draws.uniform("other"), whole.uniform("other")[places])
         assert torch.equal(draws.normal(3), whole.normal(3)[places])

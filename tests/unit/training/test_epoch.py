@@ -10,6 +10,7 @@ from models.preprocessing import InputSpec
 from training.augment import Order, crop, mix
 from training.epoch import Epoch, draw_epoch
 from training.recipes import AccurateRecipe, Teaching
+from training.trivial_augment import trivial_augment
 
 PICTURES = 40
 
@@ -64,10 +65,11 @@ def test_an_epoch_is_drawn_again_as_it_was() -> None:
 
 
 @pytest.mark.parametrize(("teaching", "taken"), [(None, crop), (Teaching(), mix)])
+@pytest.mark.parametrize("trivial", [None, 0.5])
 def test_a_teacher_is_asked_about_the_picture_before_it_is_spoilt(
-    teaching: Teaching | None, taken: Callable[[Tensor, Order, Tensor], Tensor]
+    trivial: float | None, teaching: Teaching | None, taken: Callable[[Tensor, Order, Tensor], Tensor]
 ) -> None:
-    """Mixed where it answers; covered and treated as a photograph afterwards, so the student sees another."""
+    """Mixed and changed where it answers, covered and treated as a photograph afterwards."""
     asked = []
 
     def wanted(images: Tensor, index: Tensor) -> Tensor:
@@ -75,11 +77,14 @@ def test_a_teacher_is_asked_about_the_picture_before_it_is_spoilt(
         return index
 
     images = torch.randint(0, 256, (PICTURES, 32, 32, 3), generator=torch.Generator().manual_seed(0)).byte()
-    recipe = AccurateRecipe(batch_size=16, photograph_share=0.5, teaching=teaching)
+    recipe = AccurateRecipe(batch_size=16, photograph_share=0.5, trivial_augment_share=trivial, teaching=teaching)
     epoch = draw_epoch(recipe, images, wanted, spec=InputSpec(), seed=3, number=1)
     index = torch.arange(5, 20)
     seen, _ = epoch.look(index)
-    assert torch.equal(asked[0], taken(images, epoch.order, index))
+    answered = trivial_augment(
+        taken(images, epoch.order, index), seed=3, epoch=1, index=index, share=trivial or 0.0
+    )
+    assert torch.equal(asked[0], answered)
     assert (seen != asked[0]).flatten(1).any(1).all()
 
 

@@ -109,7 +109,7 @@ def test_every_change_is_made_equally_often(monkeypatch: pytest.MonkeyPatch) -> 
         return note
 
     monkeypatch.setattr(module, "_OPERATIONS", tuple(map(spy, module._OPERATIONS)))
-    _change(_images(1).expand(14_000, -1, -1, -1), torch.arange(14_000))
+    _change(torch.zeros(14_000, 2, 2, 3, dtype=torch.uint8), torch.arange(14_000))
     assert len(seen) == 14
     for strength in seen.values():
         assert 880 < len(strength) < 1_120
@@ -121,7 +121,7 @@ def test_every_change_is_made_equally_often(monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
 def test_only_a_share_is_changed(share: float) -> None:
     """That share of the pictures differs, less the fourteenth that stays as it is; the input is left alone."""
-    images = _images(1).expand(2_000, -1, -1, -1).contiguous()
+    images = _images(1, 16, 16).expand(2_000, -1, -1, -1).contiguous()
     before = images.clone()
     changed = _change(images, torch.arange(2_000), share=share)
     assert torch.equal(images, before)
@@ -148,7 +148,26 @@ def test_seed_epoch_and_number_decide() -> None:
         assert not torch.equal(changed, other)
 
 
-def test_other_sizes_keep_their_shape() -> None:
-    """Pictures that are not square come back in their shape."""
-    images = _images(60, 33, 20)
+@pytest.mark.parametrize(("height", "width"), [(33, 20), (9, 9)])
+def test_other_sizes_keep_their_shape(height: int, width: int) -> None:
+    """Pictures that are not square, and the smallest that are learnt, come back in their shape."""
+    images = _images(60, height, width)
     assert _change(images, torch.arange(60)).shape == images.shape
+
+
+@pytest.mark.parametrize("colour", [(0, 0, 0), (255, 255, 255), (200, 30, 100)])
+@pytest.mark.parametrize("operation", ["autocontrast", "equalize", "rotate", "sharpness"])
+def test_a_plain_picture_stays_plain(operation: str, colour: tuple[int, int, int]) -> None:
+    """There is nothing to stretch, to turn or to sharpen, and nothing is divided by zero."""
+    plain = torch.tensor(colour, dtype=torch.uint8).expand(2, 20, 20, 3)
+    assert np.array_equal(_apply(operation, plain, 1.0), plain.numpy())
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+def test_a_gpu_makes_the_same_pictures() -> None:
+    """To a rounded byte, but for bytes on the edge between two levels or beyond a threshold."""
+    images, index = _images(400), torch.arange(400)
+    here = _change(images, index).float()
+    there = _change(images.cuda(), index.cuda()).cpu().float()
+    assert ((here - there).abs() > 1).float().mean() < 0.001
