@@ -22,6 +22,8 @@ def main() -> int:
     SIGTERM has a handler from the start on: the first process of a container does not die of it otherwise.
     """
     signal.signal(signal.SIGTERM, _stop)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # else nohup, say, has seen to it
+        signal.signal(signal.SIGHUP, _stop)
     try:
         if sys.argv[1:2] == ["tensors"]:
             from app.tensors.terminal import main as show  # noqa: PLC0415 - importing torch takes seconds
@@ -46,7 +48,7 @@ def _leave_within(seconds: float, exit_code: int) -> None:
 
 def _stop(number: int, _frame: FrameType | None) -> NoReturn:
     signal.signal(number, signal.SIG_IGN)  # `timeout`, say, tells the process and then its group
-    sys.stderr.write("Stopped by SIGTERM before it served.\n")
+    sys.stderr.write(f"Stopped by {signal.Signals(number).name} before it served.\n")
     sys.exit(143)
 
 

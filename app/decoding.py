@@ -93,27 +93,30 @@ class DecodePool:
     async def _prepare_in_thread(self, data: bytes, spec: InputSpec, caller: Caller) -> Prepared:
         loop = asyncio.get_running_loop()
         counted = contextlib.ExitStack()
+        held, size_bytes = [data], len(data)  # a job that was given up stays in the pool until its turn comes
 
         def work() -> tuple[Prepared, float]:
             started_s = time.perf_counter()
-            prepared = _prepared(data, spec, max_pixels=self._max_pixels)
+            prepared = _prepared(held[0], spec, max_pixels=self._max_pixels)
             return prepared, time.perf_counter() - started_s
 
         def learn(job: Future[tuple[Prepared, float]]) -> None:
             counted.close()
             if not job.cancelled() and not job.exception():
-                self._admission.decoded(size_bytes=len(data), seconds=job.result()[1])
+                self._admission.decoded(size_bytes=size_bytes, seconds=job.result()[1])
 
         def ended(job: Future[tuple[Prepared, float]]) -> None:
             with contextlib.suppress(RuntimeError):  # the event loop has ended
                 loop.call_soon_threadsafe(learn, job)
 
         job = self._threads.submit(work)
-        counted.enter_context(self._admission.decoding(len(data)))
+        counted.enter_context(self._admission.decoding(size_bytes))
         job.add_done_callback(ended)  # not when the caller leaves: the thread is busy until then
         try:
             prepared, _ = await caller.wait(asyncio.wrap_future(job))
         finally:
+            if job.cancel():
+                held.clear()
             del job  # an error that it holds leads back here: a circle that would keep the picture's bytes
         return prepared
 

@@ -3,10 +3,10 @@
 from collections.abc import Callable
 
 import numpy as np
-import torch
 
 from app.errors import EngineError, EngineLostError
 from app.logs import SERVICE
+from models.memory import lacks_device_memory
 from models.preprocessing import Answers, Images
 
 
@@ -48,9 +48,10 @@ class Recovery:
             portion = images[position : position + self.most]
             try:
                 done.append(self._run(portion))
-            except torch.OutOfMemoryError as error:
-                self._ask_for_less(len(portion), error)
-            except Exception as error:  # raised again, as itself or as what it means
+            except Exception as error:  # raised again, as itself or as what it means, unless less may do
+                if lacks_device_memory(error):
+                    self._ask_for_less(len(portion), error)
+                    continue
                 if self._is_lost():
                     raise EngineLostError(f"The device is lost ({error}). Restart the service.") from error
                 raise

@@ -13,6 +13,7 @@ from app.errors import DeviceError
 from app.logs import SERVICE
 from models import golden
 from models.checkpoint import Checkpoint
+from models.memory import lacks_device_memory
 from models.preprocessing import Answers, Images
 
 T = TypeVar("T")
@@ -141,15 +142,15 @@ def record_what_fits(record: Callable[[int], T], largest: int, *, release: Calla
         Batch size in images → what was recorded for it; at least one size, ascending.
 
     Raises:
-        torch.OutOfMemoryError: there is no memory for one image.
+        RuntimeError: there is no memory for one image, or something else is wrong.
     """
     sizes = batch_sizes(largest)
     recorded: dict[int, T] = {}
     for size in reversed(sizes):
         try:
             recorded[size] = record(size)
-        except torch.OutOfMemoryError:
-            if size == 1 and not recorded:
+        except RuntimeError as error:
+            if not lacks_device_memory(error) or (size == 1 and not recorded):
                 raise
         if size not in recorded:
             release()  # only now: the error held what had been taken

@@ -4,6 +4,7 @@ Workers import it first, so it imports nothing heavy.
 """
 
 import asyncio
+import contextlib
 import os
 import signal
 import socket
@@ -17,8 +18,6 @@ from app import logs
 _TOGETHER_S = 60
 """Seconds that a process which is ready waits for the others: the first would get all connections of a burst."""
 _GLANCE_S = 0.05
-SIGNALLED = 128
-"""What a shell adds to the number of the signal that ended a process."""
 _LOOK_AWAY_S = 1.0
 BACKLOG = 2048
 """Most connections that may wait to be taken in."""
@@ -29,6 +28,18 @@ _MOST_A_TURN = 256
 _OTHERS_TURN_S = 0.001
 """One of several processes takes in one connection and leaves the next to the others for so long; where it comes
 back later, being busy, it takes as many as it would have taken: idle ones share a burst, and busy ones keep up."""
+
+
+def say_stopped_early(number: int) -> None:
+    """Say which signal ended the start; written past Python's streams, which a handler may have interrupted."""
+    name = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
+    with contextlib.suppress(OSError):  # a terminal that is gone
+        os.write(2, f"Stopped by {name} before it served.\n".encode())
+
+
+def exit_code_of(number: int) -> int:
+    """What a start ends with that a signal stopped: as a shell tells it, and SIGHUP means SIGTERM."""
+    return 128 + (signal.SIGINT if number == signal.SIGINT else signal.SIGTERM)
 
 
 class Server(uvicorn.Server):
@@ -51,6 +62,11 @@ class Server(uvicorn.Server):
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
         if self._is_alone:
+            if signal.getsignal(signal.SIGHUP) in (
+                signal.SIG_DFL,
+                signal.getsignal(signal.SIGTERM),
+            ):  # not nohup's
+                signal.signal(signal.SIGHUP, self.handle_exit)
             # uvicorn sends itself the signal again after a clean stop; without this the process would die of it.
             signal.signal(signal.SIGTERM, lambda *_: None)
         await super().serve(sockets)
@@ -58,9 +74,11 @@ class Server(uvicorn.Server):
         signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Note that the process is to end; a worker that still loads its model serves nobody, and ends at once."""
-        if not self.started and not self._is_alone:
-            os._exit(SIGNALLED + sig)
+        """Note that the process is to end; one that still warms up serves nobody, and ends at once."""
+        if not self.started:
+            if self._is_alone:  # else the first process says it
+                say_stopped_early(sig)
+            os._exit(exit_code_of(sig))
         super().handle_exit(sig, frame)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:

@@ -6,7 +6,6 @@ a thread of the engine was lost, 130 Ctrl-C and 143 SIGTERM before it served.
 
 import contextlib
 import os
-import signal
 import socket
 import sys
 from collections.abc import Sequence
@@ -20,7 +19,7 @@ from app import logs
 from app.errors import ListenError, SettingsError
 from app.main import create_app
 from app.metrics import FOLDER_VARIABLE
-from app.processes.accepting import BACKLOG, SIGNALLED, Server
+from app.processes.accepting import BACKLOG, Server, exit_code_of, say_stopped_early
 from app.processes.cores import choose_workers, share
 from app.processes.shared_folder import copy_checked, shared_folder
 from app.processes.workers import Workers
@@ -58,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             exit_code = serve(service, listener)
     except GlimpseError as error:
         return _refuse(error, STARTUP_FAILURE)
-    if exit_code == _DEVICE_LOST:
+    if service.is_lost:
         # Freeing what is on a lost GPU aborts the process, with another code.
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(OSError):
@@ -79,8 +78,11 @@ def serve(service: Service, listener: socket.socket) -> int:
     """
     _say_where(listener)
     config = configure(service.settings, create_app(service.settings, service=service))
-    with contextlib.suppress(KeyboardInterrupt):
-        Server(config).run(sockets=[listener])
+    try:
+        with contextlib.suppress(KeyboardInterrupt):
+            Server(config).run(sockets=[listener])
+    except SystemExit:  # uvicorn's, after a start that failed
+        return STARTUP_FAILURE
     return _DEVICE_LOST if service.is_lost else 0
 
 
@@ -125,7 +127,8 @@ def _serve_with_workers(settings: Settings, listener: socket.socket, *, digest: 
         if any(worker.exitcode == STARTUP_FAILURE for worker in workers.processes):
             return STARTUP_FAILURE
         if workers.stopped_by and not workers.were_ready:
-            return _stopped_early(workers.stopped_by)
+            say_stopped_early(workers.stopped_by)
+            return exit_code_of(workers.stopped_by)
         return 0
 
 
@@ -187,11 +190,6 @@ def _listen(settings: Settings) -> socket.socket:
 def _reason(error: OSError) -> str:
     """Say why in the system's words; Python adds the address to them."""
     return (error.strerror or str(error)).partition(" (while attempting")[0]
-
-
-def _stopped_early(by: signal.Signals) -> int:
-    sys.stderr.write(f"Stopped by {'Ctrl-C' if by == signal.SIGINT else 'SIGTERM'} before it served.\n")
-    return SIGNALLED + by
 
 
 def _refuse(error: GlimpseError, exit_code: int) -> int:

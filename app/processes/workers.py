@@ -117,6 +117,7 @@ class Workers(Multiprocess):
     def handle_hup(self) -> None:
         """Stop, as every process does whose terminal is closed: the workers have heard it, too."""
         self.handle_term()
+        self.stopped_by = signal.SIGHUP
 
     def terminate_all(self) -> None:
         for listener in self.sockets:

@@ -16,7 +16,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from app.callers import Caller
-from app.errors import MalformedRequestError, RequestError, stopped_too_soon
+from app.errors import MalformedRequestError, OverloadedError, RequestError, stopped_too_soon
 from app.problems import kind_of
 from app.wire.desk import Desk, refusal
 from app.wire.exchange import ANSWERED_WITH, REQUEST_ID, Admitted
@@ -28,6 +28,9 @@ _FIRST_REQUEST_S = 0.1
 _LINGER_S = 2.0
 """What a caller still sends is read for so long after the last answer: closing over it would reset the connection,
 and the answer might never be seen. Source: choice; RFC 9112, 9.6 wants it for some time."""
+
+_NO_MEMORY_S = 5
+"""In which other requests may have given theirs back. Source: choice."""
 
 _OF_CALLERS = (httptools.HttpParserInvalidURLError, UnicodeDecodeError, RequestError)
 """What is raised in a callback of the parser when the caller is at fault: uvicorn's two are about the target."""
@@ -140,12 +143,13 @@ class DeskProtocol(HttpToolsProtocol):
     def pause_writing(self) -> None:
         """Wait for a caller who does not read, but not for ever: the answer lies in memory."""
         super().pause_writing()
-        self._unread = self.loop.call_later(self._desk.upload_timeout_s, self.transport.abort)
+        self._wait_for_reader()
 
     def resume_writing(self) -> None:
-        """End the wait: the caller has read on."""
+        """End the wait: the caller has read on. Behind the last answer all has to be read."""
         super().resume_writing()
-        self._end_wait_for_reader()
+        if not self.transport.is_closing():
+            self._end_wait_for_reader()
 
     def on_message_begin(self) -> None:
         """Note that a request begins."""
@@ -210,7 +214,7 @@ class DeskProtocol(HttpToolsProtocol):
                 )
         elif cycle.admitted is None:
             if not cycle.keep_alive:
-                self.transport.close()
+                self._close()
             self.on_response_complete()
         else:
             cycle.caller = Caller(None, timeout_s=cycle.admitted.timeout_s)
@@ -221,7 +225,7 @@ class DeskProtocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """Wait for the next request, if one may come; a blank line ends uvicorn's own wait, and is none."""
         if self._is_ending and not self.pipeline and self._lingering is None:
-            self.transport.close()
+            self._close()
         super().on_response_complete()
         if self._arrival is _Arrival.WHOLE:
             self._arrival = _Arrival.NOTHING
@@ -258,6 +262,11 @@ class DeskProtocol(HttpToolsProtocol):
             self.loop.call_later(_FIRST_REQUEST_S, super().shutdown)
         else:
             super().shutdown()
+            self._wait_for_reader()
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Close a connection on which nothing more came."""
+        self._close()
 
     def give_up(self) -> None:
         """Answer a request that has not arrived when the service stops."""
@@ -351,7 +360,7 @@ class DeskProtocol(HttpToolsProtocol):
             return
         self.flow.resume_reading()
         self.transport.write_eof()
-        self._lingering = self.loop.call_later(_LINGER_S, self.transport.close)
+        self._lingering = self.loop.call_later(_LINGER_S, self._close)
 
     def _close_when_read(self) -> None:
         """Close behind the framework's last answer, which may have been due before all of its request came."""
@@ -359,7 +368,12 @@ class DeskProtocol(HttpToolsProtocol):
             self.pipeline.clear()  # nothing is answered behind the last answer
             self._linger()
         else:
-            self.transport.close()
+            self._close()
+
+    def _close(self) -> None:
+        """Close when the caller has read all that was written, but do not wait for that for ever."""
+        self.transport.close()
+        self._wait_for_reader()
 
     def _end_after_answers(self) -> None:
         """Answer what came before, and nothing that comes from here on; the last answer says so where it can."""
@@ -375,6 +389,10 @@ class DeskProtocol(HttpToolsProtocol):
         request_id = admitted.request_id if admitted else request_id_of(headers)
         head = self.server_state.default_headers
         return self._desk.turn_away(error, admitted, request_id=request_id, client=client, default_headers=head)
+
+    def _wait_for_reader(self) -> None:
+        if self._unread is None and self.transport.get_write_buffer_size():
+            self._unread = self.loop.call_later(self._desk.upload_timeout_s, self.transport.abort)
 
     def _end_wait_for_reader(self) -> None:
         if self._unread is not None:
@@ -399,7 +417,7 @@ class DeskProtocol(HttpToolsProtocol):
         elif self._arrival in (_Arrival.HEADER, _Arrival.BODY):
             self._turn_away(self._desk.too_late())
         else:
-            self.transport.close()
+            self._close()
 
     def _break_off(self, cycle: _DeskCycle, answer: bytes) -> None:
         """Answer before the body has come to its end, and close the connection."""
@@ -416,7 +434,11 @@ class DeskProtocol(HttpToolsProtocol):
         self._desk_cycle = None
 
     async def _answer(self, cycle: _DeskCycle, admitted: Admitted, caller: Caller) -> None:
-        body = cycle.body[0] if len(cycle.body) == 1 else b"".join(cycle.body)
+        try:
+            body = cycle.body[0] if len(cycle.body) == 1 else b"".join(cycle.body)
+        except MemoryError:
+            self._break_off(cycle, self._refusal(_no_memory(cycle.received_bytes), admitted, client=cycle.client))
+            return
         cycle.body.clear()
         reply = await self._desk.answer(admitted, body, caller, client=cycle.client)
         cycle.response_complete = True
@@ -429,7 +451,7 @@ class DeskProtocol(HttpToolsProtocol):
         if self._is_ending and not self.pipeline:
             self._linger()
         elif not keep_alive:
-            self.transport.close()
+            self._close()
         self.on_response_complete()
 
     def _client_host(self) -> str:
@@ -450,3 +472,10 @@ class DeskProtocol(HttpToolsProtocol):
             and self.parser.should_keep_alive()
             and self.parser.get_http_version() == "1.1"  # 1.0 wants to be told that its connection stays
         )
+
+
+def _no_memory(size_bytes: int) -> OverloadedError:
+    return OverloadedError(
+        f"There is no memory to put a body of {size_bytes:,} bytes together. Come back after Retry-After seconds.",
+        retry_after_s=_NO_MEMORY_S,
+    )

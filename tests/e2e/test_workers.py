@@ -135,20 +135,22 @@ def test_a_stop_of_all_processes_during_the_start(checkpoint_path: Path, told: i
                 os.killpg(process.pid, signal.SIGKILL)
 
 
-def test_workers_that_still_load_do_not_keep_a_stop_waiting(checkpoint_path: Path) -> None:
-    """None of them is waited for until it would be ready, and 143 says that nothing was served."""
-    command = [sys.executable, "-m", "app", "--port", "0", "--checkpoint", str(checkpoint_path), "--workers", "2"]
+@pytest.mark.parametrize(("workers", "by"), [(2, "SIGTERM"), (2, "SIGHUP"), (1, "SIGTERM"), (1, "SIGHUP")])
+def test_what_still_loads_does_not_keep_a_stop_waiting(workers: int, by: str, checkpoint_path: Path) -> None:
+    """No process is waited for until it would be ready, and 143 says that nothing was served."""
+    more = ["--checkpoint", str(checkpoint_path), "--workers", str(workers)]
+    command = [sys.executable, "-m", "app", "--port", "0", *more]
     with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
         try:
             assert process.stderr
             while "serving on " not in process.stderr.readline():
                 pass
-            process.terminate()
+            process.send_signal(signal.Signals[by])
             told = process.stderr.read()
             assert process.wait(timeout=30) == 143
         finally:
             process.kill()
-    assert told.splitlines()[-1] == "Stopped by SIGTERM before it served."
+    assert told.splitlines()[-1] == f"Stopped by {by} before it served."
     assert "golden answers" not in told
 
 

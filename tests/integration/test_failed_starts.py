@@ -85,6 +85,7 @@ def test_the_sentences_are_all_different(trained_checkpoint: Path, capsys: pytes
         (3, None, False, 3),
         (-15, signal.SIGTERM, True, 0),
         (143, signal.SIGTERM, False, 143),
+        (143, signal.SIGHUP, False, 143),
         (130, signal.SIGINT, False, 130),
     ],
 )

@@ -201,10 +201,12 @@ def test_a_lost_device_ends_the_process(
     assert told == []
 
 
-@pytest.mark.parametrize(("exit_code", "at_once"), [(4, [4]), (0, []), (3, [])])
+@pytest.mark.parametrize(
+    ("exit_code", "is_lost", "at_once"), [(4, True, [4]), (3, True, [3]), (0, False, []), (3, False, [])]
+)
 @pytest.mark.usefixtures("_logging_as_before")
 def test_what_is_on_a_lost_device_is_not_freed(
-    exit_code: int, at_once: list[int], settings: Settings, monkeypatch: pytest.MonkeyPatch
+    exit_code: int, is_lost: bool, at_once: list[int], settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """CUDA would abort the process for it, and its code be another: it ends while the engine still lives."""
     engines: list[weakref.ref[Engine]] = []
@@ -219,6 +221,7 @@ def test_what_is_on_a_lost_device_is_not_freed(
         codes.append(code)
 
     monkeypatch.setattr(server, "serve", serve)
+    monkeypatch.setattr(Service, "is_lost", is_lost)
     monkeypatch.setattr(os, "_exit", leave)
     options = ["--checkpoint", str(settings.checkpoint), "--port", "0", "--engine", "torch", "--device", "cpu"]
     assert server.main(options) == exit_code

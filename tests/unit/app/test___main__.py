@@ -22,7 +22,9 @@ runpy.run_module("app", run_name="__main__")
 """
 
 
-@pytest.mark.parametrize(("name", "by", "code"), [("SIGTERM", "SIGTERM", 143), ("SIGINT", "Ctrl-C", 130)])
+@pytest.mark.parametrize(
+    ("name", "by", "code"), [("SIGTERM", "SIGTERM", 143), ("SIGHUP", "SIGHUP", 143), ("SIGINT", "Ctrl-C", 130)]
+)
 def test_a_start_can_be_stopped(name: str, by: str, code: int) -> None:
     """While its modules are imported already: a sentence, an exit code, no traceback."""
     assert start_and_stop("app", name) == (code, f"Stopped by {by} before it served.\n")

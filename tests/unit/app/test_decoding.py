@@ -2,11 +2,13 @@
 
 import asyncio
 import contextlib
+import sys
 import threading
 
 import numpy as np
 import pytest
 from PIL import Image
+from starlette.requests import ClientDisconnect
 
 from app.admission import Admission
 from app.callers import Caller
@@ -106,6 +108,46 @@ def test_a_thread_counts_until_it_is_free(monkeypatch: pytest.MonkeyPatch) -> No
                     await asyncio.sleep(0.01)
             with admission.decoding(1_000):
                 assert admission.wait_s < 0.2
+        finally:
+            may_end.set()
+            await pool.close()
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("at_once", [False, True])
+def test_a_body_that_waits_for_a_thread_is_let_go_with_its_caller(
+    monkeypatch: pytest.MonkeyPatch, at_once: bool
+) -> None:
+    """The pool keeps the job until its turn comes, but not the bytes: they are counted no more."""
+    may_end = threading.Event()
+
+    def slow(*_: object, **__: object) -> Prepared:
+        assert may_end.wait(timeout=10)
+        return Prepared(np.zeros((32, 32, 3), np.uint8), "PNG", 1, 1)
+
+    monkeypatch.setattr("app.decoding._prepared", slow)
+    waits = padded(SMALL, 100_001)
+
+    async def run() -> None:
+        admission = Admission(max_waiting=10, decoders=1, max_bytes=1_000_000)
+        pool = DecodePool(threads=1, max_pixels=1_000_000, admission=admission, metrics=Metrics())
+        before = sys.getrefcount(waits)
+        try:
+            async with Caller(None, timeout_s=60) as first, Caller(None, timeout_s=60) as second:
+                busy = asyncio.create_task(pool.prepare(padded(SMALL, 100_000), SPEC, first, Timing()))
+                await turns()
+                if at_once:
+                    second.hang_up()
+                waiting = asyncio.create_task(pool.prepare(waits, SPEC, second, Timing()))
+                await turns()
+                second.hang_up()
+                with pytest.raises(ClientDisconnect):
+                    await waiting
+                del waiting
+                assert sys.getrefcount(waits) == before
+                may_end.set()
+                await busy
         finally:
             may_end.set()
             await pool.close()

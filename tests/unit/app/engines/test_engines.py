@@ -139,12 +139,13 @@ class _Memory:
         self.room = room
         self.tried: list[int] = []
         self.released = 0
+        self.error: RuntimeError = torch.OutOfMemoryError("CUDA out of memory")
 
     def record(self, size: int) -> str:
         """Record a run, if there is room."""
         self.tried.append(size)
         if size > self.room:
-            raise torch.OutOfMemoryError("CUDA out of memory")
+            raise self.error
         return f"run of {size}"
 
     def release(self) -> None:
@@ -163,11 +164,21 @@ def test_what_fits_is_recorded_the_largest_first(caplog: pytest.LogCaptureFixtur
 def test_sizes_that_do_not_fit_are_left_out(caplog: pytest.LogCaptureFixture) -> None:
     """The memory of each failure is given back before the next try, and one line in the log says what is left."""
     memory = _Memory(room=7)
+    memory.error = RuntimeError("CUDA error: out of memory")  # CUDA's own, for a graph
     assert list(record_what_fits(memory.record, 20, release=memory.release)) == [1, 2, 4]
     assert (memory.tried, memory.released) == ([20, 16, 8, 4, 2, 1], 3)
     (line,) = caplog.records
     assert (line.levelname, line.getMessage()) == ("WARNING", "out of device memory")
     assert line.__dict__["fields"] == {"not_recorded": [8, 16, 20], "max_batch_size": 4}
+
+
+def test_another_failure_is_not_taken_for_a_lack_of_memory() -> None:
+    """A smaller size would fail as well."""
+    memory = _Memory(room=7)
+    memory.error = RuntimeError("operation not permitted when stream is capturing")
+    with pytest.raises(RuntimeError, match="not permitted"):
+        record_what_fits(memory.record, 8, release=memory.release)
+    assert memory.tried == [8]
 
 
 def test_no_room_for_one_image_is_told() -> None:

@@ -24,8 +24,9 @@ class Device:
         released: how often cached memory was given back.
     """
 
-    def __init__(self, room: int) -> None:
+    def __init__(self, room: int, *, error: RuntimeError | None = None) -> None:
         self.room = room
+        self.error = error or torch.OutOfMemoryError("CUDA out of memory")
         self.runs: list[int] = []
         self.released = 0
 
@@ -33,7 +34,7 @@ class Device:
         """Run, if there is room."""
         self.runs.append(len(images))
         if len(images) > self.room:
-            raise torch.OutOfMemoryError("CUDA out of memory")
+            raise self.error
         return images[:, 0, 0, :1].astype(np.float32)
 
     def release(self) -> None:
@@ -85,6 +86,13 @@ def test_after_an_out_of_memory_error_portions_are_halved_for_good(caplog: pytes
     device.room, device.runs = 1_000, []
     assert is_in_order(run(images(3)), 3)
     assert device.runs == [1, 1, 1]
+
+
+def test_memory_that_cuda_itself_lacks_is_memory() -> None:
+    """A replay takes nothing from PyTorch's allocator, whose error alone has a class of its own."""
+    device = Device(room=2, error=RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate"))
+    assert is_in_order(recovery(device, most=4)(images(4)), 4)
+    assert device.runs == [4, 2, 2]
 
 
 def test_memory_that_runs_out_between_two_portions_costs_no_answer() -> None:

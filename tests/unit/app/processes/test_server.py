@@ -4,6 +4,7 @@ import asyncio
 import multiprocessing
 import signal
 import socket
+import sys
 import time
 from contextlib import ExitStack
 from pathlib import Path
@@ -13,10 +14,11 @@ from typing import Any
 import pytest
 import torch
 import uvicorn
+from uvicorn.config import STARTUP_FAILURE
 
 from app.errors import ListenError
 from app.processes.accepting import Server
-from app.processes.server import _listen, open_to_choose, settings_to_check
+from app.processes.server import _listen, main, open_to_choose, settings_to_check
 from app.settings import Settings
 from tests.unit.app.loops import turns, with_loop
 
@@ -110,19 +112,52 @@ class Taking(Server):
 
 
 @pytest.mark.parametrize(
-    ("workers", "is_started", "ended"), [(2, False, [128 + signal.SIGTERM]), (2, True, []), (1, False, [])]
+    ("by", "code", "name"), [("SIGTERM", 143, "SIGTERM"), ("SIGHUP", 143, "SIGHUP"), ("SIGINT", 130, "Ctrl-C")]
 )
-def test_a_worker_that_still_loads_ends_when_it_is_told(
-    monkeypatch: pytest.MonkeyPatch, workers: int, is_started: bool, ended: list[int]
+@pytest.mark.parametrize(("workers", "is_started"), [(2, False), (2, True), (1, False), (1, True)])
+def test_a_process_that_still_warms_up_ends_when_it_is_told(
+    monkeypatch: pytest.MonkeyPatch, workers: int, is_started: bool, by: str, code: int, name: str
 ) -> None:
-    """It would go on to serve nobody; one that serves, or is alone, ends in good order."""
+    """It would go on to serve nobody; one that serves ends in good order. One of several says nothing."""
     codes: list[int] = []
-    monkeypatch.setattr("app.processes.accepting.os", SimpleNamespace(_exit=codes.append))
+    told: list[str] = []
+    system = SimpleNamespace(_exit=codes.append, write=lambda _, words: told.append(words.decode()))
+    monkeypatch.setattr("app.processes.accepting.os", system)
     server = Taking(workers=workers)
     server.started = is_started
-    server.handle_exit(signal.SIGTERM, None)
-    assert codes == ended
+    server.handle_exit(signal.Signals[by], None)
+    assert codes == ([] if is_started else [code])
+    assert told == ([f"Stopped by {name} before it served.\n"] if workers == 1 and not is_started else [])
     assert server.should_exit
+
+
+@pytest.mark.parametrize("is_lost", [False, True])
+def test_a_start_that_fails_is_an_exit_code_and_no_exception(
+    monkeypatch: pytest.MonkeyPatch, is_lost: bool
+) -> None:
+    """What has to be done at the end of a process is done then, too: nothing is freed on a lost device."""
+
+    class Failing:
+        """Uvicorn's, whose application does not start."""
+
+        def __init__(self, _config: object) -> None:
+            """Nothing."""
+
+        def run(self, sockets: list[socket.socket]) -> None:
+            assert sockets
+            sys.exit(STARTUP_FAILURE)
+
+    left: list[int] = []
+    monkeypatch.setattr("app.processes.server.Server", Failing)
+    monkeypatch.setattr("app.processes.server.configure", lambda *_: None)
+    monkeypatch.setattr("app.processes.server.create_app", lambda *_, **__: None)
+    monkeypatch.setattr(
+        "app.processes.server.Service",
+        lambda settings, **_: SimpleNamespace(settings=settings, is_lost=is_lost),
+    )
+    monkeypatch.setattr("app.processes.server.os._exit", left.append)
+    assert main(["--port", "0", "--workers", "1"]) == STARTUP_FAILURE
+    assert left == ([STARTUP_FAILURE] if is_lost else [])
 
 
 @pytest.mark.parametrize(("workers", "at_once", "later"), [(1, 8, 8), (2, 1, 8)])

@@ -32,6 +32,7 @@ class Transport(asyncio.Transport):
         self.is_closed = False
         self.is_ended = False
         self.closed = asyncio.Event()
+        self.unread = 0
 
     @property
     def written(self) -> bytes:
@@ -63,8 +64,13 @@ class Transport(asyncio.Transport):
         self.is_ended = True
         self.closed.set()
 
+    def get_write_buffer_size(self) -> int:
+        """Bytes that the caller has not read, and that no buffer of the system holds."""
+        return self.unread
+
     def abort(self) -> None:
         """As `close`, without what still lies there."""
+        self.unread = 0
         self.close()
 
     def close(self) -> None:

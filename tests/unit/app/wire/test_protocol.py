@@ -1,9 +1,12 @@
 """The protocol with a desk in front: who is answered from there, in which order, and who is not."""
 
 import asyncio
+import sys
+from collections.abc import Iterator
 
 import pytest
 
+from app.errors import OverloadedError
 from app.wire import protocol
 from tests.unit.app.loops import turns
 from tests.unit.app.wire.connection import (
@@ -210,5 +213,73 @@ def test_who_does_not_read_is_not_written_to() -> None:
         connection.protocol.resume_writing()
         while not connection.reached:
             await asyncio.sleep(0)
+
+    with_connection(check)
+
+
+@pytest.mark.parametrize("reads_half", [False, True])
+@pytest.mark.parametrize("ends", ["keep-alive is over", "the server stops", "nothing came", "the last answer"])
+def test_who_never_reads_is_cut_off_after_the_last_answer_too(ends: str, reads_half: bool) -> None:
+    """A connection closes when all is read; less than what would pause the writing was waited for without end."""
+
+    async def check(connection: Connection) -> None:
+        connection.desk.gate.set()
+        connection.desk.is_closing = ends == "the last answer"
+        connection.transport.unread = 1_000
+        connection.receive(WHOLE)
+        while not connection.transport.written:
+            await asyncio.sleep(0)
+        protocol = connection.protocol
+        for end, act in {
+            "keep-alive is over": protocol.timeout_keep_alive_handler,
+            "the server stops": protocol.shutdown,
+            "nothing came": protocol._on_too_late,
+        }.items():
+            if ends == end:
+                act()
+        assert connection.transport.is_closed
+        if reads_half:
+            protocol.pause_writing()
+            protocol.resume_writing()
+        async with asyncio.timeout(10):
+            while connection.transport.unread:
+                await asyncio.sleep(0.01)
+
+    with_connection(check, upload_timeout_s=0.05)
+
+
+def test_who_has_read_all_is_not_waited_for() -> None:
+    """The usual end of a connection costs no timer."""
+
+    async def check(connection: Connection) -> None:
+        connection.protocol.timeout_keep_alive_handler()
+        assert connection.transport.is_closed
+        assert connection.protocol._unread is None
+
+    with_connection(check)
+
+
+def test_a_body_that_cannot_be_put_together_is_answered_and_let_go() -> None:
+    """It lies there in pieces, and there is no memory for the whole: 503, and its bytes are counted no more."""
+
+    class Pieces(list[bytes]):
+        """Of which nothing is made."""
+
+        def __iter__(self) -> Iterator[bytes]:
+            if sys._getframe(1).f_code.co_name == "_answer":
+                raise MemoryError
+            return super().__iter__()
+
+    async def check(connection: Connection) -> None:
+        connection.receive(HEAD + b"\r\nab")
+        cycle = connection.protocol._desk_cycle
+        assert cycle is not None
+        cycle.body = Pieces(cycle.body)
+        connection.receive(b"cde")
+        while not connection.transport.written:
+            await asyncio.sleep(0)
+        assert connection.desk.turned_away == [OverloadedError]
+        assert connection.desk.dropped == [5]
+        assert connection.transport.is_ended
 
     with_connection(check)

@@ -617,6 +617,7 @@ def test_who_never_reads_is_not_waited_for() -> None:
         connection.desk.gate.set()
         connection.receive(WHOLE)
         await turns()
+        connection.transport.unread = 100_000
         connection.protocol.pause_writing()
         connection.protocol.resume_writing()
         assert connection.protocol._unread is None
