@@ -98,9 +98,16 @@ class Ranks:
 
     @contextlib.contextmanager
     def first_alone(self) -> Iterator[None]:
-        """Let the first process through before the others: it downloads and writes what they then read."""
+        """Let the first process through before the others: it downloads and writes what they then read.
+
+        Raises:
+            TrainingError: in the others, when the first one has ended instead; what it says is the reason.
+        """
         if self.world > 1 and not self.is_first:
-            _wait_for_all()
+            try:
+                _wait_for_all()
+            except RuntimeError as error:
+                raise TrainingError(f"The first process of this training has ended ({error}).") from error
         yield
         if self.world > 1 and self.is_first:
             _wait_for_all()

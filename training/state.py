@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from models.files import write_atomically
+from models.memory import lacks_device_memory, lacks_memory
 from training.errors import TrainingError
 
 FORMAT_VERSION = 1
@@ -65,14 +66,20 @@ def read_state(path: Path, *, device: torch.device) -> dict[str, Any] | None:
 
     Raises:
         TrainingError: the file is damaged, or of another version of Glimpse.
+        OSError: it cannot be read.
+        RuntimeError: there is no memory for it.
     """
     if not path.exists():
         return None
     try:
-        if not zipfile.is_zipfile(path):
-            raise ValueError("it is no whole archive")
-        state = torch.load(path, map_location=device, weights_only=True)
+        with path.open("rb") as file:
+            if not zipfile.is_zipfile(file):
+                raise ValueError("it is no whole archive")
+            file.seek(0)
+            state = torch.load(file, map_location=device, weights_only=True)
     except _DAMAGE as error:
+        if lacks_memory(error) or lacks_device_memory(error):
+            raise
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise TrainingError(
             f"The state {path} cannot be read ({reason}). It is damaged or was not written by Glimpse; delete it "

@@ -121,6 +121,7 @@ def train_tutorial(
         batch_size=recipe.batch_size,
         shuffle=True,
         num_workers=recipe.workers,
+        multiprocessing_context="fork",  # they hold Ctrl-C back as this process does; no default since Python 3.14
         generator=generator,
     )
     optimizer = torch.optim.SGD(network.parameters(), lr=recipe.lr, momentum=recipe.momentum)

@@ -78,14 +78,14 @@ def evaluate(
             mirrors=shows_mirror_images(loaded.record.training.configuration),
         )
         reliability = reliability_by_view(views.before_and_after, split.targets)
-        if grid is not None:
-            draw_predictions(split, views.single_view, labels=labels, seed=seed, path=grid)
-            tell(console, f"wrote {grid}")
         robustness = None
         if corruptions:
             robustness = measure_robustness(
                 network, split, pictures=corruption_pictures or PICTURES, seed=seed, console=console
             )
+        if grid is not None:  # last: whoever stops the measurement hears that nothing was written
+            draw_predictions(split, views.single_view, labels=labels, seed=seed, path=grid)
+            tell(console, f"wrote {grid}")
         if as_json:
             fields = dataclasses.asdict(metrics)
             del fields["split"]

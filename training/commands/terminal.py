@@ -7,11 +7,11 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import torch
 import typer
 from rich.console import Console
 
 from models.errors import GlimpseError
+from models.memory import lacks_device_memory, lacks_memory
 from models.metrics import Metrics
 from training.configuration import read_configuration
 from training.errors import TrainingError
@@ -19,9 +19,6 @@ from training.interrupts import Terminated, sigterm_at_once
 from training.measuring.intervals import interval
 from training.progress import printable, tell
 from training.runs.run import CHECKPOINT, CONFIGURATION
-
-_NO_MEMORY = "DefaultCPUAllocator"
-"""What PyTorch names when the processor's memory is full, in a RuntimeError like any other."""
 
 _NO_COMPILER = "No working C++ compiler found"
 """What torch.compile says, in whatever exceptions it is wrapped."""
@@ -46,23 +43,24 @@ def told_in_a_sentence(run_folder: Path | None = None) -> Iterator[Console]:
             tell(console, f"Error: {error}")
             raise typer.Exit(1) from None
         except OSError as error:
+            console.quiet = False  # of one process among several, and no other may meet it
             left = _what_is_left(run_folder)
             tell(console, f"Error: {error}" + (f". Mend it; {left}" if left else ""))
             raise typer.Exit(1) from None
-        except torch.OutOfMemoryError as error:
-            left = _what_is_left(run_folder)
-            advice = "Free it, or use --device cpu" + (f"; {left}" if left else ".")
-            tell(console, f"Error: the device has not enough memory ({error}). {advice}")
-            raise typer.Exit(1) from None
         except (RuntimeError, MemoryError) as error:
+            console.quiet = False
             why = (str(error).splitlines() or ["no reason was given"])[0]
             left = _what_is_left(run_folder)
+            if lacks_device_memory(error):
+                advice = "Free it, or use --device cpu" + (f"; {left}" if left else ".")
+                tell(console, f"Error: the device has not enough memory ({why}). {advice}")
+                raise typer.Exit(1) from None
             if _NO_COMPILER in str(error):
                 advice = "Install a C++ compiler, as g++, or leave --compile out"
                 advice += f"; {left} --no-compile" if left else "."
                 tell(console, f"Error: torch.compile makes no kernels here ({why}). {advice}")
                 raise typer.Exit(1) from None
-            if isinstance(error, RuntimeError) and _NO_MEMORY not in str(error):
+            if not lacks_memory(error):
                 raise
             size = "a smaller --input-size"
             advice = f"start a new run with {size}; {left}" if left else f"take {size}."

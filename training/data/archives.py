@@ -1,6 +1,8 @@
 """Archives of NumPy's: x_train, y_train, x_test, y_test, and the labels' names if they are there."""
 
+import lzma
 import math
+import tokenize
 import zipfile
 import zlib
 from pathlib import Path
@@ -25,6 +27,9 @@ _DAMAGE = (
     zipfile.BadZipFile,
     zlib.error,  # a damaged stream
     RuntimeError,  # encrypted; NotImplementedError, a kind of it: packed in a way that zipfile does not know
+    lzma.LZMAError,
+    SyntaxError,  # a damaged header of an array, and so is the next
+    tokenize.TokenError,
     MemoryError,  # a header that announces an array without end
 )
 """What numpy's reader raises over files that are no archive of plain arrays."""

@@ -1,5 +1,6 @@
 """Pictures of pictures: a labelled grid, for the eye to check what the numbers say."""
 
+import io
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from models.files import write_atomically
 from training.data.dataset import Split
 
 _COLUMNS, _ROWS = 8, 4
@@ -67,7 +69,8 @@ def _draw(images: Tensor, captions: Sequence[str], *, wrong: Sequence[bool], pat
         lines = [line if len(line) <= _LETTERS else f"{line[: _LETTERS - 1]}…" for line in caption.split("\n")]
         # class names are words, not formulas, whatever dollars stand in them
         axis.set_title("\n".join(lines), fontsize=7, color="firebrick" if is_wrong else "black", parse_math=False)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    picture = io.BytesIO()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph")  # names in letters that the font lacks become boxes
-        figure.savefig(path, dpi=150, format="png")
+        figure.savefig(picture, dpi=150, format="png")
+    write_atomically(path, picture.getvalue())

@@ -122,3 +122,15 @@ def test_one_process_agrees_with_itself_without_a_tensor() -> None:
         assert ALONE.agree(True)
         assert not ALONE.agree(False)
     assert operations.names == []
+
+
+def test_who_waits_for_a_first_process_that_has_ended_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It raises no traceback beside the sentence that the first one ended with."""
+
+    def fail() -> None:
+        raise RuntimeError("Connection closed by peer")
+
+    monkeypatch.setattr("training.ranks._wait_for_all", fail)
+    alone = Ranks(1, 2).first_alone()
+    with pytest.raises(TrainingError, match=r"^The first process of this training has ended \(Connection closed"):
+        alone.__enter__()

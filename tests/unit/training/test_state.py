@@ -52,6 +52,32 @@ def test_a_cut_off_file_is_refused(tmp_path: Path, size: int) -> None:
         read_state(path, device=CPU)
 
 
+@pytest.mark.parametrize(
+    "error",
+    [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("CUDA error: out of memory"), MemoryError()],
+)
+def test_a_state_that_finds_no_memory_is_not_called_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """Whoever was told to delete it would lose hours."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    write_state(tmp_path / "state.pt", {"step": 1})
+    monkeypatch.setattr(torch, "load", fail)
+    with pytest.raises(type(error)) as found:
+        read_state(tmp_path / "state.pt", device=CPU)
+    assert found.value is error
+
+
+def test_a_state_that_cannot_be_opened_is_not_called_damaged(tmp_path: Path) -> None:
+    """A disk that fails, or rights that are missing, have sentences of their own."""
+    (tmp_path / "state.pt").mkdir()
+    with pytest.raises(IsADirectoryError):
+        read_state(tmp_path / "state.pt", device=CPU)
+
+
 def test_a_file_that_would_run_code_is_refused(tmp_path: Path) -> None:
     """Only plain data is loaded; a pickled object of any class is not."""
     path = tmp_path / "state.pt"

@@ -38,11 +38,25 @@ def test_memory_that_python_lacks_is_a_sentence(capsys: pytest.CaptureFixture[st
     assert capsys.readouterr().err.startswith("Error: there is not enough memory (no reason was given).")
 
 
-def test_memory_that_a_device_lacks_has_another_advice(capsys: pytest.CaptureFixture[str]) -> None:
-    """The processor may have what the device has not."""
-    with pytest.raises(typer.Exit, match="1"), told_in_a_sentence():
-        raise torch.OutOfMemoryError("CUDA out of memory")
-    assert "use --device cpu" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    "error",
+    [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("CUDA error: out of memory\nCompile with …")],
+)
+def test_memory_that_a_device_lacks_has_another_advice(
+    error: RuntimeError, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The processor may have what the device has not. One of several processes, which are quiet, says it, too."""
+
+    def fail_quietly() -> None:
+        with told_in_a_sentence() as console:
+            console.quiet = True
+            raise error
+
+    with pytest.raises(typer.Exit, match="1"):
+        fail_quietly()
+    told = capsys.readouterr().err
+    assert told.startswith("Error: the device has not enough memory (CUDA ")
+    assert told.endswith("out of memory). Free it, or use --device cpu.\n")
 
 
 def test_a_compiler_that_is_missing_is_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -118,6 +118,18 @@ def test_a_wrong_archive_is_refused(tmp_path: Path, change: dict[str, np.ndarray
 _PIXELS = np.random.default_rng(1).integers(0, 256, (6, 8, 8, 3), dtype=np.uint8)
 
 
+@pytest.mark.parametrize("damage", [b"}'descr': '|u1', ", b"('descr': '|u1', ", b"{'descr: '|u1', "])
+def test_an_array_with_a_damaged_header_is_refused(tmp_path: Path, damage: bytes) -> None:
+    """NumPy parses it before the checksum is looked at, and raises what a Python file would."""
+    path = tmp_path / "bad.npz"
+    write_archive(path, _arrays())
+    whole = path.read_bytes()
+    assert b"{'descr': '|u1', " in whole
+    path.write_bytes(whole.replace(b"{'descr': '|u1', ", damage.ljust(17), 1))
+    with pytest.raises(DataError, match=r"bad\.npz cannot be read as an \.npz archive of plain arrays"):
+        _read(path)
+
+
 @pytest.mark.parametrize(
     "wrong",
     [

@@ -1,8 +1,10 @@
 """Grids of pictures with their words."""
 
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
+import pytest
 import torch
 from PIL import Image
 
@@ -46,3 +48,21 @@ def test_the_seed_chooses_the_pictures(tmp_path: Path) -> None:
         draw_samples(_grey(4), labels=("cat",), seed=seed, path=tmp_path / name)
     one, again, other = ((tmp_path / name).read_bytes() for name in ("one", "again", "other"))
     assert one == again != other
+
+
+def test_a_grid_that_cannot_be_drawn_leaves_the_one_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As every other result: whole or not at all."""
+
+    def stop(_figure: object, target: BinaryIO, **_: object) -> None:
+        target.write(b"half a picture")
+        raise KeyboardInterrupt
+
+    path = tmp_path / "grid.png"
+    path.write_bytes(b"the one before")
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", stop)
+    split = Split(torch.zeros(2, 8, 8, 3, dtype=torch.uint8), torch.tensor([0, 1]))
+    with pytest.raises(KeyboardInterrupt):
+        draw_samples(split, labels=("a", "b"), seed=0, path=path)
+    assert path.read_bytes() == b"the one before"
