@@ -5,6 +5,7 @@ import subprocess
 import sys
 from typing import Any
 
+from benchmarks.peers.network import CHECKPOINT
 from benchmarks.photos import batch_upload
 from benchmarks.processes import ROOT
 from benchmarks.servers import GLIMPSE
@@ -57,7 +58,7 @@ def batch_route(*, seconds: int) -> dict[str, object]:
 def _measure_engine() -> dict[str, Any]:
     """Run `benchmarks.engine` in a process of its own, so that its threads and memory are gone afterwards."""
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.engine"],
+        [sys.executable, "-m", "benchmarks.engine", "--checkpoint", str(CHECKPOINT)],
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -1,5 +1,6 @@
 """Glimpse and its peers, one after another, under the same load."""
 
+import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -11,10 +12,16 @@ from benchmarks.servers import GLIMPSE, PLAIN, Server
 from benchmarks.wrk import Measurement, drive
 
 WARM_UP_S = 3
+SHORTEST_PHOTO_S = 30
+"""A peer answers up to 32 photos at once, 2 to 16 a second: in a short window one batch is a third."""
 LONGEST_SETTLE_S = 10.0
 FIRST_SECOND = "first second"
 MANY = 256
 """Connections that only the small picture gets: 256 photos at once are 400 MB of bodies and no use case."""
+
+
+_FAILURES = (StartError, RuntimeError, OSError, subprocess.SubprocessError, ValueError, LookupError)
+"""It did not start or its environment is broken; wrk failed on it; or its last answer is none."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +42,7 @@ class Plan:
         servers: in this order.
         pictures: "small", "photo".
         connections: 1, 32, 256 or others.
-        seconds: per point.
+        seconds: per point; photos get 30 at least.
     """
 
     servers: Sequence[Server]
@@ -52,16 +59,17 @@ class Plan:
             if picture == "small" or count < MANY
         ]
 
+    def seconds_of(self, picture: str) -> int:
+        """How long a point with this picture lasts."""
+        return self.seconds if picture == "small" else max(self.seconds, SHORTEST_PHOTO_S)
+
 
 def compare(plan: Plan) -> dict[str, object]:
     """Measure every server and print rows as they come.
 
     Returns:
         Rows, ratios to Glimpse, versions, the label that each server gave the same picture, and which
-        servers did not come up and why.
-
-    Raises:
-        RuntimeError: wrk failed.
+        servers could not be measured and why: one of them does not end the others.
     """
     uploads = {"small": small_upload(), "photo": photo_upload()}
     rows: list[Row] = []
@@ -70,17 +78,17 @@ def compare(plan: Plan) -> dict[str, object]:
     versions, starts_s = {}, {}
     print(_HEADER, flush=True)
     for server in plan.servers:
-        versions[server.name] = versions_of(server.python, server.packages)
         try:
+            versions[server.name] = versions_of(server.python, server.packages)
             with server.start() as running:
                 starts_s[server.name] = running.start_s
                 for row in _measure(server, running, plan, uploads):
                     rows.append(row)
                     print(_line(row, rows), flush=True)
                 labels[server.name] = predicted_label(running.post("/predict", uploads["small"])[1])
-        except StartError as error:
+        except _FAILURES as error:
             failed[server.name] = str(error)
-            print(f"{server.title} did not start: {error}", flush=True)
+            print(f"{server.title} could not be measured: {error}", flush=True)
     if len(set(labels.values())) > 1:
         print(f"The servers do not agree on the small picture: {labels}. The figures cannot be compared.")
     return {
@@ -88,7 +96,7 @@ def compare(plan: Plan) -> dict[str, object]:
         "ratios": ratios(rows),
         "server_versions": versions,
         "labels": labels,
-        "not_started": failed,
+        "not_measured": failed,
         "start_s": starts_s,
         "upload_bytes": {name: len(upload.body) for name, upload in uploads.items()},
     }
@@ -109,7 +117,9 @@ def _measure(server: Server, running: Running, plan: Plan, uploads: dict[str, Up
             warm_up = drive(url, uploads[picture], connections=connections, seconds=WARM_UP_S)
             _settle(running, warm_up, uploads["small"])
         count_503 = server.is_glimpse and connections >= MANY
-        measured = drive(url, uploads[picture], connections=connections, seconds=plan.seconds, count_503=count_503)
+        measured = drive(
+            url, uploads[picture], connections=connections, seconds=plan.seconds_of(picture), count_503=count_503
+        )
         yield Row(server.name, picture, connections, measured)
         _settle(running, measured, uploads["small"])
 

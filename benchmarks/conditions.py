@@ -1,6 +1,7 @@
 """The conditions of a measurement: a number without them is not a number."""
 
 import json
+import os
 import subprocess
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
@@ -13,7 +14,7 @@ from training.runs.provenance import current_commit, now_utc
 
 
 def describe(benchmark: str, *, device: str = "auto") -> dict[str, object]:
-    """Name the benchmark, the moment, the commit, the hardware, and the versions of Glimpse's environment."""
+    """Name benchmark, moment, commit, hardware, and the versions and settings of Glimpse's environment."""
     return {
         "benchmark": benchmark,
         "at": now_utc(),
@@ -21,6 +22,7 @@ def describe(benchmark: str, *, device: str = "auto") -> dict[str, object]:
         "hardware": describe_hardware(choose_device(device)),
         "versions": own_versions(("torch", "fastapi", "starlette", "uvicorn", "pillow", "openvino")),
         "torch_build": torch.__version__,
+        "settings": {name: value for name, value in os.environ.items() if name.startswith("GLIMPSE_")},
     }
 
 

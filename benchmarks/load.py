@@ -39,8 +39,8 @@ class Tally:
         latencies_s: of answers 200, from the scheduled moment.
         from_sending_s: of the same answers, from the moment the bytes were written.
         without_retry_after: answers 503 that do not say when to come back.
-        answered_in_time: answers 200 that came while requests were still being sent; the goodput is made
-            of these, since a full queue that is emptied afterwards must not count as throughput.
+        answered_in_time: answers 200 that came before their deadline and while requests were still being sent; the
+            goodput is made of these, since a full queue that is emptied afterwards must not count as throughput.
     """
 
     statuses: Counter[str] = field(default_factory=Counter)
@@ -109,8 +109,8 @@ class Generator:
         cores: processor time that it took while sending, per second.
     """
 
-    def __init__(self, host: str, port: int, request: bytes) -> None:
-        self.request, self.tally = request, Tally()
+    def __init__(self, host: str, port: int, request: bytes, *, deadline_s: float) -> None:
+        self.request, self.tally, self._deadline_s = request, Tally(), deadline_s
         self._host, self._port = host, port
         self._idle: deque[Connection] = deque()
         self._waiting: deque[float] = deque()
@@ -132,7 +132,7 @@ class Generator:
             await asyncio.sleep(TICK_S)
         sending_s = time.perf_counter() - started_s
         self.cores = (time.process_time() - cpu_s) / sending_s
-        self.tally.answered_in_time = len(self.tally.latencies_s)
+        self.tally.answered_in_time = sum(value <= self._deadline_s for value in self.tally.latencies_s)
         give_up_s = time.perf_counter() + DRAIN_S
         while (self._waiting or len(self._idle) < self._open) and time.perf_counter() < give_up_s:
             await asyncio.sleep(0.01)
@@ -163,12 +163,17 @@ class Generator:
         self._open -= 1
         if connection in self._idle:
             self._idle.remove(connection)
+        if self._waiting:
+            self._open_another()
 
     def _dispatch(self, scheduled_s: float) -> None:
         if self._idle:
             self._idle.popleft().send(scheduled_s)
             return
         self._waiting.append(scheduled_s)
+        self._open_another()
+
+    def _open_another(self) -> None:
         if self._open + len(self._opening) < MAX_CONNECTIONS:
             task = asyncio.create_task(self._connect())
             self._opening.add(task)
@@ -180,6 +185,8 @@ class Generator:
             _, connection = await loop.create_connection(lambda: Connection(self), self._host, self._port)
         except OSError:
             self.tally.statuses["refused"] += 1
+            if self._waiting:
+                self._waiting.popleft()  # it is what was refused
             return
         self._open += 1
         self.release(connection)
@@ -227,7 +234,7 @@ def main() -> None:
     host, port, request = prepare_request(
         given.url, given.body.read_bytes(), content_type=given.content_type, headers=given.header
     )
-    generator = Generator(host, port, request)
+    generator = Generator(host, port, request, deadline_s=given.deadline_ms / 1000)
     sending_s = uvloop.run(generator.run(rate=given.rate, seconds=given.seconds, seed=given.seed))
     json.dump(summary(generator, sending_s=sending_s, deadline_ms=given.deadline_ms), sys.stdout)
 

@@ -45,7 +45,7 @@ def overload(*, seconds: int) -> dict[str, object]:
         "near_capacity": near,
         "overload": over,
         "goodput_to_peak": round(over["goodput_per_s"] / peak_per_s, 3),
-        "goodput_to_generator_peak": round(over["goodput_per_s"] / near["goodput_per_s"], 3),
+        "goodput_to_generator_peak": round(over["goodput_per_s"] / max(near["goodput_per_s"], 0.1), 3),
         "deadline_ms": DEADLINE_MS,
         "status_afterwards": status,
     }

@@ -139,17 +139,19 @@ def _wait(server: Running, process: subprocess.Popen[bytes], is_ready: Callable[
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
     """Ask the leader to stop, then kill whatever is left of its session."""
-    if process.poll() is None:
-        process.send_signal(signal.SIGTERM)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(STOP_TIMEOUT_S)
-    deadline_s = time.monotonic() + STOP_TIMEOUT_S
-    while (left := session_members(process.pid)) and time.monotonic() < deadline_s:
-        for pid in left:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        process.poll()
-        time.sleep(0.05)
+    try:
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(STOP_TIMEOUT_S)
+    finally:  # a second Ctrl-C, say
+        deadline_s = time.monotonic() + STOP_TIMEOUT_S
+        while (left := session_members(process.pid)) and time.monotonic() < deadline_s:
+            for pid in left:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            process.poll()
+            time.sleep(0.05)
 
 
 def _exchange(port: int, method: str, path: str, upload: Upload | None) -> tuple[int | None, bytes]:

@@ -74,20 +74,31 @@ def _peer_python(name: str) -> Path:
 
 
 OWN = Path(sys.executable)
+_BENEATH = ("torch", "numpy", "pillow", "uvicorn")
+"""What a peer's figures depend on beside the peer."""
 GLIMPSE = Server("glimpse", "Glimpse", OWN, _module("app"), ("glimpse", "fastapi"), is_glimpse=True)
 PLAIN = Server("plain", "plain FastAPI", OWN, _module("benchmarks.peers.plain"), ("fastapi", "uvicorn"))
 LITSERVE = Server(
-    "litserve", "LitServe", _peer_python("litserve"), _module("benchmarks.peers.litserve_server"), ("litserve",)
+    "litserve",
+    "LitServe",
+    _peer_python("litserve"),
+    _module("benchmarks.peers.litserve_server"),
+    ("litserve", *_BENEATH),
 )
 BENTOML = Server(
-    "bentoml", "BentoML", _peer_python("bentoml"), _bentoml, ("bentoml",), {"BENTOML_DO_NOT_TRACK": "True"}
+    "bentoml",
+    "BentoML",
+    _peer_python("bentoml"),
+    _bentoml,
+    ("bentoml", *_BENEATH),
+    {"BENTOML_DO_NOT_TRACK": "True"},
 )
 RAY = Server(
     "ray",
     "Ray Serve",
     _peer_python("ray"),
     _module("benchmarks.peers.ray_server"),
-    ("ray",),
+    ("ray", *_BENEATH),
     {"RAY_USAGE_STATS_ENABLED": "0", **RAY_MODE},
 )
 

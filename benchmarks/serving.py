@@ -35,7 +35,8 @@ def main() -> int:
         0, or 1 where something could not be measured; one sentence on stderr says what.
     """
     given = _parse()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the server that runs is stopped too
+    for number in (signal.SIGTERM, signal.SIGHUP):  # so that the server that runs is stopped too
+        signal.signal(number, lambda *_: sys.exit(143))
     if given.soak is None and not wrk.is_installed():
         sys.stderr.write(f"{wrk.MISSING}\n")
         return 1
@@ -47,7 +48,8 @@ def main() -> int:
     except (StartError, RuntimeError) as error:
         sys.stderr.write(f"Error: {error}\n")
         return 1
-    print(json.dumps({**describe(name), "seconds": given.seconds, "n": 1, **found}))
+    seconds = {} if given.soak is not None else {"seconds": given.seconds}
+    print(json.dumps({**describe(name), **seconds, "n": 1, **found}))
     return 0
 
 
@@ -59,7 +61,7 @@ def _measure(given: argparse.Namespace) -> tuple[str, dict[str, object]]:
     if given.soak is not None:
         return "serving, soak", soak(minutes=given.soak)
     plan = Plan(_installed(given.servers), given.pictures, given.connections, given.seconds)
-    found = compare(plan)
+    found = {**compare(plan), "not_installed": [s.name for s in given.servers if s not in plan.servers]}
     print()
     assert isinstance(found["ratios"], dict)
     for name, ratio in found["ratios"].items():
@@ -77,7 +79,7 @@ def _installed(servers: list[Server]) -> list[Server]:
 
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=int, default=10, help="for each point (10)")
+    parser.add_argument("--seconds", type=int, default=10, help="for each point (10); photos get 30 at least")
     parser.add_argument("--servers", type=_servers, default=list(SERVERS.values()), help=",".join(SERVERS))
     parser.add_argument("--pictures", type=_pictures, default=list(PICTURES), help=",".join(PICTURES))
     parser.add_argument("--connections", type=_counts, default=[1, 32, 256], help="1,32,256")

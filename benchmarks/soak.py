@@ -90,7 +90,7 @@ async def _run(running: Running, *, seconds: float) -> tuple[list[int], dict[str
 
 async def _sample(running: Running, *, end_s: float) -> list[int]:
     """Read resident memory once a second, and print it once a minute."""
-    samples: list[int] = []
+    samples = [resident_bytes(running.session)]
     while time.monotonic() < end_s:
         await asyncio.sleep(1)
         samples.append(resident_bytes(running.session))

@@ -20,6 +20,7 @@ import json
 import statistics
 import time
 from collections.abc import Callable
+from itertools import cycle, islice
 from typing import Any, Generic, ParamSpec, TypeVar
 
 import torch
@@ -97,10 +98,11 @@ def time_recipe(
         started_s = time.perf_counter()
         number = int(until * recipe.epochs) - 1
         epoch = draw_epoch(recipe, images, answer or labels, spec=spec, seed=0, number=number)
+        _wait(computing.device)
         order_s = (time.perf_counter() - started_s) / learner.steps_per_epoch
         look = _Watched(epoch.look, computing.device)
         data_s, whole_s = [], []
-        for index, _ in zip(epoch.batches(), range(steps + 1), strict=False):
+        for index in islice(cycle(epoch.batches()), steps + 1):
             started_s, look.seconds = time.perf_counter(), order_s
             if answer:
                 answer.seconds = 0.0

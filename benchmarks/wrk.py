@@ -62,8 +62,9 @@ class Measurement:
 
     Attributes:
         requests_per_s: answers of any status a second.
-        p50_ms: half of the answers came within it.
-        p99_ms: 99 of 100 answers came within it.
+        p50_ms: half of the answers came within it. wrk adds to each that took long those that the connection would
+            have sent meanwhile, so it is no plain percentile, and nor is the next.
+        p99_ms: 99 of 100 did, refusals included.
         max_ms: every answer came within it.
         requests: answers in all.
         seconds: how long it ran.
@@ -71,7 +72,7 @@ class Measurement:
         without_retry_after: of those, the ones that do not say when to come back.
         other_failures: any other answer above 399.
         socket_errors: connections refused, reset or broken.
-        timeouts: requests without an answer in 30 s.
+        timeouts: answers that took more than 30 s. What had none when the time was over is not counted at all.
     """
 
     requests_per_s: float

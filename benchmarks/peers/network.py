@@ -21,7 +21,9 @@ from benchmarks.plain_network import plain_network
 from models.checkpoint import load
 from models.preprocessing import Images
 
-CHECKPOINT = Path(__file__).parents[2] / "models" / "checkpoints" / "cifar10.safetensors"
+_SHIPPED = Path(__file__).parents[2] / "models" / "checkpoints" / "cifar10.safetensors"
+CHECKPOINT = Path(os.environ.get("GLIMPSE_CHECKPOINT") or _SHIPPED)
+"""The one that Glimpse serves, too."""
 TOP_K = 5
 _ROUNDS = 5
 
