@@ -40,8 +40,10 @@ def refuse_hostile(data: bytes) -> None:
     """Do nothing for a JPEG that costs no more than its size lets expect.
 
     Raises:
-        BrokenPictureError: it has more scans, or blocks of EXIF, than anybody needs.
+        BrokenPictureError: it has more segments, scans, or blocks of EXIF, than anybody needs.
     """
+    if _has_too_many_segments(data):
+        raise BrokenPictureError(f"The JPEG picture has more than {_MAX_MARKERS:,} segments. Save it again.")
     if _has_too_many_scans(data):
         raise BrokenPictureError(f"The JPEG picture has more than {_MAX_SCANS} scans. Save it again.")
     if _has_too_much_exif(data):
@@ -71,6 +73,18 @@ def plain_size(data: bytes) -> tuple[int, int] | None:
             return None
         place += 2 + int.from_bytes(head[2:4])
     return None
+
+
+def _has_too_many_segments(data: bytes) -> bool:
+    """Look for more segments in front of the pixels than anybody needs: Pillow keeps each, 120 bytes for four."""
+    if len(data) <= 4 * _MAX_MARKERS:
+        return False
+    for followed, marker in enumerate(_markers(data)):
+        if marker == _SCAN:
+            return False
+        if followed > _MAX_MARKERS:
+            return True
+    return False
 
 
 def _has_too_many_scans(data: bytes) -> bool:

@@ -4,7 +4,7 @@ import torch
 
 _PROCESSORS = "DefaultCPUAllocator"
 """What PyTorch names when the processor's memory is full, in a RuntimeError like any other."""
-_DEVICES = ("CUDA error: out of memory", "_ALLOC_FAILED")
+_DEVICES = ("out of memory", "ALLOC_FAILED", "ALLOCATION_FAILED")
 """In a RuntimeError about memory that CUDA or one of its libraries wants, past PyTorch's allocator."""
 
 
@@ -14,7 +14,12 @@ def lacks_memory(error: BaseException) -> bool:
 
 
 def lacks_device_memory(error: BaseException) -> bool:
-    """Whether the memory of an accelerator was full."""
-    if isinstance(error, torch.OutOfMemoryError):
-        return True
-    return isinstance(error, RuntimeError) and any(words in str(error) for words in _DEVICES)
+    """Whether the memory of an accelerator was full, be it that another failure followed from it."""
+    met: BaseException | None = error
+    while met is not None:
+        if isinstance(met, torch.OutOfMemoryError):
+            return True
+        if isinstance(met, RuntimeError) and any(words in str(met) for words in _DEVICES):
+            return True
+        met = met.__context__
+    return False

@@ -19,7 +19,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
-from models import jpeg
+from models import jpeg, png
 from models.avif import largest_frame
 from models.errors import (
     BrokenPictureError,
@@ -45,6 +45,9 @@ the file's size. Source: BITMAPINFOHEADER, biCompression."""
 
 _MOST_PLAIN_PIXELS = 65_536
 """Of a larger JPEG the header is a small part of the work, and room for pixels that never come would be filled."""
+
+_STRETCHED = {"L;2": 85, "L;4": 17}
+"""What Pillow multiplies the pixels of grey PNGs of two and of four bits by."""
 
 _EXIF_ORIENTATION = 0x0112
 _TRANSPOSE = {
@@ -155,7 +158,7 @@ def decode(
     try:
         if picture_format == "AVIF":
             _check_pixels(largest_frame(data), max_pixels, advice=advice)
-        stored = reader(io.BytesIO(data))
+        stored = reader(io.BytesIO(png.without_ballast(data) if picture_format == "PNG" else data))
         _check_pixels(stored.size, max_pixels, advice=advice)
         if picture_format == "BMP" and stored.info.get("compression") in _RUN_LENGTHS:
             _check_pixels(
@@ -164,12 +167,16 @@ def decode(
         width, height = stored.size
         right, bottom = _reduce(stored, at_least) if at_least is not None else (0.0, 0.0)
         frame = _smaller_frame(stored)
+        if picture_format == "PNG":
+            _mend_transparency(stored)
         stored.load()
         orientation = _orientation(stored)
         padding = _turned_padding(right, bottom, orientation)
         upright = stored.transpose(_TRANSPOSE[orientation]) if orientation in _TRANSPOSE else stored
         if orientation in _SIDEWAYS:
             width, height = height, width
+        if picture_format == "BMP" and upright.mode == "RGBA" and upright.getchannel("A").getextrema() == (0, 0):
+            upright = upright.convert("RGB")  # its alpha is filling, as browsers take it
         rgb = _to_rgb(upright)
         return Picture(_on_white(rgb, frame) if frame else rgb, picture_format, width, height, padding)
     except (PictureError, MemoryError):
@@ -236,7 +243,7 @@ def stored_size(file: BinaryIO) -> tuple[int, int]:
     file.seek(0)
     _, reader = _FORMATS[picture_format]
     try:
-        size = reader(file).size
+        size = reader(io.BytesIO(png.without_ballast(file.read())) if picture_format == "PNG" else file).size
     except MemoryError:
         raise
     except Exception as error:  # as in `decode`
@@ -281,6 +288,8 @@ def _orientation(stored: Image.Image) -> int:
     """Return the EXIF orientation, 1 (upright) where there is none that can be read."""
     try:
         value = stored.getexif().get(_EXIF_ORIENTATION, 1)
+    except MemoryError:
+        raise
     except Exception:  # noqa: BLE001 - a damaged EXIF block raises anything, and the pixels are still good
         return 1
     return value if isinstance(value, int) else 1
@@ -304,6 +313,18 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         white.paste(over.convert("RGB"), mask=over.getchannel("A"))
         return white
     return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _mend_transparency(stored: ImageFile.ImageFile) -> None:
+    """Say which colour of a PNG is transparent in the numbers that its pixels get when it is loaded.
+
+    Pillow stretches grey of two and four bits to eight, and keeps sixteen's high byte, but not in that colour.
+    """
+    mode, colour = str(stored.tile[0][3]) if stored.tile else "", stored.info.get("transparency")
+    if isinstance(colour, int) and mode in _STRETCHED:
+        stored.info["transparency"] = colour * _STRETCHED[mode]
+    elif colour is not None and mode.endswith(";16B"):
+        del stored.info["transparency"]
 
 
 def _smaller_frame(stored: ImageFile.ImageFile) -> _Box | None:

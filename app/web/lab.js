@@ -17,6 +17,7 @@ get("tensors").then((lab) => {
 
 /** Show the experiment that the address names, with its parameters, and run it: "#numpy-bridge?rows=4". */
 function open() {
+  running?.abort();
   const [name, query] = location.hash.slice(1).split("?");
   const demo = demos.get(name) ?? (name ? null : demos.values().next().value);
   byId("demo").hidden = !demo;

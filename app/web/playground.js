@@ -158,7 +158,7 @@ class Card {
     this.button.textContent = isOpen ? "Why?" : "Hide why";
     this.reason.hidden = isOpen;
     if (this.heat) this.heat.hidden = isOpen;
-    if (!isOpen && !this.reason.firstChild) this.explain(this.answer.predictions[0].class_index);
+    if (!isOpen && (!this.reason.firstChild || this.reason.querySelector(".say"))) this.explain(this.answer.predictions[0].class_index);
   }
 
   /** Ask what the score of a class rests on, and lay it over the picture. */
@@ -166,10 +166,11 @@ class Card {
     this.asking?.abort();
     this.asking = new AbortController();
     const { signal } = this.asking;
-    if (!this.reason.firstChild) this.reason.replaceChildren(element("p", { class: "quiet" }, "Looking for what mattered…"));
+    if (!this.reason.querySelector("button")) this.reason.replaceChildren(element("p", { class: "quiet" }, "Looking for what mattered…"));
     try {
       const body = await (await patiently(() => post(`explain?class_index=${index}`, this.file, signal), () => {}, signal)).json();
       this.heat ??= this.inner.appendChild(element("canvas", { class: "heat", role: "img" }));
+      this.heat.hidden = this.reason.hidden;
       this.heat.setAttribute("aria-label", `Heat map: what the score of ${body.label} rests on`);
       place(this.heat, body.window);
       paintHeat(this.heat, body.heat);
@@ -183,7 +184,9 @@ class Card {
         element("div", { class: "choice", role: "group", "aria-label": "Explain another class" }, choice));
       choice[focused]?.focus();
     } catch (problem) {
-      if (problem.name !== "AbortError") this.reason.replaceChildren(refusal(problem, null));
+      if (problem.name === "AbortError") return;
+      this.reason.replaceChildren(refusal(problem, null));
+      if (this.heat) this.heat.hidden = true; // it belongs to another class
     }
   }
 
@@ -209,6 +212,8 @@ byId("sample").addEventListener("click", async () => take([await drawing(drawn++
 byId("cancel").addEventListener("click", cancel);
 byId("clear").addEventListener("click", () => {
   cancel();
+  running = null; // nothing more is said of it
+  byId("cancel").hidden = true;
   for (const shown of byId("results").children) shown.card.forget();
   byId("results").replaceChildren();
   byId("clear").hidden = true;

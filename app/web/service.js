@@ -9,6 +9,8 @@ export class Problem extends Error {
   }
 }
 
+const STRANGE = "What answered is not the service: a proxy or a login page, perhaps. Load this page again.";
+const UNREADABLE = "This cannot be read: it is a folder, or the file was moved or changed since it was chosen.";
 const SILENT = "The service did not answer. It may have stopped, or the connection is gone; try again in a moment.";
 
 function problemOf(status, text, retryAfter) {
@@ -18,16 +20,24 @@ function problemOf(status, text, retryAfter) {
   } catch {
     // Not one of the service's own refusals: a proxy between us speaks like this.
   }
-  return new Problem(told.detail || `The answer was HTTP ${status}, without a sentence.`, {
+  return new Problem(told?.detail || `The answer was HTTP ${status}, without a sentence.`, {
     status,
-    code: told.code,
+    code: told?.code,
     retryAfter: retryAfter === null ? null : Number(retryAfter) || null,
   });
 }
 
 /** GET JSON. */
 export async function get(path, signal) {
-  return (await ask(path, { signal })).json();
+  return read(await (await ask(path, { signal })).text());
+}
+
+function read(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new Problem(STRANGE);
+  }
 }
 
 /** POST a picture, and return the whole response. */
@@ -56,10 +66,14 @@ export function upload(path, picture, { signal, onProgress }) {
     request.upload.onprogress = ({ loaded, total }) => onProgress(total ? loaded / total : 1);
     request.onload = () => {
       if (request.status === 200) {
-        resolve({ body: JSON.parse(request.responseText), timing: timingOf(request.getResponseHeader("Server-Timing")) });
+        try {
+          resolve({ body: read(request.responseText), timing: timingOf(request.getResponseHeader("Server-Timing")) });
+        } catch (problem) {
+          reject(problem);
+        }
       } else reject(problemOf(request.status, request.responseText, request.getResponseHeader("Retry-After")));
     };
-    request.onerror = () => reject(new Problem(SILENT));
+    request.onerror = () => picture.slice(0, 1).arrayBuffer().then(() => SILENT, () => UNREADABLE).then((why) => reject(new Problem(why)));
     request.onabort = () => reject(new DOMException("cancelled", "AbortError"));
     request.onloadend = () => signal.removeEventListener("abort", stop);
     if (signal.aborted) return request.onabort();

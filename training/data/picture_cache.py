@@ -33,7 +33,7 @@ from training.progress import time_left
 Report = Callable[[str], None]
 """Told what happens, a sentence at a time."""
 
-_VERSION = 4
+_VERSION = 5
 """Of this module's output; a higher one makes every entry stale."""
 _CHUNK = 256
 """Pictures decoded before they are written: what is in memory at a time."""

@@ -25,7 +25,8 @@ def test_memory_that_the_processor_lacks() -> None:
         torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
         RuntimeError("CUDA error: out of memory\nCUDA kernel errors might be reported elsewhere"),
         RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
-        RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED"),
+        RuntimeError("CUDA driver error: out of memory"),
     ],
     ids=str,
 )
@@ -33,6 +34,13 @@ def test_memory_that_a_device_lacks(error: RuntimeError) -> None:
     """In the words of PyTorch's allocator, of CUDA, and of its libraries."""
     assert lacks_device_memory(error)
     assert not lacks_memory(error)
+
+
+def test_a_failure_that_follows_from_it() -> None:
+    """A recording that ends for want of memory cannot be ended in order, and that is what is raised."""
+    error = RuntimeError("operation failed due to a previous error during capture")
+    error.__context__ = torch.OutOfMemoryError("CUDA out of memory")
+    assert lacks_device_memory(error)
 
 
 @pytest.mark.parametrize(

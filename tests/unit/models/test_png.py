@@ -1,0 +1,86 @@
+"""What of a PNG is read, and what is left out."""
+
+import io
+import struct
+import time
+import zlib
+
+import pytest
+from PIL import Image, PngImagePlugin
+
+from models.errors import BrokenPictureError
+from models.pictures import decode, stored_size
+from models.png import without_ballast
+from tests.drawing import encode, gradient
+
+WHOLE = encode(gradient(20, 10))
+
+
+def chunk(kind: bytes, content: bytes) -> bytes:
+    """One chunk, with its length and checksum."""
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
+def with_chunks(*chunks: bytes, data: bytes = WHOLE) -> bytes:
+    """A PNG with more chunks behind its header."""
+    return data[:33] + b"".join(chunks) + data[33:]
+
+
+LARGE = zlib.compress(bytes(1_200_000))
+PROFILE = chunk(b"iCCP", b"scanner\0\0" + LARGE)
+BALLAST = (PROFILE, chunk(b"zTXt", b"Raw profile type icc\0\0" + LARGE), chunk(b"iTXt", b"note\0\1\0\0\0" + LARGE))
+
+
+@pytest.mark.parametrize("ballast", BALLAST, ids=["profile", "packed text", "international text"])
+def test_a_picture_with_a_large_profile_or_text_is_whole(ballast: bytes) -> None:
+    """Pillow refuses more than a megabyte of them; the pixels are good."""
+    found = decode(with_chunks(ballast))
+    assert found.rgb.tobytes() == decode(WHOLE).rgb.tobytes()
+    assert stored_size(io.BytesIO(with_chunks(ballast))) == (20, 10)
+
+
+def test_what_is_left_out_is_left_out_wherever_it_stands() -> None:
+    """Behind the header, between others, and at the end; nothing else is touched."""
+    kept = chunk(b"tEXt", b"author\0somebody")
+    end = WHOLE.index(b"IEND") - 4
+    crowded = with_chunks(PROFILE, kept, *BALLAST, data=WHOLE[:end] + PROFILE + WHOLE[end:])
+    assert without_ballast(crowded) == with_chunks(kept)
+    assert without_ballast(WHOLE) is WHOLE
+
+
+@pytest.mark.parametrize("kind", ["eXIf", "text"])
+def test_orientation_is_kept(kind: str) -> None:
+    """As a chunk of its own, or as the packed text that ImageMagick writes."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    if kind == "eXIf":
+        turned = with_chunks(PROFILE, chunk(b"eXIf", exif.tobytes().removeprefix(b"Exif\0\0")))
+    else:
+        words = "\nexif\n" + f"{len(exif.tobytes()):8}" + "\n" + exif.tobytes().hex()
+        info = PngImagePlugin.PngInfo()
+        info.add_text("Raw profile type exif", words, zip=True)
+        file = io.BytesIO()
+        gradient(20, 10).save(file, "PNG", pnginfo=info)
+        turned = with_chunks(PROFILE, data=file.getvalue())
+    found = decode(turned)
+    assert (found.width, found.height) == (10, 20)
+
+
+def test_a_thousand_profiles_cost_nothing() -> None:
+    """Each unpacks to a megabyte, and Pillow would unpack all of them."""
+    bomb = with_chunks(*[PROFILE] * 1_000)
+    started_s = time.process_time()
+    assert decode(bomb).width == 20
+    assert time.process_time() - started_s < 1  # 2 s and more, unpacked
+
+
+def test_more_chunks_than_any_picture_has_are_refused() -> None:
+    """Each costs Pillow a turn in Python."""
+    with pytest.raises(BrokenPictureError, match="more than 100,000 chunks"):
+        decode(with_chunks(chunk(b"prIv", b"") * 100_000))
+
+
+@pytest.mark.parametrize("length", [0, 7, 8, 12, 30, 40, 60])
+def test_a_cut_off_picture_is_left_as_it_is(length: int) -> None:
+    """Whoever decodes it says what is wrong."""
+    assert without_ballast(WHOLE[:length]) == WHOLE[:length]
