@@ -48,7 +48,10 @@ def _leave_within(seconds: float, exit_code: int) -> None:
 
 def _stop(number: int, _frame: FrameType | None) -> NoReturn:
     signal.signal(number, signal.SIG_IGN)  # `timeout`, say, tells the process and then its group
-    sys.stderr.write(f"Stopped by {signal.Signals(number).name} before it served.\n")
+    with contextlib.suppress(
+        OSError
+    ):  # a terminal that is gone; not through a stream that this may have interrupted
+        os.write(2, f"Stopped by {signal.Signals(number).name} before it served.\n".encode())
     sys.exit(143)
 
 

@@ -67,7 +67,10 @@ class Settings(BaseSettings):
         500_000_000, ge=1, description="most bytes of all bodies together that are in work; more get 503"
     )
     upload_timeout_s: float = Field(
-        120, ge=_LEAST_S, le=_DAY_S, description="time for a request to arrive; slower ones get 408"
+        120,
+        ge=_LEAST_S,
+        le=_DAY_S,
+        description="time for a request to arrive; slower ones get 408; and for an answer to be read",
     )
     keep_alive_s: int = Field(
         75, ge=1, le=_DAY_S, description="time an idle connection stays open; longer than that of a proxy in front"

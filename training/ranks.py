@@ -17,6 +17,7 @@ import torch.distributed
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from models.memory import lacks_device_memory, lacks_memory
 from training.errors import TrainingError
 from training.interrupts import sigterm_ends
 from training.synchronised import synchronise
@@ -101,13 +102,10 @@ class Ranks:
         """Let the first process through before the others: it downloads and writes what they then read.
 
         Raises:
-            TrainingError: in the others, when the first one has ended instead; what it says is the reason.
+            TrainingError: another process has ended instead; what it says is the reason.
         """
         if self.world > 1 and not self.is_first:
-            try:
-                _wait_for_all()
-            except RuntimeError as error:
-                raise TrainingError(f"The first process of this training has ended ({error}).") from error
+            _wait_for_all()
         yield
         if self.world > 1 and self.is_first:
             _wait_for_all()
@@ -168,8 +166,13 @@ def count_processes() -> int:
 
 
 def _wait_for_all() -> None:
-    with sigterm_ends():
-        torch.distributed.barrier()
+    try:
+        with sigterm_ends():
+            torch.distributed.barrier()
+    except RuntimeError as error:
+        if lacks_memory(error) or lacks_device_memory(error):
+            raise
+        raise TrainingError(f"Another process of this training has ended ({error}).") from error
 
 
 def _own_device() -> torch.device:

@@ -72,11 +72,11 @@ def read_state(path: Path, *, device: torch.device) -> dict[str, Any] | None:
     if not path.exists():
         return None
     try:
-        with path.open("rb") as file:
-            if not zipfile.is_zipfile(file):
-                raise ValueError("it is no whole archive")
-            file.seek(0)
-            state = torch.load(file, map_location=device, weights_only=True)
+        file = io.BytesIO(path.read_bytes())  # a disk that fails is heard here; is_zipfile would call it damage
+        if not zipfile.is_zipfile(file):
+            raise ValueError("it is no whole archive")
+        file.seek(0)
+        state = torch.load(file, map_location=device, weights_only=True)
     except _DAMAGE as error:
         if lacks_memory(error) or lacks_device_memory(error):
             raise

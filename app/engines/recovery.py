@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import numpy as np
+import torch
 
 from app.errors import EngineError, EngineLostError
 from app.logs import SERVICE
@@ -49,12 +50,11 @@ class Recovery:
             try:
                 done.append(self._run(portion))
             except Exception as error:  # raised again, as itself or as what it means, unless less may do
-                if lacks_device_memory(error):
-                    self._ask_for_less(len(portion), error)
-                    continue
-                if self._is_lost():
+                if not isinstance(error, torch.OutOfMemoryError) and self._is_lost():
                     raise EngineLostError(f"The device is lost ({error}). Restart the service.") from error
-                raise
+                if not lacks_device_memory(error):
+                    raise
+                self._ask_for_less(len(portion), error)
             else:
                 position += len(portion)
         return np.concatenate(done)

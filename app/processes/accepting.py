@@ -62,16 +62,20 @@ class Server(uvicorn.Server):
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
         if self._is_alone:
-            if signal.getsignal(signal.SIGHUP) in (
-                signal.SIG_DFL,
-                signal.getsignal(signal.SIGTERM),
-            ):  # not nohup's
+            on_hup = signal.getsignal(signal.SIGHUP)
+            if on_hup in (signal.SIG_DFL, signal.getsignal(signal.SIGTERM)):  # else nohup, say, has seen to it
                 signal.signal(signal.SIGHUP, self.handle_exit)
-            # uvicorn sends itself the signal again after a clean stop; without this the process would die of it.
-            signal.signal(signal.SIGTERM, lambda *_: None)
+            signal.signal(signal.SIGTERM, self._hear_again)
         await super().serve(sockets)
         # All is answered. Should a thread still run, another signal ends the process without it.
-        signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, lambda *_: os._exit(0))
+
+    def _hear_again(self, sig: int, frame: FrameType | None) -> None:
+        """Take a signal that uvicorn sends its own process after a clean stop, which would die of it otherwise."""
+        if not self.started:  # it is a caller's, before uvicorn listens to signals
+            self.handle_exit(sig, frame)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Note that the process is to end; one that still warms up serves nobody, and ends at once."""

@@ -1,7 +1,7 @@
 """One process that serves a checkpoint until told to stop.
 
 Exit codes: 0 stopped as asked, 2 a wrong option or setting, 3 the start failed, be it a worker's, 4 the device or
-a thread of the engine was lost, 130 Ctrl-C and 143 SIGTERM before it served.
+a thread of the engine was lost, 130 Ctrl-C and 143 SIGTERM or SIGHUP before it served.
 """
 
 import contextlib
@@ -78,10 +78,15 @@ def serve(service: Service, listener: socket.socket) -> int:
     """
     _say_where(listener)
     config = configure(service.settings, create_app(service.settings, service=service))
+    server = Server(config)
     try:
-        with contextlib.suppress(KeyboardInterrupt):
-            Server(config).run(sockets=[listener])
-    except SystemExit:  # uvicorn's, after a start that failed
+        server.run(sockets=[listener])
+    except KeyboardInterrupt:
+        if not server.started:
+            raise
+    except SystemExit as end:
+        if end.code != STARTUP_FAILURE:  # that one is uvicorn's, the others are those of a signal
+            raise
         return STARTUP_FAILURE
     return _DEVICE_LOST if service.is_lost else 0
 

@@ -76,7 +76,8 @@ def drained_on_signals(service: Service, delay_s: float) -> Iterator[None]:
         loop.call_soon_threadsafe(begin)  # the handler may have interrupted whoever holds a lock that this needs
 
     ours: dict[int, Callable[[int, FrameType | None], None]] = {signal.SIGTERM: drain}
-    if signal.getsignal(signal.SIGHUP) in (signal.SIG_DFL, servers_own):  # else nohup, say, has seen to it
+    on_hup = signal.getsignal(signal.SIGHUP)
+    if on_hup is signal.SIG_DFL or (callable(on_hup) and on_hup == servers_own):  # else nohup, say, has seen to it
         ours[signal.SIGHUP] = drain
     if callable(servers_own_for_ctrl_c):  # else nobody obeys it, and it means nothing
         obey = servers_own_for_ctrl_c

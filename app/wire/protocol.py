@@ -148,8 +148,9 @@ class DeskProtocol(HttpToolsProtocol):
     def resume_writing(self) -> None:
         """End the wait: the caller has read on. Behind the last answer all has to be read."""
         super().resume_writing()
-        if not self.transport.is_closing():
-            self._end_wait_for_reader()
+        self._end_wait_for_reader()
+        if self.transport.is_closing():
+            self._wait_for_reader()
 
     def on_message_begin(self) -> None:
         """Note that a request begins."""
@@ -259,10 +260,9 @@ class DeskProtocol(HttpToolsProtocol):
         """Close an idle connection when the server stops; a new one has a moment for its first request."""
         latest: object = self.cycle
         if latest is None and self._arrival is _Arrival.NOTHING:
-            self.loop.call_later(_FIRST_REQUEST_S, super().shutdown)
+            self.loop.call_later(_FIRST_REQUEST_S, self._shut)
         else:
-            super().shutdown()
-            self._wait_for_reader()
+            self._shut()
 
     def timeout_keep_alive_handler(self) -> None:
         """Close a connection on which nothing more came."""
@@ -370,9 +370,15 @@ class DeskProtocol(HttpToolsProtocol):
         else:
             self._close()
 
+    def _shut(self) -> None:
+        super().shutdown()
+        if self.transport.is_closing():
+            self._wait_for_reader()
+
     def _close(self) -> None:
         """Close when the caller has read all that was written, but do not wait for that for ever."""
         self.transport.close()
+        self._end_wait_for_reader()
         self._wait_for_reader()
 
     def _end_after_answers(self) -> None:
@@ -437,7 +443,10 @@ class DeskProtocol(HttpToolsProtocol):
         try:
             body = cycle.body[0] if len(cycle.body) == 1 else b"".join(cycle.body)
         except MemoryError:
-            self._break_off(cycle, self._refusal(_no_memory(cycle.received_bytes), admitted, client=cycle.client))
+            refused = _no_memory(cycle.received_bytes)
+            self._forget(cycle)
+            self.transport.write(self._refusal(refused, admitted, client=cycle.client))
+            self._linger()
             return
         cycle.body.clear()
         reply = await self._desk.answer(admitted, body, caller, client=cycle.client)

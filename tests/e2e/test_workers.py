@@ -129,29 +129,65 @@ def test_a_stop_of_all_processes_during_the_start(checkpoint_path: Path, told: i
                 pass
             time.sleep(1)  # both workers are importing then, and no line says so
             os.killpg(process.pid, told)
-            process.wait(timeout=30)
+            assert process.wait(timeout=30) == 128 + (told if told == signal.SIGINT else signal.SIGTERM)
+            ends_s = time.monotonic() + 10
+            while (left := _living(process.pid)) and time.monotonic() < ends_s:
+                time.sleep(0.05)
+            assert left == []
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
 
 
-@pytest.mark.parametrize(("workers", "by"), [(2, "SIGTERM"), (2, "SIGHUP"), (1, "SIGTERM"), (1, "SIGHUP")])
-def test_what_still_loads_does_not_keep_a_stop_waiting(workers: int, by: str, checkpoint_path: Path) -> None:
+_SLOW_TO_START = """
+import asyncio, runpy, sys
+from app.service import Service
+
+async def start(self):
+    sys.stderr.write("warms up\\n")
+    await asyncio.sleep(600)
+
+Service.start = start
+sys.argv[0] = "app"
+runpy.run_module("app", run_name="__main__")
+"""
+
+
+@pytest.mark.parametrize(
+    ("workers", "begins", "program"), [(2, "serving on ", ("-m", "app")), (1, "warms up", ("-c", _SLOW_TO_START))]
+)
+@pytest.mark.parametrize("by", ["SIGTERM", "SIGHUP"])
+def test_what_still_loads_does_not_keep_a_stop_waiting(
+    workers: int, begins: str, program: tuple[str, str], by: str, checkpoint_path: Path
+) -> None:
     """No process is waited for until it would be ready, and 143 says that nothing was served."""
     more = ["--checkpoint", str(checkpoint_path), "--workers", str(workers)]
-    command = [sys.executable, "-m", "app", "--port", "0", *more]
+    command = [sys.executable, *program, "--port", "0", *more]
+    nohups = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # what is ignored here is ignored there
     with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
         try:
             assert process.stderr
-            while "serving on " not in process.stderr.readline():
+            while begins not in process.stderr.readline():
                 pass
             process.send_signal(signal.Signals[by])
             told = process.stderr.read()
             assert process.wait(timeout=30) == 143
         finally:
             process.kill()
+            signal.signal(signal.SIGHUP, nohups)
     assert told.splitlines()[-1] == f"Stopped by {by} before it served."
     assert "golden answers" not in told
+
+
+def _living(group: int) -> list[int]:
+    """Process ids of a group; who has ended, and was not asked how, is left out."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            state, _, its_group = entry.read_text().rpartition(") ")[2].split()[:3]
+            if int(its_group) == group and state not in "ZX":
+                found.append(int(entry.parent.name))
+    return found
 
 
 def _workers(server: Server) -> list[int]:

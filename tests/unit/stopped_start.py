@@ -10,6 +10,8 @@ import atexit, runpy, signal, sys
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background inherits that it is ignored
 
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # and one under nohup that this one is
+
 if sys.argv[-1] == "SIGTERM":
     atexit.register(signal.raise_signal, signal.SIGTERM)  # supervisors may send it twice
 
@@ -34,5 +36,5 @@ def start_and_stop(module: str, signal_name: str) -> tuple[int, str]:
         The exit code, and what was told on stderr.
     """
     command = [sys.executable, "-c", _STOPPED_AT_AN_IMPORT, module, signal_name]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
     return done.returncode, done.stderr

@@ -1,7 +1,9 @@
 """What the start decides before it serves; starts themselves are in tests/e2e."""
 
 import asyncio
+import errno
 import multiprocessing
+import os
 import signal
 import socket
 import sys
@@ -256,3 +258,62 @@ def test_a_stop_during_the_start_ends_it(workers: int) -> None:
             await server.shutdown([listener])
 
     with_loop(check())
+
+
+def test_processes_do_not_wait_for_one_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a while those that are ready begin without it."""
+    monkeypatch.setattr("app.processes.accepting._TOGETHER_S", 0.1)
+
+    async def check() -> None:
+        ready: Any = multiprocessing.get_context("spawn").Value("i", 0)
+        with (
+            socket.create_server(("127.0.0.1", 0)) as listener,
+            socket.create_connection(listener.getsockname()),
+        ):
+            server = Taking(workers=2, ready=ready)
+            async with asyncio.timeout(10):
+                await server.startup([listener])
+                while not server.taken:
+                    await asyncio.sleep(0.01)
+            server.should_exit = True
+            await server.shutdown([listener])
+
+    with_loop(check())
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_without_a_file_descriptor_it_looks_away_for_a_while(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, workers: int
+) -> None:
+    """One line in the log, no turns of the loop that do nothing else, and who waits is taken in later."""
+    monkeypatch.setattr("app.processes.accepting._LOOK_AWAY_S", 0.05)
+
+    class Listener(socket.socket):
+        """Of a process that has no descriptor left, the first time."""
+
+        asked = 0
+
+        def accept(self) -> tuple[socket.socket, Any]:
+            """Fail once."""
+            self.asked += 1
+            if self.asked == 1:
+                raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+            return super().accept()
+
+    async def check() -> None:
+        server = Taking(workers=workers)
+        with Listener() as listener:
+            listener.bind(("127.0.0.1", 0))
+            listener.listen()
+            with socket.create_connection(listener.getsockname()):
+                await server.startup([listener])
+                await asyncio.sleep(0.02)
+                assert (server.taken, listener.asked) == (0, 1)
+                async with asyncio.timeout(10):
+                    while not server.taken:
+                        await asyncio.sleep(0.01)
+            server.should_exit = True
+            await server.shutdown([listener])
+
+    with_loop(check())
+    assert [record.getMessage() for record in caplog.records] == ["cannot take a connection"]

@@ -1,7 +1,6 @@
 """The protocol with a desk in front: who is answered from there, in which order, and who is not."""
 
 import asyncio
-import sys
 from collections.abc import Iterator
 
 import pytest
@@ -263,10 +262,13 @@ def test_a_body_that_cannot_be_put_together_is_answered_and_let_go() -> None:
     """It lies there in pieces, and there is no memory for the whole: 503, and its bytes are counted no more."""
 
     class Pieces(list[bytes]):
-        """Of which nothing is made."""
+        """Who looks at them first, to join them, finds no memory."""
+
+        looked_at = False
 
         def __iter__(self) -> Iterator[bytes]:
-            if sys._getframe(1).f_code.co_name == "_answer":
+            if not self.looked_at:
+                self.looked_at = True
                 raise MemoryError
             return super().__iter__()
 
