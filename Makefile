@@ -16,7 +16,7 @@ install: $(STAMP) ## make .venv and install everything; nothing to do while pypr
 $(STAMP): EXTRAS := train,openvino,explain,export,tensorboard,test
 $(SERVICE_STAMP): EXTRAS := openvino,explain
 $(STAMP) $(SERVICE_STAMP): pyproject.toml
-	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Glimpse needs Python 3.11 or newer, this is " + sys.version)'
+	$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info < (3, 15) else "Glimpse needs Python 3.11 to 3.14, this is " + sys.version)'
 	@echo "Installing into $(VENV): PyTorch alone is several GB, so the first time takes minutes."
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --disable-pip-version-check --quiet --editable '.[$(EXTRAS)]'
@@ -70,4 +70,4 @@ docker: ## build the service's image
 	docker build --tag glimpse .
 
 clean: ## remove .venv, the peers and caches
-	rm -rf $(VENV) .peers .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
+	rm -rf $(VENV) .peers .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info

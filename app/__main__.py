@@ -55,7 +55,8 @@ def _stop(number: int, _frame: FrameType | None) -> NoReturn:
     sys.exit(143)
 
 
-if __name__ == "__main__":
+def run() -> NoReturn:
+    """Run it as a process, which ends with it."""
     exit_code = main()
     for stream in (sys.stdout, sys.stderr):
         if stream:  # none is there where a shell closed it
@@ -63,3 +64,7 @@ if __name__ == "__main__":
                 stream.flush()
     _leave_within(LAST_THREADS_S, exit_code)
     sys.exit(exit_code)
+
+
+if __name__ == "__main__":
+    run()

@@ -49,7 +49,7 @@ class Settings(BaseSettings):
     max_batch_size: int = Field(
         0, ge=0, le=1024, description="most pictures of one run; 0 leaves it to the engine"
     )
-    max_queue: int = Field(1024, ge=1, description="most pictures in work at a time; more get 503")
+    max_queue: int = Field(1024, ge=1, description="most pictures in work at a time, of each worker; more get 503")
     deadline_ms: int = Field(
         10_000, ge=1, description="time for an answer once the body is there; X-Request-Timeout-Ms changes it"
     )
@@ -64,7 +64,9 @@ class Settings(BaseSettings):
     max_batch_bytes: int = Field(100_000_000, ge=1, description="largest body of /predict/batch; more gets 413")
     max_batch_files: int = Field(256, ge=1, description="most files of one /predict/batch; more get 413")
     max_bodies_bytes: int = Field(
-        500_000_000, ge=1, description="most bytes of all bodies together that are in work; more get 503"
+        500_000_000,
+        ge=1,
+        description="most bytes of all bodies together that are in work, of each worker; more get 503",
     )
     upload_timeout_s: float = Field(
         120,

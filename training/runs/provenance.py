@@ -12,19 +12,25 @@ def current_commit(folder: Path = Path(__file__).parent) -> str:
         folder: in the clone.
 
     Returns:
-        "unknown" outside of a git clone, before its first commit, or without git.
+        "unknown" outside of a git clone, before its first commit, or without git; also where the clone around it
+        is somebody else's, as that of a project whose environment this is installed in.
     """
     try:
-        done = subprocess.run(
-            ["git", "describe", "--always", "--abbrev=12", "--dirty", "--exclude=*"],  # noqa: S607 - PATH decides
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
+        _git(folder, "ls-files", "--error-unmatch", ".")
+        return _git(folder, "describe", "--always", "--abbrev=12", "--dirty", "--exclude=*").strip()
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
-    return done.stdout.strip()
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    done = subprocess.run(  # noqa: S603 - arguments of ours
+        ["git", *arguments],  # noqa: S607 - PATH decides
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout
 
 
 def now_utc() -> str:

@@ -65,3 +65,15 @@ def test_without_git_the_commit_is_unknown(monkeypatch: pytest.MonkeyPatch) -> N
 def test_the_moment_is_utc_and_can_be_read_back() -> None:
     """ISO 8601 with its offset."""
     assert datetime.datetime.fromisoformat(provenance.now_utc()).utcoffset() == datetime.timedelta(0)
+
+
+def test_somebody_elses_clone_has_no_commit_of_this_code(folder: Path) -> None:
+    """It is installed in the environment of another project, which git does not follow."""
+    _git(folder, "init", "--quiet")
+    (folder / ".gitignore").write_text(".venv\n")
+    _git(folder, "add", ".gitignore")
+    _git(folder, "commit", "--quiet", "--message", "Theirs")
+    installed = folder / ".venv" / "training"
+    installed.mkdir(parents=True)
+    (installed / "code.py").write_text("ours")
+    assert provenance.current_commit(installed) == "unknown"
