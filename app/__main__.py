@@ -47,10 +47,10 @@ def _leave_within(seconds: float, exit_code: int) -> None:
 
 
 def _stop(number: int, _frame: FrameType | None) -> NoReturn:
-    signal.signal(number, signal.SIG_IGN)  # `timeout`, say, tells the process and then its group
-    with contextlib.suppress(
-        OSError
-    ):  # a terminal that is gone; not through a stream that this may have interrupted
+    # `timeout`, say, tells the process and then its group; and the exception may get lost where an import is
+    signal.signal(number, lambda *_: os._exit(143))
+    # A terminal may be gone; and no stream of Python's, for this may have interrupted whoever writes to it.
+    with contextlib.suppress(OSError):
         os.write(2, f"Stopped by {signal.Signals(number).name} before it served.\n".encode())
     sys.exit(143)
 

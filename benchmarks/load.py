@@ -184,9 +184,9 @@ class Generator:
         try:
             _, connection = await loop.create_connection(lambda: Connection(self), self._host, self._port)
         except OSError:
-            self.tally.statuses["refused"] += 1
-            if self._waiting:
-                self._waiting.popleft()  # it is what was refused
+            if self._waiting:  # else another connection took what this one was opened for
+                self._waiting.popleft()
+                self.tally.statuses["refused"] += 1
             return
         self._open += 1
         self.release(connection)

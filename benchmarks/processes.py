@@ -111,7 +111,8 @@ def session_members(session: int) -> list[int]:
     members = []
     for entry in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
-            if os.getsid(int(entry.name)) == session:
+            is_dead = (entry / "stat").read_text().rpartition(") ")[2][0] in "ZX"  # and was not asked how it ended
+            if os.getsid(int(entry.name)) == session and not is_dead:
                 members.append(int(entry.name))
     return members
 

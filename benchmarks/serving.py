@@ -50,6 +50,9 @@ def main() -> int:
         return 1
     seconds = {} if given.soak is not None else {"seconds": given.seconds}
     print(json.dumps({**describe(name), **seconds, "n": 1, **found}))
+    if failed := found.get("not_measured"):
+        sys.stderr.write(f"Error: not all servers could be measured: {failed}\n")
+        return 1
     return 0
 
 

@@ -7,7 +7,7 @@ Specification, third edition, 5.
 from models.errors import BrokenPictureError
 
 _SIGNATURE_BYTES = 8
-_PROFILE, _TEXTS = b"iCCP", frozenset({b"zTXt", b"iTXt"})
+_END, _PROFILE, _TEXTS = b"IEND", b"iCCP", frozenset({b"zTXt", b"iTXt"})
 """Packed: a few bytes may be megabytes. Pillow unpacks all of them, as many profiles as there are, 2 ms each, and
 refuses a picture with one of over a megabyte, which profiles of scanners are."""
 _WITH_ORIENTATION = (b"raw profile type exif", b"xml:com.adobe.xmp")
@@ -27,9 +27,9 @@ def without_ballast(data: bytes) -> bytes:
     """
     kept, begin, place = [], 0, _SIGNATURE_BYTES
     for _ in range(_MOST_CHUNKS):
-        if place >= len(data):
-            break
         kind = data[place + 4 : place + 8]
+        if kind == _END or not kind.isalpha():  # nobody reads any further
+            break
         end = place + 12 + int.from_bytes(data[place : place + 4])
         if kind == _PROFILE or (kind in _TEXTS and not _may_turn(data[place + 8 : place + 40])):
             kept.append(data[begin:place])

@@ -31,6 +31,14 @@ def test_a_jpeg_of_endless_segments_is_refused() -> None:
             decode(data[:2] + segment * 10_002 + data[2:])
 
 
+@pytest.mark.parametrize("filling", [b"\xff\xff", b"\xff\xd0", b"\xff\x00", b"\0\0"], ids=bytes.hex)
+def test_a_jpeg_of_endless_filling_is_refused(filling: bytes) -> None:
+    """Between segments there is none in a picture, and Pillow takes a turn for each byte."""
+    data = encode(gradient(), "JPEG")
+    with pytest.raises(BrokenPictureError, match="or 262,144 bytes between them"):
+        decode(data[:20] + filling * 150_000 + data[20:])  # behind JFIF's segment
+
+
 def test_a_jpeg_of_endless_scans_is_refused() -> None:
     """Thousands of 14-byte scans would each cost a pass over the picture; a real progressive JPEG passes."""
     data = encode(gradient(200, 200), "JPEG", progressive=True)

@@ -62,6 +62,18 @@ def _chunk(kind: bytes, content: bytes) -> bytes:
     return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
 
+def _keyed(png: bytes, *key: int) -> bytes:
+    """Say which grey or colour of a PNG is transparent."""
+    return png[:33] + _chunk(b"tRNS", struct.pack(f">{len(key)}H", *key)) + png[33:]
+
+
+def _bmp(*, alpha: int) -> bytes:
+    """One pixel of 32 bits, with masks for all four channels."""
+    masks = struct.pack("<4I", 0xFF0000, 0xFF00, 0xFF, 0xFF000000)
+    header = struct.pack("<IiiHHIIiiII", 108, 1, 1, 1, 32, 3, 4, 0, 0, 0, 0) + masks + bytes(52)
+    return b"BM" + struct.pack("<IHHI", 14 + 108 + 4, 0, 0, 14 + 108) + header + bytes((10, 20, 30, alpha))
+
+
 def _png(width: int, height: int, rows: bytes, *, depth: int = 8, colour: int = 0, extra: bytes = b"") -> bytes:
     header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
     body = _chunk(b"IHDR", header) + extra + _chunk(b"IDAT", zlib.compress(rows)) + _chunk(b"IEND", b"")
@@ -200,6 +212,21 @@ def _indexed(**options: object) -> bytes:
         pytest.param(
             _png(1, 1, b"\0\x80\xff\x12\xff\x00\xff", depth=16, colour=2), (128, 18, 0), id="16 bits, rgb"
         ),
+        pytest.param(
+            _keyed(_png(1, 1, b"\0\x80", depth=4), 8), (255, 255, 255), id="4 bits, this grey transparent"
+        ),
+        pytest.param(_keyed(_png(1, 1, b"\0\x80", depth=4), 136), (136, 136, 136), id="4 bits, another grey"),
+        pytest.param(
+            _keyed(_png(1, 1, b"\0\x40", depth=2), 1), (255, 255, 255), id="2 bits, this grey transparent"
+        ),
+        pytest.param(_keyed(_png(1, 1, b"\0\x64", depth=8), 100), (255, 255, 255), id="8 bits, this grey"),
+        pytest.param(
+            _keyed(_png(1, 1, b"\0" + bytes(6), depth=16, colour=2), 0x8000, 0x8000, 0x8000),
+            (0, 0, 0),
+            id="16 bits, black",
+        ),
+        pytest.param(_bmp(alpha=0), (30, 20, 10), id="bmp, alpha is filling"),
+        pytest.param(_bmp(alpha=255), (30, 20, 10), id="bmp, opaque"),
     ],
 )
 def test_every_kind_of_pixel_becomes_rgb_over_white(data: bytes, expected: tuple[int, int, int]) -> None:

@@ -80,6 +80,13 @@ def test_more_chunks_than_any_picture_has_are_refused() -> None:
         decode(with_chunks(chunk(b"prIv", b"") * 100_000))
 
 
+@pytest.mark.parametrize("more", [bytes(1_300_000), PROFILE, b"\xff" * 100])
+def test_what_follows_the_end_is_nobodys(more: bytes) -> None:
+    """Copies by the block are padded."""
+    assert without_ballast(WHOLE + more) == WHOLE + more
+    assert decode(WHOLE + more).width == 20
+
+
 @pytest.mark.parametrize("length", [0, 7, 8, 12, 30, 40, 60])
 def test_a_cut_off_picture_is_left_as_it_is(length: int) -> None:
     """Whoever decodes it says what is wrong."""

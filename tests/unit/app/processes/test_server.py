@@ -286,7 +286,7 @@ def test_without_a_file_descriptor_it_looks_away_for_a_while(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, workers: int
 ) -> None:
     """One line in the log, no turns of the loop that do nothing else, and who waits is taken in later."""
-    monkeypatch.setattr("app.processes.accepting._LOOK_AWAY_S", 0.05)
+    monkeypatch.setattr("app.processes.accepting._LOOK_AWAY_S", 0.5)
 
     class Listener(socket.socket):
         """Of a process that has no descriptor left, the first time."""
@@ -307,7 +307,9 @@ def test_without_a_file_descriptor_it_looks_away_for_a_while(
             listener.listen()
             with socket.create_connection(listener.getsockname()):
                 await server.startup([listener])
-                await asyncio.sleep(0.02)
+                while not listener.asked:
+                    await asyncio.sleep(0)
+                await turns()
                 assert (server.taken, listener.asked) == (0, 1)
                 async with asyncio.timeout(10):
                     while not server.taken:
