@@ -79,7 +79,7 @@ class Server(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Note that the process is to end; one that still warms up serves nobody, and ends at once."""
-        if not self.started:
+        if not self.started and frame is not None:  # without a frame it is the application that is ready to stop
             if self._is_alone:  # else the first process says it
                 say_stopped_early(sig)
             os._exit(exit_code_of(sig))

@@ -71,6 +71,7 @@ class Worker(supervisor.Process):
 
     def kill(self) -> None:
         """End one that does not answer, or bury one that is dead: its place is taken by another."""
+        self.process.join(_GLANCE_S)  # its end is seen a moment before its exit code
         is_dead = self.process.exitcode is not None
         fields = {"pid": self.process.pid, "exit_code": self.process.exitcode}
         logs.SERVICE.error(

@@ -127,7 +127,7 @@ def test_a_process_that_still_warms_up_ends_when_it_is_told(
     monkeypatch.setattr("app.processes.accepting.os", system)
     server = Taking(workers=workers)
     server.started = is_started
-    server.handle_exit(signal.Signals[by], None)
+    server.handle_exit(signal.Signals[by], sys._getframe())
     assert codes == ([] if is_started else [code])
     assert told == ([f"Stopped by {name} before it served.\n"] if workers == 1 and not is_started else [])
     assert server.should_exit
