@@ -50,6 +50,7 @@ def lifespan(settings: Settings, opened: Service | None) -> Lifespan[FastAPI]:
                     drained_on_signals(service, settings.drain_delay_s),
                     stopped_with_first_process(),
                 ):
+                    service.announce()
                     yield {"desk": desk}
             finally:
                 desk.close()

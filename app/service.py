@@ -124,7 +124,6 @@ class Service:
         if fault := self.judge.fault:
             await self.model.retire(timeout_s=LAST_WORK_S)
             raise NotReadyError(f"The golden pictures were not answered rightly: {fault}.")
-        self._announce(self.model)
         self._beat(time.monotonic())
         self.judge.start()
 
@@ -238,7 +237,7 @@ class Service:
             old = self.model
             new = await self._open_beside()
             self.model = new
-            self._announce(new)
+            self.announce()
             self.explainer.keep_only(self.model.checkpoint.digest)
             self.judge.trust()  # a fault of the old one is none of the new one's
             retiring = asyncio.create_task(old.retire(timeout_s=self.settings.max_deadline_ms / 1000))
@@ -305,8 +304,9 @@ class Service:
         self.metrics.ready.set(not self.judge.fault and not self.is_draining)
         self.metrics.measure_memory()
 
-    def _announce(self, model: ServedModel) -> None:
-        engine, checkpoint = model.engine, model.checkpoint
+    def announce(self) -> None:
+        """Say in log and metrics which model answers; whoever hears it may stop the service in good order."""
+        engine, checkpoint = self.model.engine, self.model.checkpoint
         facts = {
             "model": checkpoint.record.name,
             "digest": checkpoint.digest,

@@ -102,7 +102,6 @@ def test_a_thread_that_is_stuck_can_be_left(checkpoint_path: Path) -> None:
             assert process.stderr
             for line in process.stderr:
                 if json.loads(line)["message"] == "ready":
-                    time.sleep(0.5)  # a moment later it is: a signal before that ends the start
                     process.send_signal(signal.SIGTERM)
                 if json.loads(line)["message"] == "stopped":
                     break
