@@ -10,7 +10,7 @@ from typing import NoReturn
 
 LAST_THREADS_S = 0.5
 """After which the process ends without the threads that still run. With a second's delay, the 7 s of a drain and
-`app.processes.threads.LAST_WORK_S` a stop stays under the 10 s of `docker stop`, whatever hangs."""
+`app.threads.LAST_WORK_S` a stop stays under the 10 s of `docker stop`, whatever hangs."""
 
 _OF_OTHER_SERVERS = ("PROMETHEUS_MULTIPROC_DIR", "prometheus_multiproc_dir")
 """Where several processes of one service add up their metrics: ours use a folder of their own."""

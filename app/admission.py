@@ -92,9 +92,8 @@ class Admission:
             OverloadedError: the wait is too long, or too many wait; it says when the backlog will be short enough.
         """
         own_s = (pictures - 1) * self._picture_s
-        if (
-            self._pictures
-        ):  # else whoever comes may try: a few files had an odd price, and refusing teaches nothing
+        if self._pictures:
+            # else whoever comes may try: a few files had an odd price, and refusing teaches nothing
             own_s += decoding_bytes * self._byte_s / self._decoders
         wait_s = self.wait_s + own_s
         excess_s = wait_s - within_s * (1 - self._kept_free)

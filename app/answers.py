@@ -201,9 +201,8 @@ async def _outcome(
 ) -> Answer | Exception:
     """Answer one file, or return what is wrong with it; each begins in a turn of the event loop of its own.
 
-    All of a request are answered by the model that it began with, whatever is loaded meanwhile.
-
-    Until then room is kept for it, which `give_up` gives back: from its turn on `classify` counts it.
+    Until its turn room is kept for it, which `give_up` gives back: from then on `classify` counts it. All files of
+    a request are answered by the model that it began with, whatever is loaded meanwhile.
     """
     limit_bytes = service.settings.max_body_bytes
     if len(file.data) > limit_bytes:

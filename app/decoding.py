@@ -10,7 +10,7 @@ from app.admission import Admission
 from app.callers import Caller
 from app.metrics import Metrics
 from app.problems import kind_of
-from app.processes.threads import end_threads
+from app.threads import end_threads
 from app.wire.exchange import Timing
 from models.errors import PictureError, TooManyPixelsError
 from models.pictures import Picture, decode

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from app.callers import Caller
 from app.errors import EngineError, ExplanationUnavailableError, OverloadedError
-from app.processes.threads import end_threads
+from app.threads import end_threads
 from models.checkpoint import Checkpoint
 from models.networks.network import Network
 from models.preprocessing import Images

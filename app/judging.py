@@ -40,7 +40,7 @@ class Judge:
         on_verdict: Callable[[], None],
     ) -> None:
         self.fault: str | None = "it is starting"
-        self._kind = self.fault
+        self._public_reason = self.fault
         self.timeout_s = timeout_s
         self._current = current
         self._interval_s = interval_s
@@ -57,7 +57,7 @@ class Judge:
                 tells everybody only that there was one.
         """
         if self.fault:
-            raise _not_ready(self._kind)
+            raise _not_ready(self._public_reason)
 
     def require_no_fault(self) -> None:
         """Do the same for an operator, who hears the whole reason."""
@@ -92,14 +92,14 @@ class Judge:
             if judged is not self._current():
                 return  # replaced meanwhile
             self._metrics.golden_checks.labels("late" if isinstance(error, TimeoutError) else "wrong").inc()
-            self._find(reason_of(error), kind=_kind_of(error))
+            self._find(reason_of(error), public_reason=_public_reason_of(error))
         else:
             self._metrics.golden_checks.labels("right").inc()
             self._find(None)
 
-    def _find(self, fault: str | None, *, kind: str = "") -> None:
+    def _find(self, fault: str | None, *, public_reason: str = "") -> None:
         """Set the verdict, and tell it where it changed."""
-        before, self.fault, self._kind = self.fault, fault, kind
+        before, self.fault, self._public_reason = self.fault, fault, public_reason
         self._on_verdict()
         if fault != before:
             level, message = (logging.ERROR, "not ready") if fault else (logging.INFO, "golden answers are right")
@@ -126,8 +126,8 @@ def reason_of(error: Exception) -> str:
     return str(error) if isinstance(error, GlimpseError) else f"{type(error).__name__}: {error}"
 
 
-def _kind_of(error: Exception) -> str:
-    """The same for everybody: what an engine or Python says of itself may name paths and devices."""
+def _public_reason_of(error: Exception) -> str:
+    """The reason that any caller may hear: what an engine or Python says of itself may name paths and devices."""
     if isinstance(error, EngineError) or not isinstance(error, GlimpseError | TimeoutError):
         return "the engine, or the comparison of its answers, failed; the operator finds the cause in the log"
     return reason_of(error)

@@ -9,7 +9,7 @@ import time
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.answers import PATHS, Limit, body_limits
-from app.errors import BodyTooLargeError, UnavailableError, stopped_too_soon
+from app.errors import BodyTooLargeError, stopped_too_soon
 from app.lifespan import running_service, service_of
 from app.logs import log_request
 from app.problems import to_response
@@ -151,11 +151,7 @@ class BodyLimit:
                 if received_bytes > limit_bytes:
                     raise too_large(f"more than {limit_bytes:,} bytes")
                 if service:
-                    try:
-                        service.admission.hold(size_bytes)
-                    except UnavailableError as error:
-                        service.refusals.count(error)
-                        raise
+                    service.hold(size_bytes)
                     held_bytes += size_bytes
             return message
 

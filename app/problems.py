@@ -59,6 +59,9 @@ class Kind(NamedTuple):
     code: str
 
 
+CLIENT_CLOSED = 499
+"""HTTP status of a request whose caller went away: nginx's, and in log and metrics alone, for nobody reads it."""
+
 KINDS: Mapping[type[Exception], Kind] = {
     EmptyPictureError: Kind(422, "empty_picture"),
     BrokenPictureError: Kind(422, "broken_picture"),
@@ -78,7 +81,7 @@ KINDS: Mapping[type[Exception], Kind] = {
     UnknownDemoError: Kind(404, "unknown_demo"),
     InputError: Kind(422, "bad_input"),
     RequestError: Kind(422, "bad_request"),
-    ClientDisconnect: Kind(499, "client_disconnected"),
+    ClientDisconnect: Kind(CLIENT_CLOSED, "client_disconnected"),
     NotReadyError: Kind(503, "not_ready"),
     OverloadedError: Kind(503, "overloaded"),
     UnavailableError: Kind(503, "unavailable"),
@@ -95,8 +98,8 @@ HTTP_CODES: Mapping[int, str] = {404: "not_found", 405: "method_not_allowed"}
 """Codes of what the router itself refuses; any other status is `http_error`."""
 
 _SECRETIVE = "Something went wrong inside the service. The operator finds the cause in the log by the request id."
-_TITLES: Mapping[int, str] = {499: "Client Closed Request"}
-"""Titles of statuses that http.HTTPStatus does not know; 499 is nginx's, and stands in the log alone."""
+_TITLES: Mapping[int, str] = {CLIENT_CLOSED: "Client Closed Request"}
+"""Titles of statuses that http.HTTPStatus does not know."""
 
 
 def kind_of(error: Exception) -> Kind:

@@ -12,11 +12,12 @@ import numpy as np
 from app.batches.runs import BatchEvents, Run
 from app.batching import Batcher
 from app.engines import Engine, open_engine
-from app.errors import EngineError
+from app.errors import EngineError, StartError
 from app.processes.cores import longest_on_the_spot
-from app.processes.threads import in_own_thread
 from app.settings import Settings
+from app.threads import in_own_thread
 from models.checkpoint import Checkpoint, load
+from models.memory import lacks_memory
 from models.preprocessing import Answers, Images
 
 _LONGEST_ASIDE_S = 0.002
@@ -169,17 +170,25 @@ def open_checked(settings: Settings, *, threads: int) -> tuple[Checkpoint, Engin
 
     Raises:
         CheckpointError: the file is refused, or the engine gives other answers.
-        GlimpseError: the engine cannot be had as asked for.
+        StartError: the engine cannot be had as asked for, or there is not enough memory.
     """
-    checkpoint = load(settings.checkpoint)
-    engine = open_engine(
-        checkpoint,
-        engine=settings.engine,
-        device=settings.device,
-        threads=threads,
-        max_batch_size=settings.max_batch_size,
-    )
-    check_every_way(checkpoint, engine)
+    try:
+        checkpoint = load(settings.checkpoint)
+        engine = open_engine(
+            checkpoint,
+            engine=settings.engine,
+            device=settings.device,
+            threads=threads,
+            max_batch_size=settings.max_batch_size,
+        )
+        check_every_way(checkpoint, engine)
+    except (MemoryError, RuntimeError) as error:
+        if not lacks_memory(error):
+            raise
+        raise StartError(
+            f"There is not enough memory to open {settings.checkpoint}. Give the process more, or use fewer "
+            "--workers."
+        ) from error
     return checkpoint, engine
 
 

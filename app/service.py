@@ -18,11 +18,11 @@ from app.judging import Judge, reason_of
 from app.logs import SERVICE
 from app.metrics import Metrics
 from app.processes.cores import share
-from app.processes.threads import LAST_WORK_S, in_own_thread
 from app.queue_watch import QueueWatch
 from app.refusals import Refusals
 from app.served_model import ServedModel, open_checked
 from app.settings import Settings
+from app.threads import LAST_WORK_S, in_own_thread
 from app.wire.exchange import Timing
 from models.checkpoint import Checkpoint
 from models.cores import usable_cores
@@ -150,6 +150,19 @@ class Service:
         self.is_draining = True
         self.metrics.ready.set(0)
 
+    def announce(self) -> None:
+        """Say in log and metrics which model answers; whoever hears it may stop the service in good order."""
+        engine, checkpoint = self.model.engine, self.model.checkpoint
+        facts = {
+            "model": checkpoint.record.name,
+            "digest": checkpoint.digest,
+            "engine": engine.name,
+            "device": engine.device,
+            "dtype": engine.dtype,
+        }
+        self.metrics.serves(**facts)
+        SERVICE.info("ready", extra={"fields": facts})
+
     def admit(self, timeout_s: float) -> float:
         """Let a request in, if it can be answered rightly and in time.
 
@@ -167,6 +180,18 @@ class Service:
             self.refusals.count(error)
             raise
         return left_s
+
+    def hold(self, size_bytes: int) -> None:
+        """Make room for a piece of a body, to be given back by `admission.let_go`.
+
+        Raises:
+            UnavailableError: there is none beside the other bodies; the refusal is counted.
+        """
+        try:
+            self.admission.hold(size_bytes)
+        except UnavailableError as error:
+            self.refusals.count(error)
+            raise
 
     @property
     def is_lost(self) -> bool:
@@ -303,19 +328,6 @@ class Service:
     def _tell_verdict(self) -> None:
         self.metrics.ready.set(not self.judge.fault and not self.is_draining)
         self.metrics.measure_memory()
-
-    def announce(self) -> None:
-        """Say in log and metrics which model answers; whoever hears it may stop the service in good order."""
-        engine, checkpoint = self.model.engine, self.model.checkpoint
-        facts = {
-            "model": checkpoint.record.name,
-            "digest": checkpoint.digest,
-            "engine": engine.name,
-            "device": engine.device,
-            "dtype": engine.dtype,
-        }
-        self.metrics.serves(**facts)
-        SERVICE.info("ready", extra={"fields": facts})
 
 
 def _reload_error(error: Exception) -> ReloadError:

@@ -108,18 +108,18 @@ class Calibration:
     held_out: HeldOut | None = None
 
     def __post_init__(self) -> None:
-        """Refuse a temperature that would turn the ranking around.
+        """Refuse what would turn the ranking around, or can be no threshold.
 
         Raises:
-            ValueError: a temperature is not a finite number above 0, a floor or threshold not finite or not
-                within 0…1.
+            ValueError: a temperature is not a finite number above 0, a floor not from 0 to below 1, the threshold
+                of the score not within 0…1, or that of the distance not finite.
         """
         for name, temperature in (("", self.temperature), ("six views' ", self.six_views_temperature)):
             if not (is_number(temperature) and temperature > 0):
                 raise ValueError(f"the {name}temperature is {temperature!r}; it must be finite and above 0")
         for name, floor in (("", self.floor), ("six views' ", self.six_views_floor)):
             if not (is_fraction(floor) and floor < 1):
-                raise ValueError(f"the {name}floor is {floor!r}; it must be within 0…1")
+                raise ValueError(f"the {name}floor is {floor!r}; it must be from 0 to below 1")
         if self.abstain_threshold is not None and not is_fraction(self.abstain_threshold):
             raise ValueError(f"the abstain threshold is {self.abstain_threshold!r}; it must be within 0…1")
         if self.distance_threshold is not None and not is_number(self.distance_threshold):

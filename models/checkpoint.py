@@ -32,7 +32,7 @@ from models.networks.network import Network
 from models.networks.quantization import is_quantized
 from models.preprocessing import Answers, Images, Probabilities
 from models.record import Record, from_text, to_text
-from models.tensor_file import encode, read_bytes, read_tensors, read_text, sha256, tensors_digest
+from models.tensor_file import digest_of, encode, read_bytes, read_tensors, read_text, tensors_digest
 
 CHECKPOINTS = Path(__file__).parent / "checkpoints"
 """The folder of the shipped checkpoints."""
@@ -134,6 +134,7 @@ def save(path: Path, network: nn.Module, record: Record, *, distance: ClassDista
     """
     state = {name: _plain(tensor) for name, tensor in network.state_dict().items()}
     _check_state(state, record)
+    _check_finite(state)
     images = golden.draw(record.input.height, record.input.width)
     tensors = {_NETWORK + name: tensor for name, tensor in state.items()}
     tensors[_GOLDEN_IMAGES] = torch.from_numpy(images)
@@ -201,12 +202,13 @@ def _parse(data: bytes) -> Checkpoint:
     _check_state(state, record)
     _check_golden(images, probabilities, distances, record)
     distance = _distance(rule, record) if has_distance else None
+    _check_finite(state)
     checkpoint = Checkpoint(
         record,
         _rebuild(record, state),
         images.numpy(),
         probabilities.numpy(),
-        f"sha256:{sha256(data)}",
+        digest_of(data),
         distance,
         None if distances is None else distances.numpy(),
     )
@@ -224,7 +226,7 @@ def _take(tensors: dict[str, Tensor], name: str) -> Tensor:
 
 
 def _check_state(state: Mapping[str, Tensor], record: Record) -> None:
-    """Compare with a network that has shapes but no memory, then look for NaN and infinity."""
+    """Compare with a network that has shapes but no memory."""
     with torch.device("meta"):
         expected = build(record.architecture, classes=len(record.labels), spec=record.input).state_dict()
     missing, extra = sorted(expected.keys() - state.keys()), sorted(state.keys() - expected.keys())
@@ -241,6 +243,10 @@ def _check_state(state: Mapping[str, Tensor], record: Record) -> None:
                 f"{record.architecture.name!r} with {len(record.labels)} labels needs {wanted.dtype} "
                 f"{list(wanted.shape)}. Labels and weights come from different runs; restore the original file."
             )
+
+
+def _check_finite(state: Mapping[str, Tensor]) -> None:
+    for name, tensor in state.items():
         if not torch.isfinite(tensor).all():
             count = int((~torch.isfinite(tensor)).sum())
             raise NotFiniteError(

@@ -185,9 +185,9 @@ def _bytes(tensor: Tensor) -> bytes:
 
 def _text_digest(text: str) -> str:
     # a damaged file may hold half a character, which plain UTF-8 cannot write
-    return sha256(text.encode("utf-8", "surrogatepass"))
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def sha256(data: bytes) -> str:
-    """Hexadecimal digest, as `sha256sum` prints it."""
-    return hashlib.sha256(data).hexdigest()
+def digest_of(data: bytes) -> str:
+    """Return "sha256:" and the hexadecimal digest of a file's bytes, as `sha256sum` prints it."""
+    return f"sha256:{hashlib.sha256(data).hexdigest()}"

@@ -17,7 +17,7 @@ from training.ranks import join_ranks
 from training.runs.resume import open_run
 from training.runs.run import SNAPSHOT, STATE
 from training.runs.run_lock import alone_in
-from training.runs.tensorboard import TensorboardLog
+from training.runs.tensorboard import TensorboardLog, require_tensorboard
 from training.targets import check_room
 
 
@@ -49,6 +49,8 @@ def carry_out(
     with join_ranks(choose_device(request.device)) as (ranks, device), ExitStack() as stack:
         console.quiet = not ranks.is_first
         refuse_contradictions(request, world=ranks.world)
+        if tensorboard:
+            require_tensorboard()
         computing = choose_computing(request, device)
         told = teller(console)
         with ranks.first_alone():

@@ -7,6 +7,7 @@ import typer
 
 from training.commands.checkpoints import calibrate, evaluate, export, outliers, report
 from training.commands.data import inspect, mistakes, samples
+from training.commands.predict import predict
 from training.commands.quantize import quantize
 from training.commands.train import train
 
@@ -19,7 +20,9 @@ app = typer.Typer(
     help="Train a small image classifier, and measure what it is worth.",
 )
 
-for _command in (train, quantize, inspect, mistakes, samples, evaluate, calibrate, outliers, report, export):
+_OF_DATA = (inspect, mistakes, samples)
+_OF_CHECKPOINTS = (predict, evaluate, calibrate, outliers, report, export)
+for _command in (train, quantize, *_OF_DATA, *_OF_CHECKPOINTS):
     app.command()(_command)
 
 

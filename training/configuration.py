@@ -30,7 +30,7 @@ class Request:
         held_out: pictures; None lets the data decide.
         epochs: None takes the recipe's own.
         device: `auto`, `cpu` or `cuda`.
-        cache: folder for downloads.
+        cache: folder for downloads and decoded pictures.
         out: a second place for the finished checkpoint, or None.
         dtype: `auto`, `float32` or `bfloat16`.
         is_compiled: whether torch.compile is used.

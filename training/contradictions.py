@@ -6,8 +6,6 @@ from pathlib import Path
 
 from models.networks.tutorial import SMALLEST_SIDE as TUTORIAL_SIDE
 from training.configuration import Request
-from training.data import CIFAR10
-from training.data.class_trees import class_roots
 from training.errors import TrainingError
 from training.recipes import RECIPES, LargeBatchRecipe, is_taught
 
@@ -74,27 +72,4 @@ def refuse_to_overwrite(request: Request, targets: Sequence[Path]) -> None:
                 raise TrainingError(
                     f"The result would be written to {target}, which is {option} {name} itself and would be lost; "
                     "name another place."
-                )
-
-
-def refuse_run_in_data(request: Request, folder: Path) -> None:
-    """Refuse to keep a run among the pictures that it learns: its files would be read as some of a class.
-
-    Args:
-        request: what the user asked for.
-        folder: of the new run.
-
-    Raises:
-        TrainingError: it lies where classes are read, and is not hidden there.
-    """
-    data = Path(request.data)
-    if request.data == CIFAR10 or not data.is_dir():
-        return
-    for root in class_roots(data):
-        for run, top in ((folder.absolute(), root.absolute()), (folder.resolve(), root.resolve())):
-            below = run.relative_to(top).parts if run.is_relative_to(top) else (".",)
-            if not any(part.startswith(".") for part in below):
-                raise TrainingError(
-                    f"The run's folder {folder} lies in {root}, and its files would be read as pictures of a "
-                    "class. Name another folder with --run."
                 )

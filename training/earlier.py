@@ -88,6 +88,65 @@ def start_with(checkpoint: Checkpoint, *, labels: tuple[str, ...]) -> Start:
     return Start(weights, {place: rows[label] for place, label in enumerate(labels) if label in rows})
 
 
+def doubt(who: str, record: Record, configuration: Mapping[str, Any], *, is_test_drawn: bool) -> str | None:
+    """Say why an earlier training may have learnt what this one is judged on; None where it has not.
+
+    A seed holds out the same pictures of the same data; of a larger number these and more, unless copies of one
+    picture are kept together, which may leave some out that went for a smaller one. Who knows none of the classes,
+    and grew from nobody else, is taken to have seen none of the pictures; under other names it may have.
+
+    Args:
+        who: "the teacher", for the sentence.
+        record: of the earlier training's checkpoint.
+        configuration: of this one (`training.configuration.configure`).
+        is_test_drawn: whether the seed drew the test part of this one's data, too.
+    """
+    wanted, known = configuration["held_out"], held_out_count(record)
+    own = record.training.configuration
+    is_stranger = set(record.labels).isdisjoint(configuration["labels"])
+    if is_stranger and not any(own.get(field) for field in ("start", "teachers", "teacher")):
+        return None
+    reasons = []
+    are_others = record.training.data_fingerprint != configuration["data_fingerprint"]
+    if are_others:
+        reasons.append("other training pictures")
+    if record.training.seed != configuration["seed"] and (is_test_drawn or not are_others):
+        reasons.append(f"the seed {record.training.seed} instead of {configuration['seed']}")
+    if own.get(DOUBTED) is True:
+        reasons.append("a teacher or start of which the same was feared")
+    may_know_test = is_test_drawn and len(reasons) > 0
+    is_same_draw = known == wanted and not reasons
+    if wanted and not are_others and _hold_copies_otherwise(own, configuration, is_same_draw=is_same_draw):
+        reasons.append("copies of one picture held out otherwise")
+    together = configuration.get("copies_together") is True
+    if not are_others and (known < wanted or (wanted and together and known != wanted)):
+        reasons.append(f"{known:,} pictures held out instead of {wanted:,}")
+    if not reasons or not (wanted or may_know_test):
+        return None
+    parts, harms = [], []
+    if wanted:
+        parts.append("held out")
+        harms.append("temperature and abstain rule come out too sure")
+    if may_know_test:
+        parts.append("measured on")
+        harms.append("the accuracy comes out too high")
+    return (
+        f"warning: {who} was trained with {', '.join(reasons)}, so it may know what is {' and '.join(parts)} "
+        f"here; {', and '.join(harms)} then. Take one with the same data, --seed and --held-out, unless neither "
+        "it nor what it grew from can have seen these pictures: one from elsewhere, and photos of your own."
+    )
+
+
+def _hold_copies_otherwise(
+    own: Mapping[str, Any], configuration: Mapping[str, Any], *, is_same_draw: bool
+) -> bool:
+    """Whether two trainings on the same pictures disagree about copies, or drew the same and hold out others."""
+    if (own.get("copies_together") is True) != (configuration.get("copies_together") is True):
+        return True
+    fingerprints = {own.get("held_out_fingerprint"), configuration.get("held_out_fingerprint")} - {None}
+    return is_same_draw and len(fingerprints) > 1
+
+
 def _load(option: str, path: Path) -> Checkpoint:
     try:
         return load(path)
@@ -119,59 +178,3 @@ def _or_recipe(architecture: Architecture) -> str:
         and _trained(recipe.architecture) == _trained(architecture)
     ]
     return f", or take --recipe {fitting[0]}" if fitting else ""
-
-
-def doubt(who: str, record: Record, configuration: Mapping[str, Any], *, is_test_drawn: bool) -> str | None:
-    """Say why an earlier training may have learnt what this one is judged on; None where it has not.
-
-    A seed holds out the same pictures of the same data; of a larger number these and more, unless copies of one
-    picture are kept together, which may leave some out that went for a smaller one. Who knows none of the classes,
-    and grew from nobody else, is taken to have seen none of the pictures; under other names it may have.
-
-    Args:
-        who: "the teacher", for the sentence.
-        record: of the earlier training's checkpoint.
-        configuration: of this one (`training.configuration.configure`).
-        is_test_drawn: whether the seed drew the test part of this one's data, too.
-    """
-    wanted, known = configuration["held_out"], held_out_count(record)
-    own = record.training.configuration
-    is_stranger = set(record.labels).isdisjoint(configuration["labels"])
-    if is_stranger and not any(own.get(field) for field in ("start", "teachers", "teacher")):
-        return None
-    reasons = []
-    are_others = record.training.data_fingerprint != configuration["data_fingerprint"]
-    if are_others:
-        reasons.append("other training pictures")
-    if record.training.seed != configuration["seed"] and (is_test_drawn or not are_others):
-        reasons.append(f"the seed {record.training.seed} instead of {configuration['seed']}")
-    if own.get(DOUBTED) is True:
-        reasons.append("a teacher or start of which the same was feared")
-    may_know_test = is_test_drawn and len(reasons) > 0
-    together = configuration.get("copies_together") is True
-    fingerprints = {own.get("held_out_fingerprint"), configuration.get("held_out_fingerprint")} - {None}
-    if (
-        wanted
-        and not are_others
-        and (
-            (own.get("copies_together") is True) != together
-            or (known == wanted and not reasons and len(fingerprints) > 1)
-        )
-    ):
-        reasons.append("copies of one picture held out otherwise")
-    if not are_others and (known < wanted or (wanted and together and known != wanted)):
-        reasons.append(f"{known:,} pictures held out instead of {wanted:,}")
-    if not reasons or not (wanted or may_know_test):
-        return None
-    parts, harms = [], []
-    if wanted:
-        parts.append("held out")
-        harms.append("temperature and abstain rule come out too sure")
-    if may_know_test:
-        parts.append("measured on")
-        harms.append("the accuracy comes out too high")
-    return (
-        f"warning: {who} was trained with {', '.join(reasons)}, so it may know what is {' and '.join(parts)} "
-        f"here; {', and '.join(harms)} then. Take one with the same data, --seed and --held-out, unless neither "
-        "it nor what it grew from can have seen these pictures: one from elsewhere, and photos of your own."
-    )

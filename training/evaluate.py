@@ -8,6 +8,7 @@ from rich.console import Console
 from torch import Tensor
 
 from models.calibration import Calibration
+from models.checkpoint import Checkpoint
 from models.distance import ClassDistance
 from models.metrics import Metrics
 from models.networks.network import Network
@@ -17,6 +18,7 @@ from training.measuring.reading import Reading
 from training.measuring.reliability import coverage_at, measure_reliability, score_bins
 from training.measuring.views import view_logits
 from training.progress import tell
+from training.recipes import shows_mirror_images
 
 _COVERAGES = tuple(share / 20 for share in range(1, 21))
 _NOT_CALIBRATED = Calibration()
@@ -27,7 +29,7 @@ class ViewProbabilities:
     """A network's probabilities for a split, float32 (n, classes).
 
     Attributes:
-        single_view: of the picture as it is: what the service views.
+        single_view: of the picture as it is: what the service answers.
         six_views: from logits averaged over `training.augment.six_views`.
         distances: of the pictures from the classes, float32 (n,); None where the checkpoint has none.
         uncalibrated: what both views would be at temperature 1; None where nobody asked.
@@ -100,6 +102,23 @@ def measure_network(
         network, split.images, console=console, calibration=calibration, distance=distance, mirrors=mirrors
     )
     return views, measure(views, split, labels=labels, name=name, calibration=calibration)
+
+
+def measure_checkpoint(
+    checkpoint: Checkpoint, split: Split, *, name: str, console: Console
+) -> tuple[ViewProbabilities, Metrics]:
+    """Do what `measure_network` does for a checkpoint, wherever its network is."""
+    record = checkpoint.record
+    return measure_network(
+        checkpoint.network,
+        split,
+        labels=record.labels,
+        name=name,
+        console=console,
+        calibration=record.calibration,
+        distance=checkpoint.distance,
+        mirrors=shows_mirror_images(record.training.configuration),
+    )
 
 
 def run_views(

@@ -21,8 +21,7 @@ from training.earlier import DOUBTED
 from training.errors import check_finite_weights
 from training.evaluate import calibrate_and_measure, measure_network
 from training.loop import Trained
-from training.measuring.label_mistakes import LabelMistake, find_label_mistakes
-from training.measuring.label_mistakes import write as write_label_mistakes
+from training.measuring.label_mistakes import LabelMistake, doubt_files, write_label_mistakes
 from training.measuring.robustness import affordable_pictures
 from training.plan import Plan
 from training.progress import tell
@@ -100,27 +99,25 @@ def finish(
     write = partial(save, network=trained.network, record=record, distance=fitted.distance)
     # a run has its last state, and is gone on with when there is room
     digests = tuple(write_or_rescue(target, write) if run is None else write(target) for target in targets)
-    doubted = None
-    if dataset.test.files:
-        doubted = find_label_mistakes(dataset.test, views.single_view, labels=dataset.labels)
-    if run is None:
-        return Result(metrics, trained.seconds, digests, None, doubted)
-    if doubted is not None:
-        write_label_mistakes(doubted, run.folder)
-    written = load(run.folder / CHECKPOINT)
-    written.network.to(device)  # in place
-    report = make_report(
-        written,
-        dataset.test,
-        views=views,
-        metrics=metrics,
-        label_mistakes=doubted,
-        history=read_history(run.folder),
-        folder=run.folder,
-        pictures=affordable_pictures(dataset.test.images),
-        seed=request.seed,
-        console=console,
-    )
+    doubted = doubt_files(dataset.test, views.single_view, labels=dataset.labels)
+    report = None
+    if run is not None:
+        if doubted is not None:
+            write_label_mistakes(doubted, run.folder)
+        written = load(run.folder / CHECKPOINT)
+        written.network.to(device)  # in place
+        report = make_report(
+            written,
+            dataset.test,
+            views=views,
+            metrics=metrics,
+            label_mistakes=doubted,
+            history=read_history(run.folder),
+            folder=run.folder,
+            pictures=affordable_pictures(dataset.test.images),
+            seed=request.seed,
+            console=console,
+        )
     return Result(metrics, trained.seconds, digests, report, doubted)
 
 

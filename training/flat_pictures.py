@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from models.networks import Architecture
 from models.preprocessing import InputSpec
+from training.chunks import chunk_size
 from training.data.sampling import draw_evenly
 from training.fresh import fit_stem, fresh_network
-from training.measuring.chunks import chunk_size
 from training.recipes import LargeBatchRecipe, Recipe
 
 _LOOKED_AT, _FEWEST = 100, 8

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from models.networks.network import Network
 from models.preprocessing import InputSpec
+from training.chunks import chunk_size
 from training.data.dataset import Split
 from training.devices import Computing
 from training.epoch import Wanted, draw_epoch
@@ -17,7 +18,6 @@ from training.errors import check_finite
 from training.fresh import Start, fit_stem, fresh_network, take_start
 from training.interrupts import interrupts_between_steps
 from training.learner import Learner, make_learner
-from training.measuring.chunks import chunk_size
 from training.norms import settle_norms
 from training.progress import RunProgress
 from training.ranks import ALONE, Ranks

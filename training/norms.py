@@ -45,9 +45,8 @@ def settle_norms(
     places = draw_evenly(len(images), count=min(most, _LOOKED_AT), seed=0).to(images.device)
     images, targets = images[places], targets[places]
     own = _named(network.eval(), images, targets, computing)
-    if not ranks.agree(
-        own <= 1 - _WORSE
-    ):  # rounding may divide them, and who is alone in averaging waits for ever
+    # rounding may divide the ranks, and one that averages alone would wait for ever
+    if not ranks.agree(own <= 1 - _WORSE):
         return
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     _take_averages(network, ranks.share(images), computing)

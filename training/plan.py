@@ -101,41 +101,66 @@ def prepare(request: Request, computing: Computing, *, tell: Callable[[str], Non
     height, width = dataset.train.images.shape[1:3]
     spec = InputSpec(height=height, width=width, mean=table.mean, std=table.std)
     recipe = adapt(table, request, dataset)
-    held_out = len(dataset.held_out) if dataset.held_out else 0
     tell(
-        f"{dataset.name}: {len(dataset.train):,} pictures to learn from, {held_out:,} held out to choose on, "
-        f"{len(dataset.test):,} to measure on, {width} × {height} pixels each"
+        f"{dataset.name}: {len(dataset.train):,} pictures to learn from, {dataset.held_out_count:,} held out to "
+        f"choose on, {len(dataset.test):,} to measure on, {width} × {height} pixels each"
     )
     configuration = _configuration(recipe, read, dataset, spec=spec, seed=request.seed, dtype=computing.dtype)
-    start = None
-    if earlier is not None:
-        start = start_with(earlier, labels=dataset.labels)
-        known = ", ".join(dataset.labels[place] for place in start.rows)
-        tell(f"the start, {request.start}, knows of the {len(dataset.labels)} classes {known or 'none'}")
-        configuration["start"] = earlier.digest
-        _note_doubts("the start", earlier, configuration, dataset=dataset, tell=tell)
-    mirrors = not request.unmirrored
-    teachers = [
-        load_teacher(Path(path), labels=dataset.labels, spec=spec, mirrors=mirrors) for path in request.teachers
-    ]
-    if teachers:
-        configuration["teachers"] = [teacher.digest for teacher in teachers]
-        for path, teacher in zip(request.teachers, teachers, strict=True):
-            who = "the teacher" if len(teachers) == 1 else f"the teacher {path}"
-            _note_doubts(who, teacher, configuration, dataset=dataset, tell=tell)
+    start = _take_start(earlier, request, configuration, dataset=dataset, tell=tell) if earlier else None
+    wanted = _ask_teachers(request, configuration, computing, dataset=dataset, spec=spec, tell=tell)
     return Plan(
         dataset=dataset,
         recipe=recipe,
         spec=spec,
         configuration=configuration,
         start=start,
-        wanted=(
-            answers_of([teacher.network.to(computing.device) for teacher in teachers], computing)
-            if teachers
-            else None
-        ),
+        wanted=wanted,
         commit=current_commit(),
     )
+
+
+def _take_start(
+    earlier: Checkpoint,
+    request: Request,
+    configuration: dict[str, Any],
+    *,
+    dataset: Dataset,
+    tell: Callable[[str], None],
+) -> Start:
+    """Take over the weights of an earlier training, write down which, and tell which classes they know."""
+    start = start_with(earlier, labels=dataset.labels)
+    known = ", ".join(dataset.labels[place] for place in start.rows)
+    tell(f"the start, {request.start}, knows of the {len(dataset.labels)} classes {known or 'none'}")
+    configuration["start"] = earlier.digest
+    _note_doubts("the start", earlier, configuration, dataset=dataset, tell=tell)
+    return start
+
+
+def _ask_teachers(
+    request: Request,
+    configuration: dict[str, Any],
+    computing: Computing,
+    *,
+    dataset: Dataset,
+    spec: InputSpec,
+    tell: Callable[[str], None],
+) -> Wanted | None:
+    """Read the teachers, write down which, and return what answers for them; None where the labels are learnt.
+
+    Raises:
+        TrainingError: one cannot be read, or does not fit.
+    """
+    if not request.teachers:
+        return None
+    mirrors = not request.unmirrored
+    teachers = [
+        load_teacher(Path(path), labels=dataset.labels, spec=spec, mirrors=mirrors) for path in request.teachers
+    ]
+    configuration["teachers"] = [teacher.digest for teacher in teachers]
+    for path, teacher in zip(request.teachers, teachers, strict=True):
+        who = "the teacher" if len(teachers) == 1 else f"the teacher {path}"
+        _note_doubts(who, teacher, configuration, dataset=dataset, tell=tell)
+    return answers_of([teacher.network.to(computing.device) for teacher in teachers], computing)
 
 
 def _configuration(
@@ -156,7 +181,7 @@ def _configuration(
         seed=seed,
         labels=dataset.labels,
         spec=spec,
-        held_out=len(dataset.held_out) if dataset.held_out else 0,
+        held_out=dataset.held_out_count,
         data_fingerprint=fingerprint(read.labels, read.train),
         dtype=dtype,
     )

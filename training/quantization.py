@@ -14,9 +14,9 @@ from models.networks.layers import Convolution
 from models.networks.network import Network
 from models.networks.quantization import Range, is_quantized, round_filters
 from models.preprocessing import InputSpec
+from training.chunks import chunk_size
 from training.data.sampling import draw_evenly
 from training.errors import TrainingError
-from training.measuring.chunks import chunk_size
 from training.progress import RunProgress
 
 PICTURES = 1_000

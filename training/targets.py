@@ -6,18 +6,28 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from training.data import CIFAR10
+from training.data.class_trees import class_roots
 from training.errors import TrainingError
 
 
 def check_target(out: Path) -> None:
-    """Refuse before minutes of training what could not be written after them."""
+    """Refuse before minutes of training a checkpoint that could not be written after them.
+
+    Raises:
+        TrainingError: its name does not end in .safetensors, or as `check_file`.
+    """
     if out.suffix != ".safetensors":
         raise TrainingError(f"--out {out} must end in .safetensors.")
     check_file(out)
 
 
 def check_png(path: Path) -> None:
-    """Refuse a grid that would not be a PNG, or could not be written."""
+    """Refuse a grid of pictures that would not be a PNG, or could not be written.
+
+    Raises:
+        TrainingError: its name does not end in .png, or as `check_file`.
+    """
     if path.suffix.lower() != ".png":
         raise TrainingError(f"The grid is written as a PNG; name it so instead of {path}.")
     check_file(path)
@@ -50,6 +60,32 @@ def check_folder(path: Path) -> None:
         raise TrainingError(
             f"Nothing can be written into {path} ({error.strerror or error}). Name another place."
         ) from error
+
+
+def refuse_among_pictures(data: str, path: Path, *, option: str, is_folder: bool = False) -> None:
+    """Refuse to write among the pictures of a folder: what is written there would be read as some of a class.
+
+    Args:
+        data: what `--data` names.
+        path: to be written.
+        option: that named it.
+        is_folder: whether it is a folder of files and folders, and no file.
+
+    Raises:
+        TrainingError: it lies where classes are read, and is not hidden there.
+    """
+    if data == CIFAR10 or not Path(data).is_dir():
+        return
+    for root in class_roots(Path(data)):
+        for written, top in ((path.absolute(), root.absolute()), (path.resolve(), root.resolve())):
+            if not written.is_relative_to(top):
+                continue
+            below = written.relative_to(top)
+            folders = below.parts if is_folder else below.parent.parts
+            if (is_folder or folders) and not any(part.startswith(".") for part in folders):
+                raise TrainingError(
+                    f"{option} {path} lies in {root}, and would be read as some of a class. Name another place."
+                )
 
 
 def check_room(needed_bytes: Mapping[Path, int]) -> None:

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from training.chunks import chunks
 from training.devices import Computing
 from training.epoch import Wanted
-from training.measuring.chunks import chunks
 
 _MOST_AT_ONCE = 256
 """Pictures of 32 × 32 pixels that a teacher answers at once."""

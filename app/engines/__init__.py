@@ -11,6 +11,7 @@ import torch
 from app.engines.torch_cpu import TorchEngine
 from app.engines.torch_cuda import CudaEngine
 from app.errors import MissingEngineError
+from app.logs import SERVICE
 from models.checkpoint import Checkpoint
 from models.preprocessing import Answers, Images
 
@@ -69,26 +70,43 @@ def open_engine(
 
     Raises:
         DeviceError: CUDA was asked for and there is none.
-        MissingEngineError: OpenVINO was asked for where it cannot run.
+        MissingEngineError: OpenVINO was asked for where it cannot run; with "auto" torch takes its place.
     """
-    has_openvino = find_spec("openvino") is not None
     on_cuda = device == "cuda" or (device == "auto" and engine != "openvino" and torch.cuda.is_available())
     if engine == "openvino" and on_cuda:
         raise MissingEngineError(
             "The engine openvino runs on the CPU. Use --device cpu (GLIMPSE_DEVICE), or the engine torch."
         )
-    if engine == "openvino" and not has_openvino:
-        raise MissingEngineError("The engine openvino is not installed: pip install openvino")
     if on_cuda:
         return CudaEngine(checkpoint, max_batch_size=max_batch_size or CudaEngine.BEST_BATCH_SIZE)
-    if engine == "torch" or not has_openvino:
-        return TorchEngine(
-            checkpoint, threads=threads, max_batch_size=max_batch_size or TorchEngine.BEST_BATCH_SIZE
-        )
+    if engine != "torch":
+        try:
+            return _open_openvino(checkpoint, threads=threads, max_batch_size=max_batch_size)
+        except MissingEngineError as error:
+            if engine == "openvino":
+                raise
+            if find_spec("openvino") is not None:
+                SERVICE.warning("torch runs the network", extra={"fields": {"reason": str(error)}})
+    return TorchEngine(checkpoint, threads=threads, max_batch_size=max_batch_size or TorchEngine.BEST_BATCH_SIZE)
+
+
+def _open_openvino(checkpoint: Checkpoint, *, threads: int, max_batch_size: int) -> Engine:
+    """Import OpenVINO, which is installed only where it is wanted.
+
+    Raises:
+        MissingEngineError: it is not installed, or not all of it can be loaded.
+    """
+    if find_spec("openvino") is None:
+        raise MissingEngineError("The engine openvino is not installed: pip install openvino")
     # Its telemetry is on by default: at every start it writes into the home folder, and calls a server.
     sys.modules.setdefault("openvino_telemetry", cast(ModuleType, None))
-    from app.engines.openvino_cpu import OpenVinoEngine  # noqa: PLC0415 - installed only where it is wanted
-
+    try:
+        from app.engines.openvino_cpu import OpenVinoEngine  # noqa: PLC0415 - see above
+    except ImportError as error:
+        raise MissingEngineError(
+            f"The engine openvino is installed but cannot be loaded ({error}). Install it again, or use "
+            "--engine torch."
+        ) from error
     return OpenVinoEngine(
         checkpoint, threads=threads, max_batch_size=max_batch_size or OpenVinoEngine.BEST_BATCH_SIZE
     )

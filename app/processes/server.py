@@ -177,6 +177,10 @@ def _say_where(listener: socket.socket) -> None:
 
 def _listen(settings: Settings) -> socket.socket:
     """Take the address before the checkpoint is read: a taken port is the commonest failed start."""
+    try:
+        settings.host.encode("idna")
+    except UnicodeError as error:
+        raise ListenError(f"Cannot listen on {settings.host}: no host can have that name. Mend --host.") from error
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     try:
         return socket.create_server(

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from app.errors import StartError
 from models.folder_lock import locked
-from models.tensor_file import sha256
+from models.tensor_file import digest_of
 
 _PREFIX = "glimpse-workers-"
 _YOUNG_S = 60
@@ -61,7 +61,7 @@ def copy_checked(checkpoint: Path, folder: Path, *, digest: str) -> Path:
             f"Workers share a copy of {checkpoint}, which cannot be made in {folder} "
             f"({error.strerror or error}). Make room, or serve with --workers 1."
         ) from error
-    if f"sha256:{sha256(data)}" != digest:
+    if digest_of(data) != digest:
         raise StartError(f"{checkpoint} was changed while it was being checked. Start again.")
     return copy
 

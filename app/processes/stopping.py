@@ -82,9 +82,9 @@ def drained_on_signals(service: Service, delay_s: float) -> Iterator[None]:
     if callable(servers_own_for_ctrl_c):  # else nobody obeys it, and it means nothing
         obey = servers_own_for_ctrl_c
 
-        def interrupt(number: int, frame: FrameType | None) -> None:
+        def interrupt(number: int, _frame: FrameType | None) -> None:
             loop.call_soon_threadsafe(service.drain)  # so that whoever is cut off at the end hears 503
-            obey(number, frame)
+            obey(number, None)
 
         ours[signal.SIGINT] = interrupt
     watching = loop.create_task(stop_when_lost())

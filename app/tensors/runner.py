@@ -63,10 +63,8 @@ def run(script: Script, given: Mapping[str, object]) -> tuple[Step, ...]:
         **{_hidden(name): value for name, value in given.items()},
     }
     try:
-        with (
-            torch.inference_mode(False),
-            torch.enable_grad(),
-        ):  # as in a fresh interpreter, whatever the thread did
+        # as in a fresh interpreter, whatever the thread did
+        with torch.inference_mode(False), torch.enable_grad():
             return tuple(_steps(script, given, namespace, printed))
     finally:
         namespace.clear()  # its functions hold it: a network would stay in memory until garbage is collected

@@ -9,7 +9,7 @@ from typing import TypeVar
 import torch
 
 from app.errors import NotReadyError, OverloadedError
-from app.processes.threads import end_threads
+from app.threads import end_threads
 
 _MOST_WAITING = 8
 _RETRY_AFTER_S = 2

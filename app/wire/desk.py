@@ -14,7 +14,7 @@ from app.answers import PATHS, body_limits, reply_to
 from app.callers import Caller
 from app.errors import ParameterError, UnavailableError, UploadTimeoutError, stopped_too_soon
 from app.logs import log_request
-from app.problems import kind_of, to_reply
+from app.problems import CLIENT_CLOSED, kind_of, to_reply
 from app.service import Service
 from app.settings import Settings
 from app.wire.exchange import NO_TIME, SERVER_TIMING, Admitted, Asked, Reply
@@ -26,8 +26,6 @@ _HELD_S = 0.002
 _ID = "0" * 32
 """Stands in a held refusal where the request's own id belongs; as long as the ids that are drawn here."""
 _PATHS = {path.encode(): path for path in PATHS}
-CLIENT_CLOSED = 499
-"""HTTP status of a request whose caller went away, for the log: nobody is there to read it."""
 
 
 class _Held(NamedTuple):
@@ -121,9 +119,8 @@ class Desk:
             be read: most clients send all they have before they listen.
         """
         try:
-            self._service.admission.hold(size_bytes)
+            self._service.hold(size_bytes)
         except UnavailableError as error:
-            self._service.refusals.count(error)
             self._service.metrics.count_answer(admitted.path, kind_of(error).status)
             return refusal(error, admitted.request_id, keep_alive=not self.is_closing)
         return None

@@ -272,7 +272,7 @@ class DeskProtocol(HttpToolsProtocol):
         """Answer a request that has not arrived when the service stops."""
         cycle = self._desk_cycle
         if cycle is not None and cycle.admitted is not None and cycle.caller is None:
-            self._break_off(cycle, self._refusal(stopped_too_soon(), cycle.admitted, client=cycle.client))
+            self._break_off(cycle, cycle.admitted, stopped_too_soon())
 
     def _feed(self, data: bytes) -> None:
         """Parse what came. An upgrade, which is not made here, is left out of its request."""
@@ -327,29 +327,37 @@ class DeskProtocol(HttpToolsProtocol):
         """Answer what did not arrive, or has no sense, unless another answer is due; then close the connection."""
         cycle: object = self.cycle
         if self._arrival is _Arrival.BODY and isinstance(cycle, _DeskCycle) and cycle.admitted:
-            self._break_off(cycle, self._refusal(error, cycle.admitted, client=cycle.client))
-            return
-        if self._arrival is _Arrival.BODY:
-            if self.pipeline:
-                self.pipeline.popleft()  # it is the newest that is broken
-                self._end_after_answers()
-                return
-            if not self.cycle.response_started:
-                told = self.cycle.scope["state"]
-                told[ANSWERED_WITH] = kind_of(error).status  # the framework counts the request, and logs it
-                request_id = told.setdefault(REQUEST_ID, request_id_of(self.headers))
-                head = self.server_state.default_headers
-                self.transport.write(refusal(error, request_id, default_headers=head, keep_alive=False))
-            self.cycle.waiting_for_100_continue = False
-            self.cycle.disconnected = True
-            self.cycle.message_event.set()
+            self._break_off(cycle, cycle.admitted, error)
+        elif self._arrival is _Arrival.BODY and self.pipeline:
+            self.pipeline.popleft()  # it is the newest that is broken
+            self._end_after_answers()
+        elif self._arrival is _Arrival.BODY:
+            self._break_off_framework(error)
         elif self.cycle is not None and not self.cycle.response_complete:
             self._end_after_answers()
-            return
         else:
             peer = self.client[0] if self.client else "unknown"
             headers = self.headers if self._arrival is _Arrival.HEADER else ()
             self.transport.write(self._refusal(error, None, client=peer, headers=headers))
+            self._linger()
+
+    def _break_off(self, cycle: _DeskCycle, admitted: Admitted, error: GlimpseError) -> None:
+        """Answer a request of the desk's with an error in its place, and close the connection."""
+        self._forget(cycle)
+        self.transport.write(self._refusal(error, admitted, client=cycle.client))
+        self._linger()
+
+    def _break_off_framework(self, error: GlimpseError) -> None:
+        """Answer a request of the framework's in its place, unless it has begun to; then close the connection."""
+        if not self.cycle.response_started:
+            told = self.cycle.scope["state"]
+            told[ANSWERED_WITH] = kind_of(error).status  # the framework counts the request, and logs it
+            request_id = told.setdefault(REQUEST_ID, request_id_of(self.headers))
+            head = self.server_state.default_headers
+            self.transport.write(refusal(error, request_id, default_headers=head, keep_alive=False))
+        self.cycle.waiting_for_100_continue = False
+        self.cycle.disconnected = True
+        self.cycle.message_event.set()
         self._linger()
 
     def _linger(self) -> None:
@@ -425,12 +433,6 @@ class DeskProtocol(HttpToolsProtocol):
         else:
             self._close()
 
-    def _break_off(self, cycle: _DeskCycle, answer: bytes) -> None:
-        """Answer before the body has come to its end, and close the connection."""
-        self._forget(cycle)
-        self.transport.write(answer)
-        self._linger()
-
     def _forget(self, cycle: _DeskCycle) -> None:
         """Let go of a request whose body has not come to its end; the rest of it is nobody's."""
         self._desk.drop(cycle.received_bytes)
@@ -443,10 +445,7 @@ class DeskProtocol(HttpToolsProtocol):
         try:
             body = cycle.body[0] if len(cycle.body) == 1 else b"".join(cycle.body)
         except MemoryError:
-            refused = _no_memory(cycle.received_bytes)
-            self._forget(cycle)
-            self.transport.write(self._refusal(refused, admitted, client=cycle.client))
-            self._linger()
+            self._break_off(cycle, admitted, _no_memory(cycle.received_bytes))
             return
         cycle.body.clear()
         reply = await self._desk.answer(admitted, body, caller, client=cycle.client)

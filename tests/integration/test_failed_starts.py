@@ -115,3 +115,25 @@ def test_how_workers_ended_is_the_exit_code(
     monkeypatch.setattr("app.processes.server.Workers", Workers)
     options = ["--port", "0", "--device", "cpu", "--engine", "torch", "--workers", "2", "--keep-alive-s", "90"]
     assert main([*options, "--checkpoint", str(checkpoint_path)]) == expected
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory")]
+)
+def test_a_start_without_memory_is_a_sentence(
+    error: Exception, checkpoint_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever asked for it, Python or PyTorch; a fault of ours is not taken for it."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr("app.served_model.open_engine", fail)
+    assert main(["--port", "0", "--device", "cpu", "--checkpoint", str(checkpoint_path)]) == 3
+    told = capsys.readouterr().err
+    assert told.startswith(f"Error: There is not enough memory to open {checkpoint_path}. Give the process more")
+    assert told.count("\n") == 1
+    error.args = ("a fault",)
+    if isinstance(error, RuntimeError):
+        with pytest.raises(RuntimeError, match="a fault"):
+            main(["--port", "0", "--device", "cpu", "--checkpoint", str(checkpoint_path)])

@@ -26,10 +26,10 @@ from app.main import create_app
 from app.processes import server
 from app.processes.accepting import BEAT_S, Server
 from app.processes.server import configure, serve
-from app.processes.threads import LAST_WORK_S
 from app.served_model import ServedModel
 from app.service import Service
 from app.settings import Settings
+from app.threads import LAST_WORK_S
 from models.checkpoint import Checkpoint, load
 from tests.drawing import encode, gradient
 from tests.integration.test_service import ScriptedEngine

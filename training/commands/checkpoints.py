@@ -25,20 +25,21 @@ from training.data import read_test
 from training.data.rereading import read_as_trained, require_held_out
 from training.devices import choose_device
 from training.errors import TrainingError
-from training.evaluate import calibrate_and_measure, measure_network
+from training.evaluate import calibrate_and_measure, measure_checkpoint
 from training.export import export_onnx
 from training.measuring.calibration import reliability_by_view
 from training.measuring.grids import draw_predictions
-from training.measuring.label_mistakes import find_label_mistakes
+from training.measuring.label_mistakes import doubt_files
 from training.measuring.outliers import draw_outliers
 from training.measuring.rejection import measure_rejection, rejection_lines
 from training.measuring.reliability import reliability_lines
-from training.measuring.robustness import PICTURES, measure_robustness, table
+from training.measuring.robustness import PICTURES, measure_robustness, robustness_lines
 from training.progress import tell, teller
 from training.recipes import shows_mirror_images
 from training.report.history import check_origin, read_history
 from training.report.making import make_report
-from training.targets import check_file, check_folder, check_png, check_target
+from training.report.page import FILE as PAGE
+from training.targets import check_file, check_folder, check_png, check_target, refuse_among_pictures
 
 
 def evaluate(
@@ -62,21 +63,13 @@ def evaluate(
         raise CommandError("--corruption-pictures says how many --corruptions spoils; add that, or leave it out.")
     with told_in_a_sentence() as console:
         if grid is not None:
+            refuse_among_pictures(data, grid, option="--grid")
             check_png(grid)
         loaded = load(checkpoint)
         labels = loaded.record.labels
         network = loaded.network.to(choose_device(device.value))
         name, split = read_test(data, loaded.record, cache=cache, report=teller(console))
-        views, metrics = measure_network(
-            network,
-            split,
-            labels=labels,
-            name=name,
-            console=console,
-            calibration=loaded.record.calibration,
-            distance=loaded.distance,
-            mirrors=shows_mirror_images(loaded.record.training.configuration),
-        )
+        views, metrics = measure_checkpoint(loaded, split, name=name, console=console)
         reliability = reliability_by_view(views.before_and_after, split.targets)
         robustness = None
         if corruptions:
@@ -97,7 +90,7 @@ def evaluate(
             print_metrics(metrics)
             typer.echo("\n".join(reliability_lines(reliability)))
             if robustness is not None:
-                typer.echo("\n".join(table(robustness)))
+                typer.echo("\n".join(robustness_lines(robustness)))
 
 
 def calibrate(
@@ -112,6 +105,7 @@ def calibrate(
     On the pictures that were held out when it was trained.
     """
     with told_in_a_sentence() as console:
+        refuse_among_pictures(data, out, option="--out")
         check_target(out)
         loaded = load(checkpoint)
         require_held_out(loaded.record)
@@ -179,22 +173,12 @@ def report(
         loaded = load(checkpoint)
         if run_folder is not None:
             check_origin(run_folder, loaded.record)
+        refuse_among_pictures(data, out / PAGE, option="--out")
         check_folder(out)
-        network = loaded.network.to(choose_device(device.value))  # in place
+        loaded.network.to(choose_device(device.value))  # in place
         name, split = read_test(data, loaded.record, cache=cache, report=teller(console))
-        views, metrics = measure_network(
-            network,
-            split,
-            labels=loaded.record.labels,
-            name=name,
-            console=console,
-            calibration=loaded.record.calibration,
-            distance=loaded.distance,
-            mirrors=shows_mirror_images(loaded.record.training.configuration),
-        )
-        doubted = None
-        if split.files:
-            doubted = find_label_mistakes(split, views.single_view, labels=loaded.record.labels)
+        views, metrics = measure_checkpoint(loaded, split, name=name, console=console)
+        doubted = doubt_files(split, views.single_view, labels=loaded.record.labels)
         path = make_report(
             loaded,
             split,

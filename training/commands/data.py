@@ -22,11 +22,12 @@ from training.data import findings, read_dataset
 from training.data.inspection import inspect_dataset
 from training.devices import Computing, choose_device, choose_dtype, keep_freed_memory
 from training.errors import TrainingError
-from training.measuring import label_mistakes
+from training.folds import judge_all
 from training.measuring.grids import draw_samples
+from training.measuring.label_mistakes import label_mistake_lines, to_json
 from training.progress import teller
 from training.recipes import RECIPES, is_taught
-from training.targets import check_png
+from training.targets import check_png, refuse_among_pictures
 
 
 def inspect(
@@ -78,7 +79,7 @@ def mistakes(
         keep_freed_memory()
         target = choose_device(device.value)
         dataset = read_dataset(data, seed=seed, cache=cache, report=teller(console), input_size=input_size)
-        found = label_mistakes.judge_all(
+        found = judge_all(
             table,
             dataset,
             folds=folds,
@@ -88,9 +89,9 @@ def mistakes(
             epochs=epochs,
         )
         if as_json:
-            typer.echo(label_mistakes.to_json(found))
+            typer.echo(to_json(found))
         else:
-            print_lines(label_mistakes.to_lines(found))
+            print_lines(label_mistake_lines(found))
 
 
 def samples(
@@ -101,6 +102,7 @@ def samples(
 ) -> None:
     """Draw a labelled grid of random training pictures."""
     with told_in_a_sentence() as console:
+        refuse_among_pictures(data, out, option="--out")
         check_png(out)
         dataset = read_dataset(data, seed=seed, cache=cache, report=teller(console))
         draw_samples(dataset.train, labels=dataset.labels, seed=seed, path=out)

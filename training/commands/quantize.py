@@ -17,7 +17,7 @@ from training.progress import teller
 from training.quantization import quantize as quantize_network
 from training.recipes import shows_mirror_images
 from training.runs.provenance import current_commit, now_utc
-from training.targets import check_target
+from training.targets import check_target, refuse_among_pictures
 
 
 def quantize(
@@ -32,6 +32,7 @@ def quantize(
     It is calibrated and measured anew, and as large as before.
     """
     with told_in_a_sentence() as console:
+        refuse_among_pictures(data, out, option="--out")
         check_target(out)
         if out.exists() and out.samefile(checkpoint):
             raise TrainingError(f"--out {out} is the checkpoint itself, which would be lost; name another file.")

@@ -1,6 +1,7 @@
 """What all commands do around their work: refuse in a sentence, print what was measured."""
 
 import contextlib
+import os
 import shlex
 import sys
 from collections.abc import Iterable, Iterator
@@ -39,33 +40,39 @@ def told_in_a_sentence(run_folder: Path | None = None) -> Iterator[Console]:
             by, code = ("SIGTERM", 143) if isinstance(stop, Terminated) else ("Ctrl-C", 130)
             tell(console, f"Stopped by {by}; {_what_is_left(run_folder) or 'nothing was written.'}")
             raise typer.Exit(code) from None
-        except GlimpseError as error:
-            tell(console, f"Error: {error}")
-            raise typer.Exit(1) from None
-        except OSError as error:
-            console.quiet = False  # of one process among several, and no other may meet it
-            left = _what_is_left(run_folder)
-            tell(console, f"Error: {error}" + (f". Mend it; {left}" if left else ""))
-            raise typer.Exit(1) from None
-        except (RuntimeError, MemoryError) as error:
-            console.quiet = False
-            why = (str(error).splitlines() or ["no reason was given"])[0]
-            left = _what_is_left(run_folder)
-            if lacks_device_memory(error):
-                advice = "Free it, or use --device cpu" + (f"; {left}" if left else ".")
-                tell(console, f"Error: the device has not enough memory ({why}). {advice}")
-                raise typer.Exit(1) from None
-            if _NO_COMPILER in str(error):
-                advice = "Install a C++ compiler, as g++, or leave --compile out"
-                advice += f"; {left} --no-compile" if left else "."
-                tell(console, f"Error: torch.compile makes no kernels here ({why}). {advice}")
-                raise typer.Exit(1) from None
-            if not lacks_memory(error):
+        except (GlimpseError, OSError, RuntimeError, MemoryError) as error:
+            sentence = _sentence(error, _what_is_left(run_folder))
+            if sentence is None:
                 raise
-            size = "a smaller --input-size"
-            advice = f"start a new run with {size}; {left}" if left else f"take {size}."
-            tell(console, f"Error: there is not enough memory ({why}). Free it, or {advice}")
+            if not isinstance(error, GlimpseError):
+                console.quiet = False  # of one process among several, and no other may meet it
+            tell(console, f"Error: {sentence}")
             raise typer.Exit(1) from None
+
+
+def _sentence(error: Exception, left: str | None) -> str | None:
+    """Say what a command met, and what to do; None for a fault of ours.
+
+    Args:
+        error: what ended the command.
+        left: what the folder of its run holds, and how to go on with it, if it has one.
+    """
+    if isinstance(error, GlimpseError):
+        return str(error)
+    if isinstance(error, OSError):
+        return f"{error}" + (f". Mend it; {left}" if left else "")
+    why = (str(error).splitlines() or ["no reason was given"])[0]
+    if lacks_device_memory(error):
+        advice = f"use --device cpu; {left}" if left else "use --device cpu."
+        return f"the device has not enough memory ({why}). Free it, or {advice}"
+    if _NO_COMPILER in str(error):
+        advice = f"leave --compile out; {left} --no-compile" if left else "leave --compile out."
+        return f"torch.compile makes no kernels here ({why}). Install a C++ compiler, as g++, or {advice}"
+    if lacks_memory(error):
+        size = "a smaller --input-size"
+        advice = f"start a new run with {size}; {left}" if left else f"take {size}."
+        return f"there is not enough memory ({why}). Free it, or {advice}"
+    return None
 
 
 class CommandError(typer.BadParameter):
@@ -80,9 +87,9 @@ def _what_is_left(run_folder: Path | None) -> str | None:
     if run_folder is None:
         return None
     checkpoint = run_folder / CHECKPOINT
-    if checkpoint.exists():
+    if os.path.exists(checkpoint):
         return f"{checkpoint} is written; its page is made with: {page_command(run_folder)}"
-    if (run_folder / CONFIGURATION).exists():
+    if os.path.exists(run_folder / CONFIGURATION):
         return f"go on with: {_python()} -m training train --resume {shlex.quote(str(run_folder))}"
     return None
 

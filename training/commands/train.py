@@ -30,14 +30,14 @@ from training.commands.terminal import (
     told_in_a_sentence,
 )
 from training.configuration import Request
-from training.contradictions import refuse_run_in_data, refuse_to_overwrite
+from training.contradictions import refuse_to_overwrite
 from training.finish import Result
-from training.measuring.label_mistakes import to_lines as label_mistake_lines
+from training.measuring.label_mistakes import label_mistake_lines
 from training.progress import tell
 from training.report.page import FILE as PAGE
 from training.runs.resume import ask_again, ask_longer, asked_before, check_new, is_finished
 from training.runs.run import CHECKPOINT
-from training.targets import check_target
+from training.targets import check_target, refuse_among_pictures
 
 
 def train(
@@ -150,7 +150,9 @@ def train(
             return
         if folder is not None and (resume is None or extend is not None):
             check_new(folder)
-            refuse_run_in_data(request, folder)
+            refuse_among_pictures(request.data, folder, option="--run", is_folder=True)
+        if request.out:
+            refuse_among_pictures(request.data, Path(request.out), option="--out")
         targets = [Path(request.out)] if request.out else []
         if folder is not None:
             targets.append(folder / CHECKPOINT)

@@ -17,13 +17,15 @@ from models.preprocessing import InputSpec, to_images
 from models.record import Record
 from training.data import cifar10
 from training.data.archives import read_archive, read_test_archive
-from training.data.class_trees import choose_side
+from training.data.class_trees import choose_side, composed
 from training.data.dataset import Dataset, Split
 from training.data.folder_dataset import read_folder, read_test_folder
 from training.data.picture_cache import Report
 from training.errors import DataError
 
 CIFAR10 = "cifar10"
+_UNKNOWN = -1
+"""In place of a class that the checkpoint does not know, and that no picture has."""
 
 
 def read_dataset(source: str, *, seed: int, cache: Path, report: Report, input_size: int | None = None) -> Dataset:
@@ -98,19 +100,21 @@ def _match_labels(split: Split, *, found: tuple[str, ...], wanted: tuple[str, ..
         wanted: labels of the checkpoint.
 
     Raises:
-        DataError: the data has a class that the checkpoint does not know.
+        DataError: a picture has a class that the checkpoint does not know.
     """
-    exact = {label: place for place, label in enumerate(wanted)}
+    exact = {composed(label): place for place, label in enumerate(wanted)}
     known = {cifar10.OFFICIAL_NAMES.get(label, label): place for label, place in exact.items()} | exact
-    names = [label if label in exact else cifar10.OFFICIAL_NAMES.get(label, label) for label in found]
-    unknown = [label for label, name in zip(found, names, strict=True) if name not in known]
+    spelt = [composed(label) for label in found]
+    names = [label if label in exact else cifar10.OFFICIAL_NAMES.get(label, label) for label in spelt]
+    places = torch.tensor([known.get(name, _UNKNOWN) for name in names])
+    targets = places[split.targets]
+    unknown = [found[place] for place in sorted(set(split.targets[targets == _UNKNOWN].tolist()))]
     if unknown:
         raise DataError(
             f"The checkpoint does not know {', '.join(unknown)}; its labels are {', '.join(wanted)}. "
             "Name the data's classes as the checkpoint does, or train on this data."
         )
-    places = torch.tensor([known[name] for name in names])
-    return replace(split, targets=places[split.targets])
+    return replace(split, targets=targets)
 
 
 def _sized(dataset: Dataset, side: int | None) -> Dataset:

@@ -87,6 +87,11 @@ class Dataset:
         if len(set(self.labels)) != len(self.labels):
             raise DataError(f"{self.name}: a class name stands twice in {', '.join(self.labels)}. Rename one.")
 
+    @property
+    def held_out_count(self) -> int:
+        """Pictures that are kept from the training, 0 where none are."""
+        return 0 if self.held_out is None else len(self.held_out)
+
 
 def fingerprint(labels: tuple[str, ...], train: Split) -> str:
     """SHA-256 over labels, training pictures and their classes: what a checkpoint remembers of its data."""

@@ -9,21 +9,18 @@ import torch
 from models.preprocessing import InputSpec
 from models.record import Record
 from training.data.class_trees import (
-    Places,
     Tree,
-    copies_in,
     find_parts,
-    kept_together,
     read_tree,
     refuse_bare,
     report_unreadable,
     report_unused,
-    split_tree,
 )
 from training.data.dataset import Dataset, Split, fingerprint, to_unicode
-from training.data.duplicates import Copies
+from training.data.duplicates import Copies, Places
 from training.data.findings import Findings, collect, to_lines
 from training.data.picture_cache import Report
+from training.data.splitting import copies_in, kept_together, split_tree
 from training.errors import DataError
 
 

@@ -24,9 +24,10 @@ from PIL import Image
 from models.cores import usable_cores
 from models.errors import PictureError
 from models.folder_lock import locked
-from models.pictures import decode, recognise
+from models.pictures import decode
 from models.preprocessing import Images, InputSpec, to_images
 from training.data.likeness import THUMBNAIL_SIDE, Thumbnails
+from training.data.picture_files import picture_bytes
 from training.errors import DataError
 from training.progress import time_left
 
@@ -105,7 +106,7 @@ def read_pictures(root: Path, files: Sequence[str], *, spec: InputSpec, cache: P
         root: the folder.
         files: paths below it, with slashes, in order.
         spec: how a picture becomes pixels; the service does the same with the same file.
-        cache: folder of the entries.
+        cache: folder in which `pictures` has the entries.
         report: told how far it is, where the entry lies and how large it is.
 
     Raises:
@@ -243,11 +244,7 @@ def _decode(root: Path, file: str, spec: InputSpec) -> tuple[Read, Images, Thumb
     # enough for a thumbnail too, which must not depend on the input's size
     at_least = (max(spec.width, THUMBNAIL_SIDE), max(spec.height, THUMBNAIL_SIDE))
     try:
-        with (root / file).open("rb") as opened:
-            head = opened.read(64)
-            if head:
-                recognise(head)  # a film of gigabytes is not read whole
-            data = head + opened.read()
+        data = picture_bytes(root / file)
     except OSError as error:
         return Unreadable(file, str(error), was_read=False)
     except PictureError as error:

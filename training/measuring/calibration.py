@@ -15,10 +15,10 @@ from torch import Tensor
 from models.calibration import BeforeAndAfter, Calibration, HeldOut
 from models.distance import ClassDistance
 from models.networks.network import Network
+from training.chunks import chunk_size
 from training.data.dataset import Split
 from training.data.held_out import FEWEST_FOR_RULE, FEWEST_FOR_TEMPERATURE
 from training.data.sampling import draw_by_class
-from training.measuring.chunks import chunk_size
 from training.measuring.distance import MOST_PICTURES, fit_distance
 from training.measuring.reading import SHARPEST, Reading, fit_few, fit_reading
 from training.measuring.reliability import measure_reliability

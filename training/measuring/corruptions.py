@@ -19,7 +19,7 @@ from torch import Tensor
 from models.cores import usable_cores
 from models.pictures import Picture
 from models.preprocessing import InputSpec, to_images
-from training.measuring.chunks import chunk_size
+from training.chunks import chunk_size
 
 SEVERITIES = (1, 2, 3, 4, 5)
 

@@ -1,33 +1,19 @@
 """The pictures whose label is most likely wrong, for a person to look at.
 
 A picture that was not learnt is doubted when the network finds its label improbable and another one probable.
-One that was learnt cannot be judged so: by the end the network repeats whatever label it was told
-(docs/experiments.md, 2026-11-24). So each picture is judged by a network that has not learnt it.
+One that was learnt cannot be judged so: `training/folds.py` judges those, too.
 """
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
-from rich.console import Console
 from torch import Tensor
 
 from models.files import write_atomically
-from models.preprocessing import InputSpec
-from training.data.dataset import Dataset, Split
-from training.data.held_out import chosen
-from training.data.inspection import inspect_dataset
-from training.devices import Computing
-from training.errors import TrainingError
-from training.fitting import fit_to_data, require_size
-from training.flat_pictures import mind_flat_pictures
-from training.loop import train
-from training.measuring.reading import fit_temperature
-from training.measuring.views import single_view
-from training.progress import tell
-from training.recipes import LargeBatchRecipe, Recipe
+from training.data.dataset import Split
 
 FILE_NAME = "label_mistakes.json"
 """Of the list in a run's folder."""
@@ -57,122 +43,6 @@ class LabelMistake:
     likelier_probability: float
 
 
-def judge_all(
-    recipe: Recipe,
-    dataset: Dataset,
-    *,
-    folds: int,
-    seed: int,
-    computing: Computing,
-    console: Console,
-    epochs: int | None = None,
-) -> list[LabelMistake]:
-    """List the likeliest mistakes of both parts, each picture judged by a network that has not learnt it.
-
-    Args:
-        recipe: to train as many networks with as there are folds.
-        dataset: whose parts are put together.
-        folds: 2 or more, each with its share of every class; each network learns all of them but one. Copies of
-            one picture are in one fold, and a class that has no other pictures is not judged.
-        seed: of the folds and of each training.
-        computing: on what, and in which dtype.
-        console: told of the progress.
-        epochs: instead of the recipe's own.
-
-    Raises:
-        TrainingError: the pictures are so few, or copies of so few, that a network would have fewer than two to
-            learn from, or that no class is both learnt and judged; or they are too small for the recipe's network.
-
-    Source: out-of-sample probabilities, as in confident learning (Northcutt et al., arXiv 1911.00068).
-    """
-    if isinstance(recipe, LargeBatchRecipe):
-        recipe = replace(recipe, selection=None)  # what is hardest is what is labelled wrongly
-    whole = _joined(dataset)
-    height, width = whole.images.shape[1:3]
-    require_size(recipe, (height, width))
-    recipe = mind_flat_pictures(recipe, whole.images)
-    spec = InputSpec(height=height, width=width, mean=recipe.mean, std=recipe.std)
-    fold_of = _folds(dataset, whole, folds=folds, seed=seed)
-    fewest = len(whole) - int(torch.bincount(fold_of, minlength=folds).max())
-    if fewest < 2:
-        raise TrainingError(
-            f"{dataset.name} cannot be judged in {folds} folds: copies of one picture are in the same fold, and "
-            f"without the largest fold {fewest} of {len(whole)} pictures would be left to learn from. Add other "
-            "pictures."
-        )
-    can_judge = _can_judge(dataset, whole.targets, fold_of, console=console)
-    probabilities = torch.empty(len(whole), len(dataset.labels))
-    for fold in range(folds):
-        judged, learnt = (
-            torch.nonzero(some).flatten() for some in ((fold_of == fold) & can_judge, fold_of != fold)
-        )
-        if not len(judged):
-            continue
-        tell(
-            console,
-            f"network {fold + 1} of {folds}: {len(learnt):,} pictures to learn from, {len(judged):,} to judge",
-        )
-        trained = train(
-            fit_to_data(recipe, len(learnt), size=(height, width), epochs=epochs),
-            Split(whole.images[learnt], whole.targets[learnt]),
-            classes=len(dataset.labels),
-            spec=spec,
-            seed=seed,
-            computing=computing,
-            console=console,
-        )
-        probabilities[judged] = single_view(trained.network, whole.images[judged])
-    pictures = chosen(whole, can_judge)
-    logits = probabilities[can_judge].clamp_min(1e-12).log()
-    calibrated = torch.softmax(logits / fit_temperature(logits, pictures.targets), dim=1)
-    return find_label_mistakes(pictures, calibrated, labels=dataset.labels)
-
-
-def _joined(dataset: Dataset) -> Split:
-    train_part, test_part = dataset.train, dataset.test
-    return Split(
-        torch.cat([train_part.images, test_part.images]),
-        torch.cat([train_part.targets, test_part.targets]),
-        train_part.names("train") + test_part.names("test"),
-    )
-
-
-def _folds(dataset: Dataset, whole: Split, *, folds: int, seed: int) -> Tensor:
-    """Draw the fold of each picture, int64 (n,): class by class they are dealt out in turn, copies as one.
-
-    Copies that lie in two classes count as of the smaller one, which can spare them less.
-    """
-    first = inspect_dataset(dataset).first_of_copies
-    together = [first.get(file, file) for file in whole.names("picture")]
-    size = torch.bincount(whole.targets).tolist()
-    class_of: dict[str, int] = {}
-    for key, target in zip(together, whole.targets.tolist(), strict=True):
-        class_of[key] = min(class_of.get(key, target), target, key=lambda one: (size[one], one))
-    keys = sorted(class_of)
-    shuffled = torch.randperm(len(keys), generator=torch.Generator().manual_seed(seed)).tolist()
-    in_turn = sorted(zip((class_of[key] for key in keys), shuffled, keys, strict=True))
-    fold_of = {key: turn % folds for turn, (_, _, key) in enumerate(in_turn)}
-    return torch.tensor([fold_of[key] for key in together])
-
-
-def _can_judge(dataset: Dataset, targets: Tensor, fold_of: Tensor, *, console: Console) -> Tensor:
-    """Find the pictures whose class lies in several folds, bool (n,), and tell which classes do not.
-
-    Raises:
-        TrainingError: none does.
-    """
-    is_in = torch.zeros(len(dataset.labels), int(fold_of.max()) + 1, dtype=torch.bool)
-    is_in[targets, fold_of] = True
-    can_judge = (is_in.sum(1) > 1)[targets]
-    left = [dataset.labels[target] for target in sorted(set(targets[~can_judge].tolist()))]
-    why = "copies of one picture are in the same fold, and without it no picture of such a class would be learnt"
-    if not can_judge.any():
-        raise TrainingError(f"{dataset.name} cannot be judged: {why}. Add other pictures.")
-    if left:
-        tell(console, f"not judged: {', '.join(left)}; {why}")
-    return can_judge
-
-
 def find_label_mistakes(split: Split, probabilities: Tensor, *, labels: Sequence[str]) -> list[LabelMistake]:
     """List the pictures whose given label is improbable and another probable, the likeliest mistake first.
 
@@ -199,12 +69,17 @@ def find_label_mistakes(split: Split, probabilities: Tensor, *, labels: Sequence
     ]
 
 
+def doubt_files(split: Split, probabilities: Tensor, *, labels: Sequence[str]) -> list[LabelMistake] | None:
+    """Do the same for pictures that somebody can look at; None where they have no files."""
+    return find_label_mistakes(split, probabilities, labels=labels) if split.files else None
+
+
 def to_json(mistakes: Sequence[LabelMistake]) -> str:
     """Write the list as JSON."""
     return json.dumps([asdict(item) for item in mistakes], indent=1)
 
 
-def to_lines(mistakes: Sequence[LabelMistake]) -> Iterator[str]:
+def label_mistake_lines(mistakes: Sequence[LabelMistake]) -> Iterator[str]:
     """Tell the list in words, line by line."""
     if not mistakes:
         yield "no label looks wrong"
@@ -219,7 +94,7 @@ def to_lines(mistakes: Sequence[LabelMistake]) -> Iterator[str]:
         )
 
 
-def write(mistakes: Sequence[LabelMistake], folder: Path) -> Path:
+def write_label_mistakes(mistakes: Sequence[LabelMistake], folder: Path) -> Path:
     """Write `label_mistakes.json` into a run's folder."""
     path = folder / FILE_NAME
     write_atomically(path, to_json(mistakes).encode())

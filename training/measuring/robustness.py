@@ -83,7 +83,7 @@ def measure_robustness(
     return Robustness(len(images), seed, clean, accuracy, sum(every) / len(every))
 
 
-def table(robustness: Robustness) -> list[str]:
+def robustness_lines(robustness: Robustness) -> list[str]:
     """Write it as lines of text: a row for each kind, a column for each severity, their mean last."""
     head = f"{'Accuracy, %':14}" + "".join(f"{severity:>7}" for severity in SEVERITIES) + "   mean"
     rows = [

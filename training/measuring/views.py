@@ -9,7 +9,7 @@ from torch import Tensor
 from models.graph import Graph, answer
 from models.networks.network import Network
 from training.augment import six_views
-from training.measuring.chunks import chunks
+from training.chunks import chunks
 from training.progress import RunProgress
 
 

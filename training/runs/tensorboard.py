@@ -14,6 +14,19 @@ _PLACE = ("step", "epoch", "kind")
 """Fields that say where a line belongs; the others are curves."""
 
 
+def require_tensorboard() -> None:
+    """Do nothing where TensorBoard is installed.
+
+    Raises:
+        TrainingError: it is not.
+    """
+    if find_spec("tensorboard") is None:
+        raise TrainingError(
+            "--tensorboard needs TensorBoard, which is not installed: pip install tensorboard. "
+            "Without it, the same numbers are in the run's metrics.jsonl."
+        )
+
+
 class TensorboardLog:
     """Writes the lines of `metrics.jsonl` as TensorBoard's events, so that each number becomes a curve.
 
@@ -22,17 +35,9 @@ class TensorboardLog:
 
     Args:
         run: folder of the run.
-
-    Raises:
-        TrainingError: TensorBoard is not installed.
     """
 
     def __init__(self, run: Path) -> None:
-        if find_spec("tensorboard") is None:
-            raise TrainingError(
-                "--tensorboard needs TensorBoard, which is not installed: pip install tensorboard. "
-                "Without it, the same numbers are in the run's metrics.jsonl."
-            )
         from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415 - an extra, and 1 s of import
 
         self._open = partial(SummaryWriter, run / FOLDER)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from training.configuration import Request
-from training.contradictions import refuse_contradictions, refuse_run_in_data, refuse_to_overwrite
+from training.contradictions import refuse_contradictions, refuse_to_overwrite
 from training.errors import TrainingError
 from training.recipes import RECIPES
 
@@ -86,42 +86,6 @@ def test_a_start_that_is_not_there_overwrites_nothing(tmp_path: Path) -> None:
     refuse_to_overwrite(replace(REQUEST, start=str(out)), [out])
     out.touch()
     refuse_to_overwrite(replace(REQUEST, start=str(tmp_path / "gone.safetensors")), [out])
-
-
-@pytest.mark.parametrize(
-    ("folder", "is_refused"), [("pets", True), ("pets/cat/run", True), ("runs", False), ("pets/.run", False)]
-)
-def test_a_run_is_not_kept_among_its_pictures(folder: str, is_refused: bool, tmp_path: Path) -> None:
-    """Its files would be taken for broken pictures from then on; what is hidden is not read."""
-    (tmp_path / "pets" / "cat").mkdir(parents=True)
-    request = replace(REQUEST, data=str(tmp_path / "pets"))
-    if is_refused:
-        with pytest.raises(TrainingError, match="Name another folder with --run"):
-            refuse_run_in_data(request, tmp_path / folder)
-    else:
-        refuse_run_in_data(request, tmp_path / folder)
-    refuse_run_in_data(REQUEST, tmp_path / folder)
-
-
-def test_a_run_may_lie_beside_the_parts(tmp_path: Path) -> None:
-    """What lies beside `train` and `test` is no class; a link that leads to another place is read as one."""
-    for part in ("train", "test"):
-        (tmp_path / "pets" / part / "cat").mkdir(parents=True)
-    request = replace(REQUEST, data=str(tmp_path / "pets"))
-    refuse_run_in_data(request, tmp_path / "pets" / "runs" / "a")
-    (tmp_path / "elsewhere").mkdir()
-    (tmp_path / "pets" / "train" / "dog").symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(TrainingError, match="Name another folder with --run"):
-        refuse_run_in_data(request, tmp_path / "pets" / "train" / "dog")
-
-
-def test_a_run_that_a_link_leads_among_the_pictures_is_refused(tmp_path: Path) -> None:
-    """Whichever of the two goes by another name: its files would lie there all the same."""
-    (tmp_path / "pets" / "cat").mkdir(parents=True)
-    (tmp_path / "link").symlink_to(tmp_path / "pets")
-    for data, folder in (("pets", "link/cat/run"), ("link", "pets/cat/run")):
-        with pytest.raises(TrainingError, match="Name another folder with --run"):
-            refuse_run_in_data(replace(REQUEST, data=str(tmp_path / data)), tmp_path / folder)
 
 
 def test_the_tutorial_takes_the_smallest_input_that_its_network_does() -> None:

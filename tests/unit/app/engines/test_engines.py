@@ -101,6 +101,19 @@ def test_openvino_that_is_not_installed_is_a_sentence(loaded: Checkpoint, device
         open_engine(loaded, engine="openvino", device=device, threads=1)
 
 
+def test_openvino_that_cannot_be_loaded_leaves_the_network_to_torch(
+    loaded: Checkpoint, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A library that is missing beneath it is no reason not to serve, and is logged; who asked for it is told."""
+    monkeypatch.setattr("app.engines.find_spec", lambda _name: object())
+    monkeypatch.setitem(sys.modules, "app.engines.openvino_cpu", None)
+    with pytest.raises(MissingEngineError, match=r"installed but cannot be loaded \(.*\)\. Install it again"):
+        open_engine(loaded, engine="openvino", device="cpu", threads=1)
+    assert not caplog.records
+    assert open_engine(loaded, engine="auto", device="cpu", threads=1).name == "torch"
+    assert [record.message for record in caplog.records] == ["torch runs the network"]
+
+
 @pytest.mark.parametrize("is_there", [False, True])
 def test_openvino_on_cuda_is_refused(loaded: Checkpoint, monkeypatch: pytest.MonkeyPatch, is_there: bool) -> None:
     """Whether there is CUDA or not, and OpenVINO or not: it runs on the CPU."""

@@ -37,6 +37,8 @@ def test_an_address_that_cannot_be_had_is_told_in_the_systems_words() -> None:
         ListenError, match=r"^Cannot listen on no\.such\.invalid port 0: (?!Unknown)[A-Z][a-z ]+\. Stop"
     ):
         _listen(Settings.model_validate({"host": "no.such.invalid", "port": 0}))
+    with pytest.raises(ListenError, match=r"^Cannot listen on ä\.\.b: no host can have that name\."):
+        _listen(Settings.model_validate({"host": "ä..b", "port": 0}))
 
 
 @pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this machine has no IPv6")

@@ -115,3 +115,11 @@ def test_a_name_of_two_lines_is_printed_in_one(capsys: pytest.CaptureFixture[str
     """Else a table of classes would have more rows than there are."""
     print_lines(["a\nb\x1b[31m: 5", "c: 6"])
     assert capsys.readouterr().out == "a\\nb\\x1b[31m: 5\nc: 6\n"
+
+
+def test_a_run_folder_that_cannot_be_looked_at_is_passed_over(capsys: pytest.CaptureFixture[str]) -> None:
+    """A name that is too long for the system raises wherever it is asked about."""
+    folder = Path("a" * 300)
+    with pytest.raises(typer.Exit, match="1"), told_in_a_sentence(folder):
+        (folder / CONFIGURATION).exists()
+    assert capsys.readouterr().err.endswith("File name too long: '" + str(folder / CONFIGURATION) + "'\n")

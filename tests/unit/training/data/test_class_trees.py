@@ -2,6 +2,7 @@
 
 import errno
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +15,15 @@ from tests.drawing import encode, gradient, solid
 from tests.photographs import draw_photograph
 from training.data import read_dataset
 from training.data.class_trees import (
-    Places,
     Tree,
     choose_side,
-    copies_in,
     find_parts,
     read_tree,
     report_unreadable,
     report_unused,
-    split_tree,
 )
+from training.data.duplicates import Places
+from training.data.splitting import copies_in, split_tree
 from training.errors import DataError
 
 
@@ -144,6 +144,43 @@ def test_a_class_without_a_readable_picture_is_refused(tmp_path: Path) -> None:
     with pytest.raises(
         DataError, match=r"of these classes .*: 'blue' \(1 file\), 'green 0' \(1 file\), .* and 2 more\."
     ):
+        _read(tmp_path)
+
+
+def test_a_class_that_cannot_be_opened_is_refused_as_such(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not taken for an empty one."""
+    _add(tmp_path, "red", ["1.png"])
+    (tmp_path / "blue").mkdir()
+    monkeypatch.setattr(os, "access", lambda path, _mode: path.name != "blue")
+    with pytest.raises(DataError, match=r"of this class in .*: 'blue' \(cannot be opened\)\."):
+        _read(tmp_path)
+
+
+def test_a_folder_beside_the_parts_need_not_be_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody else's backup is not looked into."""
+    for part in ("train", "test"):
+        _add(tmp_path / part, "red", ["1.png"])
+    closed = tmp_path / "backup"
+    closed.mkdir()
+    list_folder = Path.iterdir
+
+    def iterdir(path: Path) -> Iterator[Path]:
+        if path == closed:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return list_folder(path)
+
+    monkeypatch.setattr(Path, "iterdir", iterdir)
+    assert find_parts(tmp_path) == (tmp_path / "train", tmp_path / "test")
+
+
+def test_names_are_composed(tmp_path: Path) -> None:
+    """MacOS writes an accent as a letter of its own; two folders that look the same are refused."""
+    data = encode(solid("blue"))
+    _add(tmp_path, "cafe\u0301", ["1.png"], data)
+    _add(tmp_path, "red", ["1.png"])
+    assert _read(tmp_path).labels == ("caf\u00e9", "red")
+    _add(tmp_path, "caf\u00e9", ["1.png"], data)
+    with pytest.raises(DataError, match=r"'cafe\\u0301' and 'caf\\xe9': one name in two spellings"):
         _read(tmp_path)
 
 

@@ -1,5 +1,6 @@
 """What `--data` may name, and what is refused."""
 
+import dataclasses
 import hashlib
 import tracemalloc
 from collections.abc import Callable
@@ -448,8 +449,6 @@ def test_official_and_short_names_are_the_same_unless_both_are_there(
     tmp_path: Path, record: Record, wanted: tuple[str, ...], found: tuple[str, ...], places: list[int]
 ) -> None:
     """Airplane is plane for a checkpoint that has one of them; one that has both keeps them apart."""
-    import dataclasses
-
     arrays = {**_arrays(n=3, side=32), "y_test": np.arange(3), "labels": np.array(found)}
     write_archive(tmp_path / "a.npz", arrays)
     known = dataclasses.replace(record, labels=wanted)
@@ -462,6 +461,24 @@ def test_an_unknown_class_is_refused(tmp_path: Path, record: Record) -> None:
     write_archive(tmp_path / "a.npz", {**_arrays(), "labels": np.array(["red", "green", "mauve"])})
     with pytest.raises(DataError, match="does not know mauve; its labels are red, green, blue"):
         read_test(str(tmp_path / "a.npz"), record, cache=tmp_path, report=_ignore)
+
+
+def test_an_unknown_class_without_pictures_is_no_matter(tmp_path: Path, record: Record) -> None:
+    """Part of a larger archive names classes that none of its pictures have."""
+    write_archive(tmp_path / "a.npz", {**_arrays(), "labels": np.array(["mauve", "green", "red", "blue"])})
+    with pytest.raises(DataError, match="does not know mauve;"):
+        read_test(str(tmp_path / "a.npz"), record, cache=tmp_path, report=_ignore)
+    write_archive(tmp_path / "a.npz", {**_arrays(), "labels": np.array(["red", "green", "blue", "mauve"])})
+    _, split = read_test(str(tmp_path / "a.npz"), record, cache=tmp_path, report=_ignore)
+    assert split.targets.tolist() == _arrays()["y_test"].tolist()
+
+
+def test_names_are_the_same_in_every_spelling_of_unicode(tmp_path: Path, record: Record) -> None:
+    """MacOS writes an accent as a letter of its own, which looks the same."""
+    known = dataclasses.replace(record, labels=("caf\u00e9", "green", "blue"))
+    write_archive(tmp_path / "a.npz", {**_arrays(), "labels": np.array(["cafe\u0301", "green", "blue"])})
+    _, split = read_test(str(tmp_path / "a.npz"), known, cache=tmp_path, report=_ignore)
+    assert split.targets.tolist() == _arrays()["y_test"].tolist()
 
 
 def test_images_of_another_size_are_brought_to_the_networks(tmp_path: Path, record: Record) -> None:

@@ -1,49 +1,17 @@
 """Labels that look wrong: the right ones are doubted, in the right order, and nothing else."""
 
-import io
-import json
-import re
-from pathlib import Path
-
-import numpy as np
-import pytest
 import torch
-from rich.console import Console
-from torch import Tensor, nn
 
-from models.networks import Architecture
-from tests.networks import Headless
-from training.data.dataset import Dataset, Split
-from training.data.duplicates import Copies
-from training.data.findings import collect
-from training.data.held_out import chosen
-from training.devices import Computing
-from training.errors import TrainingError
-from training.loop import Trained
-from training.measuring import label_mistakes
+from tests.networks import Brightness
+from training.data.dataset import Split
 from training.measuring.label_mistakes import (
     MOST_LISTED,
     find_label_mistakes,
-    judge_all,
-    to_lines,
-    write,
+    label_mistake_lines,
 )
 from training.measuring.views import single_view
-from training.recipes import AccurateRecipe, FastRecipe, LargeBatchRecipe
 
 LABELS = ("cat", "dog")
-
-
-class _Brightness(Headless):
-    """Bright pictures are dogs: a network that is always right."""
-
-    def __init__(self) -> None:
-        super().__init__(classes=2)
-        self.weight = nn.Parameter(torch.tensor([-4.0, 4.0]))
-
-    def features(self, images: Tensor) -> Tensor:
-        brightness = images.float().mean((1, 2, 3)) / 127.5 - 1
-        return brightness[:, None] * self.weight
 
 
 def _split(brightness: list[int], targets: list[int]) -> Split:
@@ -57,7 +25,7 @@ def test_planted_mistakes_come_first() -> None:
     split.targets[[3, 7]] = 1
     split.targets[25] = 0
     split.images[7] = 30  # less sure
-    found = find_label_mistakes(split, single_view(_Brightness(), split.images), labels=LABELS)
+    found = find_label_mistakes(split, single_view(Brightness(), split.images), labels=LABELS)
     assert [item.file for item in found] == ["3.png", "25.png", "7.png"]
     assert [(item.label, item.likelier) for item in found] == [("dog", "cat"), ("cat", "dog"), ("dog", "cat")]
     assert found[0].probability < 0.15
@@ -74,71 +42,8 @@ def test_an_unsure_network_doubts_nobody() -> None:
 def test_the_list_is_cut() -> None:
     """Whoever has many wrong labels sees the likeliest twenty."""
     split = _split([0] * 400, [1] * 50 + [0] * 350)
-    found = find_label_mistakes(split, single_view(_Brightness(), split.images), labels=LABELS)
+    found = find_label_mistakes(split, single_view(Brightness(), split.images), labels=LABELS)
     assert len(found) == MOST_LISTED
-
-
-def _colours(n: int) -> Split:
-    """Noisy pictures of two classes that differ in brightness."""
-    generator = torch.Generator().manual_seed(n)
-    targets = torch.arange(n) % 2
-    noise = torch.randint(0, 100, (n, 9, 9, 3), generator=generator)
-    return Split((noise + 120 * targets[:, None, None, None]).to(torch.uint8), targets)
-
-
-def test_every_picture_is_judged_by_a_network_that_has_not_learnt_it(tmp_path: Path) -> None:
-    """A wrong label in either part is found in spite of being learnt by others; words and file hold the same."""
-    dataset = Dataset("made", LABELS, _colours(40), _colours(20))
-    dataset.train.targets[6] = 1
-    dataset.test.targets[3] = 0
-    recipe = FastRecipe(architecture=Architecture("fast", {"widths": [4, 4, 4]}), stem_pictures=40)
-    console = Console(file=io.StringIO())
-    computing = Computing(torch.device("cpu"), torch.float32)
-    found = judge_all(recipe, dataset, folds=3, seed=0, computing=computing, console=console, epochs=8)
-    assert {item.file for item in found} == {"train[6]", "test[3]"}
-    lines = list(to_lines(found))
-    assert (
-        lines[0]
-        == "2 labels may be wrong, or the network is; look at these pictures, the likeliest mistake first:"
-    )
-    assert any(line.startswith("  test[3]: cat ") for line in lines)
-    written = json.loads(write(found, tmp_path).read_text())
-    assert [item["file"] for item in written] == [item.file for item in found]
-
-
-def _recipes_of_judges(
-    recipe: LargeBatchRecipe, split: Split, monkeypatch: pytest.MonkeyPatch
-) -> list[LargeBatchRecipe]:
-    """What the networks that judge are trained with; they are not trained here."""
-    taken: list[LargeBatchRecipe] = []
-
-    def train(recipe: LargeBatchRecipe, *_: object, **__: object) -> Trained:
-        taken.append(recipe)
-        return Trained(_Brightness(), recipe, seconds=0.0)
-
-    monkeypatch.setattr(label_mistakes, "train", train)
-    is_train = torch.arange(len(split)) < 28
-    dataset = Dataset("made", LABELS, chosen(split, is_train), chosen(split, ~is_train))
-    computing, console = Computing(torch.device("cpu"), torch.float32), Console(file=io.StringIO())
-    judge_all(recipe, dataset, folds=2, seed=0, computing=computing, console=console)
-    return taken
-
-
-def test_judges_learn_from_every_picture(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A recipe that picks the hardest half of each batch would pick the wrong labels."""
-    recipe = AccurateRecipe(architecture=Architecture("residual", {"widths": [4, 4, 4]}), batch_size=8)
-    assert recipe.selection is not None
-    taken = _recipes_of_judges(recipe, _colours(40), monkeypatch)
-    assert [(each.selection, each.batch_size) for each in taken] == [(None, 8), (None, 8)]
-
-
-def test_judges_of_flat_pictures_mind_that(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of plain colours their norms divide by more, as those of a training do; of other pictures they do not."""
-    recipe = FastRecipe(architecture=Architecture("fast", {"widths": [4, 4, 4]}))
-    flat = Split(_colours(40).images[:, :1, :1].expand(-1, 9, 9, -1).contiguous(), _colours(40).targets)
-    for split, is_flat in ((_colours(40), False), (flat, True)):
-        taken = _recipes_of_judges(recipe, split, monkeypatch)
-        assert ["norm_epsilon" in each.architecture.arguments for each in taken] == [is_flat] * 2
 
 
 def test_a_label_is_doubted_only_where_another_one_is_likelier_than_not() -> None:
@@ -148,107 +53,13 @@ def test_a_label_is_doubted_only_where_another_one_is_likelier_than_not() -> Non
     assert [item.file for item in found] == ["1.png"]
 
 
-def _with_copies(train: Split, test: Split, *groups: tuple[int, ...]) -> Dataset:
-    """A data set in which the pictures of these groups are equal."""
-    count = len(train) + len(test)
-    findings = collect(
-        "made",
-        LABELS,
-        files=train.names("train") + test.names("test"),
-        targets=torch.cat([train.targets, test.targets]).numpy(),
-        is_test=np.arange(count) >= len(train),
-        copies=Copies(groups, (), np.zeros(count, np.int64)),
-    )
-    return Dataset("made", LABELS, train, test, findings=findings)
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_each_class_is_dealt_out_to_all_folds(seed: int) -> None:
-    """Two pictures of each of twelve classes are in two folds, and folds are equally large; copies are in one."""
-    targets = torch.arange(24) % 12
-    whole = Split(_colours(24).images, targets)
-    dataset = Dataset("made", tuple("abcdefghijkl"), chosen(whole, targets < 9), chosen(whole, targets >= 9))
-    whole = label_mistakes._joined(dataset)
-    fold_of = label_mistakes._folds(dataset, whole, folds=3, seed=seed)
-    assert all(len(set(fold_of[whole.targets == target].tolist())) == 2 for target in range(12))
-    assert torch.bincount(fold_of).tolist() == [8, 8, 8]
-    train, test = _colours(10), _colours(2)
-    dataset = _with_copies(train, test, (0, 2, 11), (4, 6))
-    fold_of = label_mistakes._folds(dataset, label_mistakes._joined(dataset), folds=3, seed=seed)
-    assert fold_of[0] == fold_of[2] == fold_of[11]
-    assert fold_of[4] == fold_of[6]
-    assert all(set(fold_of[torch.arange(12) % 2 == target].tolist()) == {0, 1, 2} for target in (0, 1))
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_copies_in_an_archive_are_in_one_fold(seed: int) -> None:
-    """Nobody has looked for them when it was read; a network that learns one has learnt the other."""
-    train, test = _colours(20), _colours(6)
-    train.images[4] = train.images[2]
-    test.images[1] = train.images[7]
-    dataset = Dataset("made", LABELS, train, test)
-    fold_of = label_mistakes._folds(dataset, label_mistakes._joined(dataset), folds=4, seed=seed)
-    assert fold_of[2] == fold_of[4]
-    assert fold_of[7] == fold_of[20 + 1]
-
-
-def test_a_class_that_would_not_be_learnt_is_not_judged() -> None:
-    """One owl in no other fold looks like no owl to its network; it is told, and not called a mistake."""
-    train = _colours(40)
-    train.targets[3] = 2
-    dataset = Dataset("made", (*LABELS, "owl"), train, _colours(20))
-    recipe = FastRecipe(architecture=Architecture("fast", {"widths": [4, 4, 4]}), stem_pictures=40)
-    console = Console(file=io.StringIO(), width=200)
-    computing = Computing(torch.device("cpu"), torch.float32)
-    assert judge_all(recipe, dataset, folds=2, seed=0, computing=computing, console=console, epochs=8) == []
-    assert isinstance(console.file, io.StringIO)
-    assert re.findall("network . of 2", console.file.getvalue()) == ["network 1 of 2", "network 2 of 2"]
-    assert "not judged: owl; copies of one picture are in the same fold" in console.file.getvalue()
-
-
-@pytest.mark.parametrize(
-    ("groups", "sentence"),
-    [
-        ((tuple(range(8)),), "without the largest fold 0 of 8 pictures would be left to learn from"),
-        (((0, 2, 4, 6), (1, 3, 5, 7)), "without it no picture of such a class would be learnt. Add other"),
-    ],
-)
-def test_nothing_but_copies_of_one_picture_cannot_be_judged(
-    groups: tuple[tuple[int, ...], ...], sentence: str
-) -> None:
-    """All of them, or of each class, are in one fold: none are left to learn, which is said before a training."""
-    with pytest.raises(TrainingError, match=sentence):
-        judge_all(
-            FastRecipe(),
-            _with_copies(_colours(6), _colours(2), *groups),
-            folds=4,
-            seed=0,
-            computing=Computing(torch.device("cpu"), torch.float32),
-            console=Console(file=io.StringIO()),
-        )
-
-
-def test_pictures_that_are_too_small_cannot_be_judged() -> None:
-    """The sentence is that of a training."""
-    small = Split(torch.zeros(20, 8, 8, 3, dtype=torch.uint8), torch.arange(20) % 2)
-    with pytest.raises(TrainingError, match="The pictures are 8 × 8 pixels"):
-        judge_all(
-            FastRecipe(),
-            Dataset("small", LABELS, small, small),
-            folds=2,
-            seed=0,
-            computing=Computing(torch.device("cpu"), torch.float32),
-            console=Console(file=io.StringIO()),
-        )
-
-
 def test_after_a_training_the_test_part_is_judged() -> None:
     """Its pictures were not learnt, so the trained network's own answers tell."""
     test = _split([0, 255, 0, 255, 0, 255, 0, 255], [0, 1, 0, 1, 0, 1, 0, 0])
-    (found,) = find_label_mistakes(test, single_view(_Brightness(), test.images), labels=LABELS)
+    (found,) = find_label_mistakes(test, single_view(Brightness(), test.images), labels=LABELS)
     assert (found.file, found.label, found.likelier) == ("7.png", "cat", "dog")
 
 
 def test_nothing_to_doubt_is_said() -> None:
     """An empty list is a sentence."""
-    assert list(to_lines([])) == ["no label looks wrong"]
+    assert list(label_mistake_lines([])) == ["no label looks wrong"]

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from tests.networks import Headless
 from training.data.dataset import Split
 from training.measuring.corruptions import KINDS, SEVERITIES
-from training.measuring.robustness import Robustness, affordable_pictures, measure_robustness, table
+from training.measuring.robustness import Robustness, affordable_pictures, measure_robustness, robustness_lines
 
 
 class _IsLight(Headless):
@@ -81,7 +81,7 @@ def test_of_larger_pictures_fewer_can_be_spoilt(height: int, width: int, count: 
 
 def test_the_table_has_a_row_for_each_kind() -> None:
     """Words first, then five accuracies and their mean, in percent."""
-    lines = table(_measure(8))
+    lines = robustness_lines(_measure(8))
     assert "8 pictures (seed 0" in lines[0]
     assert [line.split()[0] for line in lines[2:-1]] == list(KINDS)
     darker = next(line for line in lines if line.startswith("darker"))

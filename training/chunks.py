@@ -1,4 +1,4 @@
-"""How many pictures are measured at once: fewer of large ones, or what is made of them would fill the memory."""
+"""How many pictures a network sees at once where nothing is learnt: fewer of large ones, or memory would fill."""
 
 import torch
 from torch import Tensor

@@ -11,10 +11,10 @@ from models.calibration import Calibration
 from models.graph import Graph
 from tests.networks import Headless
 from training import quantization
+from training.chunks import chunk_size, chunks
 from training.data.dataset import Split
 from training.devices import Computing
 from training.measuring import calibration, corruptions
-from training.measuring.chunks import chunk_size, chunks
 from training.measuring.corruptions import corrupt
 from training.measuring.rejection import measure_rejection
 from training.measuring.robustness import measure_robustness

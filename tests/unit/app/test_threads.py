@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from app.processes.threads import in_own_thread
+from app.threads import in_own_thread
 from tests.unit.app.loops import with_loop
 
 

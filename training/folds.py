@@ -1,0 +1,142 @@
+"""Judge every picture of a data set, those to learn from included, by a network that has not learnt it.
+
+One that has learnt a picture cannot judge it: by the end it repeats whatever label it was told
+(docs/experiments.md, 2026-11-24).
+"""
+
+from dataclasses import replace
+
+import torch
+from rich.console import Console
+from torch import Tensor
+
+from models.preprocessing import InputSpec
+from training.data.dataset import Dataset, Split
+from training.data.held_out import chosen
+from training.data.inspection import inspect_dataset
+from training.devices import Computing
+from training.errors import TrainingError
+from training.fitting import fit_to_data, require_size
+from training.flat_pictures import mind_flat_pictures
+from training.loop import train
+from training.measuring.label_mistakes import LabelMistake, find_label_mistakes
+from training.measuring.reading import fit_temperature
+from training.measuring.views import single_view
+from training.progress import tell
+from training.recipes import LargeBatchRecipe, Recipe
+
+
+def judge_all(
+    recipe: Recipe,
+    dataset: Dataset,
+    *,
+    folds: int,
+    seed: int,
+    computing: Computing,
+    console: Console,
+    epochs: int | None = None,
+) -> list[LabelMistake]:
+    """List the likeliest mistakes of both parts, each picture judged by a network that has not learnt it.
+
+    Args:
+        recipe: to train as many networks with as there are folds.
+        dataset: whose parts are put together.
+        folds: 2 or more, each with its share of every class; each network learns all of them but one. Copies of
+            one picture are in one fold, and a class that has no other pictures is not judged.
+        seed: of the folds and of each training.
+        computing: on what, and in which dtype.
+        console: told of the progress.
+        epochs: instead of the recipe's own.
+
+    Raises:
+        TrainingError: the pictures are so few, or copies of so few, that a network would have fewer than two to
+            learn from, or that no class is both learnt and judged; or they are too small for the recipe's network.
+
+    Source: out-of-sample probabilities, as in confident learning (Northcutt et al., arXiv 1911.00068).
+    """
+    if isinstance(recipe, LargeBatchRecipe):
+        recipe = replace(recipe, selection=None)  # what is hardest is what is labelled wrongly
+    whole = _joined(dataset)
+    height, width = whole.images.shape[1:3]
+    require_size(recipe, (height, width))
+    recipe = mind_flat_pictures(recipe, whole.images)
+    spec = InputSpec(height=height, width=width, mean=recipe.mean, std=recipe.std)
+    fold_of = _folds(dataset, whole, folds=folds, seed=seed)
+    fewest = len(whole) - int(torch.bincount(fold_of, minlength=folds).max())
+    if fewest < 2:
+        raise TrainingError(
+            f"{dataset.name} cannot be judged in {folds} folds: copies of one picture are in the same fold, and "
+            f"without the largest fold {fewest} of {len(whole)} pictures would be left to learn from. Add other "
+            "pictures."
+        )
+    can_judge = _can_judge(dataset, whole.targets, fold_of, console=console)
+    probabilities = torch.empty(len(whole), len(dataset.labels))
+    for fold in range(folds):
+        judged, learnt = (
+            torch.nonzero(some).flatten() for some in ((fold_of == fold) & can_judge, fold_of != fold)
+        )
+        if not len(judged):
+            continue
+        tell(
+            console,
+            f"network {fold + 1} of {folds}: {len(learnt):,} pictures to learn from, {len(judged):,} to judge",
+        )
+        trained = train(
+            fit_to_data(recipe, len(learnt), size=(height, width), epochs=epochs),
+            Split(whole.images[learnt], whole.targets[learnt]),
+            classes=len(dataset.labels),
+            spec=spec,
+            seed=seed,
+            computing=computing,
+            console=console,
+        )
+        probabilities[judged] = single_view(trained.network, whole.images[judged])
+    pictures = chosen(whole, can_judge)
+    logits = probabilities[can_judge].clamp_min(1e-12).log()
+    calibrated = torch.softmax(logits / fit_temperature(logits, pictures.targets), dim=1)
+    return find_label_mistakes(pictures, calibrated, labels=dataset.labels)
+
+
+def _joined(dataset: Dataset) -> Split:
+    train_part, test_part = dataset.train, dataset.test
+    return Split(
+        torch.cat([train_part.images, test_part.images]),
+        torch.cat([train_part.targets, test_part.targets]),
+        train_part.names("train") + test_part.names("test"),
+    )
+
+
+def _folds(dataset: Dataset, whole: Split, *, folds: int, seed: int) -> Tensor:
+    """Draw the fold of each picture, int64 (n,): class by class they are dealt out in turn, copies as one.
+
+    Copies that lie in two classes count as of the smaller one, which can spare them less.
+    """
+    first = inspect_dataset(dataset).first_of_copies
+    together = [first.get(file, file) for file in whole.names("picture")]
+    size = torch.bincount(whole.targets).tolist()
+    class_of: dict[str, int] = {}
+    for key, target in zip(together, whole.targets.tolist(), strict=True):
+        class_of[key] = min(class_of.get(key, target), target, key=lambda one: (size[one], one))
+    keys = sorted(class_of)
+    shuffled = torch.randperm(len(keys), generator=torch.Generator().manual_seed(seed)).tolist()
+    in_turn = sorted(zip((class_of[key] for key in keys), shuffled, keys, strict=True))
+    fold_of = {key: turn % folds for turn, (_, _, key) in enumerate(in_turn)}
+    return torch.tensor([fold_of[key] for key in together])
+
+
+def _can_judge(dataset: Dataset, targets: Tensor, fold_of: Tensor, *, console: Console) -> Tensor:
+    """Find the pictures whose class lies in several folds, bool (n,), and tell which classes do not.
+
+    Raises:
+        TrainingError: none does.
+    """
+    is_in = torch.zeros(len(dataset.labels), int(fold_of.max()) + 1, dtype=torch.bool)
+    is_in[targets, fold_of] = True
+    can_judge = (is_in.sum(1) > 1)[targets]
+    left = [dataset.labels[target] for target in sorted(set(targets[~can_judge].tolist()))]
+    why = "copies of one picture are in the same fold, and without it no picture of such a class would be learnt"
+    if not can_judge.any():
+        raise TrainingError(f"{dataset.name} cannot be judged: {why}. Add other pictures.")
+    if left:
+        tell(console, f"not judged: {', '.join(left)}; {why}")
+    return can_judge
