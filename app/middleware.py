@@ -40,6 +40,12 @@ class RequestContext:
         request_id = scope.setdefault("state", {}).setdefault(REQUEST_ID, request_id_of(scope["headers"]))
         service = service_of(scope)
         status = 0
+        owes_body = header(scope["headers"], b"expect") is not None  # until it is asked for, if it is
+
+        async def receive_noted() -> Message:
+            nonlocal owes_body
+            owes_body = False
+            return await receive()
 
         async def send_with_id(message: Message) -> None:
             nonlocal status
@@ -48,13 +54,16 @@ class RequestContext:
                 message["headers"].append((b"x-request-id", request_id.encode()))
                 if _path(scope) in PATHS and header(message["headers"], SERVER_TIMING.encode()) is None:
                     message["headers"].append((SERVER_TIMING.encode(), NO_TIME.encode()))
-                if service and service.is_draining:
-                    message["headers"].append((b"connection", b"close"))  # or the next request finds it closed
+                is_draining = service is not None and service.is_draining
+                is_told = header(message["headers"], b"connection") is not None
+                # or the next request would find the connection closed, or be read as this one's body
+                if (is_draining or owes_body) and not is_told:
+                    message["headers"].append((b"connection", b"close"))
             await send(message)
 
         fault: Exception | None = None
         try:
-            await self._app(scope, receive, send_with_id)
+            await self._app(scope, receive_noted, send_with_id)
         except asyncio.CancelledError:
             if status or not (service and service.is_draining):
                 raise

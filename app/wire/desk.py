@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 
 from app.answers import PATHS, body_limits, reply_to
 from app.callers import Caller
-from app.errors import ParameterError, UnavailableError, UploadTimeoutError, stopped_too_soon
+from app.errors import OverloadedError, ParameterError, UnavailableError, UploadTimeoutError, stopped_too_soon
 from app.logs import log_request
 from app.problems import CLIENT_CLOSED, kind_of, to_reply
 from app.service import Service
@@ -25,6 +25,8 @@ _HELD_S = 0.002
 """A refusal is good for whoever asks the same within this time: the backlog changes by a few pictures."""
 _ID = "0" * 32
 """Stands in a held refusal where the request's own id belongs; as long as the ids that are drawn here."""
+_NO_MEMORY_S = 5
+"""In which other requests may have given theirs back. Source: choice."""
 _PATHS = {path.encode(): path for path in PATHS}
 
 
@@ -151,6 +153,16 @@ class Desk:
             f"The request did not arrive within {self.upload_timeout_s:g} seconds. Send it again over a faster "
             "line, send a smaller picture, or raise GLIMPSE_UPLOAD_TIMEOUT_S."
         )
+
+    def no_memory(self, size_bytes: int) -> OverloadedError:
+        """Make the error of a body whose pieces cannot be put together; the refusal is counted."""
+        error = OverloadedError(
+            f"There is no memory to put a body of {size_bytes:,} bytes together. Come back after Retry-After "
+            "seconds.",
+            retry_after_s=_NO_MEMORY_S,
+        )
+        self._service.refusals.count(error)
+        return error
 
     def turn_away(
         self,

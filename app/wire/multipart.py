@@ -16,7 +16,8 @@ FORM = "multipart/form-data"
 _MAX_HEADER_BYTES = 8_192
 _MAX_NEAR_MISSES = 1_000
 """Most lines that only begin with the boundary, which RFC 2046 forbids; each costs a look."""
-_BOUNDARY = re.compile(r';\s*boundary=(?:"((?:[^"\\]|\\.)+)"|([^\s;"]+)(?=[\s;]|$))', re.IGNORECASE)
+_OF_A_TYPE = re.compile(r';\s*([^\s=;"]+)=(?:"((?:[^"\\]|\\.)+)"|([^\s;"]+)(?=[\s;]|$))')
+"""One parameter after another: what stands in quotes is no other one."""
 _QUOTED_PAIR = re.compile(r"\\(.)")
 _MOST_OF_A_BOUNDARY = 70
 """Most characters of a boundary. Source: RFC 2046, 1 to 70, quoted where they need it."""
@@ -24,7 +25,7 @@ _FOLD = re.compile(rb"\r\n[ \t]+")
 """A header line that goes on in the next one, as mail programs still write it."""
 _DISPOSITION = re.compile(rb"^content-disposition:[ \t]*form-data[ \t]*(;.*)$", re.IGNORECASE | re.MULTILINE)
 _PARAMETER = re.compile(
-    rb';[ \t]*(name|filename\*?)=(?:"((?:[^"\\]|\\.)*)"(?=\s*(?:;|$))|"([^"\r\n]*)"|([^\s;"]*))', re.IGNORECASE
+    rb';[ \t]*([^\s=;"]+)=(?:"((?:[^"\\]|\\.)*)"(?=\s*(?:;|$))|"([^"\r\n]*)"|([^\s;"]*))', re.IGNORECASE
 )
 """Most clients leave backslashes alone, as the rules of HTML want it: a quote behind one may be the last."""
 _END_OF_DELIMITER = re.compile(rb"--|[ \t]*\r\n")
@@ -56,10 +57,11 @@ def parse(body: bytes, content_type: str, *, max_parts: int) -> list[Part]:
         MalformedFormError: there is no boundary, or the body does not follow it.
         TooManyFilesError: there are more than `max_parts`.
     """
-    found = _BOUNDARY.search(content_type)
-    if not found:
+    named = {name.lower(): (quoted, bare) for name, quoted, bare in reversed(_OF_A_TYPE.findall(content_type))}
+    if "boundary" not in named:
         raise _malformed("its Content-Type names no boundary")
-    boundary: str = found[2] or _QUOTED_PAIR.sub(r"\1", found[1])
+    quoted, bare = named["boundary"]
+    boundary = bare or _QUOTED_PAIR.sub(r"\1", quoted)
     if len(boundary) > _MOST_OF_A_BOUNDARY:
         raise _malformed(f"its boundary has {len(boundary)} characters, over {_MOST_OF_A_BOUNDARY}")
     try:

@@ -16,7 +16,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from app.callers import Caller
-from app.errors import MalformedRequestError, OverloadedError, RequestError, stopped_too_soon
+from app.errors import MalformedRequestError, RequestError, stopped_too_soon
 from app.problems import kind_of
 from app.wire.desk import Desk, refusal
 from app.wire.exchange import ANSWERED_WITH, REQUEST_ID, Admitted
@@ -28,9 +28,6 @@ _FIRST_REQUEST_S = 0.1
 _LINGER_S = 2.0
 """What a caller still sends is read for so long after the last answer: closing over it would reset the connection,
 and the answer might never be seen. Source: choice; RFC 9112, 9.6 wants it for some time."""
-
-_NO_MEMORY_S = 5
-"""In which other requests may have given theirs back. Source: choice."""
 
 _OF_CALLERS = (httptools.HttpParserInvalidURLError, UnicodeDecodeError, RequestError)
 """What is raised in a callback of the parser when the caller is at fault: uvicorn's two are about the target."""
@@ -161,7 +158,7 @@ class DeskProtocol(HttpToolsProtocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         """Keep a header; what stands behind a body is none, and nobody here reads it."""
         if self._arrival is _Arrival.HEADER:
-            super().on_header(name, value)
+            super().on_header(name, value.rstrip(b" \t"))  # no part of the value, and the parser leaves it there
 
     def on_headers_complete(self) -> None:
         """Let a request in, or answer its refusal at once; leave everything else to uvicorn."""
@@ -170,6 +167,8 @@ class DeskProtocol(HttpToolsProtocol):
         self._has_advanced = True
         came_bytes = self._header_bytes + self._piece_bytes
         refuse_header(self.parser.get_http_version(), self.url, self.headers, came_bytes=came_bytes)
+        if self.parser.get_http_version() == "1.0":
+            self.expect_100_continue = False  # HTTP/1.0 knows no such answer; RFC 9110, 10.1.1
         admitted = None
         if self._is_plain():
             admitted = self._desk.admit(self.parser.get_method(), self.url, self.headers)
@@ -207,9 +206,16 @@ class DeskProtocol(HttpToolsProtocol):
         self._unwatch()
         cycle: object = self.cycle
         if not isinstance(cycle, _DeskCycle):
+            # a trailer may say so, too, and the parser hears nothing behind it
+            is_last = not self.parser.should_keep_alive()
+            if is_last:
+                self.cycle.keep_alive = False
             super().on_message_complete()
             if self.cycle.response_complete:  # answered before its body came, and what waits for more has ended
                 self._arrival = _Arrival.NOTHING
+                if is_last:
+                    self._close()
+                    return
                 self.timeout_keep_alive_task = self.loop.call_later(
                     self.timeout_keep_alive, self.timeout_keep_alive_handler
                 )
@@ -228,7 +234,7 @@ class DeskProtocol(HttpToolsProtocol):
         if self._is_ending and not self.pipeline and self._lingering is None:
             self._close()
         super().on_response_complete()
-        if self._arrival is _Arrival.WHOLE:
+        if self._arrival is _Arrival.WHOLE and self.cycle.response_complete:  # else another one is answered now
             self._arrival = _Arrival.NOTHING
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -257,9 +263,10 @@ class DeskProtocol(HttpToolsProtocol):
         super()._start_asgi_task(cycle, app)
 
     def shutdown(self) -> None:
-        """Close an idle connection when the server stops; a new one has a moment for its first request."""
+        """Close an idle connection when the server stops; a new one, and half a header, have a moment more."""
         latest: object = self.cycle
-        if latest is None and self._arrival is _Arrival.NOTHING:
+        is_new = latest is None and self._arrival is _Arrival.NOTHING
+        if is_new or (self._arrival is _Arrival.HEADER and not self._answers):
             self.loop.call_later(_FIRST_REQUEST_S, self._shut)
         else:
             self._shut()
@@ -333,7 +340,7 @@ class DeskProtocol(HttpToolsProtocol):
             self._end_after_answers()
         elif self._arrival is _Arrival.BODY:
             self._break_off_framework(error)
-        elif self.cycle is not None and not self.cycle.response_complete:
+        elif self._answers:
             self._end_after_answers()
         else:
             peer = self.client[0] if self.client else "unknown"
@@ -370,16 +377,29 @@ class DeskProtocol(HttpToolsProtocol):
         self.transport.write_eof()
         self._lingering = self.loop.call_later(_LINGER_S, self._close)
 
+    @property
+    def _answers(self) -> bool:
+        """Whether an answer is due, to any of the requests that came."""
+        latest: object = self.cycle
+        return latest is not None and not self.cycle.response_complete
+
     def _close_when_read(self) -> None:
-        """Close behind the framework's last answer, which may have been due before all of its request came."""
-        if self._arrival in (_Arrival.HEADER, _Arrival.BODY):
+        """Close behind the last answer; its caller may still be sending it a body, or the next request."""
+        if self.pipeline or self._arrival in (_Arrival.HEADER, _Arrival.BODY):
             self.pipeline.clear()  # nothing is answered behind the last answer
             self._linger()
         else:
             self._close()
 
     def _shut(self) -> None:
-        super().shutdown()
+        if self._is_ending or self.transport.is_closing():
+            pass  # it closes by itself
+        elif self._arrival is _Arrival.HEADER and not self._answers:
+            self._turn_away(stopped_too_soon())
+        elif self._arrival is _Arrival.BODY and not self._answers:
+            self._linger()  # its refusal is written, and the rest of the body is to come
+        else:
+            super().shutdown()
         if self.transport.is_closing():
             self._wait_for_reader()
 
@@ -425,8 +445,7 @@ class DeskProtocol(HttpToolsProtocol):
     def _on_too_late(self) -> None:
         """End a connection on which a request did not arrive: slow senders could take all of them."""
         self._too_late = None
-        answers_another = self.cycle is not None and not self.cycle.response_complete
-        if self.flow.read_paused or (self._arrival is _Arrival.HEADER and answers_another):
+        if self.flow.read_paused or (self._answers and self._arrival is not _Arrival.BODY):
             self._watch()  # it is we who are slow
         elif self._arrival in (_Arrival.HEADER, _Arrival.BODY):
             self._turn_away(self._desk.too_late())
@@ -445,7 +464,7 @@ class DeskProtocol(HttpToolsProtocol):
         try:
             body = cycle.body[0] if len(cycle.body) == 1 else b"".join(cycle.body)
         except MemoryError:
-            self._break_off(cycle, admitted, _no_memory(cycle.received_bytes))
+            self._break_off(cycle, admitted, self._desk.no_memory(cycle.received_bytes))
             return
         cycle.body.clear()
         reply = await self._desk.answer(admitted, body, caller, client=cycle.client)
@@ -459,7 +478,7 @@ class DeskProtocol(HttpToolsProtocol):
         if self._is_ending and not self.pipeline:
             self._linger()
         elif not keep_alive:
-            self._close()
+            self._close_when_read()
         self.on_response_complete()
 
     def _client_host(self) -> str:
@@ -480,10 +499,3 @@ class DeskProtocol(HttpToolsProtocol):
             and self.parser.should_keep_alive()
             and self.parser.get_http_version() == "1.1"  # 1.0 wants to be told that its connection stays
         )
-
-
-def _no_memory(size_bytes: int) -> OverloadedError:
-    return OverloadedError(
-        f"There is no memory to put a body of {size_bytes:,} bytes together. Come back after Retry-After seconds.",
-        retry_after_s=_NO_MEMORY_S,
-    )

@@ -159,6 +159,18 @@ def test_too_many_bytes_are_refused_by_their_announcement(client: TestClient) ->
         assert response.headers["connection"] == "close"
 
 
+def test_an_answer_before_the_body_was_asked_for_ends_the_connection(client: TestClient) -> None:
+    """Whoever waits for 100 Continue may send the next request in its place, which would be read as the body."""
+    asks = {"expect": "100-continue", "content-type": "image/png"}
+    for path, headers in (("/predict", {"x-request-timeout-ms": "soon"}), ("/nowhere", {})):
+        response = client.post(path, content=b"x", headers={**asks, **headers})
+        assert response.status_code in {404, 422}
+        assert response.headers["connection"] == "close"
+    response = client.post("/predict", content=encode(gradient()), headers=asks)
+    assert response.status_code == 200
+    assert "connection" not in response.headers
+
+
 @pytest.mark.parametrize("content_type", ["image/png", "multipart/form-data; boundary=x"])
 def test_too_many_bytes_are_refused_while_they_come(client: TestClient, content_type: str) -> None:
     """Without a Content-Length the stream is counted, and left when the limit is passed."""

@@ -9,7 +9,7 @@ import uvicorn
 from uvicorn.server import ServerState
 
 from app.callers import Caller
-from app.errors import UploadTimeoutError
+from app.errors import OverloadedError, UploadTimeoutError
 from app.wire.desk import Connection as DeskConnection
 from app.wire.exchange import Admitted, Reply
 from app.wire.headers import RawHeaders
@@ -114,6 +114,10 @@ class FakeDesk:
     def too_late(self) -> UploadTimeoutError:
         """As the real one."""
         return UploadTimeoutError("too late")
+
+    def no_memory(self, size_bytes: int) -> OverloadedError:
+        """As the real one."""
+        return OverloadedError(f"no memory for {size_bytes} bytes", retry_after_s=5)
 
     def turn_away(
         self,

@@ -90,3 +90,10 @@ def test_a_refusal_is_given_again_on_its_own_path_alone(
     """Who asks for something else is judged anew, however much time both have."""
     _, desk = refused_once(checkpoint_path, monkeypatch)
     assert isinstance(come(desk, b"/pixels"), Admitted)
+
+
+def test_a_body_without_memory_is_counted_as_refused(checkpoint_path: Path) -> None:
+    """It is the room that it lacks, as one that does not fit beside the others."""
+    service, desk = at_desk(checkpoint_path)
+    assert "a body of 1,234 bytes" in str(desk.no_memory(1_234))
+    assert 'glimpse_refused_total{code="overloaded"} 1.0' in shown(service)

@@ -172,6 +172,7 @@ def test_a_part_without_a_filename_is_a_text() -> None:
         ("multipart/form-data; boundary=B ; charset=utf-8", "B"),
         (f"multipart/form-data; boundary={'x' * 70}", "x" * 70),
         (r"multipart/form-data; boundary=.*\d[+", r".*\d[+"),
+        ('multipart/form-data; charset="x; boundary=other ;"; boundary=B', "B"),
     ],
 )
 def test_a_boundary_is_read_from_the_content_type(content_type: str, boundary: str) -> None:
@@ -443,3 +444,9 @@ def test_what_a_sender_escapes_comes_back(name: bytes) -> None:
     escaped = name.replace(b"\\", b"\\\\").replace(b'"', b'\\"')
     head = b'Content-Disposition: form-data; name="' + escaped + b'"; filename=x'
     assert parse(form(part(b"x", head)), TYPE, max_parts=1)[0].name == name.decode()
+
+
+def test_what_stands_in_quotes_is_no_parameter() -> None:
+    """A value may hold anything, another name with its equals sign included."""
+    head = b'Content-Disposition: form-data; name="file"; more="; name=other "; filename="cat.jpg"\r\n\r\n'
+    assert only(form(head + JPEG), TYPE) == Part("file", "cat.jpg", JPEG)

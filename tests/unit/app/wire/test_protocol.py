@@ -5,12 +5,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from app.errors import OverloadedError
+from app.errors import NotReadyError, OverloadedError
 from app.wire import protocol
 from tests.unit.app.loops import turns
 from tests.unit.app.wire.connection import (
     HEAD,
     REFUSAL,
+    TOO_LATE,
     WHOLE,
     Connection,
     has_timer,
@@ -283,5 +284,112 @@ def test_a_body_that_cannot_be_put_together_is_answered_and_let_go() -> None:
         assert connection.desk.turned_away == [OverloadedError]
         assert connection.desk.dropped == [5]
         assert connection.transport.is_ended
+
+    with_connection(check)
+
+
+@pytest.mark.parametrize("comes", [True, False])
+def test_half_a_header_before_a_stop_has_a_moment_too(comes: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rest is on its way, and answered; where it does not come the caller hears 503, not nothing."""
+    monkeypatch.setattr(protocol, "_FIRST_REQUEST_S", 0.01)
+
+    async def check(connection: Connection) -> None:
+        connection.desk.gate.set()
+        connection.receive(WHOLE)
+        await turns()
+        connection.receive(WHOLE[:30])
+        connection.protocol.shutdown()
+        assert not connection.transport.is_over
+        if comes:
+            connection.desk.is_closing = True
+            connection.receive(WHOLE[30:])
+        await connection.transport.closed.wait()
+        assert connection.transport.pieces[1].startswith(b"HTTP/1.1 200 OK" if comes else TOO_LATE)
+        assert connection.desk.turned_away == ([] if comes else [NotReadyError])
+
+    with_connection(check)
+
+
+def test_a_stop_does_not_close_over_a_body_that_goes_by() -> None:
+    """Its refusal is written; closing over what is still sent would reset the connection, and that with it."""
+
+    async def check(connection: Connection) -> None:
+        connection.receive(HEAD + b"\r\nab")
+        connection.protocol.shutdown()
+        assert connection.transport.is_ended
+        assert not connection.transport.is_closed
+        connection.protocol.connection_lost(None)
+
+    with_connection(check, refuses=True)
+
+
+@pytest.mark.parametrize("rest", [HEAD + b"\r\nab", WHOLE])
+def test_the_last_answer_does_not_close_over_what_came_behind_it(rest: bytes) -> None:
+    """A request that did not wait is not answered any more, and its caller may still be sending it."""
+
+    async def check(connection: Connection) -> None:
+        connection.receive(WHOLE)
+        await turns()
+        connection.receive(rest)
+        connection.desk.is_closing = True
+        connection.desk.gate.set()
+        await turns()
+        assert connection.transport.is_ended
+        assert not connection.transport.is_closed
+        assert (len(connection.transport.pieces), connection.reached) == (1, 0)
+        connection.protocol.connection_lost(None)
+
+    with_connection(check)
+
+
+def test_a_blank_line_does_not_end_a_request_in_work() -> None:
+    """Behind a pipelined one it belongs to nothing; its timer waits for the answer that is due."""
+
+    async def check(connection: Connection) -> None:
+        connection.desk.gate.set()
+        connection.receive(WHOLE + b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n")
+        while not connection.desk.clients:
+            await asyncio.sleep(0)
+        connection.receive(b"\r\n")
+        connection.protocol._on_too_late()
+        assert not connection.transport.is_closed
+        while not connection.reached:
+            await asyncio.sleep(0)
+        await turns()
+        assert len(connection.transport.pieces) > 1
+
+    with_connection(check)
+
+
+def test_a_trailer_that_closes_is_obeyed() -> None:
+    """The parser hears nothing behind it: the next request would get no answer, and no end either."""
+
+    async def check(connection: Connection) -> None:
+        connection.receive(
+            b"POST /other HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n"
+            b"Connection: close\r\n\r\n"
+        )
+        while not connection.reached:
+            await asyncio.sleep(0)
+        await turns()
+        assert b"connection: close" in connection.transport.written
+        assert connection.transport.is_closed
+
+    with_connection(check)
+
+
+@pytest.mark.parametrize(
+    ("version", "value", "is_told"),
+    [(b"1.1", b"100-continue", True), (b"1.1", b"100-continue \t", True), (b"1.0", b"100-continue", False)],
+)
+def test_who_asks_before_sending_is_told_to_go_on(version: bytes, value: bytes, is_told: bool) -> None:
+    """A blank behind the value is none of it; HTTP/1.0 knows no such answer."""
+
+    async def check(connection: Connection) -> None:
+        head = b"POST /other HTTP/%b\r\nHost: x\r\nContent-Length: 5\r\nExpect: %b\r\n\r\n" % (version, value)
+        connection.receive(head)
+        await turns()
+        assert connection.transport.written == (b"HTTP/1.1 100 Continue\r\n\r\n" if is_told else b"")
+        connection.protocol.connection_lost(None)
 
     with_connection(check)
