@@ -20,14 +20,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from app.callers import Caller
 from app.errors import EngineError, ExplanationUnavailableError, OverloadedError
 from app.threads import end_threads
 from models.checkpoint import Checkpoint
-from models.networks.network import Network
+from models.networks.network import Network, Stage
 from models.preprocessing import Images
 
 METHOD = "integrated gradients"
@@ -60,13 +59,13 @@ class _Explained(NamedTuple):
     Attributes:
         digest: the checkpoint's, "sha256:" and 64 hexadecimal digits.
         network: the copy: captum's hooks must not reach the network that answers.
-        layer: a module of the copy.
-        name: of that module in the copy.
+        stage: of the copy.
+        name: of its module in the copy.
     """
 
     digest: str
     network: Network
-    layer: nn.Module
+    stage: Stage
     name: str
 
 
@@ -172,17 +171,18 @@ class Explainer:
             explained = _prepare(checkpoint, images)
             self._explained = explained if self._served_digest in (None, explained.digest) else None
         mean = torch.tensor(checkpoint.record.input.mean, device=images.device).mul(255).round().to(torch.uint8)
-        evidence = attribution(explained.network, explained.layer).attribute(
+        evidence = attribution(explained.network, explained.stage.module).attribute(
             images, baselines=mean.expand_as(images), target=class_index, n_steps=_STEPS
         )
-        return Explanation(explained.name, _to_heat(evidence, height=image.shape[0], width=image.shape[1]))
+        height, width = image.shape[:2]
+        return Explanation(explained.name, _to_heat(evidence, explained.stage, height=height, width=width))
 
 
 def _prepare(checkpoint: Checkpoint, images: Tensor) -> _Explained:
     network = copy.deepcopy(checkpoint.network).requires_grad_(True).eval()
-    layer = explained_layer(network, images)
-    name = next(name for name, module in network.named_modules() if module is layer)
-    return _Explained(checkpoint.digest, network, layer, name)
+    stage = explained_stage(network, images)
+    name = next(name for name, module in network.named_modules() if module is stage.module)
+    return _Explained(checkpoint.digest, network, stage, name)
 
 
 @functools.cache
@@ -196,7 +196,7 @@ def _integrated_gradients() -> Callable[[nn.Module, nn.Module], Any]:
 
 
 @torch.no_grad()
-def explained_layer(network: Network, images: Tensor) -> nn.Module:
+def explained_stage(network: Network, images: Tensor) -> Stage:
     """Choose the last of a network's stages whose map is fine enough to point at something, else its finest.
 
     Args:
@@ -208,21 +208,47 @@ def explained_layer(network: Network, images: Tensor) -> nn.Module:
     def note(module: nn.Module, _: object, out: Tensor) -> None:
         places[module] = min(out.shape[-2:])
 
-    handles = [stage.register_forward_hook(note) for stage in network.stages]
+    handles = [stage.module.register_forward_hook(note) for stage in network.stages]
     try:
         network(images)
     finally:
         for handle in handles:
             handle.remove()
-    fine = [stage for stage in network.stages if places[stage] >= _FEWEST_PLACES]
-    return fine[-1] if fine else max(network.stages, key=places.__getitem__)
+    fine = [stage for stage in network.stages if places[stage.module] >= _FEWEST_PLACES]
+    return fine[-1] if fine else max(network.stages, key=lambda stage: places[stage.module])
 
 
-def _to_heat(evidence: Tensor, *, height: int, width: int) -> npt.NDArray[np.float32]:
+def spread(maps: Tensor, stage: Stage, *, side: tuple[int, int], points: tuple[int, int]) -> Tensor:
+    """Lay maps over the images that they are of.
+
+    Between the middles of what two places see it is interpolated, beyond the outermost it stays as it is there.
+
+    Args:
+        maps: (n, rows, columns), what the stage gave, or is worth.
+        stage: of the network.
+        side: height and width of the images, in pixels.
+        points: rows and columns to make.
+
+    Returns:
+        (n, rows, columns), as many as were asked for, float32.
+    """
+    rows, columns = (_shares(*of, stage) for of in zip(maps.shape[1:], side, points, strict=True))
+    return rows @ maps.float() @ columns.T
+
+
+def _shares(places: int, side: int, points: int, stage: Stage) -> Tensor:
+    """How much each point along one side takes of each place: (points, places)."""
+    at = (np.arange(points) + 0.5) * side / points
+    middles = stage.first + stage.stride * np.arange(places)
+    shares = np.stack([np.interp(at, middles, only) for only in np.eye(places)], axis=1)
+    return torch.from_numpy(shares.astype(np.float32))
+
+
+def _to_heat(evidence: Tensor, stage: Stage, *, height: int, width: int) -> npt.NDArray[np.float32]:
     """Add up evidence (1, channels, rows, columns) at each place, and bring what speaks for the class to 0…1."""
-    evidence = evidence.detach().float().cpu().sum(1, keepdim=True).clamp_min(0)
-    size = (min(height, _MOST_PLACES), min(width, _MOST_PLACES))
-    heat = F.interpolate(evidence, size, mode="bilinear", align_corners=False)[0, 0]
+    found = evidence.detach().float().cpu().sum(1).clamp_min(0)
+    points = (min(height, _MOST_PLACES), min(width, _MOST_PLACES))
+    heat = spread(found, stage, side=(height, width), points=points)[0]
     strongest = heat.max()
     if not torch.isfinite(strongest):
         raise EngineError("The evidence for a class is not a number.")

@@ -19,12 +19,12 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from captum.attr import LayerGradCam, LayerGradientXActivation, LayerIntegratedGradients
-from torch import Tensor, nn
+from torch import Tensor
 
-from app.explanation import explained_layer
+from app.explanation import explained_stage, spread
 from benchmarks.conditions import describe
 from models.checkpoint import CHECKPOINTS, load
-from models.networks.network import Network
+from models.networks.network import Network, Stage
 from training.data import read_dataset
 
 SHARE = 0.25
@@ -37,14 +37,14 @@ class Pictures:
 
     Attributes:
         network: in evaluation mode.
-        layer: of it, that the methods look at.
+        stage: of it, that the methods look at.
         images: uint8 (n, height, width, 3).
         covered: the same, all of the mean colour.
         best: int64 (n,), the classes that the network gives.
     """
 
     network: Network
-    layer: nn.Module
+    stage: Stage
     images: Tensor
     covered: Tensor
     best: Tensor
@@ -57,9 +57,13 @@ class Pictures:
 
 
 def methods(given: Pictures, generator: torch.Generator) -> dict[str, Callable[[], Tensor]]:
-    """Name → what makes maps (n, 1, rows, columns)."""
-    network, layer, images, best = given.network, given.layer, given.images, given.best
+    """Name → what makes maps (n, height, width)."""
+    network, layer, images, best = given.network, given.stage.module, given.images, given.best
     n, height, width, _ = images.shape
+
+    def over_images(maps: Tensor) -> Tensor:
+        added = maps.detach().sum(1)
+        return spread(added, given.stage, side=(height, width), points=(height, width))
 
     def activation() -> Tensor:
         found: Tensor = LayerGradientXActivation(network, layer).attribute(images, target=best)
@@ -69,18 +73,25 @@ def methods(given: Pictures, generator: torch.Generator) -> dict[str, Callable[[
         found: Tensor = LayerIntegratedGradients(network, layer).attribute(
             images, baselines=given.covered, target=best, n_steps=steps, internal_batch_size=max(n, 200)
         )
-        return found.sum(1, keepdim=True)
+        return over_images(found)
 
     def centre() -> Tensor:
         rows, columns = (torch.linspace(-1, 1, side).square() for side in (height, width))
-        return (2 - rows[:, None] - columns).expand(n, 1, height, width)
+        return (2 - rows[:, None] - columns).expand(n, height, width)
+
+    def noise() -> Tensor:
+        rough = torch.rand((n, 1, 7, 7), generator=generator)
+        return F.interpolate(rough, (height, width), mode="bilinear", align_corners=False)[:, 0]
+
+    def grad_cam() -> Tensor:
+        return over_images(LayerGradCam(network, layer).attribute(images, target=best, relu_attributions=True))
 
     return {
-        "Grad-CAM": lambda: LayerGradCam(network, layer).attribute(images, target=best, relu_attributions=True),
-        "gradient × activation": lambda: activation().sum(1, keepdim=True),
-        "LayerCAM": lambda: activation().clamp_min(0).sum(1, keepdim=True),
+        "Grad-CAM": grad_cam,
+        "gradient × activation": lambda: over_images(activation()),
+        "LayerCAM": lambda: over_images(activation().clamp_min(0)),
         **{f"integrated gradients, {steps} steps": partial(integrated, steps) for steps in STEPS},
-        "noise": lambda: torch.rand((n, 1, 7, 7), generator=generator),
+        "noise": noise,
         "centre": centre,
     }
 
@@ -88,8 +99,7 @@ def methods(given: Pictures, generator: torch.Generator) -> dict[str, Callable[[
 def measure(given: Pictures, maps: Tensor) -> tuple[float, float]:
     """Score with the hottest share covered, and with nothing else left."""
     n, height, width, _ = given.images.shape
-    size = (height, width)
-    heat = F.interpolate(maps.detach().clamp_min(0), size, mode="bilinear", align_corners=False).flatten(1)
+    heat = maps.clamp_min(0).flatten(1)
     hottest = torch.zeros_like(heat, dtype=torch.bool)
     hottest.scatter_(1, heat.topk(round(SHARE * heat.shape[1]), dim=1).indices, value=True)
     is_hot = hottest.view(n, height, width, 1)
@@ -115,8 +125,8 @@ def main() -> None:
     with torch.no_grad():
         best = checkpoint.network(images).argmax(1)
     network = checkpoint.network.requires_grad_(True)
-    layer = explained_layer(network, images[:1])
-    given = Pictures(network, layer, images, mean.expand_as(images).contiguous(), best)
+    stage = explained_stage(network, images[:1])
+    given = Pictures(network, stage, images, mean.expand_as(images).contiguous(), best)
     rows = {}
     print(f"{'method':<34}{'hottest covered':>18}{'only they left':>18}{'ms a picture':>16}")
     for name, make in methods(given, generator).items():

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from models.networks.network import Network
+from models.networks.network import Network, Stage
 from models.preprocessing import InputSpec
 
 
@@ -23,7 +23,7 @@ class Headless(Network):
         return self._classes
 
     @property
-    def stages(self) -> tuple[nn.Module, ...]:
+    def stages(self) -> tuple[Stage, ...]:
         return ()
 
     def logits(self, features: Tensor) -> Tensor:

@@ -1,11 +1,26 @@
 """What every network is, whatever its layers: pixels become features, features become logits."""
 
 from abc import ABC, abstractmethod
+from typing import NamedTuple
 
 from torch import Tensor, nn
 
 from models.networks.normalization import Normalization
 from models.preprocessing import InputSpec
+
+
+class Stage(NamedTuple):
+    """A module that gives maps (batch, channels, rows, columns), and where in the image their places are.
+
+    Attributes:
+        module: of the network.
+        stride: pixels from the middle of what one place sees to that of the next.
+        first: the middle of what the first place sees, in pixels from the edge.
+    """
+
+    module: nn.Module
+    stride: int
+    first: float
 
 
 class Network(nn.Module, ABC):
@@ -49,8 +64,8 @@ class Network(nn.Module, ABC):
 
     @property
     @abstractmethod
-    def stages(self) -> tuple[nn.Module, ...]:
-        """The modules that give maps (batch, channels, rows, columns), each coarser than the one before."""
+    def stages(self) -> tuple[Stage, ...]:
+        """The modules that give maps, each coarser than the one before."""
 
     @abstractmethod
     def features(self, images: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.networks.network import Network
+from models.networks.network import Network, Stage
 from models.preprocessing import InputSpec
 
 SMALLEST_SIDE = 16
@@ -36,9 +36,9 @@ class TutorialNetwork(Network):
         return self.fc3.in_features
 
     @property
-    def stages(self) -> tuple[nn.Module, ...]:
-        """The modules that give maps (batch, channels, rows, columns), each coarser than the one before."""
-        return self.conv1, self.conv2
+    def stages(self) -> tuple[Stage, ...]:
+        """The two convolutions: the second sees pairs of what the first does."""
+        return Stage(self.conv1, 1, 2.5), Stage(self.conv2, 2, 7.0)
 
     def features(self, images: Tensor) -> Tensor:
         """Compute from uint8 images (batch, height, width, 3) what the last layer sees: (batch, 84)."""

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.networks.layers import STEM_CHANNELS, WhiteningStem
-from models.networks.network import Network
+from models.networks.network import Network, Stage
 from models.networks.quantization import Range, ranges_of_groups
 from models.preprocessing import InputSpec
 from models.values import is_fraction
@@ -97,9 +97,12 @@ class WhitenedNetwork(Network):
         return self.head.in_features
 
     @property
-    def stages(self) -> tuple[nn.Module, ...]:
-        """The modules that give maps (batch, channels, rows, columns), each coarser than the one before."""
-        return tuple(self.groups)
+    def stages(self) -> tuple[Stage, ...]:
+        """The groups: each halves what came, and the stem's 2×2 filters have moved it by half a pixel."""
+        strides = [2**number for number in range(1, len(self.groups) + 1)]
+        return tuple(
+            Stage(group, stride, (stride + 1) / 2) for group, stride in zip(self.groups, strides, strict=True)
+        )
 
     def features(self, images: Tensor) -> Tensor:
         """Compute from uint8 images (batch, height, width, 3) what the head sees: (batch, features)."""

@@ -14,9 +14,10 @@ from torch import Tensor, nn
 
 from app.callers import Caller
 from app.errors import EngineError, ExplanationUnavailableError, OverloadedError
-from app.explanation import Explainer, Explanation, explained_layer
+from app.explanation import Explainer, Explanation, explained_stage, spread
 from models.checkpoint import Checkpoint, load
 from models.networks import ARCHITECTURES, Architecture, build
+from models.networks.network import Stage
 from models.preprocessing import Images, InputSpec
 from tests.networks import Headless
 
@@ -32,8 +33,8 @@ class SeesRed(Headless):
             self.stage.weight[0, 0] = 1 / 16
 
     @property
-    def stages(self) -> tuple[nn.Module, ...]:
-        return (self.stage,)
+    def stages(self) -> tuple[Stage, ...]:
+        return (Stage(self.stage, 4, 2.0),)
 
     def red(self, images: Tensor) -> Tensor:
         """Of shape (batch, 8, 8)."""
@@ -86,6 +87,16 @@ def test_the_heat_is_where_the_evidence_is(checkpoint: Checkpoint) -> None:
     assert 24 <= column < 28
     assert found.heat.max() == pytest.approx(1)
     assert not found.heat[:, :16].any()
+
+
+def test_the_heat_lies_where_the_places_look() -> None:
+    """A map that does not reach the right edge is not stretched to it; beyond its last place nothing changes."""
+    maps = torch.zeros((1, 7, 7))
+    maps[0, 3, 6] = 1.0
+    heat = spread(maps, Stage(nn.Identity(), 4, 2.5), side=(32, 32), points=(32, 32))[0]
+    assert heat.argmax().item() // 32 in {13, 14}, "14.5 pixels from the top, between two rows"
+    assert (heat[13] == heat[13].max()).nonzero().flatten().tolist() == [26, 27, 28, 29, 30, 31], "from 26.5"
+    assert not heat[:, :22].any()
 
 
 @pytest.mark.parametrize("class_index", [1, 2])
@@ -150,8 +161,8 @@ def test_a_copy_of_a_replaced_network_is_not_kept(checkpoint: Checkpoint) -> Non
 def test_the_layer_is_the_last_that_can_point(name: str, side: int, layer: str) -> None:
     """Of all stages the last whose map has six rows and columns; larger pictures allow a later one."""
     network = build(Architecture(name), classes=3, spec=InputSpec(height=side, width=side)).eval()
-    chosen = explained_layer(network, torch.zeros((1, side, side, 3), dtype=torch.uint8))
-    assert chosen is network.get_submodule(layer)
+    chosen = explained_stage(network, torch.zeros((1, side, side, 3), dtype=torch.uint8))
+    assert chosen.module is network.get_submodule(layer)
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)

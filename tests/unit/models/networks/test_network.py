@@ -51,15 +51,37 @@ def test_the_stages_give_maps_that_get_coarser(name: str) -> None:
     def note(_: Any, __: Any, out: Tensor) -> None:
         maps.append(out)
 
-    handles = [stage.register_forward_hook(note) for stage in network.stages]
+    handles = [stage.module.register_forward_hook(note) for stage in network.stages]
     network(IMAGES)
     for handle in handles:
         handle.remove()
-    assert set(network.stages) <= set(network.modules())
+    assert {stage.module for stage in network.stages} <= set(network.modules())
     assert {len(shown.shape) for shown in maps} == {4}
     sides = [shown.shape[-1] for shown in maps]
     assert len(sides) >= 2
     assert sides == sorted(set(sides), reverse=True)
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_each_place_of_a_map_is_where_its_stage_says(name: str) -> None:
+    """The pixels that change what a place in the middle shows lie around that point, in both directions."""
+    side = 96
+    network = build(Architecture(name), classes=4, spec=InputSpec(height=side, width=side)).eval()
+    images = (255 * torch.rand((16, side, side, 3), generator=torch.Generator().manual_seed(0))).requires_grad_()
+    maps: list[Tensor] = []
+
+    def note(_: Any, __: Any, out: Tensor) -> None:
+        maps.append(out)
+
+    for stage in network.stages:
+        stage.module.register_forward_hook(note)
+    network(images)
+    for stage, shown in zip(network.stages, maps, strict=True):
+        place = shown.shape[-1] // 2
+        (gradient,) = torch.autograd.grad(shown[:, :, place, place].sum(), images, retain_graph=True)
+        for direction in (1, 2):
+            reached = gradient.abs().movedim(direction, 0).flatten(1).sum(1).nonzero().flatten().tolist()
+            assert (reached[0] + reached[-1] + 1) / 2 == stage.first + stage.stride * place
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
