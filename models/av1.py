@@ -11,6 +11,8 @@ Size = tuple[int, int]
 
 _MOST_OBUS = 128
 """In one stream; a still picture has 2 or 3, each group of tiles has one. Source: choice, a bound on the work."""
+_MOST_OBUS_OF_A_FILE = 4096
+"""A grid of 256 tiles with alpha has 512 streams of 2 or 3. One takes 9 µs at most (Zen 5). Source: choice."""
 
 _SEQUENCE_HEADER, _FRAME_HEADER, _FRAME, _REDUNDANT_FRAME_HEADER = 1, 3, 6, 7
 """obu_type: AV1 6.2.2."""
@@ -64,11 +66,37 @@ class _Sequence:
     integer_mv: int
 
 
-def frame_sizes(stream: memoryview) -> list[Size]:
+class Budget:
+    """What may still be read of a file: a bound on the work for all of its images together.
+
+    Args:
+        size_bytes: of the file. Its images are at most twice as long, since the first frame of an animation may be
+            an image as well.
+    """
+
+    def __init__(self, size_bytes: int) -> None:
+        self._bytes = 2 * size_bytes
+        self._obus = _MOST_OBUS_OF_A_FILE
+
+    def spend(self, *, size_bytes: int = 0, obus: int = 0) -> None:
+        """Take off what is about to be read; where that is too much there is a ValueError."""
+        self._bytes -= size_bytes
+        self._obus -= obus
+        if self._bytes < 0:
+            raise ValueError("its images are longer than the file")
+        if self._obus < 0:
+            raise ValueError("its images have too many parts")
+
+
+def frame_sizes(stream: memoryview, budget: Budget) -> list[Size]:
     """Return the size of each frame in the data of one image, at least one.
 
     A frame may have a size of its own, which decoders do not hold against the sequence header. It is far
     inside the frame header and no still picture needs it, so the most that it can be is returned for it.
+
+    Args:
+        stream: the data, which is paid for.
+        budget: pays for each OBU as it is read.
 
     Raises:
         ValueError: the headers are damaged, are too many, or there is no frame.
@@ -83,6 +111,7 @@ def frame_sizes(stream: memoryview) -> list[Size]:
     for _ in range(_MOST_OBUS):
         if bits.is_at_end():
             break
+        budget.spend(obus=1)
         kind, has_extension, has_size = bits.read(5) & 0xF, bits.read(1), bits.read(2) >> 1
         bits.read(8 * has_extension)
         content = bits.take(_leb128(bits) if has_size else None)

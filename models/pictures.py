@@ -20,7 +20,7 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from models import jpeg, png
-from models.avif import largest_frame
+from models.avif import largest_frame, without_exif
 from models.errors import (
     BrokenPictureError,
     EmptyPictureError,
@@ -92,13 +92,24 @@ def _is_avif(head: bytes) -> bool:
     return head[4:8] == b"ftyp" and b"avi" in head[8:32]
 
 
+def _open_avif(file: BinaryIO) -> AvifImageFile:
+    """Read the header of an AVIF, without its EXIF where that is damaged: it is turned by boxes of its own."""
+    data = file.read()
+    try:
+        return AvifImageFile(io.BytesIO(data))
+    except MemoryError:
+        raise
+    except Exception:  # noqa: BLE001 - whatever it is: it comes again if EXIF was not the cause
+        return AvifImageFile(io.BytesIO(without_exif(data)))
+
+
 _FORMATS: dict[str, tuple[Callable[[bytes], bool], Callable[[BinaryIO], ImageFile.ImageFile]]] = {
     "JPEG": (lambda head: head.startswith(b"\xff\xd8\xff"), JpegImageFile),
     "PNG": (lambda head: head.startswith(b"\x89PNG\r\n\x1a\n"), PngImageFile),
     "WEBP": (lambda head: head[:4] == b"RIFF" and head[8:12] == b"WEBP", WebPImageFile),
     "GIF": (lambda head: head.startswith((b"GIF87a", b"GIF89a")), GifImageFile),
     "BMP": (lambda head: head.startswith(b"BM"), BmpImageFile),
-    "AVIF": (_is_avif, AvifImageFile),
+    "AVIF": (_is_avif, _open_avif),
 }
 """Format → its signature and Pillow's reader. Readers are named here one by one, so that the forty
 other formats that Pillow knows are never reached by uploaded bytes."""

@@ -66,6 +66,14 @@ def test_what_is_large_is_decoded_on_a_thread(data: bytes, on_a_thread: bool) ->
     assert (found.picture_format, found.height) == ("PNG", 128)
 
 
+@pytest.mark.parametrize("picture_format", ["AVIF", "GIF", "JPEG", "WEBP"])
+def test_an_avif_is_decoded_on_a_thread_however_small(picture_format: str) -> None:
+    """A few bytes of its headers may take long to read; of no other format."""
+    found, was_on_a_thread = prepared(encode(solid("red", 8), picture_format))
+    assert found.picture_format == picture_format
+    assert was_on_a_thread is (picture_format == "AVIF")
+
+
 def test_a_picture_of_noise_is_large_by_its_bytes_alone() -> None:
     """No padding: 128 × 128 pixels that cannot be packed are 49 kB."""
     noise = np.random.default_rng(0).integers(0, 256, (128, 128, 3), dtype=np.uint8)

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from models.av1 import frame_sizes
+from models.av1 import Budget, frame_sizes
 from models.avif import largest_frame
 from models.errors import BrokenPictureError, TooManyPixelsError
 from models.pictures import decode
@@ -83,6 +83,10 @@ def _frame(*, has_own_size: bool = False, extra: Sequence[tuple[int, int]] = ((0
     return _obu(6, _packed(*_KEY_FRAME_SHOWN, *extra, (has_own_size, 1), (0, 64)))
 
 
+def _sizes(stream: bytes) -> list[tuple[int, int]]:
+    return frame_sizes(memoryview(stream), Budget(len(stream)))
+
+
 def _box(kind: bytes, *content: bytes) -> bytes:
     body = b"".join(content)
     return struct.pack(">I4s", 8 + len(body), kind) + body
@@ -105,6 +109,21 @@ def _file(*items: tuple[bytes, bytes]) -> bytes:
         _box(b"iinf", bytes(4), struct.pack(">H", len(items)), *entries),
         _box(b"iprp", _box(b"ipco", _box(b"ispe", struct.pack(">III", 0, 10, 10)))),
         _box(b"idat", *(stored for _, stored in items)),
+    ]
+    return _box(b"ftyp", b"avif\0\0\0\0mif1") + _box(b"meta", bytes(4), *meta)
+
+
+def _shared(stream: bytes, numbers: Sequence[int], *, cuts: Sequence[int] = (0,)) -> bytes:
+    """A file of one image for each of these numbers in iloc; each leaves out one of the cuts from the stream."""
+    entries = [_entry(number, b"av01") for number in sorted({*numbers})]
+    places = [
+        struct.pack(">HHHHII", number, 1, 0, 1, cut, len(stream) - cut)
+        for number, cut in zip(numbers, itertools.cycle(cuts), strict=False)
+    ]
+    meta = [
+        _box(b"iloc", b"\1\0\0\0\x44\0", struct.pack(">H", len(numbers)), *places),
+        _box(b"iinf", bytes(4), struct.pack(">H", len(entries)), *entries),
+        _box(b"idat", stream),
     ]
     return _box(b"ftyp", b"avif\0\0\0\0mif1") + _box(b"meta", bytes(4), *meta)
 
@@ -233,7 +252,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 def test_every_frame_of_an_image_counts() -> None:
     """A large frame behind a small one is found, since a decoder goes on until a frame is to be shown."""
     stream = _TEMPORAL_DELIMITER + _sequence(8, 8) + _frame() + _sequence(8, 8) + _frame(has_own_size=True)
-    assert frame_sizes(memoryview(stream)) == [(8, 8), (65536, 65536)]
+    assert _sizes(stream) == [(8, 8), (65536, 65536)]
     assert largest_frame(_file((b"av01", stream))) == (65536, 65536)
 
 
@@ -246,19 +265,19 @@ def test_every_image_of_a_file_counts() -> None:
 def test_a_frame_with_a_size_of_its_own_counts_as_the_largest_possible() -> None:
     """Decoders believe a frame that is larger than its sequence says; 16 bits can say 65536."""
     stream = _sequence(8, 8) + _frame(has_own_size=True)
-    assert frame_sizes(memoryview(stream)) == [(65536, 65536)]
+    assert _sizes(stream) == [(65536, 65536)]
 
 
 def test_a_switch_frame_has_a_size_of_its_own() -> None:
     """The fourth type of frame has no flag for it."""
     stream = _sequence(8, 8) + _obu(3, _packed((0, 1), (3, 2), (1, 1), (0, 64)))
-    assert frame_sizes(memoryview(stream)) == [(65536, 65536)]
+    assert _sizes(stream) == [(65536, 65536)]
 
 
 def test_a_frame_that_is_shown_again_is_no_new_one() -> None:
     """show_existing_frame decodes nothing."""
     stream = _sequence(8, 8) + _frame() + _obu(3, _packed((1, 1), (0, 7)))
-    assert frame_sizes(memoryview(stream)) == [(8, 8)]
+    assert _sizes(stream) == [(8, 8)]
 
 
 _TIMING = ((1, 1), (1, 32), (25, 32))
@@ -298,7 +317,7 @@ def test_optional_fields_before_the_size_are_stepped_over(
     """Each optional part of a sequence header is as long as the specification says."""
     frame = _frame(has_own_size=has_own_size, extra=[*extra, (0, 1), (0, 1)])
     expected = (65536, 65536) if has_own_size else (600, 400)
-    assert frame_sizes(memoryview(_sequence(600, 400, before) + frame)) == [expected]
+    assert _sizes(_sequence(600, 400, before) + frame) == [expected]
 
 
 @pytest.mark.parametrize(
@@ -322,7 +341,7 @@ def test_optional_fields_before_the_flag_are_stepped_over(
     """The flag for a size of its own is found, whatever the sequence header asks each frame for."""
     ones = [(value if width == 1 else (1 << width) - 1, width) for value, width in extra]
     stream = _sequence(600, 400, after=after) + _frame(has_own_size=has_own_size, extra=ones)
-    assert frame_sizes(memoryview(stream)) == [(65536, 65536) if has_own_size else (600, 400)]
+    assert _sizes(stream) == [(65536, 65536) if has_own_size else (600, 400)]
 
 
 @pytest.mark.parametrize(
@@ -367,6 +386,59 @@ def test_one_frame_cannot_be_named_as_many() -> None:
         largest_frame(_file(*[tile] * 9))
 
 
+def test_one_image_cannot_be_placed_twice() -> None:
+    """A kilobyte in which 1024 places are those of one image took 0.8 s to read; the standard has one of each."""
+    stream = _sequence(8, 8) + _frame()
+    assert largest_frame(_shared(stream, [1])) == (8, 8)
+    with pytest.raises(ValueError, match="an item in it has two places"):
+        largest_frame(_shared(stream, [1] * 1024))
+
+
+def test_equal_tiles_that_are_stored_once_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As encoders store them; each counts as a frame, all the same."""
+    reads: list[int] = []
+
+    def counted(stream: memoryview, budget: Budget) -> list[tuple[int, int]]:
+        reads.append(len(stream))
+        return frame_sizes(stream, budget)
+
+    monkeypatch.setattr("models.avif.frame_sizes", counted)
+    stream = _sequence(8, 8) + _frame()
+    assert largest_frame(_shared(stream, range(1, 9))) == (8, 8)
+    assert reads == [len(stream)]
+    with pytest.raises(ValueError, match="too many frames for one picture"):
+        largest_frame(_shared(stream, range(1, 10)))
+
+
+def test_all_images_of_a_file_have_one_bound() -> None:
+    """4096 OBUs are those of a grid of 256 tiles with alpha; the bounds of items and of OBUs would multiply."""
+    stream = _sequence(8, 8) + _frame() * 127
+    with pytest.raises(ValueError, match="its images have too many parts"):
+        largest_frame(_shared(stream, range(1, 1025)))
+    with pytest.raises(ValueError, match="its images have too many parts"):
+        largest_frame(_file(*[(b"av01", stream)] * 33))
+
+
+def test_images_that_overlap_are_not_read_again_and_again() -> None:
+    """A long header that a hundred images share, each from another place on, is read twice at most."""
+    stream = _TEMPORAL_DELIMITER * 100 + _obu(2, bytes(10_000)) + _sequence(8, 8) + _frame()
+    with pytest.raises(ValueError, match="its images are longer than the file"):
+        largest_frame(_shared(stream, range(1, 101), cuts=range(0, 200, 2)))
+
+
+def test_an_avif_with_damaged_exif_is_decoded() -> None:
+    """Its orientation stands in boxes of its own, and counts."""
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010F] = 6, "maker"
+    data = encode(gradient(48, 32), "AVIF", exif=exif)
+    damaged = data.replace(b"MM\0*", b"XX\0*")
+    with pytest.raises(ValueError, match="Invalid Exif"):
+        Image.open(io.BytesIO(damaged), formats=["AVIF"])
+    assert damaged != data
+    assert decode(damaged).rgb.tobytes() == decode(data).rgb.tobytes()
+    assert decode(damaged).width == 32
+
+
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
@@ -397,6 +469,11 @@ def test_one_frame_cannot_be_named_as_many() -> None:
         ),
         pytest.param(
             _located(b"\0\0\0\0\0\0\0\1" + struct.pack(">HHH", 1, 0, 65535)), "too many parts", id="many extents"
+        ),
+        pytest.param(
+            _located(b"\0\0\0\0\0\0\0\x42" + b"".join(struct.pack(">HHH", at, 0, 63) for at in range(66, 0, -1))),
+            "too many parts",
+            id="many extents of many items",
         ),
         pytest.param(
             _located(b"\0\0\0\0\x44\0\0\1" + struct.pack(">HHH", 1, 0, 3) + 3 * struct.pack(">II", 0, 1033)),
