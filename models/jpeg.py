@@ -30,6 +30,16 @@ _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 _FEW_BYTES = 8_192
 """Up to so many bytes `bytes.count` is quicker than a look through NumPy, which takes 5 µs to begin."""
 
+_END = b"\xff\xd9"
+_PADDING = b"\xff\x00" * 8
+"""64 bits of 1, as stand between the pixels and their end: libjpeg wants so many at hand until it decodes the last
+few. They are no marker, so that libjpeg goes on waiting where more than two blocks of 8 × 8 are missing."""
+
+_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+"""SOF0 to SOF15, the kinds of JPEG: all but lossless and differential ones are read. Source: table B.1."""
+_LOSSLESS, _DIFFERENTIAL = {0xC3, 0xCB}, {0xC5, 0xC6, 0xC7, 0xCD, 0xCE, 0xCF}
+_READ_COLOURS = {1, 3, 4}
+
 _BASELINE = 0xC0
 _OF_PLAIN = frozenset({0xC4, 0xDB, 0xDD, 0xE0, 0xFE})
 """Tables of Huffman and of quantization, restart interval, JFIF, comment: none of them changes how the picture
@@ -53,6 +63,34 @@ def refuse_hostile(data: bytes) -> None:
         raise BrokenPictureError(f"The JPEG picture has more than {_MAX_SCANS} scans. Save it again.")
     if _has_too_much_exif(data):
         raise BrokenPictureError(f"The JPEG picture has more than {_MAX_EXIF} blocks of EXIF. Save it again.")
+
+
+def with_end(data: bytes) -> bytes:
+    """Let a JPEG be decoded that lacks nothing but its last two bytes, as those that cameras stream (MJPEG) may.
+
+    Args:
+        data: the whole file. One that is cut off in its pixels stays so, and so does a progressive one.
+    """
+    return data if data.endswith(_END) else data + _PADDING
+
+
+def unread_kind(data: bytes) -> str | None:
+    """Say what is unusual in a JPEG that is whole and cannot be decoded; None where nothing is.
+
+    Returns:
+        What it "is" or "has".
+    """
+    place = next((place for marker, place in _markers(data) if marker in _FRAMES or marker == _SCAN), 0)
+    marker, head = data[place - 1], data[place + 2 : place + 8]  # bits, height, width, colours
+    if marker in _LOSSLESS:
+        return "is of the lossless kind"
+    if marker in _DIFFERENTIAL:
+        return "is of the hierarchical kind"
+    if marker not in _FRAMES or len(head) < 6:
+        return None
+    if head[0] != 8:
+        return f"has {head[0]} bits a colour"
+    return None if head[5] in _READ_COLOURS else f"has {head[5]} colours"
 
 
 def plain_size(data: bytes) -> tuple[int, int] | None:
@@ -107,7 +145,7 @@ def _has_too_many_scans(data: bytes) -> bool:
     if _count(data, _START_OF_SCAN) <= _MAX_SCANS:
         return False
     scans = 0
-    for followed, marker in enumerate(_markers(data)):
+    for followed, (marker, _) in enumerate(_markers(data)):
         scans += marker == _SCAN
         if scans > _MAX_SCANS or followed > _MAX_MARKERS:
             return True
@@ -134,12 +172,16 @@ def _count(data: bytes, pair: bytes) -> int:
     )
 
 
-def _markers(data: bytes) -> Iterator[int]:
-    """Follow the markers of a JPEG as a decoder does, over metadata and pixels, to the end of its picture."""
+def _markers(data: bytes) -> Iterator[tuple[int, int]]:
+    """Follow the markers of a JPEG as a decoder does, over metadata and pixels, to the end of its picture.
+
+    Yields:
+        The marker's second byte, and the place behind it.
+    """
     place = 2  # behind the start of the image
     while found := _MARKER.search(data, place):
         marker = data[found.end() - 1]
-        yield marker
+        yield marker, found.end()
         if marker == _END_OF_IMAGE:
             return
         place = found.end()

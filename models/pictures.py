@@ -19,7 +19,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
-from models import jpeg, png
+from models import bmp, gif, jpeg, png
 from models.avif import largest_frame, without_exif
 from models.errors import (
     BrokenPictureError,
@@ -29,8 +29,9 @@ from models.errors import (
     UnsupportedFormatError,
 )
 
-DEFAULT_MAX_PIXELS = 50_000_000
-"""A 50-megapixel phone photo passes; decoded it takes 150 MB for a moment. Source: choice."""
+DEFAULT_MAX_PIXELS = 51_000_000
+"""Photos of phones of 50 megapixels pass, of which the largest have 8192 × 6144; Pillow holds an RGB pixel in 4
+bytes, so that one takes 204 MB for a moment. Source: choice."""
 
 MOST_PIXELS = 178_956_970
 """The largest limit that can be set: of more pixels Pillow's own guard refuses some formats."""
@@ -39,15 +40,8 @@ AvifImagePlugin.DEFAULT_MAX_THREADS = 1
 """Pillow starts a thread for every core of the process, for each picture: whoever decodes here counts on one, and
 decodes as many pictures at a time as there are cores. Pillow has no other way to say it."""
 
-_RUN_LENGTHS, _MOST_RUN_LENGTH_PIXELS = {1, 2}, 1_000_000
-"""Compressions of a BMP that Pillow unpacks in Python: 0.12 s and the interpreter for a million pixels, whatever
-the file's size. Source: BITMAPINFOHEADER, biCompression."""
-
 _MOST_PLAIN_PIXELS = 65_536
 """Of a larger JPEG the header is a small part of the work, and room for pixels that never come would be filled."""
-
-_STRETCHED = {"L;2": 85, "L;4": 17}
-"""What Pillow multiplies the pixels of grey PNGs of two and of four bits by."""
 
 _EXIF_ORIENTATION = 0x0112
 _TRANSPOSE = {
@@ -64,8 +58,6 @@ _SIDEWAYS = frozenset({5, 6, 7, 8})
 _PADDED_LEFT = frozenset({2, 3, 6, 7})
 _PADDED_TOP = frozenset({3, 4, 7, 8})
 """The orientations that bring the stored right, or bottom, to the left, or to the top."""
-_Box = tuple[int, int, int, int]
-"""Left, top, right and bottom, in pixels."""
 
 
 @dataclass(frozen=True)
@@ -116,6 +108,9 @@ other formats that Pillow knows are never reached by uploaded bytes."""
 
 FORMATS = tuple(_FORMATS)
 
+_WITHOUT_BALLAST: dict[str, Callable[[bytes], bytes]] = {"PNG": png.without_ballast, "GIF": gif.without_ballast}
+"""Format → what leaves out of its bytes what costs Pillow time or memory, and is not needed here."""
+
 _OTHER_KINDS: tuple[tuple[Callable[[bytes], bool], str], ...] = (
     (lambda head: head[4:8] == b"ftyp" and head[8:11] in (b"hei", b"hev", b"mif"), "a HEIC photo"),
     (lambda head: head.startswith((b"II*\0", b"MM\0*")), "a TIFF picture"),
@@ -151,8 +146,9 @@ def decode(
 
     Raises:
         EmptyPictureError: `data` is empty.
-        UnsupportedFormatError: not one of `FORMATS`.
-        TooManyPixelsError: the header announces more than `max_pixels`.
+        UnsupportedFormatError: not one of `FORMATS`, or a kind of JPEG or BMP that is not read.
+        TooManyPixelsError: the header announces more than `max_pixels`, or more than a million in a BMP of run
+            lengths.
         BrokenPictureError: the content is damaged or cut off.
     Source:
         DCT scaling: a 12-megapixel JPEG of 1.6 MB costs 13 ms instead of 67 (docs/benchmarks.md).
@@ -160,36 +156,32 @@ def decode(
     if not data:
         raise EmptyPictureError("The picture is empty: it has 0 bytes. Choose a picture file.")
     picture_format = recognise(data[:64])
+    ended = data
     if picture_format == "JPEG":
         jpeg.refuse_hostile(data)
-        plain = _decode_plain(data, max_pixels=max_pixels, at_least=at_least)
+        ended = jpeg.with_end(data)
+        plain = _decode_plain(ended, max_pixels=max_pixels, at_least=at_least)
         if plain is not None:
             return plain
     _, reader = _FORMATS[picture_format]
     try:
         if picture_format == "AVIF":
             _check_pixels(largest_frame(data), max_pixels, advice=advice)
-        stored = reader(io.BytesIO(png.without_ballast(data) if picture_format == "PNG" else data))
+        stored = reader(io.BytesIO(_WITHOUT_BALLAST.get(picture_format, bytes)(ended)))
         _check_pixels(stored.size, max_pixels, advice=advice)
-        if picture_format == "BMP" and stored.info.get("compression") in _RUN_LENGTHS:
-            _check_pixels(
-                stored.size, _MOST_RUN_LENGTH_PIXELS, advice="Save the BMP without compression, or as PNG."
-            )
         width, height = stored.size
         right, bottom = _reduce(stored, at_least) if at_least is not None else (0.0, 0.0)
-        frame = _smaller_frame(stored)
-        if picture_format == "PNG":
-            _mend_transparency(stored)
-        stored.load()
-        orientation = _orientation(stored)
+        frame = gif.smaller_frame(stored)
+        pixels = _loaded(stored, data)
+        orientation = _orientation(pixels)
         padding = _turned_padding(right, bottom, orientation)
-        upright = stored.transpose(_TRANSPOSE[orientation]) if orientation in _TRANSPOSE else stored
+        upright = pixels.transpose(_TRANSPOSE[orientation]) if orientation in _TRANSPOSE else pixels
         if orientation in _SIDEWAYS:
             width, height = height, width
         if picture_format == "BMP" and upright.mode == "RGBA" and upright.getchannel("A").getextrema() == (0, 0):
             upright = upright.convert("RGB")  # its alpha is filling, as browsers take it
         rgb = _to_rgb(upright)
-        return Picture(_on_white(rgb, frame) if frame else rgb, picture_format, width, height, padding)
+        return Picture(gif.on_white(rgb, frame) if frame else rgb, picture_format, width, height, padding)
     except (PictureError, MemoryError):
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -197,10 +189,7 @@ def decode(
             f"The picture, or a frame of it, has too many pixels: {error} The limit is {max_pixels:,}. {advice}"
         ) from error
     except Exception as error:  # decoders raise whatever they stumble over
-        raise BrokenPictureError(
-            f"The {picture_format} picture of {len(data):,} bytes could not be decoded: "
-            f"{_first_line(error)}. It is damaged or cut off; export or copy it again."
-        ) from error
+        raise _refused(picture_format, data, error) from error
 
 
 def _decode_plain(data: bytes, *, max_pixels: int, at_least: tuple[int, int] | None) -> Picture | None:
@@ -218,6 +207,40 @@ def _decode_plain(data: bytes, *, max_pixels: int, at_least: tuple[int, int] | N
         return Picture(Image.frombytes("RGB", size, data, "jpeg", "RGB", ""), "JPEG", *size)
     except Exception:  # noqa: BLE001 - whatever it is, Pillow's reader finds it again and says what
         return None
+
+
+def _loaded(stored: ImageFile.ImageFile, data: bytes) -> Image.Image:
+    """Decode the pixels, as they are stored; `data` is the whole file."""
+    if isinstance(stored, PngImageFile):
+        png.mend_transparency(stored)
+    if isinstance(stored, BmpImageFile):
+        bmp.refuse_hostile(data, stored)
+        by_hand = bmp.with_own_palette(data, stored)
+        if by_hand is not None:
+            return by_hand
+    stored.load()
+    return stored
+
+
+def _refused(picture_format: str, data: bytes, error: Exception) -> PictureError:
+    """What to say of a picture that no decoder made pixels of: few are whole, and of a kind that is not read."""
+    reason, begin = _first_line(error), f"The {picture_format} picture of {len(data):,} bytes"
+    unread = jpeg.unread_kind(data) if picture_format == "JPEG" else None
+    if unread is not None:
+        return UnsupportedFormatError(
+            f"{begin} {unread}, which is not read. Save it as a JPEG of 8 bits, baseline or progressive, "
+            "or as PNG."
+        )
+    if picture_format == "BMP" and reason.startswith("Unsupported BMP"):
+        return UnsupportedFormatError(
+            f"{begin} is of a kind that is not read: {reason}. Save it with 24 bits a pixel and without "
+            "compression, or as PNG."
+        )
+    if picture_format == "BMP" and bmp.is_of_run_lengths(data):
+        advice = "It is damaged or cut off, or its run lengths end early; save it without compression, or as PNG"
+    else:
+        advice = "It is damaged or cut off; export or copy it again"
+    return BrokenPictureError(f"{begin} could not be decoded: {reason}. {advice}.")
 
 
 def _reduce(stored: ImageFile.ImageFile, at_least: tuple[int, int]) -> tuple[float, float]:
@@ -247,14 +270,15 @@ def stored_size(file: BinaryIO) -> tuple[int, int]:
 
     Raises:
         UnsupportedFormatError: not one of `FORMATS`.
-        TooManyPixelsError: the header announces more than 50 million.
+        TooManyPixelsError: the header announces more than 51 million.
         BrokenPictureError: the header is damaged or cut off.
     """
     picture_format = recognise(file.read(64))
     file.seek(0)
     _, reader = _FORMATS[picture_format]
+    without_ballast = _WITHOUT_BALLAST.get(picture_format)
     try:
-        size = reader(io.BytesIO(png.without_ballast(file.read())) if picture_format == "PNG" else file).size
+        size = reader(io.BytesIO(without_ballast(file.read())) if without_ballast else file).size
     except MemoryError:
         raise
     except Exception as error:  # as in `decode`
@@ -324,31 +348,6 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         white.paste(over.convert("RGB"), mask=over.getchannel("A"))
         return white
     return image if image.mode == "RGB" else image.convert("RGB")
-
-
-def _mend_transparency(stored: ImageFile.ImageFile) -> None:
-    """Say which colour of a PNG is transparent in the numbers that its pixels get when it is loaded.
-
-    Pillow stretches grey of two and four bits to eight, and keeps sixteen's high byte, but not in that colour.
-    """
-    mode, colour = str(stored.tile[0][3]) if stored.tile else "", stored.info.get("transparency")
-    if isinstance(colour, int) and mode in _STRETCHED:
-        stored.info["transparency"] = colour * _STRETCHED[mode]
-    elif colour is not None and mode.endswith(";16B"):
-        del stored.info["transparency"]
-
-
-def _smaller_frame(stored: ImageFile.ImageFile) -> _Box | None:
-    """Tell where the first frame of a GIF lies, before it is loaded; None where it is the whole picture."""
-    box = stored.tile[0][1] if isinstance(stored, GifImageFile) and stored.tile else None
-    return None if box == (0, 0, *stored.size) else box
-
-
-def _on_white(rgb: Image.Image, frame: _Box) -> Image.Image:
-    """Leave a GIF's first frame where it is, and nothing around it, as browsers do; Pillow paints that."""
-    white = Image.new("RGB", rgb.size, "white")
-    white.paste(rgb.crop(frame), frame[:2])
-    return white
 
 
 def _first_line(error: Exception) -> str:

@@ -1,12 +1,14 @@
 """What the markers of a JPEG say: hostile ones are refused, and plain ones are known."""
 
+import contextlib
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from models.errors import BrokenPictureError
-from models.jpeg import plain_size
+from models.errors import BrokenPictureError, UnsupportedFormatError
+from models.jpeg import plain_size, unread_kind, with_end
 from models.pictures import decode
 from tests.drawing import encode, gradient
 
@@ -103,3 +105,84 @@ def test_a_second_size_is_not_plain() -> None:
     start = data.index(b"\xff\xc0")
     frame = data[start : start + 19]
     assert plain_size(data[:start] + frame + data[start:]) is None
+
+
+@pytest.mark.parametrize("size", [(48, 32), (300, 200)], ids=["plain", "by Pillow's reader"])
+@pytest.mark.parametrize("missing", [1, 2])
+@pytest.mark.parametrize("at_least", [None, (8, 8)])
+def test_a_jpeg_that_lacks_its_end_alone_is_whole(
+    size: tuple[int, int], missing: int, at_least: tuple[int, int] | None
+) -> None:
+    """Cameras that stream JPEGs leave it out; all pixels are there."""
+    data = encode(gradient(*size), "JPEG")
+    found = decode(data[:-missing], at_least=at_least)
+    assert found.rgb.tobytes() == decode(data, at_least=at_least).rgb.tobytes()
+
+
+@pytest.mark.parametrize("options", [{}, {"optimize": True}, {"restart_marker_blocks": 2}, {"progressive": True}])
+@pytest.mark.parametrize("at_least", [None, (8, 8)])
+def test_a_jpeg_that_is_cut_off_in_its_pixels_stays_broken(
+    options: dict[str, Any], at_least: tuple[int, int] | None
+) -> None:
+    """What is added is too short to be taken for the missing pixels."""
+    data = encode(gradient(300, 200), "JPEG", **options)
+    for missing in (10, 50, 100, len(data) // 2):
+        with pytest.raises(BrokenPictureError, match="truncated"):
+            decode(data[:-missing], at_least=at_least)
+
+
+def test_a_cut_that_goes_unseen_costs_a_corner_at_most() -> None:
+    """Of noise, which has the most bytes a pixel: under 60 of them, in the last 16 × 16 pixels and their edge."""
+    noise = np.random.default_rng(0).integers(0, 256, (64, 96, 3), dtype=np.uint8)
+    data = encode(Image.fromarray(noise), "JPEG")
+    whole, unseen = np.asarray(decode(data).rgb), []
+    for missing in range(1, 200):
+        with contextlib.suppress(BrokenPictureError):
+            differs = (np.asarray(decode(data[:-missing]).rgb) != whole).any(axis=-1)
+            assert not differs[:-17].any()
+            assert not differs[:, :-17].any()
+            unseen.append(missing)
+    assert unseen[:2] == [1, 2]
+    assert unseen[-1] < 60
+
+
+def test_a_jpeg_with_its_end_is_not_copied() -> None:
+    """Only behind another end something is added."""
+    data = encode(gradient(), "JPEG")
+    assert with_end(data) is data
+
+
+def _of_kind(marker: int = 0xC0, *, bits: int = 8, colours: int = 3) -> bytes:
+    """A JPEG whose frame says that it is of that kind."""
+    data = encode(gradient(), "JPEG")
+    place = data.index(b"\xff\xc0")
+    frame = bytes([0xFF, marker]) + data[place + 2 : place + 4] + bytes([bits]) + data[place + 5 : place + 9]
+    return data[:place] + frame + bytes([colours]) + data[place + 10 :]
+
+
+@pytest.mark.parametrize(
+    ("data", "kind"),
+    [
+        pytest.param(_of_kind(bits=12), "has 12 bits a colour", id="12 bits"),
+        pytest.param(_of_kind(0xC1, bits=12), "has 12 bits a colour", id="12 bits, extended"),
+        pytest.param(_of_kind(0xC3), "is of the lossless kind", id="lossless"),
+        pytest.param(_of_kind(0xC3, bits=16), "is of the lossless kind", id="lossless, 16 bits"),
+        pytest.param(_of_kind(0xC5), "is of the hierarchical kind", id="hierarchical"),
+        pytest.param(_of_kind(colours=2), "has 2 colours", id="two colours"),
+    ],
+)
+def test_a_kind_that_is_not_read_is_not_called_damaged(data: bytes, kind: str) -> None:
+    """The file is whole; to copy it again would not help."""
+    with pytest.raises(
+        UnsupportedFormatError, match=f"bytes {kind}, which is not read. Save it as a JPEG of 8 bits"
+    ):
+        decode(data)
+
+
+def test_a_kind_that_is_read_is_none_that_is_not() -> None:
+    """A damaged one of these is called damaged."""
+    assert unread_kind(encode(gradient(), "JPEG", progressive=True)) is None
+    assert unread_kind(_of_kind(0xC9)) is None
+    assert unread_kind(b"\xff\xd8\xff\xc0\0") is None
+    assert unread_kind(b"\xff\xd8\xff\xda\0\2") is None
+    assert unread_kind(b"\xff\xd8") is None

@@ -4,6 +4,7 @@ import io
 import struct
 import time
 import zlib
+from collections.abc import Callable
 
 import pytest
 from PIL import Image, PngImagePlugin
@@ -64,6 +65,42 @@ def test_orientation_is_kept(kind: str) -> None:
         turned = with_chunks(PROFILE, data=file.getvalue())
     found = decode(turned)
     assert (found.width, found.height) == (10, 20)
+
+
+def _xmp(length: int) -> bytes:
+    """An XMP packet of that length that lays the picture on its side, packed."""
+    words = b'<x tiff:Orientation="6"/>'.ljust(length)
+    return chunk(b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0" + zlib.compress(words))
+
+
+def _raw_exif(length: int) -> bytes:
+    return chunk(b"zTXt", b"Raw profile type exif\0\0" + zlib.compress(bytes(length)))
+
+
+@pytest.mark.parametrize("text", [_xmp, _raw_exif], ids=["XMP", "EXIF"])
+def test_a_text_that_pillow_refuses_is_left_out(text: Callable[[int], bytes]) -> None:
+    """Of over a megabyte, unpacked: the pixels are good, and only the orientation is lost."""
+    assert without_ballast(with_chunks(text(2**20))) == with_chunks(text(2**20))
+    found = decode(with_chunks(text(2**20 + 1_000)))
+    assert found.rgb.tobytes() == decode(WHOLE).rgb.tobytes()
+
+
+def test_an_orientation_in_a_packed_xmp_counts() -> None:
+    """It may be as long as Pillow allows; one that is not packed, or damaged, is left to Pillow."""
+    assert decode(with_chunks(_xmp(2**20))).width == 10
+    plain = chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + b'<x tiff:Orientation="6"/>'.ljust(1_500_000))
+    assert decode(with_chunks(plain)).width == 10
+    damaged = chunk(b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0no zlib")
+    assert decode(with_chunks(damaged)).width == 20
+
+
+@pytest.mark.parametrize("length", [100, 1_200_000])
+def test_one_text_of_a_name_is_unpacked(length: int) -> None:
+    """A picture has one of each, and thousands would be unpacked for seconds."""
+    crowded = with_chunks(*[_xmp(length)] * 2_000)
+    started_s = time.process_time()
+    assert len(without_ballast(crowded)) <= len(with_chunks(_xmp(length)))
+    assert time.process_time() - started_s < 0.5  # 2 s and more, unpacked
 
 
 def test_a_thousand_profiles_cost_nothing() -> None:
