@@ -19,12 +19,11 @@ from models import checkpoint
 from models.calibration import Calibration
 from models.networks import build
 from tests.conftest import tiny_record
-
-ROOT = Path(__file__).parents[2]
+from tests.e2e.processes import ROOT, kill_group, killed_when_late
 
 
 class Server:
-    """`python -m app` in a process of its own.
+    """`python -m app` in a process of its own, which leads a process group.
 
     Args:
         arguments: of the command line, without --port.
@@ -37,11 +36,19 @@ class Server:
             stderr=subprocess.PIPE,
             text=True,
             env={**os.environ, "PYTHONUNBUFFERED": "1"},
+            start_new_session=True,
         )
         self.lines: list[str] = []
-        self.url = self._wait_for("serving on ").split("serving on ")[1]
-        for _ in range(int(arguments[arguments.index("--workers") + 1]) if "--workers" in arguments else 1):
-            self._wait_for("ready")
+        workers = int(arguments[arguments.index("--workers") + 1]) if "--workers" in arguments else 1
+        try:
+            with killed_when_late(self.process):
+                self.url = self._wait_for("serving on ").split("serving on ")[1]
+                for _ in range(workers):
+                    self._wait_for("ready")
+        except BaseException:
+            kill_group(self.process)
+            self.process.communicate()
+            raise
         self._reader = threading.Thread(target=self._read)  # a pipe that nobody reads fills, and stops the server
         self._reader.start()
 
@@ -63,12 +70,13 @@ class Server:
         """Send a signal, and return the exit code; what it still said is in `lines`."""
         self.process.send_signal(signal)
         code = self.process.wait(timeout=30)
-        self._reader.join()
+        self._reader.join(timeout=30)
+        assert not self._reader.is_alive(), "somebody else still holds its stderr"
         return code
 
     def end(self) -> None:
-        """Kill it if it still runs."""
-        self.process.kill()
+        """Kill what still runs of it, workers included."""
+        kill_group(self.process)
         self.process.wait()
         self._reader.join()
 
@@ -123,9 +131,13 @@ class Window:
             refused: paths that the test has refused on purpose; a browser counts every refusal as an error.
         """
         page = self.blank(scheme=scheme, width=width)
+        self.visit(page, path, refused=refused)
+        return page
+
+    def visit(self, page: Page, path: str, *, refused: tuple[str, ...] = ()) -> None:
+        """Go to a page of the server, as `open` does, in a page that has been opened."""
         self._expected |= set(refused)
         page.goto(self.url + path)
-        return page
 
     def blank(self, *, scheme: str = "light", width: int = 1200) -> Page:
         """Open an empty page that is watched from its first request on."""

@@ -16,7 +16,8 @@ import torch
 from models.checkpoint import load
 from models.pictures import decode
 from models.preprocessing import to_images
-from tests.e2e.conftest import ROOT, Server
+from tests.e2e.conftest import Server
+from tests.e2e.processes import ROOT
 from tests.photographs import draw_folder
 from training.data import read_test
 from training.measuring.views import single_view

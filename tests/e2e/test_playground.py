@@ -161,15 +161,14 @@ def test_why_lays_heat_over_the_picture(window: Window) -> None:
 def test_a_second_drop_cancels_the_first(window: Window) -> None:
     """The first upload ends, its card says so and offers another try; the second is answered."""
     page = window.open("/")
-    failed: list[str | None] = []
-    page.on("requestfailed", lambda request: failed.append(request.failure))
     window.hold(page, "**/predict?*", times=1)
     drop(page, slow=RED)
     expect(page.get_by_role("progressbar", name="Upload of slow.png")).to_be_visible()
-    drop(page, fast=BLUE)
+    with page.expect_event("requestfailed") as failed:
+        drop(page, fast=BLUE)
+    assert failed.value.failure == "net::ERR_ABORTED"
     assert labels(page) == ["blue"]
     expect(page.locator(".result").nth(1)).to_contain_text("Cancelled.")
-    assert failed == ["net::ERR_ABORTED"]
     page.get_by_role("button", name="Try again").click()
     assert labels(page) == ["red", "blue"]
 
@@ -185,8 +184,11 @@ def test_escape_cancels(window: Window) -> None:
 
 
 def test_a_busy_service_is_asked_once_more(window: Window) -> None:
-    """503 with Retry-After is shown with its sentence, and the answer comes after that time."""
-    page = window.open("/", refused=("/predict",))
+    """503 with Retry-After is shown with its sentence, and the answer comes after that time, not before."""
+    page = window.blank()
+    page.clock.install(time=0)
+    window.visit(page, "/", refused=("/predict",))
+    page.clock.pause_at(3_600)
     sentence = "The queue is full. Come back after Retry-After seconds."
 
     def refuse(route: Route) -> None:
@@ -197,6 +199,9 @@ def test_a_busy_service_is_asked_once_more(window: Window) -> None:
     drop(page, patient=GREEN)
     expect(page.locator(".say")).to_contain_text(sentence)
     expect(page.locator(".say")).to_contain_text("Trying once more in 3 seconds.")
+    page.clock.run_for(2_999)
+    expect(page.locator(".say")).to_contain_text("Trying once more in 3 seconds.")
+    page.clock.run_for(1)
     assert labels(page) == ["green"]
 
 

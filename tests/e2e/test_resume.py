@@ -19,7 +19,7 @@ from models.preprocessing import InputSpec
 from models.tensor_file import tensors_digest
 from tests.conftest import tiny_record
 from tests.drawing import write_archive
-from tests.e2e.conftest import ROOT
+from tests.e2e.processes import ROOT, kill_group, wait_for_line
 from training.recipes import RECIPES
 
 EPOCHS = {"tutorial": 2, "fast": 4, "accurate": 4, "compact": 4, "taught": 4}
@@ -100,6 +100,7 @@ def _start(*arguments: str, dies_after: int | None = None) -> subprocess.Popen[s
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        start_new_session=True,
     )
 
 
@@ -116,7 +117,10 @@ def _torchrun(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def _end(process: subprocess.Popen[str], code: int) -> str:
-    _, told = process.communicate(timeout=300)
+    try:
+        _, told = process.communicate(timeout=300)
+    finally:
+        kill_group(process)
     assert process.returncode == code, told
     return told
 
@@ -169,10 +173,7 @@ def test_a_stopped_run_says_how_to_go_on(number: int, code: int, by: str, data: 
     process = _start(
         "--recipe", "fast", "--data", str(data), "--device", "cpu", "--epochs", "500", "--run", str(run)
     )
-    assert process.stderr
-    for line in process.stderr:
-        if line.startswith("epoch "):
-            break
+    wait_for_line(process, "^epoch ")
     process.send_signal(number)
     told = _end(process, code)
     last = told.splitlines()[-1]

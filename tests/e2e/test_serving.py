@@ -13,7 +13,8 @@ import httpx
 import pytest
 
 from tests.drawing import bomb, encode, gradient
-from tests.e2e.conftest import ROOT, Server
+from tests.e2e.conftest import Server
+from tests.e2e.processes import ROOT
 
 PNG = encode(gradient())
 

@@ -2,15 +2,13 @@
 
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tests.drawing import write_archive
-from tests.e2e.conftest import ROOT
+from tests.e2e.processes import program, wait_for_line
 
 
 @pytest.mark.parametrize("recipe", ["tutorial", "fast"])
@@ -24,21 +22,12 @@ def test_ctrl_c_ends_with_a_sentence(tmp_path: Path, recipe: str) -> None:
     write_archive(tmp_path / "noise.npz", {**parts, **targets})
     out = tmp_path / "m.safetensors"
     arguments = ["--recipe", recipe, "--data", str(tmp_path / "noise.npz"), "--out", str(out)]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "training", "train", *arguments, "--epochs", "50", "--held-out", "0"],
-        cwd=ROOT,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    assert process.stderr
-    assert process.stderr.readline().startswith("noise: 4,000 pictures to learn from")
-    for line in process.stderr:
-        if line.startswith("epoch "):
-            break
-    os.killpg(process.pid, signal.SIGINT)
-    _, rest = process.communicate(timeout=60)
-    assert process.returncode == 130
+    with program("-m", "training", "train", *arguments, "--epochs", "50", "--held-out", "0") as process:
+        wait_for_line(process, "^noise: 4,000 pictures to learn from")
+        wait_for_line(process, "^epoch ")
+        os.killpg(process.pid, signal.SIGINT)
+        _, rest = process.communicate(timeout=60)
+        assert process.returncode == 130
     assert rest.strip().splitlines()[-1] == "Stopped by Ctrl-C; nothing was written."
     assert "Traceback" not in rest
     assert list(tmp_path.iterdir()) == [tmp_path / "noise.npz"]

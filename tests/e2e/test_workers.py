@@ -6,11 +6,9 @@ import os
 import re
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -19,7 +17,8 @@ import pytest
 
 from models.cores import usable_cores
 from tests.drawing import encode, gradient
-from tests.e2e.conftest import ROOT, Server
+from tests.e2e.conftest import Server
+from tests.e2e.processes import program, wait_for_line
 from tests.e2e.test_serving import run_app
 
 PNG = encode(gradient())
@@ -60,21 +59,34 @@ def _readies(server: Server) -> int:
     return sum('"ready"' in line for line in server.lines)
 
 
+_QUICK = """
+import runpy, sys
+import app.served_model
+
+app.served_model.picture_seconds = lambda *_: 0.00001
+sys.argv[0] = "app"
+runpy.run_module("app", run_name="__main__")
+"""
+"""A program that finds every network quick: how quick one is cannot be measured on a machine that is busy."""
+
+
 @pytest.mark.skipif(usable_cores() < 2, reason="a single core has one event loop")
 @pytest.mark.parametrize(("more", "workers"), [((), 2), (("--admin-key", "0123456789abcdef"), 1)])
 def test_a_quick_network_is_served_by_several_processes(
-    start_server: Callable[..., Server], more: tuple[str, ...], workers: int
+    checkpoint_path: Path, more: tuple[str, ...], workers: int
 ) -> None:
     """Unasked, as far as there are cores; a reload would reach one of them, so then there is one."""
-    server = start_server("--engine", "openvino", *more)
     expected = min(4, usable_cores()) if workers > 1 else 1
-    ends_s = time.monotonic() + 30
-    while _readies(server) < expected and time.monotonic() < ends_s:
-        time.sleep(0.1)
-    assert httpx.post(f"{server.url}/predict", files={"file": PNG}).status_code == 200
-    assert server.stop(signal.SIGTERM) == 0
-    assert _readies(server) == expected
-    assert sum('"stopped"' in line for line in server.lines) == expected
+    options = ["--port", "0", "--checkpoint", str(checkpoint_path), "--engine", "openvino", "--drain-delay-s", "0"]
+    with program("-c", _QUICK, *options, *more) as process:
+        url = json.loads(wait_for_line(process, '"serving on '))["message"].removeprefix("serving on ")
+        for _ in range(expected):
+            wait_for_line(process, '"ready"')
+        assert httpx.post(f"{url}/predict", files={"file": PNG}).status_code == 200
+        process.send_signal(signal.SIGTERM)
+        _, told = process.communicate(timeout=30)
+        assert process.returncode == 0
+    assert told.count('"stopped"') == expected
 
 
 def test_a_stop_leaves_nobody_at_the_door(start_server: Callable[..., Server]) -> None:
@@ -107,34 +119,27 @@ def test_a_stop_leaves_nobody_at_the_door(start_server: Callable[..., Server]) -
 
 
 @pytest.mark.parametrize("told", [signal.SIGTERM, signal.SIGINT])
-def test_a_stop_of_all_processes_during_the_start(checkpoint_path: Path, told: int) -> None:
-    """As systemd and a terminal tell it; none of them hangs, or waits for one that is gone."""
-    command = [
-        sys.executable,
-        "-m",
-        "app",
-        "--port",
-        "0",
-        "--checkpoint",
-        str(checkpoint_path),
-        "--engine",
-        "torch",
-    ]
-    with subprocess.Popen(
-        [*command, "--workers", "2"], cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True
-    ) as process:
-        try:
-            _wait_for_line(process, "serving on ")
-            time.sleep(1)  # both workers are importing then, and no line says so
-            os.killpg(process.pid, told)
-            process.wait(timeout=30)
-            ends_s = time.monotonic() + 10
-            while (left := _living(process.pid)) and time.monotonic() < ends_s:
-                time.sleep(0.05)
-            assert left == []
-        finally:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
+def test_a_stop_of_all_processes_during_the_start(checkpoint_path: Path, told: signal.Signals) -> None:
+    """While both workers import, as systemd and a terminal tell it: none hangs, or waits for one that is gone."""
+    options = ["--port", "0", "--checkpoint", str(checkpoint_path), "--engine", "torch", "--workers", "2"]
+    with program("-m", "app", *options) as process:
+        wait_for_line(process, "serving on ")
+        _wait_for(lambda: sum(map(_hears_sigterm, _workers(process.pid))) == 2, timeout_s=60)
+        os.killpg(process.pid, told)
+        _, said = process.communicate(timeout=30)
+        assert process.returncode == {signal.SIGTERM: 143, signal.SIGINT: 130}[told]
+        _wait_for(lambda: _living(process.pid) == [], timeout_s=10)
+    assert "Traceback" not in said
+
+
+@contextlib.contextmanager
+def _hang_up_means(handler: signal.Handlers) -> Iterator[None]:
+    """Start programs with that answer to SIGHUP: what is ignored here is ignored there."""
+    before = signal.signal(signal.SIGHUP, handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 _SLOW_TO_START = """
@@ -152,36 +157,21 @@ runpy.run_module("app", run_name="__main__")
 
 
 @pytest.mark.parametrize(
-    ("workers", "begins", "program"), [(2, "serving on ", ("-m", "app")), (1, "warms up", ("-c", _SLOW_TO_START))]
+    ("workers", "begins", "start"), [(2, "serving on ", ("-m", "app")), (1, "warms up", ("-c", _SLOW_TO_START))]
 )
 @pytest.mark.parametrize("by", ["SIGTERM", "SIGHUP"])
 def test_what_still_loads_does_not_keep_a_stop_waiting(
-    workers: int, begins: str, program: tuple[str, str], by: str, checkpoint_path: Path
+    workers: int, begins: str, start: tuple[str, str], by: str, checkpoint_path: Path
 ) -> None:
     """No process is waited for until it would be ready, and 143 says that nothing was served."""
-    more = ["--checkpoint", str(checkpoint_path), "--workers", str(workers)]
-    command = [sys.executable, *program, "--port", "0", *more]
-    nohups = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # what is ignored here is ignored there
-    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
-        try:
-            _wait_for_line(process, begins)
-            process.send_signal(signal.Signals[by])
-            _, told = process.communicate(timeout=30)
-            assert process.returncode == 143
-        finally:
-            process.kill()
-            signal.signal(signal.SIGHUP, nohups)
+    options = ["--port", "0", "--checkpoint", str(checkpoint_path), "--workers", str(workers)]
+    with _hang_up_means(signal.SIG_DFL), program(*start, *options) as process:
+        wait_for_line(process, begins)
+        process.send_signal(signal.Signals[by])
+        _, told = process.communicate(timeout=30)
+        assert process.returncode == 143
     assert told.splitlines()[-1] == f"Stopped by {by} before it served."
     assert "golden answers" not in told
-
-
-def _wait_for_line(process: subprocess.Popen[str], words: str) -> None:
-    """Read what a process tells until it says so."""
-    assert process.stderr
-    for line in process.stderr:
-        if words in line:
-            return
-    pytest.fail(f"it ended, and never said {words!r}")
 
 
 def _living(group: int) -> list[int]:
@@ -195,10 +185,17 @@ def _living(group: int) -> list[int]:
     return found
 
 
-def _workers(server: Server) -> list[int]:
-    """Process ids; multiprocessing has a child of its own beside them."""
-    children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text().split()
+def _workers(first: int) -> list[int]:
+    """Process ids, by that of the first process; multiprocessing has a child of its own beside them."""
+    children = Path(f"/proc/{first}/task/{first}/children").read_text().split()
     return [int(child) for child in children if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()]
+
+
+def _hears_sigterm(worker: int) -> bool:
+    """Whether a worker has come so far that it would end in good order; what it imports comes after that."""
+    caught = re.search(r"^SigCgt:\s*(\S+)$", Path(f"/proc/{worker}/status").read_text(), re.MULTILINE)
+    assert caught
+    return bool(int(caught[1], 16) >> signal.SIGTERM - 1 & 1)
 
 
 def _wait_for(is_so: Callable[[], bool], *, timeout_s: float) -> None:
@@ -215,7 +212,7 @@ def test_whoever_takes_a_workers_place_serves_the_same_model(
     server = start_server("--workers", "2")
     digest = httpx.get(f"{server.url}/model").json()["digest"]
     checkpoint_path.write_bytes(b"half of another")
-    killed = _workers(server)[0]
+    killed = _workers(server.process.pid)[0]
     os.kill(killed, signal.SIGSTOP)
     time.sleep(1)  # until it is being waited for
     os.kill(killed, signal.SIGKILL)
@@ -224,14 +221,38 @@ def test_whoever_takes_a_workers_place_serves_the_same_model(
         assert httpx.get(f"{server.url}/model").json()["digest"] == digest
     assert httpx.post(f"{server.url}/predict", files={"file": PNG}).status_code == 200
     assert server.stop(signal.SIGTERM) == 0
+    assert [json.loads(line)["digest"] for line in server.lines if '"ready"' in line] == [digest] * 3
     died = [json.loads(line) for line in server.lines if "a worker died" in line]
     assert [(line["pid"], line["exit_code"]) for line in died] == [(killed, -signal.SIGKILL)]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_closed_terminal_ends_what_serves(start_server: Callable[..., Server], workers: int) -> None:
+    """SIGHUP means what SIGTERM does: every process stops in good order, and the exit code is 0."""
+    with _hang_up_means(signal.SIG_DFL):
+        server = start_server("--workers", str(workers))
+    assert server.stop(signal.SIGHUP) == 0
+    assert sum('"stopped"' in line for line in server.lines) == workers
+    assert not [line for line in server.lines if "Traceback" in line]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_under_nohup_a_closed_terminal_changes_nothing(start_server: Callable[..., Server], workers: int) -> None:
+    """All processes go on though all of them are told; SIGTERM ends them as ever."""
+    with _hang_up_means(signal.SIG_IGN):
+        server = start_server("--workers", str(workers))
+    os.killpg(server.process.pid, signal.SIGHUP)
+    for _ in range(6):
+        assert httpx.post(f"{server.url}/predict", files={"file": PNG}).status_code == 200
+        assert httpx.get(f"{server.url}/health/ready").status_code == 200
+    assert server.stop(signal.SIGTERM) == 0
+    assert _readies(server) == sum('"stopped"' in line for line in server.lines) == workers
 
 
 def test_a_worker_that_hangs_does_not_keep_a_stop_from_the_others(start_server: Callable[..., Server]) -> None:
     """The first process waits for the answer of the one that hangs, and must hear the signal meanwhile."""
     server = start_server("--workers", "2")
-    hanging = _workers(server)[0]
+    hanging = _workers(server.process.pid)[0]
     os.kill(hanging, signal.SIGSTOP)
     time.sleep(2)  # until it is being waited for
     server.process.send_signal(signal.SIGTERM)
@@ -246,17 +267,14 @@ def test_workers_stop_when_the_first_process_was_killed(start_server: Callable[.
     address = urlsplit(server.url)
     server.process.kill()
     server.process.wait()
-    ends_s = time.monotonic() + 30
-    while time.monotonic() < ends_s:
-        try:
-            socket.create_server((address.hostname or "", address.port or 0)).close()
-            break
-        except OSError:
-            time.sleep(0.1)
-    else:
-        raise AssertionError("the port is still taken")
-    server.end()
-    assert sum('"stopped"' in line for line in server.lines) == 2
+
+    def is_free() -> bool:
+        with contextlib.suppress(OSError), socket.create_server((address.hostname or "", address.port or 0)):
+            return True
+        return False
+
+    _wait_for(is_free, timeout_s=30)
+    _wait_for(lambda: sum('"stopped"' in line for line in server.lines) == 2, timeout_s=30)
 
 
 def test_workers_too_end_a_request_that_does_not_arrive(start_server: Callable[..., Server]) -> None:
