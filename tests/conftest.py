@@ -1,9 +1,12 @@
 """What all tests share: markers by folder, and a tiny real checkpoint."""
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import settings
 
 from models import checkpoint
 from models.calibration import Calibration
@@ -15,6 +18,11 @@ from models.record import Record, TrainingRun
 from tests.forgery import decisive
 
 LABELS = ("red", "green", "blue")
+
+# Its parent is what Hypothesis has chosen: in CI examples that are not random. How long an example takes says how
+# busy the machine is.
+settings.register_profile("unhurried", deadline=None)
+settings.load_profile("unhurried")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -32,6 +40,17 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.upper().startswith("GLIMPSE_"):
             monkeypatch.delenv(name)
+
+
+@contextlib.contextmanager
+def on_one_thread() -> Iterator[None]:
+    """Compute on one thread: the networks of tests are too small for more, and teams of threads cost time."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from pydantic import SecretStr
 
 from app.main import create_app
 from app.settings import Settings
+from tests.conftest import on_one_thread
 from tests.trainings import write_bright
 
 ADMIN_KEY = SecretStr("a key of the tests")
@@ -39,6 +40,13 @@ def _logging_as_before() -> Iterator[None]:
     root.setLevel(levels[0])
     uvicorn.setLevel(levels[1])
     logging.captureWarnings(False)
+
+
+@pytest.fixture(scope="module")
+def _one_thread() -> Iterator[None]:
+    """For modules that train a network, and measure it, again and again."""
+    with on_one_thread():
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -2,14 +2,12 @@
 
 import dataclasses
 import json
-from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pytest
-import torch
 from fastapi.testclient import TestClient
 from PIL import Image
 
@@ -21,6 +19,7 @@ from models.checkpoint import load
 from tests.drawing import encode
 from training.cli import run
 
+pytestmark = pytest.mark.usefixtures("_one_thread")
 ENGINES = [
     "torch",
     pytest.param("openvino", marks=pytest.mark.skipif(find_spec("openvino") is None, reason="no OpenVINO here")),
@@ -35,15 +34,6 @@ def _pictures(count: int, *, seed: int) -> tuple[Bytes, Bytes]:
     colours = np.array([[190, 70, 60], [60, 180, 70], [60, 80, 200]])[targets]
     images = colours[:, None, None, :] + random.normal(0, 35, (count, 16, 16, 3))
     return np.clip(images, 0, 255).astype(np.uint8), targets
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Iterator[None]:
-    """The networks are too small for more, and teams of threads cost time."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

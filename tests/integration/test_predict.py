@@ -256,7 +256,7 @@ def test_a_form_with_many_parts_is_refused(client: TestClient) -> None:
 
 
 @given(data=st.binary(max_size=400), kind=st.sampled_from(["raw", "form", "png", "boundary"]))
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_no_bytes_give_a_5xx(client: TestClient, data: bytes, kind: str) -> None:
     """Whatever is sent, the answer is 200 or a 4xx problem."""
     if kind == "form":
@@ -302,7 +302,7 @@ def test_a_forms_own_charset_gives_no_5xx(client: TestClient, charset: str, name
     content_type=st.text(st.characters(min_codepoint=32, max_codepoint=255), max_size=60),
     name=st.binary(max_size=30),
 )
-@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_no_header_gives_a_5xx(client: TestClient, content_type: str, name: bytes) -> None:
     """Whatever the Content-Type and the parts' own headers say, the answer is 200 or a 4xx problem."""
     body = b"--x\r\nContent-Disposition: " + name.replace(b"\r\n", b"") + b"\r\n\r\nabc\r\n--x--\r\n"

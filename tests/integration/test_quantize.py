@@ -1,14 +1,12 @@
 """From training to bytes: `quantize`, and what evaluates, exports, explains and serves its file."""
 
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from fastapi.testclient import TestClient
 from PIL import Image
 
@@ -21,16 +19,8 @@ from models.graph import answer
 from tests.drawing import encode
 from training.cli import run
 
+pytestmark = pytest.mark.usefixtures("_one_thread")
 needs_openvino = pytest.mark.skipif(find_spec("openvino") is None, reason="no OpenVINO here")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Iterator[None]:
-    """The networks are too small for more, and teams of threads cost time."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

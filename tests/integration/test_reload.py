@@ -194,13 +194,15 @@ def test_requests_during_reloads_never_fail(
     callers = [threading.Thread(target=ask) for _ in range(4)]
     for caller in callers:
         caller.start()
-    for _ in range(3):
-        for source in (first, second):
-            shutil.copy(source, checkpoint_path)
-            assert client.post("/model/reload", headers=KEY).status_code == 200
-    done.set()
-    for caller in callers:
-        caller.join()
+    try:
+        for _ in range(3):
+            for source in (first, second):
+                shutil.copy(source, checkpoint_path)
+                assert client.post("/model/reload", headers=KEY).status_code == 200
+    finally:
+        done.set()
+        for caller in callers:
+            caller.join()
     assert not faults
     assert seen == set(labels)
 

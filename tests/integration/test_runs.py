@@ -378,7 +378,8 @@ def test_a_run_ends_with_a_page_about_itself(finished: Path) -> None:
     """Beside its checkpoint, with the curves of its own steps."""
     page = (finished / "report.html").read_text("utf-8")
     assert load(finished / "checkpoint.safetensors").digest in page
-    assert "Learning rate" in page or "learning rate" in page
+    assert "12 steps; the loss went from" in page
+    assert 'aria-label="Loss and learning rate over the steps"' in page
 
 
 def test_tensorboard_gets_the_lines_of_the_metrics(data: Path, tmp_path: Path) -> None:

@@ -94,13 +94,14 @@ def test_a_closed_terminal_means_what_sigterm_does(
 ) -> None:
     """Requests are answered before the end; under nohup, which ignores it, nothing happens."""
     signal.signal(signal.SIGHUP, handler)
+    settings = settings.model_copy(update={"drain_delay_s": 0})
 
     async def run() -> None:
         service, _ = scripted(settings)
         app = create_app(settings, service=service)
         async with app.router.lifespan_context(app):
             signal.raise_signal(signal.SIGHUP)
-            await asyncio.sleep(settings.drain_delay_s + 0.1)
+            await turns()
             assert service.is_draining == (handler is signal.SIG_DFL)
             assert told == ([signal.SIGTERM] if handler is signal.SIG_DFL else [])
         assert signal.getsignal(signal.SIGHUP) is handler
@@ -193,10 +194,20 @@ def test_a_lost_device_ends_the_process(
         connection.close()
         return status
 
+    def ask_or_end(port: int) -> int:
+        try:
+            return ask(port)
+        except BaseException:  # else nobody would end the server
+            loop = service.model.batcher._loop
+            assert loop
+            loop.call_soon_threadsafe(service.lost.set)
+            raise
+
     with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(1) as threads:
-        asked = threads.submit(ask, listener.getsockname()[1])
-        assert serve(service, listener) == 4
+        asked = threads.submit(ask_or_end, listener.getsockname()[1])
+        exit_code = serve(service, listener)
         assert asked.result() == 500
+        assert exit_code == 4
     assert "the device, or a thread that runs it, is lost" in caplog.text
     assert told == []
 

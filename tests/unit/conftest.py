@@ -1,14 +1,13 @@
-"""Unit tests run on one thread: their networks are too small for more, and teams of threads cost time."""
+"""Unit tests run on one thread."""
 
 from collections.abc import Iterator
 
 import pytest
-import torch
+
+from tests.conftest import on_one_thread
 
 
 @pytest.fixture(autouse=True)
 def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+    with on_one_thread():
+        yield

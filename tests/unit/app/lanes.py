@@ -74,7 +74,11 @@ class GatedEngine:
 
     async def began(self) -> None:
         """Wait until one more run has begun."""
-        assert await asyncio.to_thread(self._began.acquire, timeout=10)
+        await asyncio.to_thread(self.keep_until_began)
+
+    def keep_until_began(self) -> None:
+        """The same without a turn of the event loop: its thread is kept."""
+        assert self._began.acquire(timeout=10)
 
     def let_go(self, runs: int = 1) -> None:
         """Let that many runs end."""

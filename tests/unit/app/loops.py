@@ -3,8 +3,10 @@
 import asyncio
 import contextlib
 import gc
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
+
+import pytest
 
 
 def with_loop(test: Coroutine[Any, Any, None]) -> None:
@@ -21,6 +23,24 @@ async def turns() -> None:
     """Let everybody else on the loop go on until they wait."""
     for _ in range(10):
         await asyncio.sleep(0)
+
+
+@contextlib.contextmanager
+def stopped_clock() -> Iterator[Callable[[float], None]]:
+    """Let the time of the running event loop stand still, but for the seconds by which the test puts it forward.
+
+    Nothing may be waited for meanwhile, `turns` aside.
+    """
+    loop = asyncio.get_running_loop()
+    now_s = loop.time()
+
+    def put_forward(seconds: float) -> None:
+        nonlocal now_s
+        now_s += seconds
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "time", lambda: now_s)
+        yield put_forward
 
 
 @contextlib.contextmanager

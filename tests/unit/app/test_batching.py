@@ -338,7 +338,7 @@ def test_draining_one_that_never_started_is_nothing() -> None:
     with_loop(Batcher(answers, max_batch_size=32, max_queue=1000, events=Log()).drain(timeout_s=10))
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(
     seed=st.integers(0, 2**32 - 1),
     cap=st.integers(1, 40),

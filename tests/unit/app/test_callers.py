@@ -253,7 +253,8 @@ def test_work_that_waits_for_a_thread_is_never_begun() -> None:
         async with Caller(line.receive, timeout_s=LONG_S) as caller:
             work_on = [loop.run_in_executor(pool, work, name) for name in ("first", "second", "third")]
             waiting = asyncio.gather(*map(caller.wait, work_on), return_exceptions=True)
-            await turns()
+            while not begun:
+                await asyncio.sleep(0)
             line.hang_up()
             outcomes = await waiting
         assert [type(outcome) for outcome in outcomes] == [ClientDisconnect] * 3

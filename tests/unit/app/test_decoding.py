@@ -90,9 +90,10 @@ def test_a_limit_below_that_of_the_event_loop_holds_there_too() -> None:
 
 def test_a_thread_counts_until_it_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever gave up does not free it, and the next one would wait for nothing; its price is learnt, too."""
-    may_end = threading.Event()
+    began, may_end = threading.Event(), threading.Event()
 
     def slow(*_: object, **__: object) -> Prepared:
+        began.set()
         assert may_end.wait(timeout=10)
         return Prepared(np.zeros((32, 32, 3), np.uint8), "PNG", 1, 1)
 
@@ -104,11 +105,16 @@ def test_a_thread_counts_until_it_is_free(monkeypatch: pytest.MonkeyPatch) -> No
         admission.decoded(size_bytes=1_000, seconds=1.0)
         pool = DecodePool(threads=1, max_pixels=1_000_000, admission=admission, metrics=Metrics())
         try:
-            for _ in range(2):  # one on the thread, one that waits for it
-                async with Caller(None, timeout_s=0.05) as caller:
-                    with pytest.raises(DeadlineError):
-                        await pool.prepare(data, SPEC, caller, Timing())
-            await asyncio.sleep(0.05)
+            async with Caller(None, timeout_s=60) as caller:
+                decoded = asyncio.create_task(pool.prepare(data, SPEC, caller, Timing()))
+                assert await asyncio.to_thread(began.wait, 10)
+                caller.hang_up()
+                with pytest.raises(ClientDisconnect):
+                    await decoded
+            async with Caller(None, timeout_s=0.05) as caller:  # waits for the thread, and is never decoded
+                with pytest.raises(DeadlineError):
+                    await pool.prepare(data, SPEC, caller, Timing())
+            await turns()
             assert admission.wait_s == pytest.approx(100.0)
             may_end.set()
             async with asyncio.timeout(10):

@@ -223,6 +223,7 @@ def test_only_so_many_wait_and_who_left_is_not_drawn_for(checkpoint: Checkpoint)
         callers = [Caller(None, timeout_s=60) for _ in range(8)]
         asked = [asyncio.create_task(explainer.explain(checkpoint, image, 0, caller=caller)) for caller in callers]
         await asyncio.sleep(0)
+        assert await asyncio.to_thread(explainer.began.wait, 20)
         with pytest.raises(OverloadedError, match="one is made at a time") as refused:
             explainer.require_room()
         assert refused.value.retry_after_s == 1

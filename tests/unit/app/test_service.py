@@ -1,5 +1,6 @@
 """The service itself: its pulse, whom it lets in, its start and its end."""
 
+import asyncio
 import threading
 import time
 from pathlib import Path
@@ -7,8 +8,15 @@ from pathlib import Path
 import pytest
 
 from app.errors import NotReadyError, OverloadedError
-from tests.unit.app.loops import with_loop
+from app.processes.threads import LAST_WORK_S
+from app.service import Opened, Service
+from app.settings import Settings
+from models.checkpoint import Checkpoint, load
+from models.preprocessing import Answers, Images
+from tests.unit.app.lanes import FAR
+from tests.unit.app.loops import stopped_clock, turns, with_loop
 from tests.unit.app.services import opened, trusted
+from tests.unit.app.test_served_model import GoldenEngine
 
 
 def test_a_beat_that_comes_late_is_a_lag(checkpoint_path: Path) -> None:
@@ -51,8 +59,54 @@ def test_a_start_that_fails_leaves_no_thread_behind(checkpoint_path: Path) -> No
     with_loop(check())
     lanes = [thread for thread in set(threading.enumerate()) - before if thread.name.startswith("engine_")]
     for lane in lanes:  # each says that it ends a moment before it does
-        lane.join(timeout=1)
+        lane.join(timeout=10)
     assert not any(lane.is_alive() for lane in lanes)
+
+
+class HangingEngine(GoldenEngine):
+    """Answers the golden pictures, all of them together, and nothing else before it may."""
+
+    def __init__(self, checkpoint: Checkpoint, may_end: threading.Event) -> None:
+        super().__init__(checkpoint)
+        self._may_end = may_end
+
+    def answer(self, images: Images) -> Answers:
+        """Wait for a single one."""
+        assert len(images) > 1 or self._may_end.wait(timeout=20)
+        return super().answer(images)
+
+
+def test_what_hangs_at_a_stop_is_waited_for_together(checkpoint_path: Path) -> None:
+    """Decoders, an explanation, the engine, a replaced model that is in use: a second for all, not for each."""
+    may_end = threading.Event()
+
+    def open_model(settings: Settings, *, threads: int) -> Opened:
+        assert threads >= 1
+        checkpoint = load(settings.checkpoint)
+        return checkpoint, HangingEngine(checkpoint, may_end)
+
+    async def check() -> None:
+        service = Service(Settings(checkpoint=checkpoint_path), open_model)
+        await service.start()
+        with service.model.in_use():
+            await service.reload()
+            hang = [pool.submit(may_end.wait) for pool in (service._decoders._threads, service.explainer._thread)]
+            waits = service.model.batcher.submit(service.model.checkpoint.golden_images[0], deadline_s=FAR)
+            while not all(work.running() for work in hang) or service.model.batcher.waiting:
+                await asyncio.sleep(0)
+            with stopped_clock() as put_forward:
+                stopping = asyncio.create_task(service.stop())
+                for passed_s, is_over in ((0.0, False), (LAST_WORK_S - 0.1, False), (0.2, True)):
+                    put_forward(passed_s)
+                    await turns()
+                    assert stopping.done() == is_over
+        may_end.set()
+        await waits
+
+    try:
+        with_loop(check())
+    finally:
+        may_end.set()
 
 
 def test_a_stop_tells_of_the_last_who_were_turned_away(checkpoint_path: Path) -> None:

@@ -88,7 +88,7 @@ def _generate(server: Stalling, *, connections: int, deadline_s: float, seconds:
 
 def test_a_request_is_late_from_the_moment_at_which_it_was_due() -> None:
     """While the only connection waits for an answer others fall due: their waiting counts, though not sent yet."""
-    tally = _generate(Stalling(stall_s=0.3), connections=1, deadline_s=0.1, seconds=2).tally
+    tally = _generate(Stalling(stall_s=0.3), connections=1, deadline_s=0.1, seconds=0.6).tally
     assert tally.statuses.keys() == {"200"}
     waited = [due - sent for due, sent in zip(tally.latencies_s, tally.from_sending_s, strict=True)]
     assert max(tally.latencies_s) > 0.25

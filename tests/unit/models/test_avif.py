@@ -530,7 +530,7 @@ def test_a_cut_anywhere_is_a_value_error(data: bytes) -> None:
     assert _is_measured(data)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(
     is_animation=st.booleans(),
     changes=st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), min_size=1, max_size=12),
@@ -543,7 +543,7 @@ def test_damage_anywhere_is_a_value_error(is_animation: bool, changes: list[tupl
     _is_measured(bytes(data))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(noise=st.binary(max_size=300))
 def test_noise_as_a_frame_is_a_value_error(noise: bytes) -> None:
     """Any bytes in the place of an image give a size or a ValueError."""

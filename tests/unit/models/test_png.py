@@ -1,7 +1,6 @@
 """What of a PNG is read, and what is left out."""
 
 import io
-import struct
 import time
 import zlib
 from collections.abc import Callable
@@ -12,14 +11,9 @@ from PIL import Image, PngImagePlugin
 from models.errors import BrokenPictureError
 from models.pictures import decode, stored_size
 from models.png import without_ballast
-from tests.drawing import encode, gradient
+from tests.drawing import chunk, encode, gradient
 
 WHOLE = encode(gradient(20, 10))
-
-
-def chunk(kind: bytes, content: bytes) -> bytes:
-    """One chunk, with its length and checksum."""
-    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
 
 def with_chunks(*chunks: bytes, data: bytes = WHOLE) -> bytes:
@@ -49,17 +43,24 @@ def test_what_is_left_out_is_left_out_wherever_it_stands() -> None:
     assert without_ballast(WHOLE) is WHOLE
 
 
-@pytest.mark.parametrize("kind", ["eXIf", "text"])
+XMP = """<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
+<rdf:Description xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="6"/></rdf:RDF></x:xmpmeta>"""
+
+
+@pytest.mark.parametrize("kind", ["eXIf", "text", "XMP"])
 def test_orientation_is_kept(kind: str) -> None:
-    """As a chunk of its own, or as the packed text that ImageMagick writes."""
+    """As a chunk of its own, as the packed text that ImageMagick writes, or as Adobe's, packed."""
     exif = Image.Exif()
     exif[0x0112] = 6
     if kind == "eXIf":
         turned = with_chunks(PROFILE, chunk(b"eXIf", exif.tobytes().removeprefix(b"Exif\0\0")))
     else:
-        words = "\nexif\n" + f"{len(exif.tobytes()):8}" + "\n" + exif.tobytes().hex()
         info = PngImagePlugin.PngInfo()
-        info.add_text("Raw profile type exif", words, zip=True)
+        words = "\nexif\n" + f"{len(exif.tobytes()):8}" + "\n" + exif.tobytes().hex()
+        if kind == "XMP":
+            info.add_itxt("XML:com.adobe.xmp", XMP, zip=True)
+        else:
+            info.add_text("Raw profile type exif", words, zip=True)
         file = io.BytesIO()
         gradient(20, 10).save(file, "PNG", pnginfo=info)
         turned = with_chunks(PROFILE, data=file.getvalue())
@@ -112,9 +113,10 @@ def test_a_thousand_profiles_cost_nothing() -> None:
 
 
 def test_more_chunks_than_any_picture_has_are_refused() -> None:
-    """Each costs Pillow a turn in Python."""
+    """Each costs Pillow a turn in Python; as many as are allowed are read."""
     with pytest.raises(BrokenPictureError, match="more than 100,000 chunks"):
         decode(with_chunks(chunk(b"prIv", b"") * 100_000))
+    assert decode(with_chunks(chunk(b"prIv", b"") * 99_997)).width == 20  # with header, pixels and end 100,000
 
 
 @pytest.mark.parametrize("more", [bytes(1_300_000), PROFILE, b"\xff" * 100])

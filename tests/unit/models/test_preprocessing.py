@@ -136,7 +136,7 @@ def test_a_reduced_jpeg_is_cut_where_the_whole_one_is(size: tuple[int, int], ori
     assert np.abs(reduced.astype(int) - whole.astype(int)).mean() < 1.2
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     size=st.tuples(st.integers(1, 300), st.integers(1, 300)),
     wanted=st.tuples(st.integers(1, 64), st.integers(1, 64)),

@@ -4,12 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from models import golden
+from tests.drawing import draw_images
 from training.photographs import photographs
-
-
-def _images(count: int = 40, height: int = 32, width: int = 32) -> Tensor:
-    return torch.from_numpy(golden.draw(height, width, count))
 
 
 def _treat(images: Tensor, index: Tensor, *, seed: int = 0, epoch: int = 0, share: float = 1.0) -> Tensor:
@@ -22,7 +18,7 @@ def _changed(before: Tensor, after: Tensor) -> Tensor:
 
 def test_a_picture_is_treated_the_same_in_any_batch() -> None:
     """Its number decides, not its place: a run that goes on mid-epoch, or is shared, sees the same pixels."""
-    images, index = _images(), torch.arange(40)
+    images, index = draw_images(40), torch.arange(40)
     whole = _treat(images, index)
     turned = index.flip(0)
     assert torch.equal(_treat(images[turned], turned), whole[turned])
@@ -33,7 +29,7 @@ def test_a_picture_is_treated_the_same_in_any_batch() -> None:
 
 def test_seed_epoch_and_number_decide() -> None:
     """Each of the three changes the pictures; the same three give the same bytes."""
-    images, index = _images(), torch.arange(40)
+    images, index = draw_images(40), torch.arange(40)
     treated = _treat(images, index)
     assert torch.equal(treated, _treat(images, index))
     assert not torch.equal(treated, _treat(images, index, seed=1))
@@ -44,7 +40,7 @@ def test_seed_epoch_and_number_decide() -> None:
 @pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
 def test_only_a_share_is_treated(share: float) -> None:
     """That share of the pictures, less the 7 % that no treatment met, differs; the input stays as it was."""
-    images = _images(1).expand(1_000, -1, -1, -1).contiguous()
+    images = draw_images(1).expand(1_000, -1, -1, -1).contiguous()
     before = images.clone()
     treated = _treat(images, torch.arange(1_000), share=share)
     assert torch.equal(images, before)
@@ -53,7 +49,7 @@ def test_only_a_share_is_treated(share: float) -> None:
 
 def test_other_sizes_keep_their_shape() -> None:
     """Pictures that are neither square nor a multiple of 8 come back in their shape, as bytes."""
-    images = _images(20, 33, 20)
+    images = draw_images(20, 33, 20)
     treated = _treat(images, torch.arange(20))
     assert treated.shape == images.shape
     assert treated.dtype == torch.uint8

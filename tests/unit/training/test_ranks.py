@@ -134,3 +134,24 @@ def test_who_waits_for_a_first_process_that_has_ended_says_so(monkeypatch: pytes
     alone = Ranks(1, 2).first_alone()
     with pytest.raises(TrainingError, match=r"^Another process of this training has ended \(Connection closed"):
         alone.__enter__()
+
+
+@pytest.mark.parametrize(
+    "want",
+    [
+        RuntimeError("[enforce fail at alloc_cpu.cpp:119] DefaultCPUAllocator: can't allocate memory"),
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+        RuntimeError("CUDA error: out of memory"),
+    ],
+)
+def test_who_has_no_memory_for_the_wait_says_that(want: RuntimeError, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The others have not ended, and whoever catches it knows what to do about memory."""
+
+    def fail() -> None:
+        raise want
+
+    monkeypatch.setattr(torch.distributed, "barrier", fail)
+    waiting = Ranks(1, 2).first_alone()
+    with pytest.raises(type(want), match=r"memory") as raised:
+        waiting.__enter__()
+    assert raised.value is want

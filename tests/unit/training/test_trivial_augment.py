@@ -9,15 +9,11 @@ import torch
 from PIL import Image, ImageEnhance, ImageOps
 from torch import Tensor
 
-from models import golden
+from tests.drawing import draw_images
 from training import trivial_augment as module
 from training.trivial_augment import trivial_augment
 
 Change = Callable[[Image.Image, float], Image.Image]
-
-
-def _images(count: int = 40, height: int = 32, width: int = 32) -> Tensor:
-    return torch.from_numpy(golden.draw(height, width, count))
 
 
 def _change(images: Tensor, index: Tensor, *, seed: int = 0, epoch: int = 0, share: float = 1.0) -> Tensor:
@@ -47,17 +43,25 @@ PILLOW: dict[str, Change] = {
 @pytest.mark.parametrize("operation", PILLOW)
 def test_changes_of_colour_are_pillows(operation: str, strength: float) -> None:
     """To two levels of 255: Pillow rounds its grey, its smoothing and its tables to bytes on the way."""
-    images = _images(12)
+    images = draw_images(12)
     expected = [np.asarray(PILLOW[operation](Image.fromarray(image.numpy()), strength)) for image in images]
     difference = np.abs(_apply(operation, images, strength).astype(int) - np.stack(expected))
     assert difference.max() <= 2
+
+
+def test_the_order_of_the_changes_is_part_of_a_run() -> None:
+    """A number chooses one of them by its place: in another order a seed would give other pictures."""
+    assert [change.__name__.removeprefix("_") for change in module._OPERATIONS] == [
+        *("identity", "autocontrast", "equalize", "rotate", "solarize", "colour", "posterize"),
+        *("contrast", "brightness", "sharpness", "shear_x", "shear_y", "translate_x", "translate_y"),
+    ]
 
 
 @pytest.mark.parametrize(("operation", "axis"), [("translate_x", 2), ("translate_y", 1)])
 @pytest.mark.parametrize("pixels", [-10, -3, 10])
 def test_translations_move_by_whole_pixels_too(operation: str, axis: int, pixels: int) -> None:
     """By up to 10 of 32 pixels; what comes in from beyond the border is the mirror image."""
-    images = _images(3)
+    images = draw_images(3)
     moved = _apply(operation, images, pixels / 10)
     inside = (slice(None),) * axis
     kept = slice(0, 32 - pixels) if pixels > 0 else slice(-pixels, 32)
@@ -121,7 +125,7 @@ def test_every_change_is_made_equally_often(monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
 def test_only_a_share_is_changed(share: float) -> None:
     """That share of the pictures differs, less the fourteenth that stays as it is; the input is left alone."""
-    images = _images(1, 16, 16).expand(2_000, -1, -1, -1).contiguous()
+    images = draw_images(1, 16, 16).expand(2_000, -1, -1, -1).contiguous()
     before = images.clone()
     changed = _change(images, torch.arange(2_000), share=share)
     assert torch.equal(images, before)
@@ -132,7 +136,7 @@ def test_only_a_share_is_changed(share: float) -> None:
 
 def test_a_picture_is_changed_the_same_in_any_batch() -> None:
     """Its number decides, not its place: a run that goes on mid-epoch, or is shared, sees the same pixels."""
-    images, index = _images(), torch.arange(40)
+    images, index = draw_images(40), torch.arange(40)
     whole = _change(images, index)
     parts = [_change(images[some], some) for some in torch.split(index.flip(0), 7)]
     difference = (torch.cat(parts).flip(0).float() - whole).abs()
@@ -141,7 +145,7 @@ def test_a_picture_is_changed_the_same_in_any_batch() -> None:
 
 def test_seed_epoch_and_number_decide() -> None:
     """Each of the three changes the pictures; the same three give the same bytes."""
-    images, index = _images(), torch.arange(40)
+    images, index = draw_images(40), torch.arange(40)
     changed = _change(images, index)
     assert torch.equal(changed, _change(images, index))
     for other in (_change(images, index, seed=1), _change(images, index, epoch=1), _change(images, index + 40)):
@@ -151,7 +155,7 @@ def test_seed_epoch_and_number_decide() -> None:
 @pytest.mark.parametrize(("height", "width"), [(33, 20), (9, 9)])
 def test_other_sizes_keep_their_shape(height: int, width: int) -> None:
     """Pictures that are not square, and the smallest that are learnt, come back in their shape."""
-    images = _images(60, height, width)
+    images = draw_images(60, height, width)
     assert _change(images, torch.arange(60)).shape == images.shape
 
 
@@ -167,7 +171,7 @@ def test_a_plain_picture_stays_plain(operation: str, colour: tuple[int, int, int
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
 def test_a_gpu_makes_the_same_pictures() -> None:
     """To a rounded byte, but for bytes on the edge between two levels or beyond a threshold."""
-    images, index = _images(400), torch.arange(400)
+    images, index = draw_images(400), torch.arange(400)
     here = _change(images, index).float()
     there = _change(images.cuda(), index.cuda()).cpu().float()
     assert ((here - there).abs() > 1).float().mean() < 0.001

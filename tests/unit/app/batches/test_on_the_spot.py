@@ -1,7 +1,6 @@
 """The event loop in the place of the lanes, beside an engine whose lanes run only when the test lets them."""
 
 import asyncio
-import time
 
 import pytest
 
@@ -49,8 +48,7 @@ def test_a_crowd_wakes_the_lanes() -> None:
         log, engine = Log(), GatedEngine()
         async with running(engine, log, on_the_spot=2, max_batch_size=2) as queue:
             crowd = [queue.submit(picture(value), deadline_s=FAR) for value in range(240)]
-            time.sleep(0.2)  # a turn that is long enough for the lane to wake
-            await engine.began()
+            engine.keep_until_began()  # a turn that is long enough for the lane to wake
             (held,) = engine.runs
             others = [answer for value, answer in enumerate(crowd) if value not in held]
             assert scores(await asyncio.gather(*others)) == [value for value in range(240) if value not in held]

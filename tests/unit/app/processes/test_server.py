@@ -7,7 +7,6 @@ import os
 import signal
 import socket
 import sys
-import time
 from contextlib import ExitStack
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,10 +18,10 @@ import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 
 from app.errors import ListenError
-from app.processes.accepting import Server
+from app.processes.accepting import _LOOK_AWAY_S, Server
 from app.processes.server import _listen, main, open_to_choose, settings_to_check
 from app.settings import Settings
-from tests.unit.app.loops import turns, with_loop
+from tests.unit.app.loops import stopped_clock, turns, with_loop
 
 
 def test_an_address_that_cannot_be_had_is_told_in_the_systems_words() -> None:
@@ -135,6 +134,18 @@ def test_a_process_that_still_warms_up_ends_when_it_is_told(
     assert server.should_exit
 
 
+def test_a_stop_whose_terminal_is_gone_has_its_exit_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody can be told; an error in a handler would end the process with another code."""
+    codes: list[int] = []
+
+    def write(_: int, _words: bytes) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr("app.processes.accepting.os", SimpleNamespace(_exit=codes.append, write=write))
+    Taking(workers=1).handle_exit(signal.SIGHUP, sys._getframe())
+    assert codes == [143]
+
+
 @pytest.mark.parametrize("is_lost", [False, True])
 def test_a_start_that_fails_is_an_exit_code_and_no_exception(
     monkeypatch: pytest.MonkeyPatch, is_lost: bool
@@ -165,44 +176,44 @@ def test_a_start_that_fails_is_an_exit_code_and_no_exception(
 
 
 @pytest.mark.parametrize(("workers", "at_once", "later"), [(1, 8, 8), (2, 1, 8)])
-def test_one_of_several_processes_leaves_connections_to_the_others(
-    monkeypatch: pytest.MonkeyPatch, workers: int, at_once: int, later: int
-) -> None:
+def test_one_of_several_processes_leaves_connections_to_the_others(workers: int, at_once: int, later: int) -> None:
     """One at a time while it is idle; when it comes back from some work it takes what has gathered."""
-    monkeypatch.setattr("app.processes.accepting._OTHERS_TURN_S", 0.1)
 
     async def check() -> None:
         server = Taking(workers=workers)
         with ExitStack() as callers, socket.create_server(("127.0.0.1", 0), backlog=64) as listener:
             for _ in range(8):
                 callers.enter_context(socket.create_connection(listener.getsockname()))
-            await server.startup([listener])
-            await turns()
-            assert server.taken == at_once
-            time.sleep(0.9)  # the event loop is busy: none of its turns comes
-            await turns()
-            assert server.taken == later
+            with stopped_clock() as put_forward:
+                await server.startup([listener])
+                await turns()
+                assert server.taken == at_once
+                put_forward(0.9)  # the event loop was busy: none of its turns came
+                await turns()
+                assert server.taken == later
             server.should_exit = True
             await server.shutdown([listener])
 
     with_loop(check())
 
 
-def test_an_idle_process_has_no_claim_on_a_burst(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_idle_process_has_no_claim_on_a_burst() -> None:
     """However long ago its last connection came."""
-    monkeypatch.setattr("app.processes.accepting._OTHERS_TURN_S", 0.2)
 
     async def check() -> None:
         server = Taking(workers=2)
         with ExitStack() as callers, socket.create_server(("127.0.0.1", 0), backlog=64) as listener:
-            await server.startup([listener])
-            callers.enter_context(socket.create_connection(listener.getsockname()))
-            await asyncio.sleep(0.5)
-            assert server.taken == 1
-            for _ in range(20):
+            with stopped_clock() as put_forward:
+                await server.startup([listener])
                 callers.enter_context(socket.create_connection(listener.getsockname()))
-            await turns()
-            assert server.taken == 2
+                await turns()
+                assert server.taken == 1
+                put_forward(0.5)
+                await turns()
+                for _ in range(20):
+                    callers.enter_context(socket.create_connection(listener.getsockname()))
+                await turns()
+                assert server.taken == 2
             server.should_exit = True
             await server.shutdown([listener])
 
@@ -224,7 +235,7 @@ def test_processes_begin_together() -> None:
             assert (starting.done(), first.taken) == (False, 0)
             await second.startup([])
             await starting
-            await asyncio.sleep(0.05)
+            await turns()
             assert first.taken == 1
             await again.startup([])
             first.should_exit = True
@@ -285,10 +296,9 @@ def test_processes_do_not_wait_for_one_that_hangs(monkeypatch: pytest.MonkeyPatc
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_without_a_file_descriptor_it_looks_away_for_a_while(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, workers: int
+    caplog: pytest.LogCaptureFixture, workers: int
 ) -> None:
     """One line in the log, no turns of the loop that do nothing else, and who waits is taken in later."""
-    monkeypatch.setattr("app.processes.accepting._LOOK_AWAY_S", 0.5)
 
     class Listener(socket.socket):
         """Of a process that has no descriptor left, the first time."""
@@ -307,15 +317,13 @@ def test_without_a_file_descriptor_it_looks_away_for_a_while(
         with Listener() as listener:
             listener.bind(("127.0.0.1", 0))
             listener.listen()
-            with socket.create_connection(listener.getsockname()):
+            with socket.create_connection(listener.getsockname()), stopped_clock() as put_forward:
                 await server.startup([listener])
-                while not listener.asked:
-                    await asyncio.sleep(0)
                 await turns()
                 assert (server.taken, listener.asked) == (0, 1)
-                async with asyncio.timeout(10):
-                    while not server.taken:
-                        await asyncio.sleep(0.01)
+                put_forward(_LOOK_AWAY_S)
+                await turns()
+                assert server.taken == 1
             server.should_exit = True
             await server.shutdown([listener])
 

@@ -1,6 +1,7 @@
 """The first process asks the others whether they answer."""
 
 import multiprocessing
+import signal
 import time
 from multiprocessing.connection import Connection
 from types import SimpleNamespace
@@ -47,7 +48,7 @@ def test_each_ping_waits_for_its_own_answer(worker: Worker) -> None:
     assert not worker.ping(timeout=0.05)
     worker.pong()
     worker.child_conn.send(True)
-    assert worker.ping(timeout=0.05)
+    assert worker.ping(timeout=60)
 
 
 def test_a_signal_is_not_kept_waiting(worker: Worker, signals: list[bool]) -> None:
@@ -67,6 +68,25 @@ def test_nobody_waits_for_the_answer_of_a_dead_worker(
     began_s = time.monotonic()
     assert not worker.ping(timeout=60)
     assert time.monotonic() - began_s < 30
+
+
+@pytest.mark.parametrize(
+    ("exit_code", "told"), [(None, "a worker hangs, and is killed"), (-signal.SIGSEGV, "a worker died")]
+)
+def test_the_log_says_why_a_worker_is_replaced(
+    worker: Worker, caplog: pytest.LogCaptureFixture, exit_code: int | None, told: str
+) -> None:
+    """Whether it was dead or did not answer; it is killed in any case, and its pipe closed."""
+    killed: list[int] = []
+    worker.process = SimpleNamespace(  # type: ignore[assignment]
+        pid=7, exitcode=exit_code, join=lambda _: None, kill=lambda: killed.append(7)
+    )
+    worker.kill()
+    (line,) = caplog.records
+    assert (line.getMessage(), line.levelname) == (told, "ERROR")
+    assert vars(line)["fields"] == {"pid": 7, "exit_code": exit_code}
+    assert killed == [7]
+    assert worker.parent_conn.closed
 
 
 def test_nobody_is_replaced_after_a_signal(worker: Worker, signals: list[bool]) -> None:

@@ -325,7 +325,6 @@ def forms(draw: st.DrawFn, names: st.SearchStrategy[str] = TEXTS) -> tuple[str, 
     return boundary, draw(st.lists(parts, max_size=4))
 
 
-@settings(deadline=None)
 @given(forms())
 def test_every_form_comes_back_as_it_was(written: tuple[str, list[Part]]) -> None:
     """Any names, any bytes, any boundary that the bytes do not contain."""
@@ -339,7 +338,7 @@ LINES = (FILE, b"Content-Disposition: form-data", b"\r\n--B\r\n" + part(b""), b"
 FRAGMENTS = st.one_of(st.binary(max_size=6), st.sampled_from(SYNTAX), st.sampled_from(LINES))
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(
     body=st.lists(FRAGMENTS, max_size=12).map(b"".join),
     content_type=st.just(TYPE) | st.text(max_size=30).map(lambda text: f"{TYPE[:-1]}{text}"),
@@ -371,7 +370,7 @@ async def _read_by_starlette(body: bytes, content_type: str) -> list[Part]:
     return found
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     forms(st.text(st.characters(codec="utf-8", exclude_categories=["Cc"], exclude_characters='\\"'), max_size=9))
 )

@@ -218,15 +218,28 @@ def test_who_does_not_read_is_not_written_to() -> None:
 
 
 @pytest.mark.parametrize("reads_half", [False, True])
-@pytest.mark.parametrize("ends", ["keep-alive is over", "the server stops", "nothing came", "the last answer"])
-def test_who_never_reads_is_cut_off_after_the_last_answer_too(ends: str, reads_half: bool) -> None:
+@pytest.mark.parametrize(
+    "ends",
+    [
+        *("keep-alive is over", "the server stops", "nothing came", "the last answer"),
+        *("the framework's last answer", "turned away"),
+    ],
+)
+def test_who_never_reads_is_cut_off_after_the_last_answer_too(
+    ends: str, reads_half: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A connection closes when all is read; less than what would pause the writing was waited for without end."""
+    monkeypatch.setattr(protocol, "_LINGER_S", 0.01)
+    last_request = {
+        "the framework's last answer": b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+        "turned away": b"hello\r\n\r\n",
+    }
 
     async def check(connection: Connection) -> None:
         connection.desk.gate.set()
         connection.desk.is_closing = ends == "the last answer"
         connection.transport.unread = 1_000
-        connection.receive(WHOLE)
+        connection.receive(last_request.get(ends, WHOLE))
         while not connection.transport.written:
             await asyncio.sleep(0)
         protocol = connection.protocol
@@ -237,13 +250,17 @@ def test_who_never_reads_is_cut_off_after_the_last_answer_too(ends: str, reads_h
         }.items():
             if ends == end:
                 act()
-        assert connection.transport.is_closed
+        async with asyncio.timeout(10):
+            while not connection.transport.is_closed:
+                await asyncio.sleep(0.001)
         if reads_half:
             protocol.pause_writing()
             protocol.resume_writing()
         async with asyncio.timeout(10):
             while connection.transport.unread:
                 await asyncio.sleep(0.01)
+        protocol.connection_lost(None)
+        assert protocol._unread is None
 
     with_connection(check, upload_timeout_s=0.05)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from models import golden
@@ -16,6 +16,7 @@ from models.networks.fast import FastNetwork
 from models.networks.layers import Convolution
 from models.networks.normalization import Normalization
 from models.preprocessing import InputSpec
+from tests.drawing import draw_images
 
 SPEC = InputSpec()
 
@@ -29,10 +30,6 @@ def _fast(spec: InputSpec = SPEC) -> FastNetwork:
     network = _build("fast", spec=spec)
     assert isinstance(network, FastNetwork)
     return network
-
-
-def _images(count: int = 4, height: int = 32, width: int = 32) -> Tensor:
-    return torch.from_numpy(golden.draw(height, width, count))
 
 
 def _shapes(network: nn.Module) -> dict[str, tuple[int, ...]]:
@@ -68,7 +65,7 @@ def test_the_tutorial_network_has_the_classic_layers() -> None:
 
 def test_the_tutorial_network_computes_what_the_tutorial_does() -> None:
     """The logits equal those of the tutorial's own forward pass, written out."""
-    network, images = _build("tutorial"), _images()
+    network, images = _build("tutorial"), draw_images(4)
     weights = dict(network.named_parameters())
     x = (images.permute(0, 3, 1, 2) / 255 - torch.tensor(SPEC.mean).view(3, 1, 1)) / torch.tensor(SPEC.std).view(
         3, 1, 1
@@ -94,7 +91,7 @@ def test_normalization_equals_that_of_torchvision() -> None:
 
 def test_normalization_gives_a_channels_last_view() -> None:
     """Three channels come first in the shape and last in memory; nothing is copied into another order."""
-    normalized = Normalization(SPEC)(_images(2, 24, 40))
+    normalized = Normalization(SPEC)(draw_images(2, 24, 40))
     assert normalized.shape == (2, 3, 24, 40)
     assert normalized.is_contiguous(memory_format=torch.channels_last)
 
@@ -108,7 +105,7 @@ def test_the_constants_of_the_normalization_are_not_among_the_weights() -> None:
 @pytest.mark.parametrize("classes", [1, 2, 3, 137])
 def test_any_number_of_classes_has_its_logits(name: str, classes: int) -> None:
     """There is one logit for each class."""
-    assert _build(name, classes=classes)(_images(2)).shape == (2, classes)
+    assert _build(name, classes=classes)(draw_images(2)).shape == (2, classes)
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
@@ -116,7 +113,7 @@ def test_any_number_of_classes_has_its_logits(name: str, classes: int) -> None:
 def test_other_input_sizes_are_taken(name: str, height: int, width: int) -> None:
     """A network is built for images of any size that is large enough, square or not."""
     network = _build(name, spec=InputSpec(height=height, width=width))
-    logits = network(_images(2, height, width))
+    logits = network(draw_images(2, height, width))
     assert logits.shape == (2, 10)
     assert logits.isfinite().all()
 
@@ -124,16 +121,14 @@ def test_other_input_sizes_are_taken(name: str, height: int, width: int) -> None
 @pytest.mark.parametrize("side", [9, 24, 40])
 def test_one_fast_network_takes_images_of_several_sizes(side: int) -> None:
     """Training may shrink the images: the same weights take another size than they were built for."""
-    assert _fast()(_images(2, side, side)).shape == (2, 10)
+    assert _fast()(draw_images(2, side, side)).shape == (2, 10)
 
 
 @pytest.mark.parametrize(("name", "smallest"), [("tutorial", 16), ("fast", 9), ("residual", 9)])
 def test_the_smallest_size_is_as_announced(name: str, smallest: int) -> None:
     """The smallest size works, and one pixel less in either direction is refused with name and size."""
-    assert _build(name, spec=InputSpec(height=smallest, width=smallest))(_images(1, smallest, smallest)).shape == (
-        1,
-        10,
-    )
+    network = _build(name, spec=InputSpec(height=smallest, width=smallest))
+    assert network(draw_images(1, smallest, smallest)).shape == (1, 10)
     for height, width in ((smallest - 1, 32), (32, smallest - 1)):
         with pytest.raises(
             ArchitectureError, match=rf"the {name} network needs at least {smallest} × {smallest} pixels"
@@ -144,7 +139,7 @@ def test_the_smallest_size_is_as_announced(name: str, smallest: int) -> None:
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_a_picture_is_answered_the_same_alone_and_in_a_batch(name: str) -> None:
     """A batch of one equals that row of a batch of eight, in evaluation mode."""
-    network, images = _build(name), _images(8)
+    network, images = _build(name), draw_images(8)
     network.train()(images)  # so that running statistics are not the initial ones
     with torch.inference_mode():
         together = network.eval()(images)
@@ -156,14 +151,14 @@ def test_a_picture_is_answered_the_same_alone_and_in_a_batch(name: str) -> None:
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_float_images_give_what_bytes_give(name: str) -> None:
     """Floats in 0…255 are images too; training resizes into them."""
-    network, images = _build(name), _images()
+    network, images = _build(name), draw_images(4)
     torch.testing.assert_close(network(images.float()), network(images), atol=0, rtol=0)
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_a_bfloat16_network_answers_nearly_the_same(name: str) -> None:
     """Half the bits give finite logits of the same shape, close to those of float32."""
-    network, images = _build(name), _images()
+    network, images = _build(name), draw_images(4)
     with torch.inference_mode():
         expected = network(images)
         logits = network.to(torch.bfloat16)(images)
@@ -175,8 +170,9 @@ def test_a_bfloat16_network_answers_nearly_the_same(name: str) -> None:
 @pytest.mark.parametrize("temperature", [0.5, 3.0])
 def test_the_temperature_divides_the_logits(name: str, temperature: float) -> None:
     """Calibration is part of the network: the same weights give logits divided by the temperature."""
-    expected = _build(name)(_images()) / temperature
-    torch.testing.assert_close(_build(name, temperature=temperature)(_images()), expected, atol=1e-6, rtol=1e-5)
+    images = draw_images(4)
+    expected = _build(name)(images) / temperature
+    torch.testing.assert_close(_build(name, temperature=temperature)(images), expected, atol=1e-6, rtol=1e-5)
 
 
 def test_only_shifts_filters_and_head_of_the_fast_network_are_trained() -> None:
@@ -202,7 +198,7 @@ def test_the_first_filters_of_a_group_pass_their_channels_through() -> None:
 
 def test_a_fitted_stem_decorrelates_its_images() -> None:
     """The second moments of its first twelve outputs are the identity on the images it was fitted to."""
-    network, images = _fast(), _images(32)
+    network, images = _fast(), draw_images(32)
     images[::2] = torch.randint(0, 256, images[::2].shape, generator=torch.manual_seed(0), dtype=torch.uint8)
     network.fit_stem(images)
     outputs = F.conv2d(network.normalize(images), network.stem.weight)[:, :12]
@@ -214,7 +210,7 @@ def test_the_second_half_of_a_fitted_stem_negates_the_first() -> None:
     """GELU drops what is negative, so every filter has its negation, and the stem stays frozen."""
     network = _fast()
     before = network.stem.weight.clone()
-    network.fit_stem(_images(16))
+    network.fit_stem(draw_images(16))
     filters = network.stem.weight
     assert filters.shape == (24, 3, 2, 2)
     torch.testing.assert_close(filters[12:], -filters[:12], atol=0, rtol=0)
@@ -234,7 +230,7 @@ def test_the_widths_of_the_fast_network_can_be_chosen() -> None:
     """The widths travel as an argument, as a list because JSON knows no tuples."""
     network = build(Architecture("fast", {"widths": [8, 16, 24]}), classes=5, spec=SPEC).eval()
     assert _shapes(network)["head.weight"] == (5, 24)
-    assert network(_images(2)).shape == (2, 5)
+    assert network(draw_images(2)).shape == (2, 5)
 
 
 def test_an_unknown_network_is_refused_and_the_known_ones_are_listed() -> None:

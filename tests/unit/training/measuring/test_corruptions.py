@@ -8,14 +8,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from models import golden
+from tests.drawing import draw_images
 from training.measuring.corruptions import KINDS, LEVELS, SEVERITIES, corrupt
 
 RANDOM = ("gaussian_noise", "shot_noise", "motion_blur", "shift")
-
-
-def _images(count: int = 4, height: int = 32, width: int = 32) -> Tensor:
-    return torch.from_numpy(golden.draw(height, width, count))
 
 
 def _spoil(images: Tensor, kind: str, severity: int = 5, seed: int = 0) -> Tensor:
@@ -25,7 +21,7 @@ def _spoil(images: Tensor, kind: str, severity: int = 5, seed: int = 0) -> Tenso
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_copy_does_not_depend_on_its_batch(kind: str) -> None:
     """Picture 2 alone is spoilt exactly as among others, and again the same the second time."""
-    images = _images()
+    images = draw_images(4)
     together = _spoil(images, kind)
     alone = corrupt(images[2:3], kind=kind, severity=5, seed=0, places=torch.tensor([2]))
     assert torch.equal(together[2:3], alone)
@@ -35,7 +31,7 @@ def test_a_copy_does_not_depend_on_its_batch(kind: str) -> None:
 @pytest.mark.parametrize("kind", RANDOM)
 def test_seed_and_place_change_what_is_random(kind: str) -> None:
     """The same picture at two places, or under two seeds, is spoilt in two ways."""
-    twice = _images(1).expand(2, -1, -1, -1)
+    twice = draw_images(1).expand(2, -1, -1, -1)
     spoilt = _spoil(twice, kind)
     assert not torch.equal(spoilt[0], spoilt[1])
     assert not torch.equal(spoilt, _spoil(twice, kind, seed=1))
@@ -44,7 +40,7 @@ def test_seed_and_place_change_what_is_random(kind: str) -> None:
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "shift"])
 def test_each_severity_changes_more_than_the_one_before(kind: str) -> None:
     """The mean distance from the clean pictures grows with the severity, and is above zero at the first."""
-    images = _images(6)
+    images = draw_images(6)
     distances = [(_spoil(images, kind, severity).float() - images).abs().mean().item() for severity in SEVERITIES]
     assert distances[0] > 0.1
     assert distances == sorted(distances)
@@ -54,7 +50,7 @@ def test_each_severity_changes_more_than_the_one_before(kind: str) -> None:
 @pytest.mark.parametrize(("height", "width"), [(33, 20), (9, 9)])
 def test_every_size_keeps_its_shape(kind: str, height: int, width: int) -> None:
     """Pictures that are not 32 × 32 come back in their own shape, as bytes."""
-    images = _images(2, height, width)
+    images = draw_images(2, height, width)
     for severity in (1, 5):
         spoilt = _spoil(images, kind, severity)
         assert spoilt.shape == images.shape
@@ -70,7 +66,7 @@ def test_noise_has_the_deviation_that_the_table_says() -> None:
 
 def test_jpeg_is_pillows_own() -> None:
     """The copy is what Pillow gives after saving at the quality of the table."""
-    images = _images(2)
+    images = draw_images(2)
     buffer = io.BytesIO()
     Image.fromarray(images[1].numpy()).save(buffer, "JPEG", quality=int(LEVELS["jpeg"][2]))
     expected = np.asarray(Image.open(buffer))
@@ -79,7 +75,7 @@ def test_jpeg_is_pillows_own() -> None:
 
 def test_light_and_contrast_follow_the_table() -> None:
     """Darker multiplies, brighter stops at white, contrast keeps each channel's mean."""
-    images = _images(2)
+    images = draw_images(2)
     assert torch.equal(_spoil(images, "darker", 3), (images * 0.5).round().to(torch.uint8))
     assert torch.equal(_spoil(images, "brighter"), (images * 2.5).round().clamp(0, 255).to(torch.uint8))
     flat = _spoil(images, "contrast").float()
@@ -90,7 +86,7 @@ def test_light_and_contrast_follow_the_table() -> None:
 @pytest.mark.parametrize("severity", SEVERITIES)
 def test_a_shift_moves_whole_pixels(severity: int) -> None:
     """What stays inside is found again unchanged, as many pixels away as the table says."""
-    image = _images(1)
+    image = draw_images(1)
     moved = _spoil(image, "shift", severity)[0, 12:20, 12:20]
     places = [(down, right) for down in range(25) for right in range(25)]
     found = [p for p in places if torch.equal(image[0, p[0] : p[0] + 8, p[1] : p[1] + 8], moved)]
