@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from app.errors import NotReadyError, OverloadedError
-from app.processes.threads import LAST_WORK_S
 from app.service import Opened, Service
 from app.settings import Settings
+from app.threads import LAST_WORK_S
 from models.checkpoint import Checkpoint, load
 from models.preprocessing import Answers, Images
 from tests.unit.app.lanes import FAR
