@@ -4,7 +4,7 @@ import asyncio
 import random
 import struct
 import zlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from benchmarks.photos import Upload, encode, multipart, photo_upload, small_picture
@@ -115,11 +115,10 @@ async def keep_calling(
     seed: int,
     is_over: Callable[[], bool],
     count: Callable[[str, str], None],
-    make_call: Callable[[Caller, Upload, int], Awaitable[str]] = call,
 ) -> None:
     """Call again and again, each time as another kind of caller."""
     draw = random.Random(seed)  # noqa: S311 - a mixture, not a secret
     names, weights = list(kinds), [kind.weight for kind in kinds.values()]
     while not is_over():
         name = draw.choices(names, weights)[0]
-        count(name, await make_call(kinds[name], draw.choice(kinds[name].uploads), port))
+        count(name, await call(kinds[name], draw.choice(kinds[name].uploads), port))

@@ -94,9 +94,8 @@ def main() -> None:
                     )
                     print(json.dumps(found[-1]), flush=True)
     print("\n".join(to_lines(found)))
-    on_cuda = given.device != "cpu" and torch.cuda.is_available()
     facts = {
-        **describe("few_pictures", device="cuda" if on_cuda else "cpu"),
+        **describe("few_pictures", device=given.device),
         "new": new,
         "start": {
             "digest": first.digest,

@@ -85,9 +85,8 @@ def main() -> None:
     kinds[LEFT_OUT] = strangers.images
     results = measure_rejection(checkpoint.graph, dataset.test.images, kinds, checkpoint.record.calibration)
     print("\n".join(rejection_lines(results)))
-    on_cuda = given.device != "cpu" and torch.cuda.is_available()
     facts = {
-        **describe("near_classes", device="cuda" if on_cuda else "cpu"),
+        **describe("near_classes", device=given.device),
         "without": given.without.split(","),
         "epochs": given.epochs,
         "seed": given.seed,

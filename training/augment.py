@@ -159,7 +159,7 @@ def resize(images: Tensor, side: float) -> Tensor:
     return F.interpolate(channels_first, size=size, mode="bilinear").permute(0, 2, 3, 1)
 
 
-def six_views(images: Tensor, *, mirrors: bool = True) -> tuple[tuple[float, Tensor], ...]:
+def six_views(images: Tensor, *, mirrors: bool) -> tuple[tuple[float, Tensor], ...]:
     """Give the weighted views whose logits are averaged: each of three crops and its mirror image.
 
     The picture itself counts half, the crops one pixel up-left and one down-right a quarter each.

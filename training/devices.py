@@ -13,6 +13,8 @@ from torch import nn
 from training.errors import TrainingError
 
 _CPUINFO = Path("/proc/cpuinfo")
+_MATRIX_EXTENSIONS = ("amx_bf16", "avx512_bf16")
+"""With which a processor multiplies matrices faster in bfloat16, as Linux names them."""
 _MALLOC_TRIM_THRESHOLD, _MALLOC_MMAP_MAX = -1, -4  # <malloc.h>
 
 
@@ -76,11 +78,8 @@ def fast_dtype(device: torch.device, cpuinfo: Path = _CPUINFO) -> torch.dtype:
     """
     if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float32
-    return (
-        torch.bfloat16
-        if {"amx_bf16", "avx512_bf16"} & set(_cpu_field("flags", cpuinfo).split())
-        else torch.float32
-    )
+    is_fast = not set(_MATRIX_EXTENSIONS).isdisjoint(_cpu_field("flags", cpuinfo).split())
+    return torch.bfloat16 if is_fast else torch.float32
 
 
 def describe_hardware(device: torch.device, cpuinfo: Path = _CPUINFO) -> str:
@@ -92,7 +91,7 @@ def describe_hardware(device: torch.device, cpuinfo: Path = _CPUINFO) -> str:
     """
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    extensions = [flag for flag in ("amx_bf16", "avx512_bf16") if flag in _cpu_field("flags", cpuinfo).split()]
+    extensions = [flag for flag in _MATRIX_EXTENSIONS if flag in _cpu_field("flags", cpuinfo).split()]
     model = _cpu_field("model name", cpuinfo) or platform.processor() or platform.machine()
     return f"{model}, {torch.get_num_threads()} threads" + (f", {' '.join(extensions)}" if extensions else "")
 

@@ -128,7 +128,7 @@ def run_views(
     console: Console,
     calibration: Calibration = _NOT_CALIBRATED,
     distance: ClassDistance | None = None,
-    mirrors: bool = True,
+    mirrors: bool,
 ) -> ViewProbabilities:
     """Run a network over pictures, in float32 on any device.
 

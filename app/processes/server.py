@@ -43,17 +43,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logs.configure(settings.log_level)
     try:
         with _listen(settings) as listener:
-            opened = None
-            if settings.workers == 0:
-                settings, opened = open_to_choose(settings)
-            elif settings.workers > 1:  # a wrong checkpoint is told before they start
-                opened = open_checked(settings_to_check(settings), threads=usable_cores())
-            if opened and settings.workers > 1:
-                digest = opened[0].digest
-                opened = None  # this process answers nothing
+            settings, digest, service = _prepare(settings)
+            if service is None:
                 return _serve_with_workers(settings, listener, digest=digest)
-            service = Service(settings, opened=opened)  # not to be freed before the end, see below
-            opened = None  # but that it opens by itself may be replaced
             exit_code = serve(service, listener)
     except GlimpseError as error:
         return _refuse(error, STARTUP_FAILURE)
@@ -64,6 +56,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 stream.flush()
         os._exit(exit_code)
     return exit_code
+
+
+def _prepare(settings: Settings) -> tuple[Settings, str, Service | None]:
+    """Check the checkpoint before anybody serves it, and choose by how many processes.
+
+    What was opened for the check has no name any more then: a process that only watches keeps no model, and a
+    service may replace the one that it has.
+
+    Returns:
+        Settings with a number of workers, the checkpoint's digest, and the service; None where there are several.
+    """
+    if settings.workers == 0:
+        settings, opened = open_to_choose(settings)
+    elif settings.workers == 1:
+        opened = open_checked(settings, threads=share(usable_cores(), workers=1).engine)
+    else:
+        opened = open_checked(settings_to_check(settings), threads=usable_cores())
+    digest = opened[0].digest
+    return settings, digest, None if settings.workers > 1 else Service(settings, opened=opened)
 
 
 def serve(service: Service, listener: socket.socket) -> int:

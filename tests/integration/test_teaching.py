@@ -52,7 +52,7 @@ def test_a_student_learns_from_a_teacher(data: Path, teacher: Path, tmp_path: Pa
     assert student.record.training.configuration["teachers"] == [load(teacher).digest]
     console = Console(quiet=True)
     taught, wanted = (
-        run_views(network, images, console=console).single_view
+        run_views(network, images, console=console, mirrors=True).single_view
         for network in (student.network, load(teacher).network)
     )
     assert torch.equal(taught.argmax(dim=1), wanted.argmax(dim=1))

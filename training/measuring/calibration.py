@@ -48,7 +48,7 @@ class Calibrated:
 
 
 def calibrate(
-    network: Network, train: Split, held_out: Split | None, *, console: Console, mirrors: bool = True
+    network: Network, train: Split, held_out: Split | None, *, console: Console, mirrors: bool
 ) -> Calibrated:
     """Fit temperatures, floors and the abstain rule, and give the network its temperature.
 

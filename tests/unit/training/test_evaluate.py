@@ -43,10 +43,10 @@ def test_six_views_average_logits_with_their_weights() -> None:
     torch.manual_seed(0)
     network = build(Architecture("fast"), classes=3, spec=InputSpec()).eval()
     images = torch.randint(0, 256, (5, 32, 32, 3), dtype=torch.uint8)
-    answers = run_views(network, images, console=Console(file=io.StringIO()))
+    answers = run_views(network, images, console=Console(file=io.StringIO()), mirrors=True)
     with torch.inference_mode():
         assert torch.allclose(answers.single_view, network(images).softmax(1), atol=1e-6)
-        mean = sum(weight * network(view) for weight, view in six_views(images))
+        mean = sum(weight * network(view) for weight, view in six_views(images, mirrors=True))
         assert isinstance(mean, torch.Tensor)
         assert torch.allclose(answers.six_views, mean.softmax(1), atol=1e-6)
 
@@ -57,8 +57,10 @@ def test_six_views_are_read_at_a_temperature_of_their_own() -> None:
     network = build(Architecture("fast"), classes=3, spec=InputSpec()).eval()
     images = torch.randint(0, 256, (5, 32, 32, 3), dtype=torch.uint8)
     console = Console(file=io.StringIO())
-    plain = run_views(network, images, console=console)
-    answers = run_views(network, images, console=console, calibration=Calibration(six_views_temperature=2.0))
+    plain = run_views(network, images, console=console, mirrors=True)
+    answers = run_views(
+        network, images, console=console, calibration=Calibration(six_views_temperature=2.0), mirrors=True
+    )
     assert torch.equal(answers.single_view, plain.single_view)
     torch.testing.assert_close(answers.six_views, (plain.six_views.log() / 2).softmax(1))
 

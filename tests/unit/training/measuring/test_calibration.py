@@ -55,7 +55,7 @@ def trained() -> Network:
 def test_a_network_is_calibrated_and_told_its_temperature(trained: Network) -> None:
     """The likelihood of both views is no worse, 95 % are accepted, and the temperature is the record's."""
     held_out = _split(400, seed=1)
-    fitted = calibrate(trained, _split(300, seed=0), held_out, console=CONSOLE)
+    fitted = calibrate(trained, _split(300, seed=0), held_out, console=CONSOLE, mirrors=True)
     calibration = fitted.calibration
     assert trained.temperature == calibration.temperature != 1
     assert calibration.held_out is not None
@@ -83,7 +83,7 @@ def test_each_view_is_read_as_fits_its_own_logits() -> None:
     noise = torch.randn(400, 16, 16, 3, generator=torch.Generator().manual_seed(0))
     images = (100 + 40 * nn.functional.one_hot(targets)[:, None, None] + 30 * noise).clamp(0, 255).byte()
     network, held_out = _OnePixel(), Split(images, targets)
-    calibration = calibrate(network, held_out, held_out, console=CONSOLE).calibration
+    calibration = calibrate(network, held_out, held_out, console=CONSOLE, mirrors=True).calibration
     network.temperature = 1.0
     outputs = view_logits(network, images, temperature=1.0, mirrors=True, place="measuring", console=CONSOLE)
     single, six = (fit_reading(logits.double(), targets) for logits in (outputs.single_view, outputs.six_views))
@@ -96,16 +96,21 @@ def test_each_view_is_read_as_fits_its_own_logits() -> None:
 def test_calibrating_twice_changes_nothing(trained: Network) -> None:
     """The temperature that the network has already does not count."""
     held_out, train = _split(200, seed=1), _split(300, seed=0)
-    first = calibrate(trained, train, held_out, console=CONSOLE)
-    assert calibrate(trained, train, held_out, console=CONSOLE).calibration == first.calibration
+    first = calibrate(trained, train, held_out, console=CONSOLE, mirrors=True)
+    assert calibrate(trained, train, held_out, console=CONSOLE, mirrors=True).calibration == first.calibration
 
 
 def test_what_was_measured_is_what_evaluation_measures(trained: Network) -> None:
     """The held-out figures come back from `run_views` and `measure`, both views and the accepted share."""
     held_out = _split(200, seed=1)
-    fitted = calibrate(trained, _split(300, seed=0), held_out, console=CONSOLE)
+    fitted = calibrate(trained, _split(300, seed=0), held_out, console=CONSOLE, mirrors=True)
     views = run_views(
-        trained, held_out.images, console=CONSOLE, calibration=fitted.calibration, distance=fitted.distance
+        trained,
+        held_out.images,
+        console=CONSOLE,
+        calibration=fitted.calibration,
+        distance=fitted.distance,
+        mirrors=True,
     )
     metrics = measure(views, held_out, labels=LABELS, name="x", calibration=fitted.calibration)
     figures = fitted.calibration.held_out
@@ -123,7 +128,7 @@ def test_what_was_measured_is_what_evaluation_measures(trained: Network) -> None
 def test_too_few_pictures_fit_nothing(trained: Network, count: int | None) -> None:
     """Temperature 1, no rule, and a sentence that says so."""
     held_out = None if count is None else _split(count, seed=1)
-    fitted = calibrate(trained, _split(300, seed=0), held_out, console=CONSOLE)
+    fitted = calibrate(trained, _split(300, seed=0), held_out, console=CONSOLE, mirrors=True)
     assert (fitted.calibration, fitted.distance) == (Calibration(), None)
     assert trained.temperature == 1
     assert fitted.sentence.startswith(f"Not calibrated: {count or 0} pictures were held out")
@@ -132,7 +137,7 @@ def test_too_few_pictures_fit_nothing(trained: Network, count: int | None) -> No
 @pytest.mark.parametrize("count", [FEWEST_FOR_TEMPERATURE, FEWEST_FOR_RULE - 1])
 def test_a_few_pictures_are_enough_for_the_temperatures_alone(trained: Network, count: int) -> None:
     """No floor and no rule; the record and the sentence say how many pictures it rests on."""
-    fitted = calibrate(trained, _split(300, seed=0), _split(count, seed=1), console=CONSOLE)
+    fitted = calibrate(trained, _split(300, seed=0), _split(count, seed=1), console=CONSOLE, mirrors=True)
     calibration = fitted.calibration
     assert trained.temperature == calibration.temperature != 1
     assert calibration.six_views_temperature != 1
@@ -148,7 +153,9 @@ def test_a_few_pictures_are_enough_for_the_temperatures_alone(trained: Network, 
 
 def test_the_fewest_pictures_for_a_rule_are_enough_for_it(trained: Network) -> None:
     """A hundred that were held out give both thresholds."""
-    fitted = calibrate(trained, _split(300, seed=0), _split(FEWEST_FOR_RULE, seed=1), console=CONSOLE)
+    fitted = calibrate(
+        trained, _split(300, seed=0), _split(FEWEST_FOR_RULE, seed=1), console=CONSOLE, mirrors=True
+    )
     assert fitted.distance is not None
     assert fitted.calibration.abstain_threshold is not None
     assert fitted.calibration.distance_threshold is not None
@@ -156,7 +163,7 @@ def test_the_fewest_pictures_for_a_rule_are_enough_for_it(trained: Network) -> N
 
 def test_outliers_are_turned_away(trained: Network) -> None:
     """Chessboards of black and white look like none of three brightnesses; most are refused by the distance."""
-    fitted = calibrate(trained, _split(300, seed=0), _split(200, seed=1), console=CONSOLE)
+    fitted = calibrate(trained, _split(300, seed=0), _split(200, seed=1), console=CONSOLE, mirrors=True)
     board = 255 * ((torch.arange(16)[:, None] // 2 + torch.arange(16) // 2) % 2)
     outside = board[None, :, :, None].expand(20, 16, 16, 3).to(torch.uint8)
     graph = Graph(trained, fitted.distance, floor=fitted.calibration.floor)
@@ -181,7 +188,7 @@ def test_each_class_has_a_mean_of_its_own_where_not_all_pictures_are_taken(
 ) -> None:
     """Three classes take turns, and a third of the pictures are looked at: every third would be of one class."""
     monkeypatch.setattr(training.measuring.calibration, "MOST_PICTURES", 100)
-    fitted = calibrate(trained, _split(300, seed=0), _split(200, seed=1), console=CONSOLE)
+    fitted = calibrate(trained, _split(300, seed=0), _split(200, seed=1), console=CONSOLE, mirrors=True)
     assert fitted.distance is not None
     assert torch.pdist(fitted.distance.means).min() > 0.1
 
