@@ -44,7 +44,7 @@ def train(
     recipe: Annotated[
         RecipeName | None,
         typer.Option(
-            help="tutorial: the beginner's; fast: minutes; compact: an hour or two; accurate: hours; taught: from "
+            help="tutorial: the beginner's; fast: minutes; compact: one to three hours; accurate: hours; taught: from "
             "--teacher."
         ),
     ] = None,
