@@ -13,10 +13,10 @@ InputError
     ├── ParameterError            a query parameter or header out of its range
     └── UnknownDemoError          the tensor lab has no demo of this name
 GlimpseError
-├── StartError                    it cannot run as it was set up; the operator hears it, and no caller
+├── StartError                    it cannot run as it was set up; the operator hears it
 │   ├── SettingsError             a setting has a name or a value that cannot be used
 │   ├── ListenError               the address is taken, or not of this machine
-│   ├── MissingEngineError        the engine is not installed, or does not run on that device
+│   ├── MissingEngineError        the engine is not there or broken, or does not run on that device
 │   └── DeviceError               the device is not there, or cannot hold the network
 ├── UnavailableError              not now; come back later
 │   ├── NotReadyError             starting, stopping, or giving wrong answers
@@ -85,7 +85,7 @@ class UnknownDemoError(RequestError):
 
 
 class StartError(GlimpseError):
-    """The service cannot run as it was set up; the operator hears it, and no caller."""
+    """The service cannot run as it was set up; the operator hears it, at the start or in a reload."""
 
 
 class SettingsError(StartError):
@@ -97,7 +97,7 @@ class ListenError(StartError):
 
 
 class MissingEngineError(StartError):
-    """The engine that was asked for is not installed, or does not run on that device."""
+    """The engine that was asked for is not installed or cannot be loaded, or does not run on that device."""
 
 
 class DeviceError(StartError):

@@ -186,8 +186,8 @@ def open_checked(settings: Settings, *, threads: int) -> tuple[Checkpoint, Engin
         if not lacks_memory(error):
             raise
         raise StartError(
-            f"There is not enough memory to open {settings.checkpoint}. Give the process more, or use fewer "
-            "--workers."
+            f"There is not enough memory to open {settings.checkpoint}. Give the process more, or let "
+            "fewer workers share it."
         ) from error
     return checkpoint, engine
 

@@ -62,7 +62,7 @@ def methods(given: Pictures, generator: torch.Generator) -> dict[str, Callable[[
     n, height, width, _ = images.shape
 
     def over_images(maps: Tensor) -> Tensor:
-        added = maps.detach().sum(1)
+        added = maps.detach().sum(1).clamp_min(0)  # as the service does
         return spread(added, given.stage, side=(height, width), points=(height, width))
 
     def activation() -> Tensor:
@@ -99,7 +99,7 @@ def methods(given: Pictures, generator: torch.Generator) -> dict[str, Callable[[
 def measure(given: Pictures, maps: Tensor) -> tuple[float, float]:
     """Score with the hottest share covered, and with nothing else left."""
     n, height, width, _ = given.images.shape
-    heat = maps.clamp_min(0).flatten(1)
+    heat = maps.flatten(1)
     hottest = torch.zeros_like(heat, dtype=torch.bool)
     hottest.scatter_(1, heat.topk(round(SHARE * heat.shape[1]), dim=1).indices, value=True)
     is_hot = hottest.view(n, height, width, 1)

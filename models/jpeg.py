@@ -69,9 +69,10 @@ def with_end(data: bytes) -> bytes:
     """Let a JPEG be decoded that lacks nothing but its last two bytes, as those that cameras stream (MJPEG) may.
 
     Args:
-        data: the whole file. One that is cut off in its pixels stays so, and so does a progressive one.
+        data: the whole file. One that is cut off in its pixels stays so, but for one or two blocks of 8 × 8 whose
+            bits are guessed then; and so does a progressive one.
     """
-    return data if data.endswith(_END) else data + _PADDING
+    return data if data.endswith((_END, _PADDING)) else data + _PADDING
 
 
 def unread_kind(data: bytes) -> str | None:
@@ -80,7 +81,10 @@ def unread_kind(data: bytes) -> str | None:
     Returns:
         What it "is" or "has".
     """
-    place = next((place for marker, place in _markers(data) if marker in _FRAMES or marker == _SCAN), 0)
+    found = (place for marker, place in _markers(data) if marker in _FRAMES or marker == _SCAN)
+    place = next(found, None)
+    if place is None:
+        return None
     marker, head = data[place - 1], data[place + 2 : place + 8]  # bits, height, width, colours
     if marker in _LOSSLESS:
         return "is of the lossless kind"

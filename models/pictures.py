@@ -4,6 +4,7 @@ This is the firewall: six formats, the header read before anything is decoded, o
 orientation, transparency, palettes, CMYK, 16-bit samples and animations.
 """
 
+import contextlib
 import io
 import math
 from collections.abc import Callable
@@ -91,8 +92,11 @@ def _open_avif(file: BinaryIO) -> AvifImageFile:
         return AvifImageFile(io.BytesIO(data))
     except MemoryError:
         raise
-    except Exception:  # noqa: BLE001 - whatever it is: it comes again if EXIF was not the cause
-        return AvifImageFile(io.BytesIO(without_exif(data)))
+    except Exception:
+        stripped = without_exif(data)
+        if stripped == data:
+            raise
+        return AvifImageFile(io.BytesIO(stripped))
 
 
 _FORMATS: dict[str, tuple[Callable[[bytes], bool], Callable[[BinaryIO], ImageFile.ImageFile]]] = {
@@ -156,18 +160,16 @@ def decode(
     if not data:
         raise EmptyPictureError("The picture is empty: it has 0 bytes. Choose a picture file.")
     picture_format = recognise(data[:64])
-    ended = data
     if picture_format == "JPEG":
         jpeg.refuse_hostile(data)
-        ended = jpeg.with_end(data)
-        plain = _decode_plain(ended, max_pixels=max_pixels, at_least=at_least)
+        plain = _decode_plain(data, max_pixels=max_pixels, at_least=at_least)
         if plain is not None:
             return plain
     _, reader = _FORMATS[picture_format]
     try:
         if picture_format == "AVIF":
             _check_pixels(largest_frame(data), max_pixels, advice=advice)
-        stored = reader(io.BytesIO(_WITHOUT_BALLAST.get(picture_format, bytes)(ended)))
+        stored = reader(io.BytesIO(_WITHOUT_BALLAST.get(picture_format, bytes)(data)))
         _check_pixels(stored.size, max_pixels, advice=advice)
         width, height = stored.size
         right, bottom = _reduce(stored, at_least) if at_least is not None else (0.0, 0.0)
@@ -189,6 +191,9 @@ def decode(
             f"The picture, or a frame of it, has too many pixels: {error} The limit is {max_pixels:,}. {advice}"
         ) from error
     except Exception as error:  # decoders raise whatever they stumble over
+        if picture_format == "JPEG" and (ended := jpeg.with_end(data)) is not data:
+            with contextlib.suppress(PictureError):
+                return decode(ended, max_pixels=max_pixels, at_least=at_least, advice=advice)
         raise _refused(picture_format, data, error) from error
 
 
@@ -263,7 +268,7 @@ def stored_size(file: BinaryIO) -> tuple[int, int]:
     It may be damaged behind its header, and lie on its side.
 
     Args:
-        file: at its beginning; of most formats little more than the header is read.
+        file: at its beginning. PNG, WebP and AVIF are read whole, of the others little more than the header.
 
     Returns:
         Width and height, in pixels, as they are stored.
@@ -276,10 +281,9 @@ def stored_size(file: BinaryIO) -> tuple[int, int]:
     picture_format = recognise(file.read(64))
     file.seek(0)
     _, reader = _FORMATS[picture_format]
-    without_ballast = _WITHOUT_BALLAST.get(picture_format)
     try:
-        size = reader(io.BytesIO(without_ballast(file.read())) if without_ballast else file).size
-    except MemoryError:
+        size = reader(io.BytesIO(png.without_ballast(file.read())) if picture_format == "PNG" else file).size
+    except (PictureError, MemoryError):
         raise
     except Exception as error:  # as in `decode`
         raise BrokenPictureError(

@@ -29,7 +29,7 @@ _STRETCHED = {"L;2": 85, "L;4": 17}
 def without_ballast(data: bytes) -> bytes:
     """Leave out colour profiles and packed texts; pixels, transparency and orientation stay as they are.
 
-    An orientation is lost where it stands in a packed text of over a megabyte.
+    An orientation is lost where it stands in a packed text of over a megabyte, or in the second text of a name.
 
     Args:
         data: the whole file, damaged or not: what cannot be followed is left to whoever decodes it.

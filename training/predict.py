@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -11,14 +12,14 @@ import torch
 from models.checkpoint import Checkpoint
 from models.cores import usable_cores
 from models.errors import PictureError
-from models.pictures import Picture, decode
+from models.pictures import decode
 from models.prediction import Prediction, rank
-from models.preprocessing import Answers, InputSpec, to_images
+from models.preprocessing import Answers, Images, InputSpec, to_images
 from training.data.picture_files import files_below, picture_bytes
 from training.measuring.views import answers
 
 _TOGETHER = 64
-"""Files that are decoded before the network sees them: answers come while the rest is read. Source: choice."""
+"""Files that are decoded, on all cores, before the network sees them, and answered together. Source: choice."""
 
 
 @dataclass(frozen=True)
@@ -29,13 +30,17 @@ class Predicted:
         file: as it was named, or found below a folder that was.
         predictions: the best labels, best first.
         abstain: whether the answer should not be relied on.
-        picture: format and size, as the file has them.
+        picture_format: JPEG, PNG, …
+        width: pixels of the upright picture.
+        height: pixels of the upright picture.
     """
 
     file: Path
     predictions: list[Prediction]
     abstain: bool
-    picture: Picture
+    picture_format: str
+    width: int
+    height: int
 
 
 @dataclass(frozen=True)
@@ -46,55 +51,62 @@ class Refused:
     reason: str
 
 
+class _Opened(NamedTuple):
+    """What is kept of a decoded file: the pixels that the network is fed, uint8 (height, width, 3)."""
+
+    image: Images
+    picture_format: str
+    width: int
+    height: int
+
+
 def list_files(paths: Sequence[Path]) -> list[Path]:
     """Put all files below its place for each folder; files are taken as they are, be they there or not."""
     return [file for path in paths for file in (files_below(path) if path.is_dir() else [path])]
 
 
-def predict(checkpoint: Checkpoint, files: Sequence[Path], *, top_k: int) -> Iterator[Predicted | Refused]:
+def predict(
+    checkpoint: Checkpoint, files: Sequence[Path], *, top_k: int, device: torch.device
+) -> Iterator[Predicted | Refused]:
     """Answer files one after another, in order; a bad one costs its neighbours nothing.
 
     Args:
-        checkpoint: its network wherever it is; answers are those of the service's engine torch.
+        checkpoint: that answers, as the service's engine torch does on a CPU.
         files: of any size and any format that the service reads.
         top_k: labels for each; more than there are classes returns all.
+        device: that its network is brought to.
     """
-    spec = checkpoint.record.input
+    spec, graph = checkpoint.record.input, checkpoint.graph.to(device)
     with ThreadPoolExecutor(usable_cores()) as pool:
         for start in range(0, len(files), _TOGETHER):
             together = files[start : start + _TOGETHER]
             opened = list(pool.map(lambda file: _open(file, spec), together))
-            pictures = [each for each in opened if isinstance(each, Picture)]
-            rows = iter(_answers(checkpoint, pictures))
+            images = [each.image for each in opened if isinstance(each, _Opened)]
+            rows = iter(answers(graph, torch.from_numpy(np.stack(images))).numpy() if images else ())
             for file, each in zip(together, opened, strict=True):
-                if isinstance(each, Picture):
+                if isinstance(each, _Opened):
                     yield _predicted(file, each, next(rows), checkpoint, top_k=top_k)
                 else:
                     yield Refused(file, each)
 
 
-def _open(file: Path, spec: InputSpec) -> Picture | str:
-    """Decode a file, or say why it cannot be."""
+def _open(file: Path, spec: InputSpec) -> _Opened | str:
+    """Decode a file to what the network is fed, or say why it cannot be."""
     try:
         if file.exists() and not file.is_file():  # to read a pipe may take for ever
             return "It is no regular file."
-        return decode(picture_bytes(file), at_least=(spec.width, spec.height))
+        picture = decode(picture_bytes(file), at_least=(spec.width, spec.height))
+        return _Opened(to_images([picture], spec)[0], picture.format, picture.width, picture.height)
     except OSError as error:
         return f"It cannot be read: {error.strerror or error}."
     except PictureError as error:
         return str(error)
 
 
-def _answers(checkpoint: Checkpoint, pictures: Sequence[Picture]) -> Answers:
-    if not pictures:
-        return np.empty((0, checkpoint.answer_columns), np.float32)
-    images = torch.from_numpy(to_images(pictures, checkpoint.record.input))
-    return answers(checkpoint.graph, images).numpy()
-
-
-def _predicted(file: Path, picture: Picture, row: Answers, checkpoint: Checkpoint, *, top_k: int) -> Predicted:
+def _predicted(file: Path, opened: _Opened, row: Answers, checkpoint: Checkpoint, *, top_k: int) -> Predicted:
     record = checkpoint.record
     classes = len(record.labels)
     predictions = rank(row[:classes], record.labels, top_k=top_k)
     distance = float(row[classes]) if checkpoint.distance is not None else None
-    return Predicted(file, predictions, record.calibration.abstains(predictions[0].score, distance), picture)
+    abstain = record.calibration.abstains(predictions[0].score, distance)
+    return Predicted(file, predictions, abstain, opened.picture_format, opened.width, opened.height)

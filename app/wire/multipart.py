@@ -57,11 +57,10 @@ def parse(body: bytes, content_type: str, *, max_parts: int) -> list[Part]:
         MalformedFormError: there is no boundary, or the body does not follow it.
         TooManyFilesError: there are more than `max_parts`.
     """
-    named = {name.lower(): (quoted, bare) for name, quoted, bare in reversed(_OF_A_TYPE.findall(content_type))}
-    if "boundary" not in named:
+    found = next((each for each in _OF_A_TYPE.finditer(content_type) if each[1].lower() == "boundary"), None)
+    if found is None:
         raise _malformed("its Content-Type names no boundary")
-    quoted, bare = named["boundary"]
-    boundary = bare or _QUOTED_PAIR.sub(r"\1", quoted)
+    boundary: str = found[3] or _QUOTED_PAIR.sub(r"\1", found[2])
     if len(boundary) > _MOST_OF_A_BOUNDARY:
         raise _malformed(f"its boundary has {len(boundary)} characters, over {_MOST_OF_A_BOUNDARY}")
     try:

@@ -28,6 +28,8 @@ _FIRST_REQUEST_S = 0.1
 _LINGER_S = 2.0
 """What a caller still sends is read for so long after the last answer: closing over it would reset the connection,
 and the answer might never be seen. Source: choice; RFC 9112, 9.6 wants it for some time."""
+_LAST_LINGER_S = 0.5
+"""The same when the server stops, which waits for it."""
 
 _OF_CALLERS = (httptools.HttpParserInvalidURLError, UnicodeDecodeError, RequestError)
 """What is raised in a callback of the parser when the caller is at fault: uvicorn's two are about the target."""
@@ -400,6 +402,9 @@ class DeskProtocol(HttpToolsProtocol):
             self._linger()  # its refusal is written, and the rest of the body is to come
         else:
             super().shutdown()
+        if self._lingering is not None:
+            self._lingering.cancel()
+            self._lingering = self.loop.call_later(_LAST_LINGER_S, self._close)
         if self.transport.is_closing():
             self._wait_for_reader()
 

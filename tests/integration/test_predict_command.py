@@ -2,15 +2,19 @@
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from fastapi.testclient import TestClient
 
 from app.main import create_app
 from app.settings import Settings
+from models.checkpoint import CHECKPOINTS, load, save
 from tests.drawing import encode, gradient, solid
 from training.cli import run
+from training.predict import predict
 
 
 @pytest.fixture
@@ -69,10 +73,6 @@ def test_what_the_model_is_not_sure_of_is_said(
     trained_checkpoint: Path, pictures: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """In a word behind the label, which is there all the same."""
-    from dataclasses import replace
-
-    from models.checkpoint import load, save
-
     loaded = load(trained_checkpoint)
     calibration = replace(loaded.record.calibration, abstain_threshold=1.0)
     save(trained_checkpoint, loaded.network, replace(loaded.record, calibration=calibration))
@@ -89,3 +89,13 @@ def test_nothing_to_answer_is_a_sentence(
     (tmp_path / "empty").mkdir()
     assert _predict(trained_checkpoint, tmp_path / "empty") == 1
     assert capsys.readouterr().err == f"Error: There is no file in {tmp_path / 'empty'}. Name pictures.\n"
+
+
+@torch.inference_mode()
+def test_all_that_answers_is_brought_to_the_device(pictures: Path) -> None:
+    """The distance lies beside the network in a checkpoint; `meta` computes nothing, and says so."""
+    loaded = load(CHECKPOINTS / "cifar10.safetensors")
+    assert loaded.distance is not None
+    with pytest.raises(NotImplementedError, match="(?i)meta"):
+        next(iter(predict(loaded, [pictures / "a.png"], top_k=1, device=torch.device("meta"))))
+    assert {tensor.device.type for tensor in loaded.graph.state_dict().values()} == {"meta"}

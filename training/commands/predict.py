@@ -33,10 +33,9 @@ def predict(
         files = list_files(pictures)
         if not files:
             raise TrainingError(f"There is no file in {', '.join(map(str, pictures))}. Name pictures.")
-        loaded = load(checkpoint)
-        loaded.network.to(choose_device(device.value))  # in place
+        loaded, target = load(checkpoint), choose_device(device.value)
         refused = 0
-        for each in answer_files(loaded, files, top_k=top_k):
+        for each in answer_files(loaded, files, top_k=top_k, device=target):
             refused += isinstance(each, Refused)
             if as_json:
                 typer.echo(json.dumps(_fields(each)))
@@ -62,5 +61,5 @@ def _fields(each: Predicted | Refused) -> dict[str, object]:
         "file": str(each.file),
         "predictions": [item._asdict() for item in each.predictions],
         "abstain": each.abstain,
-        "image": {"format": each.picture.format, "width": each.picture.width, "height": each.picture.height},
+        "image": {"format": each.picture_format, "width": each.width, "height": each.height},
     }

@@ -44,8 +44,8 @@ def train(
     recipe: Annotated[
         RecipeName | None,
         typer.Option(
-            help="tutorial: the beginner's; fast: minutes; compact: one to three hours; accurate: hours; taught: from "
-            "--teacher."
+            help="tutorial: the beginner's; fast: minutes; compact: one to three hours; accurate: hours; "
+            "taught: from --teacher."
         ),
     ] = None,
     data: Annotated[str | None, typer.Option(help=DATA_HELP)] = None,

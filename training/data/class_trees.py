@@ -5,7 +5,6 @@ does not stop a training.
 """
 
 import contextlib
-import itertools
 import os
 import unicodedata
 from collections.abc import Sequence
@@ -200,11 +199,13 @@ def _class_names(root: Path, *, fewest: int) -> tuple[str, ...]:
             "Put the pictures of each class into a sub-folder that has the class's name"
             + (f", or read the archive in it with --data {archive}." if archive else ".")
         )
-    for first, second in itertools.combinations(names, 2):
-        if composed(first) == composed(second):
+    seen: dict[str, str] = {}
+    for name in names:
+        other = seen.setdefault(composed(name), name)
+        if other != name:
             raise DataError(
-                f"{root} has two class folders whose names look the same, {first!a} and {second!a}: one "
-                "name in two spellings of Unicode. Put their pictures into one folder."
+                f"{root} has two class folders whose names look the same, {other!a} and {name!a}: one name in "
+                "two spellings of Unicode. Put their pictures into one folder."
             )
     return names
 

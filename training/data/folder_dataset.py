@@ -10,6 +10,7 @@ from models.preprocessing import InputSpec
 from models.record import Record
 from training.data.class_trees import (
     Tree,
+    composed,
     find_parts,
     read_tree,
     refuse_bare,
@@ -129,7 +130,8 @@ def read_test_folder(
     report_unreadable(tree.pictures, report)
     report_unused(root, [test_root or root], report, apart_from=train_root)
     if test_root is None:
-        held_out = _held_out(tree, record) if tree.labels == record.labels else None
+        is_alike = tree.labels == tuple(map(composed, record.labels))
+        held_out = _held_out(tree, record) if is_alike else None
         if held_out is not None:
             return f"{name}, the test part of its training", tree.labels, held_out
         report(
@@ -147,7 +149,7 @@ def _held_out(tree: Tree, record: Record) -> Split | None:
         train, test = split_tree(tree, copies, seed=record.training.seed)
     except DataError:
         return None
-    is_same = fingerprint(tree.labels, _take(tree, train)) == record.training.data_fingerprint
+    is_same = fingerprint(record.labels, _take(tree, train)) == record.training.data_fingerprint
     return _take(tree, test) if is_same else None
 
 

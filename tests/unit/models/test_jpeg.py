@@ -186,3 +186,5 @@ def test_a_kind_that_is_read_is_none_that_is_not() -> None:
     assert unread_kind(b"\xff\xd8\xff\xc0\0") is None
     assert unread_kind(b"\xff\xd8\xff\xda\0\2") is None
     assert unread_kind(b"\xff\xd8") is None
+    for last in (b"\xc0", b"\xc3", b"\xc5"):  # cut off within its EXIF
+        assert unread_kind(b"\xff\xd8\xff\xe1\x40\0Exif\0\0" + last) is None

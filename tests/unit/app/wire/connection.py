@@ -166,6 +166,7 @@ class Connection:
         upload_timeout_s: float = 100,
     ) -> None:
         self.reached = 0
+        self.answers_at_once = False
         config = uvicorn.Config(
             self._application,
             interface="asgi3",
@@ -188,7 +189,7 @@ class Connection:
 
     async def _application(self, scope: Any, receive: Any, send: Any) -> None:
         assert scope
-        while (await receive()).get("more_body"):
+        while not self.answers_at_once and (await receive()).get("more_body"):
             pass
         self.reached += 1
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})

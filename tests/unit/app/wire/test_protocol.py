@@ -410,3 +410,35 @@ def test_who_asks_before_sending_is_told_to_go_on(version: bytes, value: bytes, 
         connection.protocol.connection_lost(None)
 
     with_connection(check)
+
+
+def test_a_trailer_that_closes_ends_a_connection_that_was_answered_before() -> None:
+    """Nothing more is heard on it, so it does not wait for another request."""
+
+    async def check(connection: Connection) -> None:
+        connection.answers_at_once = True
+        connection.receive(b"POST /other HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n")
+        while not connection.transport.written:
+            await asyncio.sleep(0)
+        assert not connection.transport.is_over
+        connection.receive(b"0\r\nConnection: close\r\n\r\n")
+        assert connection.transport.is_closed
+        assert not has_timer(connection)
+
+    with_connection(check)
+
+
+def test_a_stop_waits_for_no_one_who_only_sends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever was turned away and does not leave is let go soon when the server stops, which waits for it."""
+    monkeypatch.setattr(protocol, "_LINGER_S", 1_000)
+    monkeypatch.setattr(protocol, "_LAST_LINGER_S", 0.01)
+
+    async def check(connection: Connection) -> None:
+        connection.receive(b"hello\r\n\r\n")
+        assert connection.transport.is_ended
+        connection.protocol.shutdown()
+        async with asyncio.timeout(10):
+            while not connection.transport.is_closed:
+                await asyncio.sleep(0.01)
+
+    with_connection(check)
