@@ -9,6 +9,11 @@ from app.errors import OverloadedError
 
 _NEWEST = 0.1
 """Share of the newest measurement in the running means: about the last twenty count."""
+_MOST_TIMES = 8
+"""A measurement counts as at most so many times what was expected: a process that was paused for a minute must not
+refuse large batches for half an hour. What is really slower is believed after a few. Source: choice."""
+_LONGEST_RETRY_S = 30
+"""Most seconds that a caller is told to stay away: the estimate is none of what comes after. Source: choice."""
 _KEPT_LAG = 0.8
 """Share of a lag that is still expected a beat later: a tenth of it is left after half a second."""
 _BUSY_S = 0.01
@@ -48,7 +53,8 @@ class Admission:
         self._decoded_bytes = 0.0
         self._byte_s = 0.0
         self._backlogged_since_s: float | None = None
-        self._lanes = threading.Lock()
+        self._lanes = 1
+        self._learning = threading.Lock()
         self._lag_s = 0.0
         self._entering = 0
 
@@ -65,6 +71,16 @@ class Admission:
     def lag_s(self) -> float:
         """Seconds that the event loop takes to come round, for which a request has waited before it was read."""
         return self._lag_s
+
+    def serves(self, *, lanes: int) -> None:
+        """Learn that another model answers from now on: what a picture costs is to be measured anew.
+
+        Args:
+            lanes: threads that run it at the same time.
+        """
+        with self._learning:
+            self._lanes = lanes
+            self._run_s = self._run_pictures = self._picture_s = 0.0
 
     def enter(self) -> None:
         """Count a request that was let in by its header, and whose turn on the event loop has not come yet."""
@@ -95,15 +111,18 @@ class Admission:
         if self._pictures:
             # else whoever comes may try: a few files had an odd price, and refusing teaches nothing
             own_s += decoding_bytes * self._byte_s / self._decoders
-        wait_s = self.wait_s + own_s
-        excess_s = wait_s - within_s * (1 - self._kept_free)
-        if excess_s > 0:
+        wait_s, usable_s = self.wait_s + own_s, within_s * (1 - self._kept_free)
+        if wait_s > usable_s:
+            advice = (
+                "Send fewer pictures at a time, or give it more"
+                if own_s > usable_s > 0
+                else "Come back after Retry-After seconds, or give it more"
+            )
             raise OverloadedError(
                 f"{self._pictures:,} pictures are being answered and this request brings {pictures:,}, about "
                 f"{wait_s * 1000:,.0f} ms of work; {max(0.0, within_s) * 1000:,.0f} ms are left of its time, and "
-                "that is too little. Come back after Retry-After seconds, or give it more with "
-                "X-Request-Timeout-Ms.",
-                retry_after_s=max(1, math.ceil(excess_s)),
+                f"that is too little. {advice} with X-Request-Timeout-Ms.",
+                retry_after_s=_whole(wait_s - self._lag_s - usable_s),
             )
         in_work = self._pictures + self._entering
         if in_work + pictures > self._max_waiting:
@@ -203,8 +222,9 @@ class Admission:
         """Learn from a batch what a picture costs.
 
         While there is a backlog the time between two batches counts, with everything that the engine waits for;
-        otherwise only the run itself is known. Times and pictures are added up apart: each picture counts alike,
-        or the event loop's runs of one, which cost more for it, would speak for a whole batch.
+        otherwise only the run itself is known, beside which the other lanes could have run as many. Times and
+        pictures are added up apart: each picture counts alike, or the event loop's runs of one, which cost more
+        for it, would speak for a whole batch.
 
         Args:
             size: pictures in the batch.
@@ -212,10 +232,13 @@ class Admission:
             finished_s: when the run ended, in seconds on any steady clock.
             waiting: pictures in the queue at that moment.
         """
-        with self._lanes:
+        with self._learning:
             since_s = self._backlogged_since_s
-            spent_s = seconds if since_s is None else max(0.0, finished_s - since_s)
-            share = _NEWEST if self._run_pictures else 1.0
+            spent_s = seconds / self._lanes if since_s is None else max(0.0, finished_s - since_s)
+            share = 1.0
+            if self._run_pictures:
+                share = _NEWEST
+                spent_s = min(spent_s, _MOST_TIMES * size * self._picture_s or spent_s)
             self._run_s += share * (spent_s - self._run_s)
             self._run_pictures += share * (size - self._run_pictures)
             self._picture_s = self._run_s / self._run_pictures
@@ -228,4 +251,8 @@ class Admission:
 
 def _half_of(wait_s: float) -> int:
     """Whole seconds after which half of a backlog is done, and there is room again."""
-    return max(1, math.ceil(wait_s / 2))
+    return _whole(wait_s / 2)
+
+
+def _whole(seconds: float) -> int:
+    return min(_LONGEST_RETRY_S, max(1, math.ceil(seconds)))

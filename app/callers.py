@@ -30,7 +30,7 @@ class Caller:
         self, receive: Receive | None, *, timeout_s: float, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self.deadline_s = clock() + timeout_s
-        self._timeout_s = timeout_s
+        self._clock = clock
         self._receive = receive
         self._awaited: set[asyncio.Future[Any]] = set()
         self._verdict: Callable[[], Exception] | None = None
@@ -39,7 +39,7 @@ class Caller:
 
     async def __aenter__(self) -> "Caller":
         loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(self._timeout_s, self._time_is_over)
+        self._timer = loop.call_later(max(0.0, self.deadline_s - self._clock()), self._time_is_over)
         if self._receive:
             self._listener = loop.create_task(self._listen(self._receive))
         return self

@@ -5,12 +5,14 @@ import contextlib
 import logging
 from collections.abc import Callable
 
-from app.errors import EngineError, NotReadyError
+from app.errors import DeadlineError, EngineError, NotReadyError
 from app.logs import SERVICE
 from app.metrics import Metrics
 from app.served_model import ServedModel
 from models.errors import GlimpseError
 
+_LATE = (TimeoutError, DeadlineError)
+"""The same limit, where the one who waits finds it first or a lane does."""
 _ASK_AGAIN_S = 1.0
 """Seconds between two times while the answers are wrong."""
 
@@ -91,7 +93,7 @@ class Judge:
         except Exception as error:  # noqa: BLE001 - whatever it is, not ready; and the judging must go on
             if judged is not self._current():
                 return  # replaced meanwhile
-            self._metrics.golden_checks.labels("late" if isinstance(error, TimeoutError) else "wrong").inc()
+            self._metrics.golden_checks.labels("late" if isinstance(error, _LATE) else "wrong").inc()
             self._find(reason_of(error), public_reason=_public_reason_of(error))
         else:
             self._metrics.golden_checks.labels("right").inc()
@@ -121,7 +123,7 @@ class Judge:
 
 def reason_of(error: Exception) -> str:
     """Say in words why golden answers, or a checkpoint, were refused."""
-    if isinstance(error, TimeoutError):
+    if isinstance(error, _LATE):
         return "the golden answers came too late"
     return str(error) if isinstance(error, GlimpseError) else f"{type(error).__name__}: {error}"
 

@@ -30,6 +30,9 @@ from models.errors import GlimpseError
 from models.preprocessing import Images, Probabilities
 
 _BEAT_S = 0.05
+_LEAST_JUDGED_S = 5.0
+"""Least seconds that golden answers have, however short the deadlines are: they wait for batches that run, which
+callers with more time may have filled, and at a start for everybody who has the cores. Source: choice."""
 Opened = tuple[Checkpoint, Engine]
 """What was read, and what runs it."""
 
@@ -94,7 +97,7 @@ class Service:
         self.judge = Judge(
             lambda: self.model,
             interval_s=settings.golden_interval_s,
-            timeout_s=settings.deadline_ms / 1000,  # what is too late for callers is too late for these
+            timeout_s=max(_LEAST_JUDGED_S, settings.deadline_ms / 1000),
             metrics=self.metrics,
             on_verdict=self._tell_verdict,
         )
@@ -111,6 +114,7 @@ class Service:
         self._retiring: dict[asyncio.Task[None], ServedModel] = {}
         self._heartbeat: asyncio.TimerHandle | None = None
         self.model = self._serve(opened) if opened else self._open()
+        self.admission.serves(lanes=self.model.engine.lanes)
 
     async def start(self) -> None:
         """Begin to answer, once the golden pictures came back right through the queue.
@@ -262,6 +266,7 @@ class Service:
             old = self.model
             new = await self._open_beside()
             self.model = new
+            self.admission.serves(lanes=new.engine.lanes)
             self.announce()
             self.explainer.keep_only(self.model.checkpoint.digest)
             self.judge.trust()  # a fault of the old one is none of the new one's

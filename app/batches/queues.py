@@ -48,7 +48,14 @@ class Queue:
             self.changed.notify()
 
     def put_first(self, items: Sequence[Item], *, wakes_lane: bool = True) -> None:
-        """Add pictures before all that wait, but for a batch that is prepared already."""
+        """Add pictures before all that wait, but for a batch that is prepared already.
+
+        They are run without others: a batch that callers fill may take longer than these may.
+        """
+        while self._items and self._items[0].goes_first and self._items[0].answer.done():
+            self._items.popleft()  # of an engine that hangs: they would pile up
+        for item in items:
+            item.goes_first = True
         self._items.extendleft(reversed(items))
         if wakes_lane:
             self.changed.notify()
@@ -85,6 +92,8 @@ class Queue:
             items: list[Item] = []
             try:
                 while self._items and len(items) < most:
+                    if items and items[0].goes_first and not self._items[0].goes_first:
+                        break
                     taken.append(self._items.popleft())
                     if self._keep_or_drop(taken[-1]):
                         items.append(taken[-1])

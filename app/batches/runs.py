@@ -62,12 +62,14 @@ class Item:
         deadline_s: seconds on the clock; it is not run after that.
         submitted_s: seconds on the clock, when it came.
         answer: future of whoever waits; it is done where nobody waits any more.
+        goes_first: before all others, and with none of them in its batch.
     """
 
     image: Images
     deadline_s: float
     submitted_s: float
     answer: asyncio.Future[Result]
+    goes_first: bool = False
 
 
 @dataclass(slots=True)

@@ -96,11 +96,18 @@ class Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         for listener in sockets or []:
             asyncio.get_running_loop().remove_reader(listener)
-            self._accept(listener, most=BACKLOG)  # who still waits when it is closed finds the connection reset
+            if self._is_alone or not self._is_lost:  # who still waits when all have closed it finds it reset
+                self._accept(listener, most=BACKLOG)
             listener.close()
         await asyncio.gather(*self._being_connected, return_exceptions=True)
         await asyncio.sleep(BEAT_S)
         await super().shutdown(sockets)
+
+    @property
+    def _is_lost(self) -> bool:
+        """Whether this process ends because it can answer nothing; the others go on, and take who waits."""
+        desk = self.lifespan.state.get("desk")
+        return desk is not None and desk.is_lost
 
     async def _begin_together(self, ready: "Synchronized[int]") -> None:
         with ready.get_lock():

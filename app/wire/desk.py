@@ -231,6 +231,11 @@ class Desk:
         """Whether a connection ends with the answer that it is given now."""
         return self._service.is_draining
 
+    @property
+    def is_lost(self) -> bool:
+        """Whether only a new process can answer anything."""
+        return self._service.is_lost
+
     def _tell(self, admitted: Admitted | None, status: int, *, request_id: str, client: str) -> None:
         """Count a request that did not come to its end, and write its log line."""
         path = admitted.path if admitted else "other"

@@ -96,6 +96,6 @@ def test_all_that_answers_is_brought_to_the_device(pictures: Path) -> None:
     """The distance lies beside the network in a checkpoint; `meta` computes nothing, and says so."""
     loaded = load(CHECKPOINTS / "cifar10.safetensors")
     assert loaded.distance is not None
-    with pytest.raises(NotImplementedError, match="(?i)meta"):
+    with pytest.raises(NotImplementedError, match=r"(?i)meta"):
         next(iter(predict(loaded, [pictures / "a.png"], top_k=1, device=torch.device("meta"))))
     assert {tensor.device.type for tensor in loaded.graph.state_dict().values()} == {"meta"}

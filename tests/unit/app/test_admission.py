@@ -325,3 +325,61 @@ def test_who_finds_no_memory_may_come_back_when_half_of_the_work_is_done(let_in:
     with pytest.raises(OverloadedError, match="leave no room for 101 more") as refused:
         door.hold(101)
     assert refused.value.retry_after_s == 3
+
+
+def test_lanes_that_could_have_run_as_many_share_the_cost() -> None:
+    """Four lanes, 0.25 s a picture in each: 16 a second. In a backlog what they get done counts as it is."""
+    door = admission()
+    door.serves(lanes=4)
+    door.answered(size=1, seconds=0.25, finished_s=100.0, waiting=0)
+    assert cost(door) == 0.0625
+    door.check(within_s=1.0, pictures=10)
+    door = admission()
+    door.serves(lanes=4)
+    for number in range(100):
+        door.answered(size=1, seconds=0.25, finished_s=100 + 0.1 * number, waiting=9)
+    assert cost(door) == pytest.approx(0.1, rel=0.01)
+
+
+def test_a_pause_of_the_whole_process_is_not_believed_at_once() -> None:
+    """A minute in which a machine moved counts as eight times the usual; what stays slower soon counts whole."""
+    door = measured(0.01)
+    door.answered(size=8, seconds=60.0, finished_s=200.0, waiting=0)
+    assert cost(door) == pytest.approx(0.017)
+    for _ in range(100):
+        door.answered(size=8, seconds=8.0, finished_s=300.0, waiting=0)
+    assert cost(door) == pytest.approx(1.0, rel=0.01)
+
+
+def test_another_model_has_another_price(let_in: LetIn) -> None:
+    """Its first batch counts whole, as that of the first model did."""
+    door = measured(0.01)
+    door.serves(lanes=1)
+    assert cost(door) == 0
+    door.answered(size=8, seconds=8.0, finished_s=300.0, waiting=0)
+    assert cost(door) == 1.0
+
+
+def test_who_brings_too_much_at_a_time_is_told_so(let_in: LetIn) -> None:
+    """To come back would not help: it would be too much for an idle service, too."""
+    door = measured(0.25)
+    with pytest.raises(OverloadedError, match=r"Send fewer pictures at a time, or give it more with X-Request"):
+        door.check(within_s=1.0, pictures=9)
+    let_in(door, 9)
+    with pytest.raises(OverloadedError, match=r"Come back after Retry-After seconds, or give it more"):
+        door.check(within_s=1.0)
+
+
+def test_nobody_is_sent_away_for_long(let_in: LetIn) -> None:
+    """An estimate of minutes is an odd price, and a lag of the event loop is over before anybody is back."""
+    door = measured(10.0)
+    let_in(door, 100)
+    with pytest.raises(OverloadedError) as refused:
+        door.check(within_s=1.0)
+    assert refused.value.retry_after_s == 30
+    door = measured(0.25)
+    let_in(door, 8)
+    door.lagged(20.0)
+    with pytest.raises(OverloadedError) as refused:
+        door.check(within_s=1.0)
+    assert refused.value.retry_after_s == 2

@@ -5,7 +5,7 @@ from typing import cast
 
 import pytest
 
-from app.errors import EngineError
+from app.errors import DeadlineError, EngineError
 from app.judging import Judge
 from app.metrics import Metrics
 from app.served_model import ServedModel
@@ -158,3 +158,25 @@ class _Hanging(_Model):
         """Do not answer."""
         await self.is_late.wait()
         raise TimeoutError(timeout_s)
+
+
+@pytest.mark.parametrize("error", [TimeoutError(), DeadlineError("The time is over.")])
+def test_late_is_late_whoever_finds_it(error: Exception) -> None:
+    """The one who waits, or a lane that looks at the same moment: the metric and the reason are the same."""
+
+    class Late(_Model):
+        async def ask_golden(self, *, timeout_s: float) -> None:
+            assert timeout_s == 5
+            raise error
+
+    async def check() -> None:
+        metrics = Metrics()
+        judge = Judge(
+            lambda: cast(ServedModel, model), interval_s=1e6, timeout_s=5, metrics=metrics, on_verdict=lambda: None
+        )
+        await judge.judge()
+        assert judge.fault == "the golden answers came too late"
+        assert b'glimpse_golden_checks_total{result="late"} 1.0' in metrics.exposition()
+
+    model = Late()
+    with_loop(check())

@@ -44,9 +44,9 @@ def taken(queue: Queue, *, one: bool = False) -> list[int] | None:
     ("values", "idle_lanes", "expected"),
     [
         ((1, 2), 0, [[1, 2], [9]]),
-        ((1, 2, 3), 0, [[1, 2], [9, 3]]),
-        ((1,), 0, [[9, 1]]),  # less than a whole batch
-        ((1, 2), 1, [[9, 1], [2]]),  # a lane is about to take them
+        ((1, 2, 3), 0, [[1, 2], [9], [3]]),
+        ((1,), 0, [[9], [1]]),  # less than a whole batch
+        ((1, 2), 1, [[9], [1, 2]]),  # a lane is about to take them
     ],
 )
 def test_a_whole_batch_is_prepared_while_every_lane_is_busy(
@@ -61,6 +61,34 @@ def test_a_whole_batch_is_prepared_while_every_lane_is_busy(
             queue.put_first([item(9)])
         assert [taken(queue) for _ in expected] == expected
         assert (taken(queue), len(queue)) == (None, 0)
+
+    with_loop(check())
+
+
+def test_who_goes_first_is_run_without_others() -> None:
+    """A batch that callers fill may take longer than these may; as many as a batch holds ride together."""
+
+    async def check() -> None:
+        queue = filled(1, 2, 3, 4, max_batch_size=3, idle_lanes=1)
+        with queue.changed:
+            queue.put_first([item(value) for value in (6, 7, 8, 9)])
+        assert [taken(queue) for _ in range(5)] == [[6, 7, 8], [9], [1, 2, 3], [4], None]
+
+    with_loop(check())
+
+
+def test_who_went_first_and_was_given_up_makes_room() -> None:
+    """An engine that hangs is asked again and again, and what nobody waits for must not pile up."""
+
+    async def check() -> None:
+        queue = filled(1, max_batch_size=3, idle_lanes=1)
+        for _ in range(3):
+            asked = [item(8), item(9)]
+            with queue.changed:
+                queue.put_first(asked)
+            assert len(queue) == 3
+            for one in asked:
+                one.answer.cancel()
 
     with_loop(check())
 

@@ -294,6 +294,27 @@ def test_processes_do_not_wait_for_one_that_hangs(monkeypatch: pytest.MonkeyPatc
     with_loop(check())
 
 
+@pytest.mark.parametrize(("workers", "is_lost", "taken"), [(1, True, 3), (2, False, 3), (2, True, 0)])
+def test_a_process_that_can_answer_nothing_leaves_those_who_wait_to_the_others(
+    workers: int, is_lost: bool, taken: int
+) -> None:
+    """A single one has nobody who would answer them; and when all stop, those who wait would be reset."""
+
+    async def check() -> None:
+        server = Taking(workers=workers)
+        server.lifespan.state["desk"] = SimpleNamespace(is_lost=is_lost)
+        server.should_exit = True
+        with ExitStack() as stack:
+            listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+            await server.startup([listener])
+            for _ in range(3):
+                stack.enter_context(socket.create_connection(listener.getsockname()))
+            await server.shutdown([listener])
+        assert server.taken == taken
+
+    with_loop(check())
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 def test_without_a_file_descriptor_it_looks_away_for_a_while(
     caplog: pytest.LogCaptureFixture, workers: int
