@@ -30,7 +30,7 @@ class History:
 
 
 def read_history(run: Path) -> History:
-    """Read `metrics.jsonl` of a run's folder; a last line that was cut off is left out.
+    """Read `metrics.jsonl` of a run's folder; lines that are damaged or cut off are left out.
 
     Args:
         run: the folder.
@@ -90,8 +90,8 @@ def _step(line: str) -> tuple[int, float, float, float] | None:
     """Take the four numbers of a step; None for lines about something else."""
     try:
         fields = json.loads(line)
-        step, rest = fields["step"], [float(fields[name]) for name in ("loss", "lr", "pictures_per_s")]
-    except (ValueError, TypeError, KeyError):
+        step, rest = int(fields["step"]), [float(fields[name]) for name in ("loss", "lr", "pictures_per_s")]
+    except (ValueError, TypeError, KeyError, OverflowError):
         return None
     loss, lr, pictures_per_s = rest
-    return (int(step), loss, lr, pictures_per_s) if all(map(math.isfinite, rest)) else None
+    return (step, loss, lr, pictures_per_s) if all(map(math.isfinite, rest)) else None

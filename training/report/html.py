@@ -40,7 +40,7 @@ def cards(facts: Iterable[tuple[str, str]]) -> str:
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]], *, full: bool = False) -> str:
-    """Write a table.
+    """Write a table, in a box that the keyboard can scroll where the screen is too narrow.
 
     Args:
         head: words over the columns.
@@ -50,7 +50,8 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]], *, full: bool = Fa
     top = "".join(f'<th scope="col">{text(word)}</th>' for word in head)
     body = "".join(f'<tr><th scope="row">{text(first)}</th>{"".join(others)}</tr>' for first, *others in rows)
     shape = ' class="full"' if full else ""
-    return f'<div class="wide"><table{shape}><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>'
+    inner = f"<table{shape}><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>"
+    return f'<div class="wide" tabindex="0" role="group" aria-label="Table">{inner}</div>'
 
 
 def cell(value: object) -> str:

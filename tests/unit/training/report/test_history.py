@@ -33,6 +33,14 @@ def test_steps_are_read_in_order(tmp_path: Path) -> None:
     assert history.pictures_per_s == [100.0, 100.0]
 
 
+@pytest.mark.parametrize("step", ["[]", "null", '"ten"', "Infinity", "NaN", "{}"])
+def test_a_damaged_line_is_left_out(tmp_path: Path, step: str) -> None:
+    """A step that is no number, or a loss beyond all numbers, costs its line and nothing else."""
+    lines = [_line(1), _line(2).replace('"step": 2', f'"step": {step}'), _line(3, 10**400), _line(4)]
+    (tmp_path / "metrics.jsonl").write_text("\n".join(lines))
+    assert read_history(tmp_path).steps == [1, 4]
+
+
 def test_a_folder_without_metrics_is_refused(tmp_path: Path) -> None:
     """A sentence says which file is missing, or that nothing is in it."""
     with pytest.raises(TrainingError, match=r"metrics\.jsonl cannot be read"):

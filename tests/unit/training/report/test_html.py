@@ -41,6 +41,12 @@ def test_pictures_travel_in_the_page() -> None:
     assert second.size == (48, 96)
 
 
+def test_a_wide_table_is_scrolled_by_the_keyboard() -> None:
+    """The box around a table takes the focus, and has a name for who cannot see it."""
+    piece = html.table(["", "right"], [("cat", html.cell(1))])
+    assert piece.startswith('<div class="wide" tabindex="0" role="group" aria-label="Table"><table>')
+
+
 def test_percentages_do_not_break() -> None:
     """Number and sign stay on one line."""
     assert html.percent(0.93345) == "93.34\N{NO-BREAK SPACE}%"
