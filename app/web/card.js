@@ -36,7 +36,7 @@ function figures({ metrics, labels }) {
 function perClass({ labels, metrics }) {
   const wrong = mistakes(labels, metrics.confusion_matrix, labels.length > MOST_CLASSES ? 0 : 4);
   return section("Class by class", quiet("How many of the pictures of each class are recognised."),
-    bars(Object.entries(metrics.per_class).map(([name, part]) => ({ name, part })), { even: true }),
+    bars(labels.map((name) => ({ name, part: metrics.per_class[name] ?? null })), { even: true }),
     wrong ? [element("h3", { class: "lower" }, "The commonest mistakes"), wrong] : null);
 }
 

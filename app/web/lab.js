@@ -1,13 +1,14 @@
 // The tensor lab: choose an experiment, change its parameters, run it on the server, read what happened.
 import { graph } from "./charts.js";
 import { byId, element } from "./elements.js";
-import { get, refusal } from "./service.js";
+import { get, onceMore, patiently, refusal } from "./service.js";
 
 const MEMORIES = 6; // colours in the sheet; letters go on after them
+const SKIPPED = "#main"; // where the skip link leads: no experiment
 let demos = new Map();
 let running = null;
 
-get("tensors").then((lab) => {
+patiently(() => get("tensors"), wait).then((lab) => {
   demos = new Map(lab.demos.map((demo) => [demo.name, demo]));
   byId("demos").append(...lab.demos.map((demo) => element("a", { href: `#${demo.name}` }, demo.title)));
   byId("foot").append(element("span", {}, `PyTorch ${lab.torch} on ${lab.devices.join(" and ")}`), element("a", { href: "tensors/report" }, "All of it as one text"));
@@ -16,15 +17,14 @@ get("tensors").then((lab) => {
 }, (problem) => byId("fault").replaceChildren(refusal(problem, null)));
 
 /** Show the experiment that the address names, with its parameters, and run it: "#numpy-bridge?rows=4". */
-function open() {
+function open(change) {
+  if (change && location.hash === SKIPPED) return;
   running?.abort();
-  const [name, query] = location.hash.slice(1).split("?");
+  const [name, query] = location.hash === SKIPPED ? [""] : location.hash.slice(1).split("?");
   const demo = demos.get(name) ?? (name ? null : demos.values().next().value);
   byId("demo").hidden = !demo;
-  byId("fault").replaceChildren();
+  for (const old of ["fault", "steps", "script"]) byId(old).replaceChildren();
   if (!demo) {
-    byId("steps").replaceChildren();
-    byId("script").replaceChildren();
     byId("fault").replaceChildren(element("p", { class: "say" }, `There is no experiment “${name}”. Choose one from the list.`));
     return;
   }
@@ -39,16 +39,19 @@ function open() {
     element("button", { class: "primary" }, "Run"));
   byId("controls").onsubmit = (event) => {
     event.preventDefault();
-    const asked = new URLSearchParams(new FormData(event.target)).toString();
+    const asked = chosen();
     history.replaceState(null, "", `#${demo.name}${asked ? `?${asked}` : ""}`);
-    run(demo);
+    run(demo, asked);
   };
-  run(demo);
+  run(demo, given.toString() || chosen()); // as the link has it: the service says what of it is not allowed
 }
+
+const chosen = () => new URLSearchParams(new FormData(byId("controls"))).toString();
 
 function control({ name, kind, default: usual, minimum, maximum, step, choices, help }, given) {
   const id = `parameter-${name}`;
-  const value = given ?? String(usual);
+  const isPossible = given !== null && (choices?.map(String).includes(given) ?? true);
+  const value = isPossible ? given : String(usual);
   const described = { id, name, "aria-describedby": `${id}-help` };
   const field = kind === "choice"
     ? element("select", described, choices.map((choice) => element("option", { value: choice, selected: String(choice) === value }, String(choice))))
@@ -60,14 +63,16 @@ function control({ name, kind, default: usual, minimum, maximum, step, choices, 
 
 const sentence = (words) => (words ? `${words[0].toUpperCase()}${words.slice(1).replace(/\.$/, "")}.` : "");
 
-async function run(demo) {
+async function run(demo, asked) {
   running?.abort();
   const { signal } = (running = new AbortController());
-  byId("status").textContent = "Running…";
-  try {
-    const asked = new URLSearchParams(new FormData(byId("controls"))).toString();
-    const result = await get(`tensors/${demo.name}${asked ? `?${asked}` : ""}`, signal);
+  const send = () => {
     byId("fault").replaceChildren();
+    byId("status").textContent = "Running…";
+    return get(`tensors/${demo.name}${asked ? `?${asked}` : ""}`, signal);
+  };
+  try {
+    const result = await patiently(send, wait, signal);
     byId("status").textContent = `Ran in ${time(result.duration_ms)} with PyTorch ${result.torch}.`;
     const letters = lettersOf(result.steps);
     byId("steps").replaceChildren(...result.steps.map((step) => stepOf(step, letters)));
@@ -79,6 +84,11 @@ async function run(demo) {
     byId("script").replaceChildren();
     byId("fault").replaceChildren(refusal(problem, null));
   }
+}
+
+function wait(problem) {
+  byId("status").textContent = "";
+  byId("fault").replaceChildren(refusal(problem, onceMore(problem)));
 }
 
 const time = (ms) => (ms < 1000 ? `${ms.toFixed(ms < 10 ? 2 : 0)} ms` : `${(ms / 1000).toFixed(1)} s`);

@@ -7,6 +7,11 @@ export class Problem extends Error {
     super(message);
     Object.assign(this, { status, code, retryAfter });
   }
+
+  /** Whether the same picture may be answered a moment later. */
+  get isPassing() {
+    return [0, 503, 504].includes(this.status) && this.code !== "unreadable";
+  }
 }
 
 const STRANGE = "What answered is not the service: a proxy or a login page, perhaps. Load this page again.";
@@ -73,7 +78,8 @@ export function upload(path, picture, { signal, onProgress }) {
         }
       } else reject(problemOf(request.status, request.responseText, request.getResponseHeader("Retry-After")));
     };
-    request.onerror = () => picture.slice(0, 1).arrayBuffer().then(() => SILENT, () => UNREADABLE).then((why) => reject(new Problem(why)));
+    request.onerror = () => picture.slice(0, 1).arrayBuffer()
+      .then(() => reject(new Problem(SILENT)), () => reject(new Problem(UNREADABLE, { code: "unreadable" })));
     request.onabort = () => reject(new DOMException("cancelled", "AbortError"));
     request.onloadend = () => signal.removeEventListener("abort", stop);
     if (signal.aborted) return request.onabort();
@@ -94,7 +100,7 @@ function timingOf(header) {
   );
 }
 
-/** Run a request; if the service is busy, tell `onWait` for how many seconds, and try once more after them. */
+/** Run a request; if the service is busy, tell `onWait` why, and try once more after as many seconds as it says. */
 export async function patiently(request, onWait, signal) {
   try {
     return await request();
@@ -103,7 +109,7 @@ export async function patiently(request, onWait, signal) {
     onWait(problem);
     await new Promise((resolve, reject) => {
       const timer = setTimeout(resolve, 1000 * problem.retryAfter);
-      signal.addEventListener("abort", () => {
+      signal?.addEventListener("abort", () => {
         clearTimeout(timer);
         reject(new DOMException("cancelled", "AbortError"));
       });
@@ -111,6 +117,9 @@ export async function patiently(request, onWait, signal) {
     return request();
   }
 }
+
+/** What to say beside the sentence of a problem that `patiently` waits for. */
+export const onceMore = ({ retryAfter }) => `Trying once more in ${retryAfter === 1 ? "a second" : `${retryAfter} seconds`}.`;
 
 const HINTS = {
   413: "A smaller copy will do: the network looks at a few dozen pixels.",

@@ -1,8 +1,10 @@
 """The lab's page in a real browser: experiments are chosen, changed and run on the server."""
 
+import json
+
 import httpx
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.e2e.conftest import PATIENCE_MS, Window
 
@@ -75,6 +77,77 @@ def test_a_parameter_out_of_bounds_is_told_in_the_server_s_words(window: Window)
     expect(page.locator(".step")).to_have_count(0)
     page.get_by_label("rows").fill("1")
     page.get_by_role("button", name="Run").click()
+    wait_for_run(page)
+    expect(page.get_by_role("alert")).to_be_empty()
+
+
+def test_a_link_with_a_choice_that_is_not_there_is_told_in_the_server_s_words(window: Window) -> None:
+    """Never another value in its place; the form holds what is usual, and runs."""
+    page = window.open("/lab#numpy-bridge?dtype=float8&rows=4", refused=("/tensors/numpy-bridge",))
+    refused = httpx.get(f"{window.url}/tensors/numpy-bridge", params={"dtype": "float8"})
+    assert refused.status_code == 422
+    expect(page.get_by_role("alert")).to_have_text(refused.json()["detail"])
+    expect(page.locator(".step")).to_have_count(0)
+    page.get_by_role("button", name="Run").click()
+    wait_for_run(page)
+    lab = httpx.get(f"{window.url}/tensors").json()
+    parameters = next(demo["parameters"] for demo in lab["demos"] if demo["name"] == "numpy-bridge")
+    usual = {parameter["name"]: parameter["default"] for parameter in parameters}
+    expect(page.get_by_label("dtype")).to_have_value(usual["dtype"])
+    expect(page.get_by_label("rows")).to_have_value("4")
+
+
+def test_the_skip_link_leaves_the_experiment_alone(window: Window) -> None:
+    """It leads to the content, which is no experiment; neither is it after the page was loaded again."""
+    page = window.open("/lab")
+    wait_for_run(page)
+    title = page.locator("#title").inner_text()
+    page.keyboard.press("Tab")
+    expect(page.locator(".skip")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator("#main")).to_be_focused()
+    expect(page.locator("#title")).to_have_text(title)
+    expect(page.locator(".step")).not_to_have_count(0)
+    expect(page.get_by_role("alert")).to_be_empty()
+    page.reload()
+    wait_for_run(page)
+    expect(page.locator("#title")).to_have_text(title)
+    expect(page.get_by_role("alert")).to_be_empty()
+    page.locator("#demos a").nth(1).click()
+    expect(page.locator("#title")).not_to_have_text(title)
+    wait_for_run(page)
+
+
+def test_old_steps_do_not_stand_under_a_new_title(window: Window) -> None:
+    """While another experiment is on its way there is nothing that could be taken for it."""
+    page = window.open("/lab#numpy-bridge")
+    wait_for_run(page)
+    window.hold(page, "**/tensors/reshaping*")
+    link = page.locator("#demos a[href='#reshaping']")
+    link.click()
+    expect(page.locator("#title")).to_have_text(link.inner_text())
+    expect(page.locator("#status")).to_have_text("Running…")
+    expect(page.locator(".step")).to_have_count(0)
+    expect(page.locator("#script")).to_be_empty()
+
+
+def test_a_busy_lab_is_asked_once_more(window: Window) -> None:
+    """503 with Retry-After is shown with its sentence, and the steps come after that time."""
+    page = window.blank()
+    page.clock.install(time=0)
+    sentence = "The tensor lab runs one demo at a time."
+
+    def refuse(route: Route) -> None:
+        body = json.dumps({"status": 503, "code": "overloaded", "detail": sentence})
+        headers = {"Retry-After": "600"}
+        route.fulfill(status=503, headers=headers, content_type="application/problem+json", body=body)
+
+    page.route("**/tensors/numpy-bridge*", refuse, times=1)
+    window.visit(page, "/lab#numpy-bridge", refused=("/tensors/numpy-bridge",))
+    expect(page.get_by_role("alert")).to_contain_text(sentence)
+    expect(page.get_by_role("alert")).to_contain_text("Trying once more in 600 seconds.")
+    expect(page.locator(".step")).to_have_count(0)
+    page.clock.run_for(600_000)
     wait_for_run(page)
     expect(page.get_by_role("alert")).to_be_empty()
 

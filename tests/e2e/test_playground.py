@@ -85,7 +85,18 @@ def test_of_three_pictures_one_is_broken(window: Window) -> None:
     assert labels(page) == ["red", "blue"]
     detail = httpx.post(f"{window.url}/predict", files={"file": BROKEN}).json()["detail"]
     expect(page.locator(".result").nth(1).locator(".say p").first).to_have_text(detail)
+    expect(page.get_by_role("button", name="Try again")).to_have_count(0)
     expect(page.locator("#status")).to_have_text("3 pictures: 2 answered, 1 not.")
+
+
+def test_a_drop_without_files_is_told(window: Window) -> None:
+    """A picture of another page comes as an address; what to do instead is said."""
+    page = window.open("/")
+    drop(page)
+    expect(page.locator("#status")).to_have_text(
+        "That was no file. Save the picture first, or copy the picture itself and paste it."
+    )
+    expect(page.locator(".result")).to_have_count(0)
 
 
 def test_a_pasted_picture_gets_its_label(window: Window) -> None:
@@ -130,17 +141,21 @@ def test_the_keyboard_is_enough(window: Window) -> None:
 
 
 def test_it_says_when_it_is_not_sure(window: Window) -> None:
-    """An answer below the threshold of the checkpoint carries a badge."""
+    """An answer below the threshold of the checkpoint carries a badge, and says why."""
     page = window.open("/")
     drop(page, fog=GREY)
     expect(page.locator(".badge")).to_have_text("not sure")
+    expect(page.get_by_text("The score is too low, or the picture unlike everything")).to_be_visible()
     expect(page.locator("#status")).to_contain_text("not sure")
 
 
 def test_why_lays_heat_over_the_picture(window: Window) -> None:
-    """A canvas over the part that was seen, for the best class first and for any other that is asked for."""
+    """A canvas over the part that was seen, for the best class first and for any other that is asked for.
+
+    Over a picture without any green there is none for green; the button that was pressed keeps the focus.
+    """
     page = window.open("/")
-    drop(page, wide=encode(solid("#ff0000", 64).resize((96, 64))))
+    drop(page, wide=encode(solid("#ff00e0", 64).resize((96, 64))))
     assert labels(page) == ["red"]
     page.get_by_role("button", name="Why?").click()
     heat = page.locator("canvas.heat")
@@ -154,8 +169,59 @@ def test_why_lays_heat_over_the_picture(window: Window) -> None:
     expect(page.locator(".legend")).to_be_visible()
     page.locator(".choice").get_by_role("button", name="blue").click()
     expect(heat).to_have_attribute("aria-label", "Heat map: what the score of blue rests on")
+    page.locator(".choice").get_by_role("button", name="green").click()
+    expect(page.locator(".why")).to_contain_text("Nothing in the picture speaks for “green”.")
+    expect(page.locator(".choice").get_by_role("button", name="green")).to_be_focused()
+    expect(heat).to_be_hidden()
+    expect(page.locator(".legend")).to_have_count(0)
+    page.locator(".choice").get_by_role("button", name="red").click()
+    expect(heat).to_be_visible()
     page.get_by_role("button", name="Hide why").click()
     expect(heat).to_be_hidden()
+
+
+def test_why_of_another_model_is_no_answer(window: Window) -> None:
+    """A model that was loaded since explains nothing of the older answer; the page asks what it is."""
+    page = window.open("/")
+    drop(page, apple=RED)
+    assert labels(page) == ["red"]
+
+    def answer_as_another(route: Route) -> None:
+        route.fulfill(json={"model": {"name": "another", "digest": f"sha256:{'0' * 64}"}})
+
+    page.get_by_role("button", name="Why?").click()
+    expect(page.locator("canvas.heat")).to_be_visible()
+    page.route("**/explain?*", answer_as_another)
+    with page.expect_request("**/model"):
+        page.locator(".choice").get_by_role("button", name="blue").click()
+    expect(page.locator(".why .say")).to_have_text("The model changed; send the picture again.")
+    expect(page.locator(".choice").get_by_role("button", name="blue")).to_be_focused()
+    expect(page.locator("canvas.heat")).to_have_count(0)
+
+
+def test_a_model_that_was_not_told_is_asked_for_again(window: Window) -> None:
+    """With the next answer, whose label does not wait for it; then the part that was seen is marked, too."""
+    page = window.blank()
+    body = json.dumps({"status": 503, "code": "not_ready", "detail": "The service is starting."})
+    kind = "application/problem+json"
+    page.route("**/model", lambda route: route.fulfill(status=503, content_type=kind, body=body), times=1)
+    window.visit(page, "/", refused=("/model",))
+    expect(page.locator(".say")).to_contain_text("The service is starting.")
+    drop(page, wide=encode(solid("#ff0000", 64).resize((96, 64))))
+    assert labels(page) == ["red"]
+    expect(page.locator("#labels li")).to_have_count(3)
+    expect(page.locator(".inner .window")).to_be_attached()
+    expect(page.locator(".say")).to_have_count(0)
+
+
+def test_labels_do_not_wait_for_the_model(window: Window) -> None:
+    """The answer and the pixels are there while GET /model is still on its way."""
+    page = window.blank()
+    window.hold(page, "**/model")
+    window.visit(page, "/")
+    drop(page, apple=RED)
+    assert labels(page) == ["red"]
+    expect(page.locator(".pixels figcaption")).to_contain_text("32 × 32 pixels")
 
 
 def test_a_second_drop_cancels_the_first(window: Window) -> None:
@@ -170,7 +236,7 @@ def test_a_second_drop_cancels_the_first(window: Window) -> None:
     assert labels(page) == ["blue"]
     expect(page.locator(".result").nth(1)).to_contain_text("Cancelled.")
     page.get_by_role("button", name="Try again").click()
-    assert labels(page) == ["red", "blue"]
+    assert labels(page) == ["blue", "red"]
 
 
 def test_escape_cancels(window: Window) -> None:
@@ -181,6 +247,41 @@ def test_escape_cancels(window: Window) -> None:
     expect(page.locator("#cancel")).to_be_visible()
     page.keyboard.press("Escape")
     expect(page.locator("#status")).to_have_text("slow.png: cancelled.")
+
+
+def test_cancel_leaves_the_focus_beside_it(window: Window) -> None:
+    """The button goes away, and who pressed it by key is on Clear."""
+    page = window.open("/")
+    window.hold(page, "**/predict?*", times=1)
+    drop(page, slow=RED)
+    expect(page.locator("#cancel")).to_be_visible()
+    page.locator("#cancel").press("Enter")
+    expect(page.locator("#status")).to_have_text("slow.png: cancelled.")
+    expect(page.locator("#cancel")).to_be_hidden()
+    expect(page.locator("#clear")).to_be_focused()
+
+
+def test_trying_again_disturbs_nobody(window: Window) -> None:
+    """What took too long is asked again on its own card, which keeps the focus; what came after it goes on."""
+    page = window.open("/", refused=("/predict",))
+    body = json.dumps({"status": 504, "code": "deadline_exceeded", "detail": "It took too long."})
+    kind = "application/problem+json"
+    page.route("**/predict?*", lambda route: route.fulfill(status=504, content_type=kind, body=body), times=1)
+    drop(page, first=RED)
+    expect(page.locator("#status")).to_have_text("first.png: It took too long.")
+    window.hold(page, "**/predict?*", times=1)
+    with page.expect_request("**/predict?*"):
+        drop(page, second=BLUE)
+    upload = page.get_by_role("progressbar", name="Upload of second.png")
+    expect(upload).to_be_visible()
+    page.get_by_role("button", name="Try again").click()
+    expect(page.locator("#status")).to_have_text("first.png: red, 100.0\u202f%.")
+    expect(page.locator(".result").nth(1)).to_be_focused()
+    expect(page.locator(".result").nth(1).locator(".verdict strong")).to_have_text("red")
+    expect(upload).to_be_visible()
+    expect(page.locator("#cancel")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.locator("#status")).to_have_text("second.png: cancelled.")
 
 
 def test_a_busy_service_is_asked_once_more(window: Window) -> None:
