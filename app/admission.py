@@ -2,16 +2,23 @@
 
 import math
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from app.errors import OverloadedError
 
 _NEWEST = 0.1
-"""Share of the newest measurement in the running means: about the last twenty count."""
-_MOST_TIMES = 8
-"""A measurement counts as at most so many times what was expected: a process that was paused for a minute must not
-refuse large batches for half an hour. What is really slower is believed after a few. Source: choice."""
+"""Share of the newest measurement in the running means: about the last twenty count; the first ten count alike."""
+_DOUBT = 8
+"""So many times too dear may a batch seem to an idle service, and be let in: one measurement, as of a process that
+was paused, must not keep large batches out until something else comes and teaches better. Source: choice."""
+_BURST_S = 1.0
+"""Seconds of refusals, with no longer pause between them, after which an overload is no burst but lasts."""
+_LASTING_SHARE, _LASTING_S = 0.2, 0.1
+"""The longest wait while it lasts: this share of a deadline, or so many seconds if that is less. The queue is then
+always as long as it may be: a long one lets nobody in that a short one would not, and all answers come later.
+Source: docs/experiments.md, 2026-11-26 and 2026-11-27."""
 _LONGEST_RETRY_S = 30
 """Most seconds that a caller is told to stay away: the estimate is none of what comes after. Source: choice."""
 _KEPT_LAG = 0.8
@@ -36,9 +43,18 @@ class Admission:
         decoders: number of threads that decode large pictures.
         max_bytes: most bytes in memory of all bodies together.
         kept_free: share of a deadline that the estimate may not use up.
+        clock: of refusals, in seconds.
     """
 
-    def __init__(self, *, max_waiting: int, decoders: int, max_bytes: int, kept_free: float = KEPT_FREE) -> None:
+    def __init__(
+        self,
+        *,
+        max_waiting: int,
+        decoders: int,
+        max_bytes: int,
+        kept_free: float = KEPT_FREE,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._max_waiting = max_waiting
         self._max_bytes = max_bytes
         self._kept_free = kept_free
@@ -46,6 +62,7 @@ class Admission:
         self._decoders = decoders
         self._pictures = 0
         self._decoding_bytes = 0
+        self._runs = 0
         self._run_s = 0.0
         self._run_pictures = 0.0
         self._picture_s = 0.0
@@ -57,6 +74,8 @@ class Admission:
         self._learning = threading.Lock()
         self._lag_s = 0.0
         self._entering = 0
+        self._clock = clock
+        self._refusing_since_s = self._refused_s = -math.inf
 
     @property
     def wait_s(self) -> float:
@@ -73,14 +92,15 @@ class Admission:
         return self._lag_s
 
     def serves(self, *, lanes: int) -> None:
-        """Learn that another model answers from now on: what a picture costs is to be measured anew.
+        """Learn that another model answers from now on: what the last one cost is a first guess, and no more.
 
         Args:
             lanes: threads that run it at the same time.
         """
         with self._learning:
             self._lanes = lanes
-            self._run_s = self._run_pictures = self._picture_s = 0.0
+            self._runs = min(self._runs, 1)
+            self._backlogged_since_s = None
 
     def enter(self) -> None:
         """Count a request that was let in by its header, and whose turn on the event loop has not come yet."""
@@ -109,10 +129,12 @@ class Admission:
         """
         own_s = (pictures - 1) * self._picture_s
         if self._pictures:
-            # else whoever comes may try: a few files had an odd price, and refusing teaches nothing
             own_s += decoding_bytes * self._byte_s / self._decoders
-        wait_s, usable_s = self.wait_s + own_s, within_s * (1 - self._kept_free)
+        else:  # whoever comes may try: a few had an odd price, and refusing teaches nothing
+            own_s /= _DOUBT
+        wait_s, usable_s = self.wait_s + own_s, self._usable_s(within_s)
         if wait_s > usable_s:
+            self._note_refusal()
             advice = (
                 "Send fewer pictures at a time, or give it more"
                 if own_s > usable_s > 0
@@ -122,10 +144,11 @@ class Admission:
                 f"{self._pictures:,} pictures are being answered and this request brings {pictures:,}, about "
                 f"{wait_s * 1000:,.0f} ms of work; {max(0.0, within_s) * 1000:,.0f} ms are left of its time, and "
                 f"that is too little. {advice} with X-Request-Timeout-Ms.",
-                retry_after_s=_whole(wait_s - self._lag_s - usable_s),
+                retry_after_s=_whole(wait_s - self._lag_s - max(0.0, usable_s)),
             )
         in_work = self._pictures + self._entering
         if in_work + pictures > self._max_waiting:
+            self._note_refusal()
             raise OverloadedError(
                 f"{in_work:,} pictures are in work or on their way and this request brings {pictures:,}; the "
                 f"limit is {self._max_waiting:,} (GLIMPSE_MAX_QUEUE). "
@@ -235,14 +258,24 @@ class Admission:
         with self._learning:
             since_s = self._backlogged_since_s
             spent_s = seconds / self._lanes if since_s is None else max(0.0, finished_s - since_s)
-            share = 1.0
-            if self._run_pictures:
-                share = _NEWEST
-                spent_s = min(spent_s, _MOST_TIMES * size * self._picture_s or spent_s)
+            self._runs += 1
+            share = max(_NEWEST, 1 / self._runs)
             self._run_s += share * (spent_s - self._run_s)
             self._run_pictures += share * (size - self._run_pictures)
             self._picture_s = self._run_s / self._run_pictures
             self._backlogged_since_s = finished_s if waiting else None
+
+    def _usable_s(self, within_s: float) -> float:
+        """How much of a deadline the wait may use up: less while there is an overload that lasts."""
+        usable_s, now_s = within_s * (1 - self._kept_free), self._clock()
+        is_lasting = now_s - self._refused_s <= _BURST_S < now_s - self._refusing_since_s
+        return min(usable_s, max(within_s * _LASTING_SHARE, _LASTING_S)) if is_lasting else usable_s
+
+    def _note_refusal(self) -> None:
+        now_s = self._clock()
+        if now_s - self._refused_s > _BURST_S:
+            self._refusing_since_s = now_s
+        self._refused_s = now_s
 
     def idle(self) -> None:
         """Learn that the engine has nothing to do: whoever waited has left, and the time from now costs nobody."""

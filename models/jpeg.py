@@ -41,6 +41,7 @@ _LOSSLESS, _DIFFERENTIAL = {0xC3, 0xCB}, {0xC5, 0xC6, 0xC7, 0xCD, 0xCE, 0xCF}
 _READ_COLOURS = {1, 3, 4}
 
 _BASELINE = 0xC0
+_SEQUENTIAL = {_BASELINE, 0xC1}
 _OF_PLAIN = frozenset({0xC4, 0xDB, 0xDD, 0xE0, 0xFE})
 """Tables of Huffman and of quantization, restart interval, JFIF, comment: none of them changes how the picture
 lies, or what its numbers mean."""
@@ -70,9 +71,15 @@ def with_end(data: bytes) -> bytes:
 
     Args:
         data: the whole file. One that is cut off in its pixels stays so, but for one or two blocks of 8 × 8 whose
-            bits are guessed then; and so does a progressive one.
+            bits are guessed then.
+
+    Returns:
+        It with filling behind it; the same where it has its end, or has several scans, which may be missing.
     """
-    return data if data.endswith((_END, _PADDING)) else data + _PADDING
+    if data.endswith((_END, _PADDING)):
+        return data
+    kind = next((marker for marker, _ in _markers(data) if marker in _FRAMES), None)
+    return data + _PADDING if kind in _SEQUENTIAL else data
 
 
 def unread_kind(data: bytes) -> str | None:

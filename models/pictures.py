@@ -191,7 +191,8 @@ def decode(
             f"The picture, or a frame of it, has too many pixels: {error} The limit is {max_pixels:,}. {advice}"
         ) from error
     except Exception as error:  # decoders raise whatever they stumble over
-        if picture_format == "JPEG" and (ended := jpeg.with_end(data)) is not data:
+        is_cut = picture_format == "JPEG" and "truncated" in str(error)
+        if is_cut and (ended := jpeg.with_end(data)) is not data:
             with contextlib.suppress(PictureError):
                 return decode(ended, max_pixels=max_pixels, at_least=at_least, advice=advice)
         raise _refused(picture_format, data, error) from error

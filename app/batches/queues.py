@@ -54,6 +54,7 @@ class Queue:
         """
         while self._items and self._items[0].goes_first and self._items[0].answer.done():
             self._items.popleft()  # of an engine that hangs: they would pile up
+            self._events.dropped("abandoned")
         for item in items:
             item.goes_first = True
         self._items.extendleft(reversed(items))

@@ -15,7 +15,8 @@ let drawn = 0;
 
 /** Ask what the model is, and show it; null if that is not told. */
 function learn() {
-  return get("model").then(introduce, (problem) => {
+  return get("model").then(introduce).catch((problem) => {
+    served.remove();
     byId("known").hidden = true;
     byId("known").before(unknown);
     unknown.replaceChildren(refusal(problem));
@@ -43,7 +44,7 @@ async function modelOf({ model: { digest } }) {
   return now?.digest === digest ? now : null;
 }
 
-/** Look at these pictures; whatever is under way for older ones ends. */
+/** Look at these pictures; the answers that are under way for older ones end. */
 function take(files) {
   if (!files.length) return;
   cancel();

@@ -108,11 +108,16 @@ export async function patiently(request, onWait, signal) {
     if (problem.status !== 503 || !problem.retryAfter) throw problem;
     onWait(problem);
     await new Promise((resolve, reject) => {
-      const timer = setTimeout(resolve, 1000 * problem.retryAfter);
-      signal?.addEventListener("abort", () => {
+      const stop = () => {
         clearTimeout(timer);
         reject(new DOMException("cancelled", "AbortError"));
-      });
+      };
+      const timer = setTimeout(() => {
+        signal?.removeEventListener("abort", stop);
+        resolve();
+      }, 1000 * problem.retryAfter);
+      if (signal?.aborted) stop();
+      else signal?.addEventListener("abort", stop, { once: true });
     });
     return request();
   }

@@ -114,6 +114,7 @@ class DeskProtocol(HttpToolsProtocol):
         self._header_bytes = 0
         self._has_advanced = False
         self._is_ending = False
+        self._is_stopping = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """Wait for the first request, but not for ever."""
@@ -266,6 +267,7 @@ class DeskProtocol(HttpToolsProtocol):
 
     def shutdown(self) -> None:
         """Close an idle connection when the server stops; a new one, and half a header, have a moment more."""
+        self._is_stopping = True
         latest: object = self.cycle
         is_new = latest is None and self._arrival is _Arrival.NOTHING
         if is_new or (self._arrival is _Arrival.HEADER and not self._answers):
@@ -377,7 +379,7 @@ class DeskProtocol(HttpToolsProtocol):
             return
         self.flow.resume_reading()
         self.transport.write_eof()
-        self._lingering = self.loop.call_later(_LINGER_S, self._close)
+        self._lingering = self.loop.call_later(_LAST_LINGER_S if self._is_stopping else _LINGER_S, self._close)
 
     @property
     def _answers(self) -> bool:

@@ -90,6 +90,30 @@ def test_sigterm_under_load_loses_nobody(start_server: Callable[..., Server]) ->
     assert {status for caller in callers for status in caller.statuses} == {200}
 
 
+def test_a_full_queue_is_answered_before_the_end(start_server: Callable[..., Server]) -> None:
+    """What had been sent when the signal came, photos first, is answered without a reset, and the exit code 0."""
+    server = start_server("--drain-timeout-s", "20")
+    address = urlsplit(server.url)
+    pictures = [PHOTO] * 4 + [SMALL] * 60
+    with contextlib.ExitStack() as stack:
+        callers = [
+            stack.enter_context(socket.create_connection((address.hostname, address.port), timeout=60))
+            for _ in pictures
+        ]
+        for caller, picture in zip(callers, pictures, strict=True):
+            head = (
+                f"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\nContent-Length: {len(picture)}"
+            )
+            caller.sendall(head.encode() + b"\r\n\r\n" + picture)
+        assert server.stop(signal.SIGTERM) == 0
+        for caller in callers:
+            answer = b""
+            while piece := caller.recv(65_536):
+                answer += piece
+            assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+            assert json.loads(answer.partition(b"\r\n\r\n")[2])["predictions"]
+
+
 _WITH_A_STUCK_THREAD = """
 import sys, threading
 from app.processes.server import main

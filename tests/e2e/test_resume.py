@@ -145,12 +145,15 @@ def test_killed_at_random_steps_a_run_ends_with_the_same_weights(
 ) -> None:
     """SIGKILL in the middle of two random steps; after it the weights have the SHA-256 of a run left alone.
 
-    `tutorial` shuffles by a generator, `fast` has Muon, the others have a slow copy, `taught` asks a teacher about
-    mixtures: each resumes what it needs.
+    `tutorial` shuffles by a generator, `fast` has Muon, the others have a slow copy, `compact` changes pictures as
+    for the shipped file, `taught` asks a teacher about mixtures: each resumes what it needs.
     """
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
-    taught = ["--teacher", str(teacher), "--start", str(start)] if recipe == "taught" else []
-    options = [*_options(recipe, data), *taught]
+    more = {
+        "compact": ["--photographs", "0.5", "--trivial-augment", "0.5"],
+        "taught": ["--teacher", str(teacher), "--start", str(start)],
+    }
+    options = [*_options(recipe, data), *more.get(recipe, [])]
     _end(_start(*options, "--run", str(whole)), 0)
     first, second = sorted(random.Random(os.urandom(8)).sample(range(1, STEPS[recipe]), 2))  # noqa: S311 - a step, no secret
     _end(_start(*options, "--run", str(stopped), dies_after=first), -signal.SIGKILL)

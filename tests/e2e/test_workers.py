@@ -92,14 +92,18 @@ def test_a_quick_network_is_served_by_several_processes(
 def test_a_stop_leaves_nobody_at_the_door(start_server: Callable[..., Server]) -> None:
     """Callers who come again after `Connection: close` are answered or refused, but not cut off."""
     server = start_server("--workers", "2", "--drain-delay-s", "1")
-    faults: list[Exception] = []
+    faults: list[Exception | int] = []
     warm = threading.Barrier(9)
 
     def ask() -> None:
         with httpx.Client(base_url=server.url) as client:
             asked = 0
             try:
-                while client.post("/predict", files={"file": PNG}).status_code == 200:
+                while True:
+                    status = client.post("/predict", files={"file": PNG}).status_code
+                    if status != 200:
+                        faults.append(status)
+                        return
                     asked += 1
                     if asked == 3:
                         warm.wait(timeout=60)

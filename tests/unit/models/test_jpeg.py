@@ -150,6 +150,8 @@ def test_a_jpeg_with_its_end_is_not_copied() -> None:
     """Only behind another end something is added."""
     data = encode(gradient(), "JPEG")
     assert with_end(data) is data
+    many = encode(gradient(), "JPEG", progressive=True)[:-2]
+    assert with_end(many) is many
 
 
 def _of_kind(marker: int = 0xC0, *, bits: int = 8, colours: int = 3) -> bytes:
