@@ -1,7 +1,7 @@
 """Glimpse beside its peers, and Glimpse alone where it hurts.
 
     python -m benchmarks.serving [--servers glimpse,litserve] [--pictures small] [--connections 1,32] [--seconds N]
-    python -m benchmarks.serving --overload | --batch-route | --soak [MINUTES]
+    python -m benchmarks.serving --overload | --batch-route | --soak [MINUTES] | --all [MINUTES]
 
 The comparison starts Glimpse, LitServe, BentoML, Ray Serve and a plain FastAPI service one after another with the
 same checkpoint's network, and drives each with one thread of wrk on the same machine. Every peer runs with the
@@ -20,6 +20,7 @@ from benchmarks import wrk
 from benchmarks.batch_route import batch_route
 from benchmarks.comparison import Plan, compare
 from benchmarks.conditions import describe
+from benchmarks.goals import measure_all
 from benchmarks.overload import overload
 from benchmarks.processes import StartError
 from benchmarks.servers import SERVERS, Server
@@ -64,6 +65,8 @@ def _measure(given: argparse.Namespace) -> tuple[str, dict[str, object]]:
     if given.soak is not None:
         return "serving, soak", soak(minutes=given.soak)
     plan = Plan(_installed(given.servers), given.pictures, given.connections, given.seconds)
+    if given.all is not None:
+        return "serving, all", measure_all(plan, minutes=given.all)
     found = {**compare(plan), "not_installed": [s.name for s in given.servers if s not in plan.servers]}
     print()
     assert isinstance(found["ratios"], dict)
@@ -91,6 +94,14 @@ def _parse() -> argparse.Namespace:
     only.add_argument("--batch-route", action="store_true", help="POST /predict/batch against the engine alone")
     only.add_argument(
         "--soak", type=_minutes, nargs="?", const=10.0, metavar="MINUTES", help="mixed load, memory (10 minutes)"
+    )
+    only.add_argument(
+        "--all",
+        type=_minutes,
+        nargs="?",
+        const=10.0,
+        metavar="MINUTES",
+        help="all of it, and the goals reached",
     )
     return parser.parse_args()
 

@@ -288,3 +288,17 @@ def test_an_error_leaves_nothing_behind(end: str) -> None:
             await asks()
 
     on_a_loop(check)
+
+
+def test_time_that_went_by_before_anybody_waits_counts() -> None:
+    """Under overload a request waits for its turn on the event loop, and its deadline does not."""
+
+    async def check() -> None:
+        now_s = 100.0
+        caller = Caller(None, timeout_s=3600, clock=lambda: now_s)
+        now_s += 3600
+        async with caller:
+            with pytest.raises(DeadlineError):
+                await caller.wait(pending())
+
+    on_a_loop(check)

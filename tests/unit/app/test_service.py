@@ -134,3 +134,21 @@ def test_a_service_that_has_stopped_beats_no_more(checkpoint_path: Path) -> None
         assert beat.cancelled()
 
     with_loop(check())
+
+
+def test_what_is_served_decides_how_the_wait_is_estimated(checkpoint_path: Path) -> None:
+    """Lanes of the engine share the cost of a picture."""
+    engine = GoldenEngine(load(checkpoint_path))
+    engine.lanes = 4
+    service = Service(Settings(checkpoint=checkpoint_path), opened=(load(checkpoint_path), engine))
+    service.admission.answered(size=1, seconds=0.4, finished_s=100.0, waiting=0)
+    with service.admission.picture():
+        assert service.admission.wait_s == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize(("deadline_ms", "timeout_s"), [(200, 5.0), (20_000, 20.0)])
+def test_golden_pictures_have_the_time_of_callers_and_five_seconds_at_least(
+    checkpoint_path: Path, deadline_ms: int, timeout_s: float
+) -> None:
+    """A short deadline must not make a healthy service look ill: they wait for batches that run."""
+    assert opened(checkpoint_path, deadline_ms=deadline_ms).judge.timeout_s == timeout_s
