@@ -1,6 +1,6 @@
 """Does an engine answer what PyTorch computes in float32? Labels, scores, and what they are worth as served.
 
-    python -m benchmarks.agreement --data cifar10.npz [--checkpoint FILE] [--engine auto] [--device auto] [--pictures N]
+    python -m benchmarks.agreement --data cifar10.npz [--checkpoint FILE] [--engine auto] [--device auto]
 
 The test part of a data set goes through the engine that the service would take, in its own batches, and through
 PyTorch on the CPU, which answers what `training evaluate` measures.

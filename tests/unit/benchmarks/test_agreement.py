@@ -13,7 +13,7 @@ from tests.trainings import train, write_bright
 
 
 def test_labels_and_moves_are_counted() -> None:
-    """Two of 2,000 labels change, both among the first thousand; a distance, which is no probability, does not count."""
+    """Two of 2,000 labels change, both among the first thousand; a distance is no probability, and may move."""
     exact = np.tile(np.array([[0.6, 0.4, 7.0]], np.float32), (2_000, 1))
     found = exact.copy()
     found[[3, 999], :2] = (0.45, 0.55)
