@@ -165,25 +165,9 @@ def decode(
         plain = _decode_plain(data, max_pixels=max_pixels, at_least=at_least)
         if plain is not None:
             return plain
-    _, reader = _FORMATS[picture_format]
     try:
-        if picture_format == "AVIF":
-            _check_pixels(largest_frame(data), max_pixels, advice=advice)
-        stored = reader(io.BytesIO(_WITHOUT_BALLAST.get(picture_format, bytes)(data)))
-        _check_pixels(stored.size, max_pixels, advice=advice)
-        width, height = stored.size
-        right, bottom = _reduce(stored, at_least) if at_least is not None else (0.0, 0.0)
-        frame = gif.smaller_frame(stored)
-        pixels = _loaded(stored, data)
-        orientation = _orientation(pixels)
-        padding = _turned_padding(right, bottom, orientation)
-        upright = pixels.transpose(_TRANSPOSE[orientation]) if orientation in _TRANSPOSE else pixels
-        if orientation in _SIDEWAYS:
-            width, height = height, width
-        if picture_format == "BMP" and upright.mode == "RGBA" and upright.getchannel("A").getextrema() == (0, 0):
-            upright = upright.convert("RGB")  # its alpha is filling, as browsers take it
-        rgb = _to_rgb(upright)
-        return Picture(gif.on_white(rgb, frame) if frame else rgb, picture_format, width, height, padding)
+        stored = _open(data, picture_format, max_pixels=max_pixels, advice=advice)
+        return _read(stored, data, picture_format, at_least=at_least)
     except (PictureError, MemoryError):
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -215,17 +199,45 @@ def _decode_plain(data: bytes, *, max_pixels: int, at_least: tuple[int, int] | N
         return None
 
 
+def _open(data: bytes, picture_format: str, *, max_pixels: int, advice: str) -> ImageFile.ImageFile:
+    """Read the header, and refuse what would cost more than its size lets expect; nothing is decoded."""
+    if picture_format == "AVIF":
+        _check_pixels(largest_frame(data), max_pixels, advice=advice)
+    _, reader = _FORMATS[picture_format]
+    stored = reader(io.BytesIO(_WITHOUT_BALLAST.get(picture_format, bytes)(data)))
+    _check_pixels(stored.size, max_pixels, advice=advice)
+    if isinstance(stored, BmpImageFile):
+        bmp.refuse_hostile(data, stored)
+    return stored
+
+
+def _read(
+    stored: ImageFile.ImageFile, data: bytes, picture_format: str, *, at_least: tuple[int, int] | None
+) -> Picture:
+    """Decode the pixels of a picture whose header was read, turn them upright, and make them RGB."""
+    width, height = stored.size
+    right, bottom = _reduce(stored, at_least) if at_least is not None else (0.0, 0.0)
+    frame = gif.smaller_frame(stored)
+    pixels = _loaded(stored, data)
+    orientation = _orientation(pixels)
+    padding = _turned_padding(right, bottom, orientation)
+    upright = pixels.transpose(_TRANSPOSE[orientation]) if orientation in _TRANSPOSE else pixels
+    if orientation in _SIDEWAYS:
+        width, height = height, width
+    rgb = _to_rgb(upright)
+    return Picture(gif.on_white(rgb, frame) if frame else rgb, picture_format, width, height, padding)
+
+
 def _loaded(stored: ImageFile.ImageFile, data: bytes) -> Image.Image:
     """Decode the pixels, as they are stored; `data` is the whole file."""
     if isinstance(stored, PngImageFile):
         png.mend_transparency(stored)
-    if isinstance(stored, BmpImageFile):
-        bmp.refuse_hostile(data, stored)
-        by_hand = bmp.with_own_palette(data, stored)
-        if by_hand is not None:
-            return by_hand
+    by_hand = bmp.with_own_palette(data, stored) if isinstance(stored, BmpImageFile) else None
+    if by_hand is not None:
+        return by_hand
     stored.load()
-    return stored
+    is_filled = stored.format == "BMP" and stored.mode == "RGBA" and stored.getchannel("A").getextrema() == (0, 0)
+    return stored.convert("RGB") if is_filled else stored  # its alpha is filling, as browsers take it
 
 
 def _refused(picture_format: str, data: bytes, error: Exception) -> PictureError:
