@@ -38,6 +38,10 @@ _MAPPED = "::ffff:"
 _OF_UPGRADES = frozenset({b"connection", b"upgrade", b"http2-settings"})
 
 
+class _EndedError(Exception):
+    """Nothing more of this connection is read."""
+
+
 class _NobodyWaits:
     """An event of uvicorn's that nobody waits for."""
 
@@ -153,7 +157,9 @@ class DeskProtocol(HttpToolsProtocol):
             self._wait_for_reader()
 
     def on_message_begin(self) -> None:
-        """Note that a request begins."""
+        """Note that a request begins; none does behind the last answer, though it came in the same piece."""
+        if self._is_ending:
+            raise _EndedError
         super().on_message_begin()
         self._unset_keepalive_if_required()  # it may have been set by what came before in the same piece
         self._arrival = _Arrival.HEADER
@@ -222,9 +228,9 @@ class DeskProtocol(HttpToolsProtocol):
                 self.timeout_keep_alive_task = self.loop.call_later(
                     self.timeout_keep_alive, self.timeout_keep_alive_handler
                 )
+        elif cycle.admitted is None and not cycle.keep_alive:
+            self._linger()
         elif cycle.admitted is None:
-            if not cycle.keep_alive:
-                self._close()
             self.on_response_complete()
         else:
             cycle.caller = Caller(None, timeout_s=cycle.admitted.timeout_s)
@@ -298,6 +304,8 @@ class DeskProtocol(HttpToolsProtocol):
             except httptools.HttpParserError as error:
                 is_callback = isinstance(error, httptools.HttpParserCallbackError)
                 reason = error.__context__ if is_callback else error
+                if isinstance(reason, _EndedError):
+                    return
                 if is_callback and not isinstance(reason, _OF_CALLERS):
                     raise  # a fault of ours: the event loop logs it, and closes the connection
                 if not isinstance(reason, RequestError):

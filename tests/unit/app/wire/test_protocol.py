@@ -442,3 +442,20 @@ def test_a_stop_waits_for_no_one_who_only_sends(monkeypatch: pytest.MonkeyPatch)
                 await asyncio.sleep(0.01)
 
     with_connection(check)
+
+
+def test_nothing_is_done_behind_the_last_answer() -> None:
+    """A second request in the piece that ends a refused body: its caller was told that the connection closes."""
+
+    async def check(connection: Connection) -> None:
+        connection.desk.room_bytes = 0
+        connection.receive(HEAD + b"\r\n")
+        connection.desk.is_closing = True
+        connection.receive(b"abcde" + b"POST /other HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")
+        await turns()
+        assert connection.transport.pieces == [REFUSAL]
+        assert connection.transport.is_ended
+        assert connection.reached == 0
+        connection.protocol.connection_lost(None)
+
+    with_connection(check)
