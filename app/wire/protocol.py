@@ -38,10 +38,6 @@ _MAPPED = "::ffff:"
 _OF_UPGRADES = frozenset({b"connection", b"upgrade", b"http2-settings"})
 
 
-class _EndedError(Exception):
-    """Nothing more of this connection is read."""
-
-
 class _NobodyWaits:
     """An event of uvicorn's that nobody waits for."""
 
@@ -159,7 +155,7 @@ class DeskProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Note that a request begins; none does behind the last answer, though it came in the same piece."""
         if self._is_ending:
-            raise _EndedError
+            raise ConnectionAbortedError
         super().on_message_begin()
         self._unset_keepalive_if_required()  # it may have been set by what came before in the same piece
         self._arrival = _Arrival.HEADER
@@ -304,7 +300,7 @@ class DeskProtocol(HttpToolsProtocol):
             except httptools.HttpParserError as error:
                 is_callback = isinstance(error, httptools.HttpParserCallbackError)
                 reason = error.__context__ if is_callback else error
-                if isinstance(reason, _EndedError):
+                if isinstance(reason, ConnectionAbortedError):
                     return
                 if is_callback and not isinstance(reason, _OF_CALLERS):
                     raise  # a fault of ours: the event loop logs it, and closes the connection
