@@ -100,6 +100,6 @@ def measure_all(plan: Plan, *, minutes: float) -> dict[str, object]:
     judged = [goal.judge(found) for goal in GOALS]
     print()
     for each in judged:
-        reached = {True: "reached", False: "NOT reached", None: "not measured"}[each["reached"]]  # type: ignore[index]
-        print(f"{each['name']}: {each['found']}, {each['goal']}: {reached}")
+        verdict = "not measured" if each["reached"] is None else "reached" if each["reached"] else "NOT reached"
+        print(f"{each['name']}: {each['found']}, {each['goal']}: {verdict}")
     return {**found, "goals": judged, "not_measured": found["comparison"]["not_measured"]}

@@ -92,7 +92,7 @@ def _open_avif(file: BinaryIO) -> AvifImageFile:
         return AvifImageFile(io.BytesIO(data))
     except MemoryError:
         raise
-    except Exception:
+    except Exception:  # raised again, unless there is EXIF that it may be about
         stripped = without_exif(data)
         if stripped == data:
             raise

@@ -400,17 +400,17 @@ class DeskProtocol(HttpToolsProtocol):
             self._close()
 
     def _shut(self) -> None:
-        if self._is_ending or self.transport.is_closing():
-            pass  # it closes by itself
-        elif self._arrival is _Arrival.HEADER and not self._answers:
-            self._turn_away(stopped_too_soon())
-        elif self._arrival is _Arrival.BODY and not self._answers:
-            self._linger()  # its refusal is written, and the rest of the body is to come
-        else:
-            super().shutdown()
+        """End what does not end by itself; who lingers already has less time from now on."""
         if self._lingering is not None:
             self._lingering.cancel()
             self._lingering = self.loop.call_later(_LAST_LINGER_S, self._close)
+        elif not self._is_ending and not self.transport.is_closing():
+            if self._arrival is _Arrival.HEADER and not self._answers:
+                self._turn_away(stopped_too_soon())
+            elif self._arrival is _Arrival.BODY and not self._answers:
+                self._linger()  # its refusal is written, and the rest of the body is to come
+            else:
+                super().shutdown()
         if self.transport.is_closing():
             self._wait_for_reader()
 
