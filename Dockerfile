@@ -1,6 +1,6 @@
 # The service alone: app/ and models/ with the shipped checkpoint.
 #   docker build --tag glimpse .
-#   docker run --gpus all -p 8000:8000 glimpse        (without --gpus it serves from the CPU)
+#   docker run --gpus all -p 127.0.0.1:8000:8000 glimpse        (without --gpus it serves from the CPU)
 # BASE is any image with Python 3.11 to 3.14, its venv module, and glibc 2.28 or newer (so not Alpine's); CUDA comes with torch's own wheels.
 ARG BASE=python:3.14-slim
 

@@ -72,7 +72,7 @@ class Settings(BaseSettings):
         120,
         ge=_LEAST_S,
         le=_DAY_S,
-        description="time for a request to arrive; slower ones get 408; and for an answer to be read",
+        description="time for a request to arrive, else 408; and for its caller to read the answer",
     )
     keep_alive_s: int = Field(
         75, ge=1, le=_DAY_S, description="time an idle connection stays open; longer than that of a proxy in front"
