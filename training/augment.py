@@ -200,4 +200,4 @@ def _reflect(position: Tensor, length: int) -> Tensor:
 
 def _generator(seed: int, *, stream: int) -> torch.Generator:
     """One random stream per (seed, stream); the multiplier keeps neighbouring seeds apart."""
-    return torch.Generator().manual_seed((seed * 1_000_003 + stream) % 2**63)
+    return torch.Generator().manual_seed((seed * 1_000_003 + stream) % 2**32)

@@ -1,7 +1,7 @@
 """Which pictures are copies of one another: equal ones, and ones that were saved, resized, cropped or lit anew.
 
 Equal pictures have equal digests. For the rest a few rough numbers of each picture's thumbnail choose whom to
-compare it with, 768 at most, and a comparison of the thumbnails decides: the work grows as
+compare it with, 824 at most, and a comparison of the thumbnails decides: the work grows as
 n · log n, never as n².
 """
 
@@ -16,7 +16,7 @@ from training.data.likeness import THUMBNAIL_SIDE, Pairs, Thumbnails, alike_pair
 _FREQUENCIES = 6
 """Cosine waves down and across, up to this many half periods a side: a crop moves the finer ones too far."""
 _TABLES, _PROBED_BITS, _NEIGHBOURS = 8, 3, 6
-"""Of the search: cells beside the own one are 2³ a table, compared pictures at most 12 a cell."""
+"""Of the search: cells beside the own one are 2³ a table, compared pictures at most 12 of the own cell, 13 of another."""
 _MOST_SIGNS, _ROUGH_LIKENESS = 13, 0.85
 """Filters in front of the comparison: differing signs of 35 wave numbers, and their cosine.
 Source: docs/experiments.md, 2026-11-24."""

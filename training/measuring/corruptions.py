@@ -51,8 +51,8 @@ MEANINGS = {
     "darker": "times every pixel",
     "brighter": "times every pixel",
     "shift": "pixels of 32",
-    "zoom_in": "side of the middle that is left",
-    "zoom_out": "side that the picture takes",
+    "zoom_in": "side of the middle that is left, cut at whole pixels",
+    "zoom_out": "side that the picture takes, widened by whole pixels",
 }
 """What the numbers of each kind are; pixels are those of a 32-pixel picture."""
 
