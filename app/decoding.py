@@ -9,6 +9,7 @@ from typing import NamedTuple
 from app.admission import Admission
 from app.callers import Caller
 from app.metrics import Metrics
+from app.prices import Prices
 from app.problems import kind_of
 from app.threads import end_threads
 from app.wire.exchange import Timing
@@ -50,14 +51,18 @@ class DecodePool:
     Args:
         threads: number of threads, at least 1.
         max_pixels: most pixels of a picture; more are refused before decoding.
-        admission: hears what a byte costs.
+        admission: hears what waits for a thread.
+        prices: hear what a byte costs.
         metrics: hears of times and failures.
     """
 
-    def __init__(self, *, threads: int, max_pixels: int, admission: Admission, metrics: Metrics) -> None:
+    def __init__(
+        self, *, threads: int, max_pixels: int, admission: Admission, prices: Prices, metrics: Metrics
+    ) -> None:
         self._threads = ThreadPoolExecutor(threads, "decode")
         self._max_pixels = max_pixels
         self._admission = admission
+        self._prices = prices
         self._metrics = metrics
 
     async def prepare(self, data: bytes, spec: InputSpec, caller: Caller, timing: Timing) -> Prepared:
@@ -105,7 +110,7 @@ class DecodePool:
         def learn(job: Future[tuple[Prepared, float]]) -> None:
             counted.close()
             if not job.cancelled() and not job.exception():
-                self._admission.decoded(size_bytes=size_bytes, seconds=job.result()[1])
+                self._prices.decoded(size_bytes=size_bytes, seconds=job.result()[1])
 
         def ended(job: Future[tuple[Prepared, float]]) -> None:
             with contextlib.suppress(RuntimeError):  # the event loop has ended

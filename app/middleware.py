@@ -168,7 +168,7 @@ class BodyLimit:
             await self._app(scope, counted, send)
         finally:
             if service:
-                service.admission.let_go(held_bytes)
+                service.bodies.let_go(held_bytes)
 
 
 def _path(scope: Scope) -> str:

@@ -5,9 +5,9 @@ import contextlib
 import time
 from collections.abc import Callable
 
-from app.admission import Admission
 from app.errors import EngineError, EngineLostError
 from app.metrics import Metrics
+from app.prices import Prices
 
 
 class QueueWatch:
@@ -15,17 +15,17 @@ class QueueWatch:
 
     Args:
         metrics: hears of everything.
-        admission: hears what a batch cost, and when nothing waits.
+        prices: hear what a batch cost, and when nothing waits.
         doubt: called on the event loop when a picture failed alone: was that its fault, or the engine's?
 
     Attributes:
         is_lost: the device failed for good; only a new process helps.
     """
 
-    def __init__(self, metrics: Metrics, admission: Admission, *, doubt: Callable[[], None]) -> None:
+    def __init__(self, metrics: Metrics, prices: Prices, *, doubt: Callable[[], None]) -> None:
         self.is_lost = False
         self._metrics = metrics
-        self._admission = admission
+        self._prices = prices
         self._doubt = doubt
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -40,11 +40,11 @@ class QueueWatch:
     def ran(self, *, size: int, infer_ms: float, waiting: int) -> None:
         """A batch was answered."""
         self._metrics.batch_size.observe(size)
-        self._admission.answered(size=size, seconds=infer_ms / 1000, finished_s=time.monotonic(), waiting=waiting)
+        self._prices.answered(size=size, seconds=infer_ms / 1000, finished_s=time.monotonic(), waiting=waiting)
 
     def idle(self) -> None:
         """Nothing waits any more."""
-        self._admission.idle()
+        self._prices.idle()
 
     def failed(self, error: EngineError) -> None:
         """A picture failed alone."""

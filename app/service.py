@@ -7,8 +7,9 @@ from typing import NamedTuple, Protocol
 
 from starlette.requests import ClientDisconnect
 
-from app.admission import KEPT_FREE, KEPT_FREE_BESIDE_OTHERS, Admission
+from app.admission import Admission
 from app.batches.runs import Result
+from app.bodies import Bodies
 from app.callers import Caller
 from app.decoding import DecodePool, Prepared
 from app.engines import Engine
@@ -17,12 +18,14 @@ from app.explanation import Explainer
 from app.judging import Judge, reason_of
 from app.logs import SERVICE
 from app.metrics import Metrics
+from app.prices import Prices
 from app.processes.cores import share
 from app.queue_watch import QueueWatch
 from app.refusals import Refusals
 from app.served_model import ServedModel, open_checked
 from app.settings import Settings
 from app.threads import LAST_WORK_S, in_own_thread
+from app.usable_time import KEPT_FREE, KEPT_FREE_BESIDE_OTHERS, UsableTime
 from app.wire.exchange import Timing
 from models.checkpoint import Checkpoint
 from models.cores import usable_cores
@@ -69,7 +72,9 @@ class Service:
 
     Attributes:
         model: checkpoint, engine and queue that answer now.
+        prices: what a picture and a byte have cost lately.
         admission: decides who is let in.
+        bodies: counts the bytes of bodies in memory.
         refusals: counts who is turned away.
         metrics: the counters and histograms.
         judge: tells whether the answers are right.
@@ -85,11 +90,15 @@ class Service:
         self.started_s = time.monotonic()
         self.metrics = Metrics()
         self._threads = share(usable_cores(), workers=max(1, settings.workers))
+        self.prices = Prices()
         self.admission = Admission(
+            self.prices,
+            UsableTime(kept_free=KEPT_FREE_BESIDE_OTHERS if settings.workers > 1 else KEPT_FREE),
             max_waiting=settings.max_queue,
             decoders=self._threads.decode,
-            max_bytes=settings.max_bodies_bytes,
-            kept_free=KEPT_FREE_BESIDE_OTHERS if settings.workers > 1 else KEPT_FREE,
+        )
+        self.bodies = Bodies(
+            max_bytes=settings.max_bodies_bytes, retry_after_s=lambda: self.admission.retry_after_s
         )
         self.refusals = Refusals(self.metrics)
         self.is_draining = False
@@ -107,14 +116,15 @@ class Service:
             threads=self._threads.decode,
             max_pixels=settings.max_pixels,
             admission=self.admission,
+            prices=self.prices,
             metrics=self.metrics,
         )
-        self._watch = QueueWatch(self.metrics, self.admission, doubt=self._on_failure)
+        self._watch = QueueWatch(self.metrics, self.prices, doubt=self._on_failure)
         self._reloading = asyncio.Lock()
         self._retiring: dict[asyncio.Task[None], ServedModel] = {}
         self._heartbeat: asyncio.TimerHandle | None = None
         self.model = self._serve(opened) if opened else self._open()
-        self.admission.serves(lanes=self.model.engine.lanes)
+        self.prices.serves(lanes=self.model.engine.lanes)
 
     async def start(self) -> None:
         """Begin to answer, once the golden pictures came back right through the queue.
@@ -186,13 +196,13 @@ class Service:
         return left_s
 
     def hold(self, size_bytes: int) -> None:
-        """Make room for a piece of a body, to be given back by `admission.let_go`.
+        """Make room for a piece of a body, to be given back by `bodies.let_go`.
 
         Raises:
             UnavailableError: there is none beside the other bodies; the refusal is counted.
         """
         try:
-            self.admission.hold(size_bytes)
+            self.bodies.hold(size_bytes)
         except UnavailableError as error:
             self.refusals.count(error)
             raise
@@ -266,7 +276,7 @@ class Service:
             old = self.model
             new = await self._open_beside()
             self.model = new
-            self.admission.serves(lanes=new.engine.lanes)
+            self.prices.serves(lanes=new.engine.lanes)
             self.announce()
             self.explainer.keep_only(self.model.checkpoint.digest)
             self.judge.trust()  # a fault of the old one is none of the new one's

@@ -105,7 +105,7 @@ class Desk:
             answer = refusal(error, _ID)
             self._held = _Held(time.monotonic() + _HELD_S, path, asked_ms, error, answer)
             return self._give_again(self._held, headers)
-        self._service.admission.enter()
+        self._service.admission.expect()
         content_type, content_encoding = header(headers, b"content-type"), header(headers, b"content-encoding")
         return Admitted(path, query, content_type, content_encoding, request_id_of(headers), timeout_s)
 
@@ -133,8 +133,8 @@ class Desk:
         Args:
             received_bytes: bytes of the body that were received; their room is given back.
         """
-        self._service.admission.entered()
-        self._service.admission.let_go(received_bytes)
+        self._service.admission.stop_expecting()
+        self._service.bodies.let_go(received_bytes)
 
     def hang_up(self, admitted: Admitted, received_bytes: int, *, client: str) -> None:
         """Forget a request whose caller went away before its body was there; count it, and write its log line.
@@ -195,7 +195,7 @@ class Desk:
             client: address of the caller, for the log.
         """
         started_s = time.perf_counter()
-        self._service.admission.entered()
+        self._service.admission.stop_expecting()
         asked = Asked(admitted, body)
         fault: Exception | None = None
         try:
@@ -206,7 +206,7 @@ class Desk:
             reply = _failure(error, asked)
             fault = error if reply.status != CLIENT_CLOSED else None
         finally:
-            self._service.admission.let_go(len(body))
+            self._service.bodies.let_go(len(body))
         seconds = time.perf_counter() - started_s
         self._service.metrics.answered(admitted.path, reply.status, seconds)
         log_request(

@@ -289,7 +289,7 @@ def test_who_has_no_answer_when_a_stop_is_over_is_told_so(
         assert stages(reply.headers["server-timing"]) == STAGES
         counted = service.metrics.exposition().decode()
         assert 'glimpse_requests_total{route="/predict",status="503"} 1.0' in counted
-        assert service.admission._held_bytes == 0
+        assert service.bodies.held_bytes == 0
 
     with caplog.at_level(logging.INFO, logger="glimpse.requests"):
         serve(settings, check)
@@ -363,10 +363,10 @@ def test_bodies_are_counted_as_they_come_until_their_requests_are_over(settings:
         assert "retry-after" in theirs.headers
         await desk.answer(first, PNG, Caller(None, timeout_s=10), client="x")
         desk.drop(len(PNG))
-        assert service.admission._held_bytes == 0
+        assert service.bodies.held_bytes == 0
         for content in (PNG, b"no picture", b"x" * 300_001):
             await client.post("/predict", content=content)
-        assert service.admission._held_bytes == 0
+        assert service.bodies.held_bytes == 0
 
     serve(small, check)
 

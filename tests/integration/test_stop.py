@@ -124,7 +124,7 @@ def test_who_is_cut_off_after_ctrl_c_hears_503(settings: Settings, told: list[in
         ):
             engine.hang()
             cut_off = asyncio.create_task(client.post("/predict", content=PNG))
-            while not service.admission._pictures:
+            while not service.admission.pictures:
                 await asyncio.sleep(0)
             signal.raise_signal(signal.SIGINT)
             await turns()

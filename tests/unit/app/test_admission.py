@@ -7,19 +7,25 @@ import pytest
 
 from app.admission import Admission
 from app.errors import OverloadedError
+from app.prices import Prices
+from app.usable_time import UsableTime
 
 
-def admission(*, max_waiting: int = 1_000, decoders: int = 2, max_bytes: int = 1_000) -> Admission:
-    """Nothing is measured yet."""
-    return Admission(max_waiting=max_waiting, decoders=decoders, max_bytes=max_bytes)
+def admission(prices: Prices | None = None, *, max_waiting: int = 1_000) -> Admission:
+    """Two threads decode; nothing is measured yet."""
+    return Admission(prices or Prices(), UsableTime(), max_waiting=max_waiting, decoders=2)
 
 
-def measured(picture_s: float, **given: int) -> Admission:
-    """The engine needed so long for each of eight pictures, ten times."""
-    door = admission(**given)
-    for _ in range(10):
-        door.answered(size=8, seconds=8 * picture_s, finished_s=100.0, waiting=0)
-    return door
+def priced(picture_s: float = 0.0, *, byte_s: float = 0.0) -> Prices:
+    """What a picture and a byte cost."""
+    prices = Prices()
+    prices.picture_s, prices.byte_s = picture_s, byte_s
+    return prices
+
+
+def measured(picture_s: float, *, byte_s: float = 0.0, max_waiting: int = 1_000) -> Admission:
+    """A picture and a byte cost so many seconds."""
+    return admission(priced(picture_s, byte_s=byte_s), max_waiting=max_waiting)
 
 
 LetIn = Callable[[Admission, int], None]
@@ -116,7 +122,7 @@ def test_who_is_on_the_way_is_counted_and_told() -> None:
     """Four whose header came fill the place; the sentence does not say that there are none."""
     door = measured(0.25, max_waiting=4)
     for _ in range(4):
-        door.enter()
+        door.expect()
     with pytest.raises(OverloadedError, match=r"^4 pictures are in work or on their way"):
         door.check(within_s=60)
 
@@ -152,8 +158,7 @@ def test_what_is_reserved_counts_until_each_picture_counts_itself() -> None:
 
 def test_a_batch_waits_for_the_decoding_of_its_own_files() -> None:
     """0.5 ms a byte, two threads: 4,000 bytes beside the largest are 1 s, and all 10,000 are 2.5 s to others."""
-    door = admission()
-    door.decoded(size_bytes=1_000, seconds=0.5)
+    door = measured(0.0, byte_s=0.0005)
     with (
         door.picture(),
         pytest.raises(OverloadedError, match="brings 3, about 1,000 ms"),
@@ -171,6 +176,16 @@ def test_a_batch_waits_for_the_decoding_of_its_own_files() -> None:
         pass
 
 
+@pytest.mark.parametrize(("pictures", "retry_after_s"), [(0, 1), (20, 3), (1_000, 30)])
+def test_whoever_finds_no_room_may_come_back_when_half_of_the_work_is_done(
+    pictures: int, retry_after_s: int, let_in: LetIn
+) -> None:
+    """20 pictures of 0.25 s are 5 s of work: 3 s, rounded up; never less than one second or more than thirty."""
+    door = measured(0.25)
+    let_in(door, pictures)
+    assert door.retry_after_s == retry_after_s
+
+
 def test_large_numbers_can_be_read(let_in: LetIn) -> None:
     """A comma between the thousands."""
     door = measured(0.25, max_waiting=1_234)
@@ -179,81 +194,18 @@ def test_large_numbers_can_be_read(let_in: LetIn) -> None:
         door.check(within_s=60)
 
 
-def cost(door: Admission) -> float:
-    """What the service believes that a picture costs."""
-    with door.picture():
-        return door.wait_s
-
-
-def test_a_tenth_of_each_new_measurement_is_believed() -> None:
-    """But for the first ten, each of which counts alike; then 0.25 s and one of 1.25 s make 0.35 s."""
-    door = admission()
-    for seconds, mean in ((2.0, 0.25), (6.0, 0.5), (1.0, 0.375)):
-        door.answered(size=8, seconds=seconds, finished_s=100.0, waiting=0)
-        assert cost(door) == pytest.approx(mean)
-    door = measured(0.25)
-    assert cost(door) == pytest.approx(0.25)
-    door.answered(size=8, seconds=10.0, finished_s=200.0, waiting=0)
-    assert cost(door) == pytest.approx(0.35)
-
-
-def test_each_picture_counts_alike_however_many_ride_along() -> None:
-    """16 pictures took 1.6 s, and one 0.2 s by itself: 1.8 s for 17, not half of the way to 0.2 s."""
-    door = admission()
-    door.answered(size=16, seconds=1.6, finished_s=100.0, waiting=0)
-    door.answered(size=1, seconds=0.2, finished_s=200.0, waiting=0)
-    assert cost(door) == pytest.approx(1.8 / 17)
-
-
-def test_in_a_backlog_the_cost_is_what_the_service_gets_done() -> None:
-    """In each second a lane ends 16 pictures and the event loop four, one by one: 50 ms a picture."""
-    door = admission()
-    for second in range(100):
-        for part in range(1, 5):
-            door.answered(size=1, seconds=0.1, finished_s=second + part / 5, waiting=9)
-        door.answered(size=16, seconds=0.9, finished_s=second + 1.0, waiting=9)
-    assert cost(door) == pytest.approx(1 / 20, rel=0.3)
-
-
-def test_in_a_backlog_the_time_between_two_batches_counts() -> None:
-    """It holds all that the engine waits for; the run alone counts only when nothing waited before it."""
-    door = admission()
-    door.answered(size=10, seconds=1.0, finished_s=100.0, waiting=5)
-    assert cost(door) == 0.1  # the run alone: nobody knows since when it was busy
-    door.answered(size=10, seconds=1.0, finished_s=103.0, waiting=5)
-    assert cost(door) == pytest.approx((1.0 + 3.0) / 20)
-    door.answered(size=5, seconds=1.0, finished_s=105.0, waiting=0)
-    assert cost(door) == pytest.approx((1.0 + 3.0 + 2.0) / 25)
-    door.answered(size=10, seconds=1.0, finished_s=900.0, waiting=0)
-    assert cost(door) == pytest.approx((1.0 + 3.0 + 2.0 + 1.0) / 35)
-
-
-def test_a_pause_after_everybody_left_is_no_backlog() -> None:
-    """Ten waited, all hung up, and the next came an hour later: that hour is not what a picture costs."""
-    door = admission()
-    door.answered(size=1, seconds=0.01, finished_s=100.0, waiting=10)
-    door.idle()
-    door.answered(size=1, seconds=0.01, finished_s=3700.0, waiting=0)
-    assert cost(door) == pytest.approx(0.01)
-
-
 def test_bytes_that_wait_for_a_decoding_thread_count_too() -> None:
     """8,000 bytes at 0.5 ms each are 4 s of work, and 2 s for two threads, beside the engine's 0.25 s."""
-    door = measured(0.25)
-    door.decoded(size_bytes=1_000, seconds=0.5)
+    door = measured(0.25, byte_s=0.0005)
     with door.picture(), door.decoding(6_000), door.decoding(2_000):
         assert door.wait_s == 2.25
         with pytest.raises(OverloadedError, match="brings 1, about 2,250 ms"):
             door.check(within_s=2.5)
-    door.decoded(size_bytes=10, seconds=0.5)  # a tenth of it is believed: 0.5 s for 901 bytes
-    with door.decoding(9_010):
-        assert door.wait_s == pytest.approx(2.5)
 
 
 def test_whatever_happens_is_counted_down_again() -> None:
     """A failure on a thread, in the queue or in the engine leaves no work behind."""
-    door = measured(0.25)
-    door.decoded(size_bytes=1, seconds=1.0)
+    door = measured(0.25, byte_s=1.0)
 
     def fail() -> None:
         with door.picture(), door.decoding(5):
@@ -279,12 +231,12 @@ def test_the_lag_of_the_event_loop_is_part_of_the_wait(let_in: LetIn) -> None:
 def test_who_was_let_in_by_the_header_counts_until_the_turn_comes(let_in: LetIn) -> None:
     """Else all that arrive in one turn of the event loop would be let in together."""
     door = measured(0.25, max_waiting=2)
-    door.enter()
-    door.enter()
-    assert door.wait_s == 0.5
+    door.expect()
+    door.expect()
+    assert (door.pictures, door.wait_s) == (2, 0.5)
     with pytest.raises(OverloadedError, match="GLIMPSE_MAX_QUEUE"):
         door.check(within_s=60)
-    door.entered()
+    door.stop_expecting()
     let_in(door, 1)
     with pytest.raises(OverloadedError, match="GLIMPSE_MAX_QUEUE"):
         door.check(within_s=60)
@@ -292,14 +244,24 @@ def test_who_was_let_in_by_the_header_counts_until_the_turn_comes(let_in: LetIn)
     door.check(within_s=60)
 
 
-def test_a_turn_that_comes_after_it_was_given_up_counts_for_nobody() -> None:
-    """The loop came round, and whoever entered was forgotten; the next who enters counts as one."""
+def test_who_is_on_the_way_counts_as_long_as_the_loop_is_late() -> None:
+    """A loop that is late by more than 10 ms has not given everybody a turn."""
     door = measured(0.25)
-    door.enter()
+    door.expect()
+    door.lagged(0.02)
+    assert door.pictures == 1
+    door.lagged(0.01)
+    assert door.pictures == 0
+
+
+def test_a_turn_that_comes_after_it_was_given_up_counts_for_nobody() -> None:
+    """The loop came round, and whoever was expected is forgotten; the next one counts as one."""
+    door = measured(0.25)
+    door.expect()
     door.lagged(0.0)
-    door.entered()
+    door.stop_expecting()
     assert door.wait_s == 0
-    door.enter()
+    door.expect()
     assert door.wait_s == 0.25
 
 
@@ -311,73 +273,13 @@ def test_a_lag_fades_by_a_fifth_with_each_beat_in_time() -> None:
         assert door.lag_s == pytest.approx(lag_s)
 
 
-def test_bodies_may_not_fill_the_memory_together() -> None:
-    """What is held counts until it is let go; the limit itself is still held."""
-    door = admission(max_bytes=100)
-    door.hold(60)
-    door.hold(40)
-    with pytest.raises(OverloadedError, match=r"100 bytes, leave no room for 1 more; the limit is 100") as refused:
-        door.hold(1)
-    assert refused.value.retry_after_s == 1
-    door.let_go(40)
-    door.hold(40)
-
-
-def test_who_finds_no_memory_may_come_back_when_half_of_the_work_is_done(let_in: LetIn) -> None:
-    """20 pictures of 0.25 s are 5 s of work: 3 s, rounded up."""
-    door = measured(0.25, max_bytes=100)
-    let_in(door, 20)
-    with pytest.raises(OverloadedError, match="leave no room for 101 more") as refused:
-        door.hold(101)
-    assert refused.value.retry_after_s == 3
-
-
-def test_lanes_that_could_have_run_as_many_share_the_cost() -> None:
-    """Four lanes, 0.25 s a picture in each: 16 a second. In a backlog what they get done counts as it is."""
-    door = admission()
-    door.serves(lanes=4)
-    door.answered(size=1, seconds=0.25, finished_s=100.0, waiting=0)
-    assert cost(door) == 0.0625
-    door.check(within_s=1.0, pictures=10)
-    door = admission()
-    door.serves(lanes=4)
-    for number in range(100):
-        door.answered(size=1, seconds=0.25, finished_s=100 + 0.1 * number, waiting=9)
-    assert cost(door) == pytest.approx(0.1, rel=0.01)
-
-
-@pytest.mark.parametrize("lanes", [8, 15])
-def test_lanes_that_end_together_do_not_make_a_picture_cheap(lanes: int) -> None:
-    """The first had all the time since the last batches, the others none: on the whole it is what it was."""
-    door = admission()
-    door.serves(lanes=lanes)
-    for round_ in range(40):
-        for _ in range(lanes):
-            door.answered(size=16, seconds=0.48, finished_s=100 + 0.48 * round_, waiting=99)
-    assert 0.2 < cost(door) / (0.03 / lanes) < 5
-
-
 def test_what_an_idle_service_would_take_is_doubted(let_in: LetIn) -> None:
     """A minute in which a machine moved makes a picture dear; a large batch may try all the same, and teaches."""
-    door = measured(0.001)
-    door.answered(size=8, seconds=60.0, finished_s=200.0, waiting=0)
-    assert cost(door) == pytest.approx(0.001 + 0.1 * 60 / 8, rel=0.01)
+    door = measured(0.75)  # a tenth of 7.5 s; before it was a millisecond
     door.check(within_s=10, pictures=64)
     let_in(door, 1)
     with pytest.raises(OverloadedError, match="brings 64"):
         door.check(within_s=10, pictures=64)
-
-
-def test_another_model_soon_has_another_price() -> None:
-    """What the last one cost counts as one measurement; the time since its last batch does not count."""
-    door = measured(0.01)
-    door.answered(size=8, seconds=0.08, finished_s=300.0, waiting=9)
-    door.serves(lanes=1)
-    assert cost(door) == pytest.approx(0.01)
-    door.answered(size=8, seconds=8.0, finished_s=300.1, waiting=0)
-    assert cost(door) == pytest.approx((0.01 + 1.0) / 2)
-    door.answered(size=8, seconds=8.0, finished_s=400.0, waiting=0)
-    assert cost(door) == pytest.approx((0.01 + 2.0) / 3)
 
 
 def test_who_brings_too_much_at_a_time_is_told_so(let_in: LetIn) -> None:
@@ -411,8 +313,8 @@ class Refusing:
 
     def __init__(self, let_in: LetIn, *, max_waiting: int = 1_000) -> None:
         self.now_s = 100.0
-        self.door = Admission(max_waiting=max_waiting, decoders=2, max_bytes=1_000, clock=lambda: self.now_s)
-        self.door.answered(size=8, seconds=2.0, finished_s=100.0, waiting=0)
+        usable_time = UsableTime(clock=lambda: self.now_s)
+        self.door = Admission(priced(0.25), usable_time, max_waiting=max_waiting, decoders=2)
         let_in(self.door, 20)
 
     def lets_in(self, within_s: float) -> bool:
@@ -441,22 +343,3 @@ def test_while_an_overload_lasts_a_fifth_of_the_deadline_is_enough(limit: str, l
         assert service.lets_in(26.0)
         service.now_s += 1.0
         assert service.lets_in(patient)
-
-
-def test_a_short_deadline_may_use_up_a_tenth_of_a_second(let_in: LetIn) -> None:
-    """With less the engine would wait for pictures; what three fifths allow is never exceeded."""
-    service = Refusing(let_in)
-    for _ in range(12):
-        assert not service.lets_in(1.0)
-    assert service.door._usable_s(0.4) == pytest.approx(0.1)
-    assert service.door._usable_s(0.1) == pytest.approx(0.06)
-    assert service.door._usable_s(10.0) == pytest.approx(2.0)
-
-
-def test_refusals_far_apart_are_no_lasting_overload(let_in: LetIn) -> None:
-    """One caller who asks for too little time, again and again, changes nothing for the others."""
-    service = Refusing(let_in)
-    for _ in range(5):
-        service.now_s += 1.0
-        assert not service.lets_in(1.0)
-    assert service.lets_in(9.0)

@@ -155,7 +155,7 @@ def test_room_that_a_file_needs_no_more_is_given_back_at_its_turn(
 
     async def check() -> None:
         service = opened(checkpoint_path, max_body_bytes=1_000)
-        service.admission.answered(size=1, seconds=1.0, finished_s=100.0, waiting=0)
+        service.prices.answered(size=1, seconds=1.0, finished_s=100.0, waiting=0)
         waits_s: list[float] = []
 
         async def classify(_: bytes) -> Answer:

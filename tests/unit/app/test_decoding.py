@@ -15,6 +15,8 @@ from app.callers import Caller
 from app.decoding import INLINE_BYTES, DecodePool, Prepared
 from app.errors import DeadlineError
 from app.metrics import Metrics
+from app.prices import Prices
+from app.usable_time import UsableTime
 from app.wire.exchange import Timing
 from models.errors import PictureError, TooManyPixelsError
 from models.preprocessing import InputSpec
@@ -24,6 +26,18 @@ from tests.unit.app.loops import no_error_in_a_circle, turns
 SPEC = InputSpec(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 SMALL = encode(solid("red", 128))
 """Of 16,384 pixels, and a few bytes."""
+
+
+def pool_of_one(
+    *, prices: Prices | None = None, metrics: Metrics | None = None, max_pixels: int = 1_000_000
+) -> tuple[DecodePool, Admission]:
+    """One thread, and what hears who waits for it."""
+    prices = prices or Prices()
+    admission = Admission(prices, UsableTime(), max_waiting=10, decoders=1)
+    pool = DecodePool(
+        threads=1, max_pixels=max_pixels, admission=admission, prices=prices, metrics=metrics or Metrics()
+    )
+    return pool, admission
 
 
 def padded(data: bytes, size_bytes: int) -> bytes:
@@ -36,8 +50,7 @@ def prepared(data: bytes, *, max_pixels: int = 1_000_000) -> tuple[Prepared, boo
     before = set(threading.enumerate())
 
     async def run() -> tuple[Prepared, bool]:
-        admission = Admission(max_waiting=10, decoders=1, max_bytes=1_000_000)
-        pool = DecodePool(threads=1, max_pixels=max_pixels, admission=admission, metrics=Metrics())
+        pool, _ = pool_of_one(max_pixels=max_pixels)
         try:
             async with Caller(None, timeout_s=60) as caller:
                 found = await pool.prepare(data, SPEC, caller, Timing())
@@ -101,9 +114,9 @@ def test_a_thread_counts_until_it_is_free(monkeypatch: pytest.MonkeyPatch) -> No
     data = padded(SMALL, 100_000)
 
     async def run() -> None:
-        admission = Admission(max_waiting=10, decoders=1, max_bytes=1_000_000)
-        admission.decoded(size_bytes=1_000, seconds=1.0)
-        pool = DecodePool(threads=1, max_pixels=1_000_000, admission=admission, metrics=Metrics())
+        prices = Prices()
+        prices.decoded(size_bytes=1_000, seconds=1.0)
+        pool, admission = pool_of_one(prices=prices)
         try:
             async with Caller(None, timeout_s=60) as caller:
                 decoded = asyncio.create_task(pool.prepare(data, SPEC, caller, Timing()))
@@ -144,8 +157,7 @@ def test_a_body_that_waits_for_a_thread_is_let_go_with_its_caller(
     waits = padded(SMALL, 100_001)
 
     async def run() -> None:
-        admission = Admission(max_waiting=10, decoders=1, max_bytes=1_000_000)
-        pool = DecodePool(threads=1, max_pixels=1_000_000, admission=admission, metrics=Metrics())
+        pool, _ = pool_of_one()
         before = sys.getrefcount(waits)
         try:
             async with Caller(None, timeout_s=60) as first, Caller(None, timeout_s=60) as second:
@@ -184,8 +196,7 @@ def test_a_file_that_is_no_picture_is_counted(data: bytes, code: str) -> None:
 
     async def run() -> None:
         metrics = Metrics()
-        admission = Admission(max_waiting=10, decoders=1, max_bytes=1_000_000)
-        pool = DecodePool(threads=1, max_pixels=1_000_000, admission=admission, metrics=metrics)
+        pool, _ = pool_of_one(metrics=metrics)
         async with Caller(None, timeout_s=60) as caller:
             with pytest.raises(PictureError):
                 await pool.prepare(data, SPEC, caller, Timing())
@@ -199,8 +210,7 @@ def test_a_broken_picture_leaves_nothing_behind() -> None:
     """Its bytes are free with the answer, and not when the garbage collection comes by."""
 
     async def run() -> None:
-        admission = Admission(max_waiting=10, decoders=1, max_bytes=1_000_000)
-        pool = DecodePool(threads=1, max_pixels=1_000_000, admission=admission, metrics=Metrics())
+        pool, _ = pool_of_one()
         broken = b"x" * (INLINE_BYTES + 1)
 
         async def asks() -> None:

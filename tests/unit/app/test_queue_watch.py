@@ -1,21 +1,16 @@
-"""What metrics, admission and judge hear of the queue."""
+"""What metrics, prices and judge hear of the queue."""
 
 import asyncio
 import threading
 
 import pytest
 
-from app.admission import Admission
 from app.batches.runs import BatchEvents
 from app.errors import EngineError, EngineLostError
 from app.metrics import Metrics
+from app.prices import Prices
 from app.queue_watch import QueueWatch
 from tests.unit.app.loops import with_loop
-
-
-def admission() -> Admission:
-    """Nothing is measured yet."""
-    return Admission(max_waiting=100, decoders=1, max_bytes=1_000)
 
 
 def shown(metrics: Metrics) -> set[str]:
@@ -28,32 +23,30 @@ def never() -> None:
     raise AssertionError("there is nothing to doubt")
 
 
-def test_a_batch_is_measured_and_teaches_admission() -> None:
+def test_a_batch_is_measured_and_teaches_what_a_picture_costs() -> None:
     """Four pictures in 2 s are half a second for each."""
-    metrics, door = Metrics(), admission()
-    watch: BatchEvents = QueueWatch(metrics, door, doubt=never)
+    metrics, prices = Metrics(), Prices()
+    watch: BatchEvents = QueueWatch(metrics, prices, doubt=never)
     watch.ran(size=4, infer_ms=2_000.0, waiting=2)
     assert "glimpse_batch_size_sum 4.0" in shown(metrics)
-    with door.picture():
-        assert door.wait_s == pytest.approx(0.5)
+    assert prices.picture_s == pytest.approx(0.5)
 
 
 def test_when_nothing_waits_the_time_from_then_on_costs_nobody() -> None:
     """Else the pause before the next batch would count as the price of its pictures."""
-    metrics, door = Metrics(), admission()
-    watch = QueueWatch(metrics, door, doubt=never)
+    metrics, prices = Metrics(), Prices()
+    watch = QueueWatch(metrics, prices, doubt=never)
     watch.ran(size=1, infer_ms=3_600_000.0, waiting=5)  # an hour; behind a backlog next to none would be counted
     watch.idle()
     watch.ran(size=1, infer_ms=3_600_000.0, waiting=0)
-    with door.picture():
-        assert door.wait_s == pytest.approx(3_600)
+    assert prices.picture_s == pytest.approx(3_600)
 
 
 @pytest.mark.parametrize("reason", ["queue_full", "expired", "abandoned", "draining"])
 def test_a_dropped_picture_is_counted_by_its_reason(reason: str) -> None:
     """One more."""
     metrics = Metrics()
-    QueueWatch(metrics, admission(), doubt=never).dropped(reason)
+    QueueWatch(metrics, Prices(), doubt=never).dropped(reason)
     assert f'glimpse_dropped_total{{reason="{reason}"}} 1.0' in shown(metrics)
 
 
@@ -69,7 +62,7 @@ def test_a_failure_is_doubted_on_the_event_loop() -> None:
             heard.append(threading.current_thread())
             doubted.set()
 
-        watch = QueueWatch(metrics, admission(), doubt=doubt)
+        watch = QueueWatch(metrics, Prices(), doubt=doubt)
         watch.start()
         await asyncio.to_thread(watch.failed, EngineError("It failed."))
         await doubted.wait()
@@ -83,13 +76,13 @@ def test_a_failure_is_doubted_on_the_event_loop() -> None:
 def test_before_the_start_a_failure_is_counted_alone() -> None:
     """There is no loop yet on which somebody could doubt."""
     metrics = Metrics()
-    QueueWatch(metrics, admission(), doubt=never).failed(EngineError("It failed."))
+    QueueWatch(metrics, Prices(), doubt=never).failed(EngineError("It failed."))
     assert "glimpse_engine_failures_total 1.0" in shown(metrics)
 
 
 def test_a_lost_device_stays_lost() -> None:
     """Whatever fails after it."""
-    watch = QueueWatch(Metrics(), admission(), doubt=never)
+    watch = QueueWatch(Metrics(), Prices(), doubt=never)
     lost = [watch.is_lost]
     for error in (EngineError("It failed."), EngineLostError("It is gone."), EngineError("It failed.")):
         watch.failed(error)

@@ -141,9 +141,18 @@ def test_what_is_served_decides_how_the_wait_is_estimated(checkpoint_path: Path)
     engine = GoldenEngine(load(checkpoint_path))
     engine.lanes = 4
     service = Service(Settings(checkpoint=checkpoint_path), opened=(load(checkpoint_path), engine))
-    service.admission.answered(size=1, seconds=0.4, finished_s=100.0, waiting=0)
+    service.prices.answered(size=1, seconds=0.4, finished_s=100.0, waiting=0)
     with service.admission.picture():
         assert service.admission.wait_s == pytest.approx(0.1)
+
+
+def test_a_body_without_room_may_come_back_when_half_of_the_work_is_done(checkpoint_path: Path) -> None:
+    """One picture of 20 s is in work, and the room for bodies is full."""
+    service = opened(checkpoint_path, max_bodies_bytes=100)
+    service.prices.answered(size=1, seconds=20.0, finished_s=100.0, waiting=0)
+    with service.admission.picture(), pytest.raises(OverloadedError, match="GLIMPSE_MAX_BODIES_BYTES") as refused:
+        service.hold(101)
+    assert refused.value.retry_after_s == 10
 
 
 @pytest.mark.parametrize(("deadline_ms", "timeout_s"), [(200, 5.0), (20_000, 20.0)])
