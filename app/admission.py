@@ -167,6 +167,7 @@ class Admission:
             f"{wait_s * 1000:,.0f} ms of work; {max(0.0, within_s) * 1000:,.0f} ms are left of its time, and "
             f"that is too little. {advice} with X-Request-Timeout-Ms.",
             retry_after_s=_whole(wait_s - self._lag_s - max(0.0, usable_s)),
+            reason="deadline",
         )
 
     def _too_many(self, pictures: int, *, wait_s: float) -> OverloadedError:
@@ -175,6 +176,7 @@ class Admission:
             f"limit is {self._max_waiting:,} (GLIMPSE_MAX_QUEUE). "
             "Come back after Retry-After seconds.",
             retry_after_s=_half_of(wait_s),
+            reason="queue_full",
         )
 
 

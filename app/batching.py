@@ -131,6 +131,7 @@ class Batcher:
                 raise OverloadedError(
                     f"{len(queue):,} pictures wait already, which is the limit. Send it again later.",
                     retry_after_s=1,
+                    reason="queue_full",
                 )
             queue.put(item, wakes_lane=not self._on_the_spot or len(queue) >= self._crowd)
         if self._on_the_spot:

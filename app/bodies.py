@@ -35,6 +35,7 @@ class Bodies:
                 f"{size_bytes:,} more; the limit is {self._max_bytes:,} (GLIMPSE_MAX_BODIES_BYTES). Come "
                 "back after Retry-After seconds.",
                 retry_after_s=self._retry_after_s(),
+                reason="bodies_full",
             )
         self.held_bytes += size_bytes
 

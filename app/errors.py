@@ -29,7 +29,14 @@ GlimpseError
     └── EngineLostError           and will fail on all others; only a new process helps
 """
 
+from typing import Literal
+
 from models.errors import GlimpseError, InputError
+
+Reason = Literal[
+    "deadline", "queue_full", "bodies_full", "explanations_full", "no_memory", "lab_busy", "not_ready"
+]
+"""Why a request is turned away: all but the last are overload."""
 
 
 class RequestError(InputError):
@@ -109,18 +116,21 @@ class UnavailableError(GlimpseError):
 
     Attributes:
         retry_after_s: whole seconds after which it is worth asking again, at least 1.
+        reason: what was lacking, for the operator's metrics and log; docs/operations.md says what to do.
     """
 
-    def __init__(self, message: str, *, retry_after_s: int) -> None:
+    def __init__(self, message: str, *, retry_after_s: int, reason: Reason) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+        self.reason = reason
 
 
 class NotReadyError(UnavailableError):
     """The service is starting, stopping, or does not give right answers."""
 
     def __init__(self, message: str, *, retry_after_s: int = 5) -> None:
-        super().__init__(message, retry_after_s=retry_after_s)  # 5 s: about the time of a start
+        # 5 s: about the time of a start
+        super().__init__(message, retry_after_s=retry_after_s, reason="not_ready")
 
 
 def stopped_too_soon() -> NotReadyError:

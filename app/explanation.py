@@ -96,6 +96,7 @@ class Explainer:
                 f"{_MOST_WAITING} explanations are asked for already, and one is made at a time. Come back after "
                 "Retry-After seconds.",
                 retry_after_s=1,
+                reason="explanations_full",
             )
 
     async def explain(

@@ -34,7 +34,19 @@ class Metrics:
             "glimpse_queue_depth", "Pictures that wait.", multiprocess_mode="livesum", registry=registry
         )
         self.dropped = Counter("glimpse_dropped", "Pictures not run.", ["reason"], registry=registry)
-        self.refused = Counter("glimpse_refused", "Requests turned away.", ["code"], registry=registry)
+        self.refused = Counter("glimpse_refused", "Requests turned away.", ["code", "reason"], registry=registry)
+        self.wait = Gauge(
+            "glimpse_estimated_wait_seconds",
+            "Time that a request would wait.",
+            multiprocess_mode="livemax",
+            registry=registry,
+        )
+        self.pictures = Gauge(
+            "glimpse_in_work_pictures", "Pictures let in.", multiprocess_mode="livesum", registry=registry
+        )
+        self.bodies = Gauge(
+            "glimpse_bodies_bytes", "Bodies in memory.", multiprocess_mode="livesum", registry=registry
+        )
         self.decode_failures = Counter(
             "glimpse_decode_failures", "Files that are no picture.", ["code"], registry=registry
         )

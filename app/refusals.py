@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from app.errors import UnavailableError
+from app.errors import Reason, UnavailableError
 from app.logs import SERVICE
 from app.metrics import Metrics
 from app.problems import kind_of
@@ -16,17 +16,17 @@ class Refusals:
     Told one by one they would cost what they save; used on the event loop.
 
     Args:
-        metrics: hears how many there were of each code.
+        metrics: hears how many there were of each code, for each reason.
     """
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
-        self._untold: Counter[str] = Counter()
+        self._untold: Counter[tuple[str, Reason]] = Counter()
         self._told_s = 0.0
 
     def count(self, error: UnavailableError) -> None:
         """Count a request that was turned away."""
-        self._untold[kind_of(error).code] += 1
+        self._untold[kind_of(error).code, error.reason] += 1
 
     def tell_if_due(self, now_s: float) -> None:
         """Tell what was not told yet, if the last time is more than a second ago.
@@ -42,7 +42,11 @@ class Refusals:
         """Tell what was not told yet; where that is nothing, do nothing."""
         if not self._untold:
             return
-        for code, count in self._untold.items():
-            self._metrics.refused.labels(code).inc(count)
-        SERVICE.warning("refused", extra={"fields": dict(self._untold)})
+        codes: Counter[str] = Counter()
+        reasons: Counter[str] = Counter()
+        for (code, reason), count in self._untold.items():
+            self._metrics.refused.labels(code, reason).inc(count)
+            codes[code] += count
+            reasons[reason] += count
+        SERVICE.warning("refused", extra={"fields": {**codes, "reasons": dict(reasons)}})
         self._untold.clear()

@@ -332,6 +332,9 @@ class Service:
         self.admission.lagged(now_s - due_s)
         waiting = sum(model.batcher.waiting for model in (self.model, *self._retiring.values()))
         self.metrics.queue_depth.set(waiting)
+        self.metrics.wait.set(self.admission.wait_s)
+        self.metrics.pictures.set(self.admission.pictures)
+        self.metrics.bodies.set(self.bodies.held_bytes)
         self.refusals.tell_if_due(now_s)
         self._heartbeat = asyncio.get_running_loop().call_later(_BEAT_S, self._beat, now_s + _BEAT_S)
 

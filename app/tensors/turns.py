@@ -70,4 +70,5 @@ def _busy(reason: str) -> OverloadedError:
     return OverloadedError(
         f"The tensor lab runs one demo at a time, and {reason}. Come back after Retry-After seconds.",
         retry_after_s=_RETRY_AFTER_S,
+        reason="lab_busy",
     )

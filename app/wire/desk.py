@@ -160,6 +160,7 @@ class Desk:
             f"There is no memory to put a body of {size_bytes:,} bytes together. Come back after Retry-After "
             "seconds.",
             retry_after_s=_NO_MEMORY_S,
+            reason="no_memory",
         )
         self._service.refusals.count(error)
         return error

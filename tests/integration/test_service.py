@@ -328,15 +328,15 @@ def test_every_answer_says_where_its_time_went(settings: Settings) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "field", "limits"),
+    ("path", "field", "limits", "reason"),
     [
-        pytest.param("/predict/batch", "files", {"max_queue": 1}, id="a batch"),
-        pytest.param("/predict", "file", {"max_bodies_bytes": 100}, id="a body"),
-        pytest.param("/explain", "file", {}, id="an explanation"),
+        pytest.param("/predict/batch", "files", {"max_queue": 1}, "queue_full", id="a batch"),
+        pytest.param("/predict", "file", {"max_bodies_bytes": 100}, "bodies_full", id="a body"),
+        pytest.param("/explain", "file", {}, "explanations_full", id="an explanation"),
     ],
 )
 def test_a_refusal_after_the_header_is_counted_too(
-    settings: Settings, path: str, field: str, limits: dict[str, int]
+    settings: Settings, path: str, field: str, limits: dict[str, int], reason: str
 ) -> None:
     """Where the batch is too many, where its body finds no room, where too many explanations wait."""
     with TestClient(create_app(settings.model_copy(update=limits))) as client:
@@ -346,7 +346,8 @@ def test_a_refusal_after_the_header_is_counted_too(
         assert (answer.status_code, answer.json()["code"]) == (503, "overloaded")
         assert client.portal
         client.portal.call(service.refusals.tell)
-        assert 'glimpse_refused_total{code="overloaded"} 1.0' in client.get("/metrics").text
+        counted = f'glimpse_refused_total{{code="overloaded",reason="{reason}"}} 1.0'
+        assert counted in client.get("/metrics").text
         service.explainer._waiting = 0
 
 

@@ -7,11 +7,13 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
+from app.errors import Reason
 from app.metrics import CONTENT_TYPE, FOLDER_VARIABLE, STAGES, Metrics, _forget_the_dead
 
 ROOT = Path(__file__).parents[3]
@@ -51,6 +53,12 @@ def test_every_metric_is_documented_and_every_documented_one_exists() -> None:
     names = {family.name + ("_total" if family.type == "counter" else "") for family in shown}
     documented = set(re.findall(r"`(glimpse_\w+)", (ROOT / "docs" / "operations.md").read_text()))
     assert documented == {name for name in names if not name.endswith("_created")}
+
+
+def test_every_reason_of_a_refusal_is_documented() -> None:
+    """docs/operations.md has a row for each, which says what to do about it."""
+    rows = re.findall(r"^\| `(\w+)` \|", (ROOT / "docs" / "operations.md").read_text(), re.MULTILINE)
+    assert set(get_args(Reason)) <= set(rows)
 
 
 def test_requests_are_counted_by_route_and_status() -> None:
@@ -138,9 +146,14 @@ def asked(folder: Path) -> dict[tuple[str, Labels], float]:
 
 
 def test_whichever_worker_is_asked_adds_up_all_of_them(tmp_path: Path) -> None:
-    """Counts, depths and histograms are sums; ready only if all are; a dead worker leaves only counts."""
+    """Counts, depths and histograms are sums; the wait is the longest; ready only if all are; a dead worker leaves
+    only counts.
+    """
     work = "metrics.answered('/predict', 200, 0.004); metrics.batch_size.observe({size}); {gauges}"
-    gauges = "metrics.queue_depth.set({depth}); metrics.ready.set({ready})"
+    gauges = (
+        "metrics.queue_depth.set({depth}); metrics.pictures.set({depth}); metrics.bodies.set({depth}); "
+        "metrics.wait.set({depth}); metrics.ready.set({ready})"
+    )
     with (
         worker(work.format(size=3, gauges=gauges.format(depth=5, ready=1)), tmp_path),
         worker(work.format(size=8, gauges=gauges.format(depth=100, ready=1)) + "; metrics.close()", tmp_path),
@@ -151,7 +164,9 @@ def test_whichever_worker_is_asked_adds_up_all_of_them(tmp_path: Path) -> None:
             assert found["glimpse_stage_seconds_count", labels(stage="request")] == 3
             assert found["glimpse_batch_size_sum", labels()] == 19
             assert found["glimpse_batch_size_bucket", labels(le="4.0")] == 1
-            assert found["glimpse_queue_depth", labels()] == 12
+            for added_up in ("glimpse_queue_depth", "glimpse_in_work_pictures", "glimpse_bodies_bytes"):
+                assert found[added_up, labels()] == 12
+            assert found["glimpse_estimated_wait_seconds", labels()] == 7
             assert found["glimpse_ready", labels()] == 0
         found = asked(tmp_path)  # the one that was not ready has been killed
         assert found["glimpse_requests_total", labels(route="/predict", status="200")] == 3

@@ -184,7 +184,7 @@ def test_our_own_faults_are_not_told(error: Exception, caplog: pytest.LogCapture
 def test_what_the_caller_was_told_is_no_fault_of_ours(caplog: pytest.LogCaptureFixture) -> None:
     """Nobody is woken for a broken picture, nor for a full queue."""
     log_fault(TooManyPixelsError("Too big."), "abc")
-    log_fault(OverloadedError("Full.", retry_after_s=2), "abc")
+    log_fault(OverloadedError("Full.", retry_after_s=2, reason="queue_full"), "abc")
     assert caplog.records == []
 
 
@@ -193,7 +193,7 @@ def test_what_the_caller_was_told_is_no_fault_of_ours(caplog: pytest.LogCaptureF
     [
         (NotReadyError("It is starting."), "5"),
         (NotReadyError("It is stopping.", retry_after_s=1), "1"),
-        (OverloadedError("Too much waits.", retry_after_s=17), "17"),
+        (OverloadedError("Too much waits.", retry_after_s=17, reason="deadline"), "17"),
     ],
 )
 def test_who_comes_too_early_is_told_when_to_come_back(error: GlimpseError, seconds: str) -> None:

@@ -8,7 +8,8 @@ from app.errors import NotReadyError, OverloadedError
 from app.metrics import Metrics
 from app.refusals import Refusals
 
-FULL = OverloadedError("Full.", retry_after_s=1)
+FULL = OverloadedError("Full.", retry_after_s=1, reason="queue_full")
+LATE = OverloadedError("Late.", retry_after_s=1, reason="deadline")
 STARTING = NotReadyError("Starting.")
 
 
@@ -23,26 +24,31 @@ def told(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str, object]]:
     return [(line.levelname, line.getMessage(), line.__dict__["fields"]) for line in caplog.records]
 
 
-def refused(metrics: Metrics, code: str) -> float | None:
-    """How many of a code a scrape shows."""
+def refused(metrics: Metrics) -> dict[tuple[str, str], float]:
+    """How many of each code and reason a scrape shows."""
     samples = [sample for family in metrics.refused.collect() for sample in family.samples]
-    wanted = ("glimpse_refused_total", {"code": code})
-    return next((sample.value for sample in samples if (sample.name, sample.labels) == wanted), None)
+    return {
+        (sample.labels["code"], sample.labels["reason"]): sample.value
+        for sample in samples
+        if sample.name == "glimpse_refused_total"
+    }
 
 
 def test_all_refusals_of_a_second_are_one_line(caplog: pytest.LogCaptureFixture) -> None:
-    """With how many there were of each code; nothing is counted twice."""
+    """With how many there were of each code and for each reason; nothing is counted twice."""
     metrics = Metrics()
     refusals = Refusals(metrics)
-    for error in (FULL, STARTING, FULL, FULL):
+    for error in (FULL, STARTING, FULL, LATE):
         refusals.count(error)
-    assert (refused(metrics, "overloaded"), told(caplog)) == (None, [])
+    assert (refused(metrics), told(caplog)) == ({}, [])
     refusals.tell_if_due(100.0)
-    assert (refused(metrics, "overloaded"), refused(metrics, "not_ready")) == (3, 1)
-    assert told(caplog) == [("WARNING", "refused", {"overloaded": 3, "not_ready": 1})]
+    counted = {("overloaded", "queue_full"): 2, ("overloaded", "deadline"): 1, ("not_ready", "not_ready"): 1}
+    assert refused(metrics) == counted
+    reasons = {"queue_full": 2, "deadline": 1, "not_ready": 1}
+    assert told(caplog) == [("WARNING", "refused", {"overloaded": 3, "not_ready": 1, "reasons": reasons})]
     refusals.tell_if_due(200.0)
     refusals.tell()
-    assert (refused(metrics, "overloaded"), len(told(caplog))) == (3, 1)
+    assert (refused(metrics), len(told(caplog))) == (counted, 1)
 
 
 def test_the_next_line_comes_a_second_later(caplog: pytest.LogCaptureFixture) -> None:
@@ -54,7 +60,7 @@ def test_the_next_line_comes_a_second_later(caplog: pytest.LogCaptureFixture) ->
         refusals.count(FULL)
         refusals.tell_if_due(now_s)
         assert len(told(caplog)) == lines
-    assert told(caplog)[1] == ("WARNING", "refused", {"overloaded": 3})
+    assert told(caplog)[1] == ("WARNING", "refused", {"overloaded": 3, "reasons": {"queue_full": 3}})
 
 
 def test_at_the_end_the_rest_is_told_at_once(caplog: pytest.LogCaptureFixture) -> None:
@@ -65,8 +71,8 @@ def test_at_the_end_the_rest_is_told_at_once(caplog: pytest.LogCaptureFixture) -
     refusals.tell_if_due(100.0)
     refusals.count(STARTING)
     refusals.tell()
-    assert told(caplog)[1:] == [("WARNING", "refused", {"not_ready": 1})]
-    assert refused(metrics, "not_ready") == 1
+    assert told(caplog)[1:] == [("WARNING", "refused", {"not_ready": 1, "reasons": {"not_ready": 1}})]
+    assert refused(metrics)["not_ready", "not_ready"] == 1
 
 
 def test_where_nobody_was_refused_there_is_no_line(caplog: pytest.LogCaptureFixture) -> None:
@@ -77,4 +83,4 @@ def test_where_nobody_was_refused_there_is_no_line(caplog: pytest.LogCaptureFixt
     assert told(caplog) == []
     refusals.count(FULL)
     refusals.tell_if_due(100.05)
-    assert told(caplog) == [("WARNING", "refused", {"overloaded": 1})]
+    assert told(caplog) == [("WARNING", "refused", {"overloaded": 1, "reasons": {"queue_full": 1}})]

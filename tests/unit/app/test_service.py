@@ -1,6 +1,7 @@
 """The service itself: its pulse, whom it lets in, its start and its end."""
 
 import asyncio
+import math
 import threading
 import time
 from pathlib import Path
@@ -15,7 +16,7 @@ from models.checkpoint import Checkpoint, load
 from models.preprocessing import Answers, Images
 from tests.unit.app.lanes import FAR
 from tests.unit.app.loops import stopped_clock, turns, with_loop
-from tests.unit.app.services import opened, trusted
+from tests.unit.app.services import opened, shown, trusted
 from tests.unit.app.test_served_model import GoldenEngine
 
 
@@ -27,6 +28,27 @@ def test_a_beat_that_comes_late_is_a_lag(checkpoint_path: Path) -> None:
         service._beat(time.monotonic() - 3.0)
         assert 3.0 <= service.admission.lag_s < 20.0
         await service.stop()
+
+    with_loop(check())
+
+
+def test_a_beat_shows_how_full_the_service_is(checkpoint_path: Path) -> None:
+    """A picture that is decoded is in no queue, but in work; bodies that are still coming are in memory."""
+
+    async def check() -> None:
+        service = opened(checkpoint_path)
+        service.prices.answered(size=1, seconds=3.0, finished_s=100.0, waiting=0)
+        service.bodies.hold(1_234)
+        with service.admission.picture():
+            service._beat(math.inf)  # in time, however slow this machine is
+            found = shown(service)
+        await service.stop()
+        assert {
+            "glimpse_estimated_wait_seconds 3.0",
+            "glimpse_in_work_pictures 1.0",
+            "glimpse_bodies_bytes 1234.0",
+            "glimpse_queue_depth 0.0",
+        } <= found
 
     with_loop(check())
 
@@ -116,7 +138,7 @@ def test_a_stop_tells_of_the_last_who_were_turned_away(checkpoint_path: Path) ->
         service = opened(checkpoint_path)
         service.refusals.count(NotReadyError("It is starting."))
         await service.stop()
-        assert b'glimpse_refused_total{code="not_ready"} 1.0' in service.metrics.exposition()
+        assert b'glimpse_refused_total{code="not_ready",reason="not_ready"} 1.0' in service.metrics.exposition()
 
     with_loop(check())
 

@@ -117,7 +117,7 @@ class FakeDesk:
 
     def no_memory(self, size_bytes: int) -> OverloadedError:
         """As the real one."""
-        return OverloadedError(f"no memory for {size_bytes} bytes", retry_after_s=5)
+        return OverloadedError(f"no memory for {size_bytes} bytes", retry_after_s=5, reason="no_memory")
 
     def turn_away(
         self,

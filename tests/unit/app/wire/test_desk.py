@@ -67,7 +67,7 @@ def test_a_body_without_room_is_counted(checkpoint_path: Path) -> None:
     assert refused.startswith(b"HTTP/1.1 503 ")
     assert {
         'glimpse_requests_total{route="/predict",status="503"} 1.0',
-        'glimpse_refused_total{code="overloaded"} 1.0',
+        'glimpse_refused_total{code="overloaded",reason="bodies_full"} 1.0',
     } <= shown(service)
 
 
@@ -80,7 +80,7 @@ def test_a_refusal_that_is_given_again_is_counted_again(
         assert isinstance(come(desk), bytes)
     assert {
         'glimpse_requests_total{route="/predict",status="503"} 3.0',
-        'glimpse_refused_total{code="not_ready"} 3.0',
+        'glimpse_refused_total{code="not_ready",reason="not_ready"} 3.0',
     } <= shown(service)
 
 
@@ -96,4 +96,4 @@ def test_a_body_without_memory_is_counted_as_refused(checkpoint_path: Path) -> N
     """It is the room that it lacks, as one that does not fit beside the others."""
     service, desk = at_desk(checkpoint_path)
     assert "a body of 1,234 bytes" in str(desk.no_memory(1_234))
-    assert 'glimpse_refused_total{code="overloaded"} 1.0' in shown(service)
+    assert 'glimpse_refused_total{code="overloaded",reason="no_memory"} 1.0' in shown(service)
