@@ -58,9 +58,8 @@ class Admission:
         """Seconds that the event loop takes to come round, for which a request has waited before it was read."""
         return self._lag_s
 
-    @property
     def retry_after_s(self) -> int:
-        """Whole seconds after which half of the work is done, and there is room again."""
+        """Estimate the whole seconds after which half of the work is done, and there is room again."""
         return _half_of(self.wait_s)
 
     def expect(self) -> None:

@@ -40,6 +40,7 @@ class Batcher:
         lanes: number of threads; so many runs happen at the same time.
         max_batch_size: most pictures of one run.
         max_queue: most pictures that may wait.
+        retry_after_s: asked for the whole seconds after which there is room again, where so many wait.
         events: hears of everything that happens.
         clock: clock of the deadlines, in seconds.
     """
@@ -52,6 +53,7 @@ class Batcher:
         lanes: int = 1,
         max_batch_size: int,
         max_queue: int,
+        retry_after_s: Callable[[], int] = lambda: 1,
         events: BatchEvents,
         clock: Clock = time.monotonic,
     ) -> None:
@@ -59,6 +61,7 @@ class Batcher:
         self._helper: Helper | None = None
         self._on_the_spot: OnTheSpot | None = None
         self._max_queue = max_queue
+        self._retry_after_s = retry_after_s
         self._crowd = _BATCHES_OF_A_CROWD * max_batch_size
         self._events = events
         self._clock = clock
@@ -129,8 +132,9 @@ class Batcher:
             if len(queue) >= self._max_queue:
                 self._events.dropped("queue_full")
                 raise OverloadedError(
-                    f"{len(queue):,} pictures wait already, which is the limit. Send it again later.",
-                    retry_after_s=1,
+                    f"{len(queue):,} pictures wait already; the limit is {self._max_queue:,} (GLIMPSE_MAX_QUEUE). "
+                    "Come back after Retry-After seconds.",
+                    retry_after_s=self._retry_after_s(),
                     reason="queue_full",
                 )
             queue.put(item, wakes_lane=not self._on_the_spot or len(queue) >= self._crowd)

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import numpy as np
@@ -35,12 +35,20 @@ class ServedModel:
         checkpoint: the one that is served.
         engine: runs its network.
         max_queue: most pictures of callers that may wait.
+        retry_after_s: asked for the whole seconds after which there is room again, where so many wait.
         cores: of this process.
         events: hears of everything that happens in the queue.
     """
 
     def __init__(
-        self, checkpoint: Checkpoint, engine: Engine, *, max_queue: int, cores: int, events: BatchEvents
+        self,
+        checkpoint: Checkpoint,
+        engine: Engine,
+        *,
+        max_queue: int,
+        retry_after_s: Callable[[], int],
+        cores: int,
+        events: BatchEvents,
     ) -> None:
         self.checkpoint = checkpoint
         self.engine = engine
@@ -51,6 +59,7 @@ class ServedModel:
             lanes=engine.lanes,
             max_batch_size=engine.max_batch_size,
             max_queue=max_queue,
+            retry_after_s=retry_after_s,
             events=events,
         )
         self._run_aside = checked(engine.run_aside) if engine.run_aside else None

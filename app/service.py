@@ -97,9 +97,7 @@ class Service:
             max_waiting=settings.max_queue,
             decoders=self._threads.decode,
         )
-        self.bodies = Bodies(
-            max_bytes=settings.max_bodies_bytes, retry_after_s=lambda: self.admission.retry_after_s
-        )
+        self.bodies = Bodies(max_bytes=settings.max_bodies_bytes, retry_after_s=self.admission.retry_after_s)
         self.refusals = Refusals(self.metrics)
         self.is_draining = False
         self.lost = asyncio.Event()
@@ -296,7 +294,11 @@ class Service:
 
     def _serve(self, opened: Opened) -> ServedModel:
         return ServedModel(
-            *opened, max_queue=self.settings.max_queue, cores=self._threads.cores, events=self._watch
+            *opened,
+            max_queue=self.settings.max_queue,
+            retry_after_s=self.admission.retry_after_s,
+            cores=self._threads.cores,
+            events=self._watch,
         )
 
     async def _open_beside(self) -> ServedModel:

@@ -328,7 +328,7 @@ def test_a_model_that_is_in_use_and_hangs_is_retired_in_time(
     async def run() -> None:
         checkpoint = load(settings.checkpoint)
         engine = ScriptedEngine(checkpoint)
-        model = ServedModel(checkpoint, engine, max_queue=1, cores=2, events=Log())
+        model = ServedModel(checkpoint, engine, max_queue=1, retry_after_s=lambda: 1, cores=2, events=Log())
         await model.start()
         engine.hang()
         loop = asyncio.get_running_loop()

@@ -183,7 +183,7 @@ def test_whoever_finds_no_room_may_come_back_when_half_of_the_work_is_done(
     """20 pictures of 0.25 s are 5 s of work: 3 s, rounded up; never less than one second or more than thirty."""
     door = measured(0.25)
     let_in(door, pictures)
-    assert door.retry_after_s == retry_after_s
+    assert door.retry_after_s() == retry_after_s
 
 
 def test_large_numbers_can_be_read(let_in: LetIn) -> None:

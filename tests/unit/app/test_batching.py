@@ -112,13 +112,13 @@ def test_a_full_queue_refuses() -> None:
 
     async def check() -> None:
         log, engine = Log(), GatedEngine()
-        async with running(engine, log, max_batch_size=2, max_queue=5) as queue:
+        async with running(engine, log, max_batch_size=2, max_queue=5, retry_after_s=lambda: 7) as queue:
             futures = [queue.submit(picture(0), deadline_s=FAR)]
             await engine.began()
             futures += [queue.submit(picture(value), deadline_s=FAR) for value in range(1, 6)]
-            with pytest.raises(OverloadedError, match="5 pictures wait already") as refusal:
+            with pytest.raises(OverloadedError, match="5 pictures wait already; the limit is 5") as refusal:
                 queue.submit(picture(6), deadline_s=FAR)
-            assert refusal.value.retry_after_s == 1
+            assert refusal.value.retry_after_s == 7
             assert log.drops == {"queue_full": 1}
             engine.let_go(4)
             assert scores(await asyncio.gather(*futures)) == list(range(6))

@@ -73,7 +73,7 @@ def test_only_runs_that_are_short_are_made_on_the_event_loop(
 
     async def check() -> None:
         engine = GoldenEngine(checkpoint, run_aside)
-        model = ServedModel(checkpoint, engine, max_queue=10, cores=2, events=Log())
+        model = ServedModel(checkpoint, engine, max_queue=10, retry_after_s=lambda: 1, cores=2, events=Log())
         await model.start()
         assert (model.batcher._helper is not None) is helps
         await model.retire(timeout_s=10)
@@ -107,7 +107,7 @@ def test_a_quick_network_is_run_on_the_spot(
 
     async def check() -> None:
         engine = GoldenEngine(checkpoint, run_aside)
-        model = ServedModel(checkpoint, engine, max_queue=10, cores=cores, events=Log())
+        model = ServedModel(checkpoint, engine, max_queue=10, retry_after_s=lambda: 1, cores=cores, events=Log())
         await model.start()
         assert (model.batcher._on_the_spot is not None) is (most > 0)
         assert (model.batcher._helper is not None) is (most == 0)
@@ -174,7 +174,7 @@ def test_the_judge_asks_all_pictures_and_one_alone_by_turns(checkpoint: Checkpoi
 
     async def check() -> None:
         engine = GoldenEngine(checkpoint)
-        model = ServedModel(checkpoint, engine, max_queue=10, cores=2, events=Log())
+        model = ServedModel(checkpoint, engine, max_queue=10, retry_after_s=lambda: 1, cores=2, events=Log())
         await model.start()
         for _ in range(3):
             await model.ask_golden(timeout_s=10)

@@ -177,6 +177,23 @@ def test_a_body_without_room_may_come_back_when_half_of_the_work_is_done(checkpo
     assert refused.value.retry_after_s == 10
 
 
+def test_a_picture_that_finds_the_queue_full_may_come_back_when_half_of_the_work_is_done(
+    checkpoint_path: Path,
+) -> None:
+    """As whoever is refused before, though the engine's queue knows no prices."""
+
+    async def check() -> None:
+        service = opened(checkpoint_path, max_queue=0)
+        await service.model.start()
+        service.prices.answered(size=1, seconds=20.0, finished_s=100.0, waiting=0)
+        with service.admission.picture(), pytest.raises(OverloadedError, match="GLIMPSE_MAX_QUEUE") as refused:
+            service.model.batcher.submit(service.model.checkpoint.golden_images[0], deadline_s=FAR)
+        assert refused.value.retry_after_s == 10
+        await service.stop()
+
+    with_loop(check())
+
+
 @pytest.mark.parametrize(("deadline_ms", "timeout_s"), [(200, 5.0), (20_000, 20.0)])
 def test_golden_pictures_have_the_time_of_callers_and_five_seconds_at_least(
     checkpoint_path: Path, deadline_ms: int, timeout_s: float
