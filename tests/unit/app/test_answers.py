@@ -13,7 +13,7 @@ import pytest
 
 from app.answers import reply_to
 from app.callers import Caller
-from app.decoding import Prepared
+from app.decoding import INLINE_BYTES, Prepared
 from app.service import Answer, Service
 from app.wire.exchange import Admitted, Asked, Reply
 from models.calibration import Calibration
@@ -166,6 +166,29 @@ def test_room_that_a_file_needs_no_more_is_given_back_at_its_turn(
         results = await ask_many(service, PNG, b"x" * 1_001, PNG)
         assert results[1]["problem"]["code"] == "body_too_large"
         assert waits_s == [1.0, 0.0]
+
+    with_loop(check())
+
+
+def test_files_that_wait_for_a_decoding_thread_keep_their_room_until_their_turn(
+    checkpoint_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A byte costs 0.5 ms: when the first of three begins, the large one still counts, the small ones never."""
+
+    async def check() -> None:
+        service = opened(checkpoint_path)
+        service.prices.decoded(size_bytes=1_000, seconds=0.5)
+        threads = service.admission._decoders
+        waits_s: list[float] = []
+
+        async def classify(_: bytes) -> Answer:
+            waits_s.append(service.admission.wait_s)
+            return answer_of(service.model.checkpoint)
+
+        play(monkeypatch, service, classify)
+        large = PNG.ljust(INLINE_BYTES + 1, b"\0")
+        await ask_many(service, PNG, large, PNG.ljust(INLINE_BYTES, b"\0"))
+        assert waits_s == [pytest.approx(0.0005 * len(large) / threads), 0.0, 0.0]
 
     with_loop(check())
 

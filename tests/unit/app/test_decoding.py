@@ -4,10 +4,12 @@ import asyncio
 import contextlib
 import sys
 import threading
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from starlette.requests import ClientDisconnect
 
 from app.admission import Admission
@@ -85,6 +87,31 @@ def test_an_avif_is_decoded_on_a_thread_however_small(picture_format: str) -> No
     found, was_on_a_thread = prepared(encode(solid("red", 8), picture_format))
     assert found.picture_format == picture_format
     assert was_on_a_thread is (picture_format == "AVIF")
+
+
+PACKED = "x" * 2_000
+COMMENT, NOTE = PngInfo(), PngInfo()
+COMMENT.add_text("comment", PACKED, zip=True)
+NOTE.add_itxt("note", PACKED, zip=True)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        (b"zTXt", {"pnginfo": COMMENT}),
+        (b"iTXt", {"pnginfo": NOTE}),
+        (b"iCCP", {"icc_profile": PACKED.encode()}),
+    ],
+)
+def test_a_png_with_something_packed_is_decoded_on_a_thread_however_small(
+    kind: bytes, options: dict[str, Any]
+) -> None:
+    """A few bytes of text or of a colour profile may unfold into megabytes; without them it is small."""
+    picture = solid("red", 8)
+    plain, packed = encode(picture), encode(picture, **options)
+    assert kind in packed
+    assert not prepared(plain)[1]
+    assert prepared(packed)[1]
 
 
 def test_a_picture_of_noise_is_large_by_its_bytes_alone() -> None:

@@ -59,6 +59,13 @@ def test_who_does_not_come_to_the_end_gives_the_place_back(checkpoint_path: Path
     assert desk.receive(let_in(desk), 5) is None
 
 
+def test_the_time_in_which_a_header_was_not_read_is_taken_off(checkpoint_path: Path) -> None:
+    """Of the 10 s that were asked for a loop that is 2 s late has used up two."""
+    service, desk = at_desk(checkpoint_path, deadline_ms=10_000)
+    service.admission.lagged(2.0)
+    assert let_in(desk).timeout_s == 8.0
+
+
 def test_a_body_without_room_is_counted(checkpoint_path: Path) -> None:
     """As an answer of its path, and as a refusal."""
     service, desk = at_desk(checkpoint_path, max_bodies_bytes=4)
