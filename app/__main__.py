@@ -1,12 +1,13 @@
-"""`python -m app`: the service, or `tensors` for its lab; nothing is imported before a stop is understood."""
+"""`python -m app`: the service, or `tensors` for its lab; a stop is understood before the rest is imported."""
 
-import contextlib
 import os
 import signal
 import sys
 import threading
 from types import FrameType
 from typing import NoReturn
+
+from app.ending import exit_code_of, flush_streams, say_stopped_early
 
 LAST_THREADS_S = 0.5
 """After which the process ends without the threads that still run. With a second's delay, the 7 s of a drain and
@@ -35,8 +36,8 @@ def main() -> int:
 
         return serve()
     except KeyboardInterrupt:
-        sys.stderr.write("Stopped by Ctrl-C before it served.\n")
-        return 130
+        say_stopped_early(signal.SIGINT)
+        return exit_code_of(signal.SIGINT)
 
 
 def _leave_within(seconds: float, exit_code: int) -> None:
@@ -48,20 +49,15 @@ def _leave_within(seconds: float, exit_code: int) -> None:
 
 def _stop(number: int, _frame: FrameType | None) -> NoReturn:
     # `timeout`, say, tells the process and then its group; and the exception may get lost where an import is
-    signal.signal(number, lambda *_: os._exit(143))
-    # A terminal may be gone; and no stream of Python's, for this may have interrupted whoever writes to it.
-    with contextlib.suppress(OSError):
-        os.write(2, f"Stopped by {signal.Signals(number).name} before it served.\n".encode())
-    sys.exit(143)
+    signal.signal(number, lambda *_: os._exit(exit_code_of(number)))
+    say_stopped_early(number)
+    sys.exit(exit_code_of(number))
 
 
 def run() -> NoReturn:
     """Run it as a process, which ends with it."""
     exit_code = main()
-    for stream in (sys.stdout, sys.stderr):
-        if stream:  # none is there where a shell closed it
-            with contextlib.suppress(OSError):
-                stream.flush()
+    flush_streams()
     _leave_within(LAST_THREADS_S, exit_code)
     sys.exit(exit_code)
 

@@ -4,7 +4,6 @@ Workers import it first, so it imports nothing heavy.
 """
 
 import asyncio
-import contextlib
 import os
 import signal
 import socket
@@ -14,6 +13,7 @@ from types import FrameType
 import uvicorn
 
 from app import logs
+from app.ending import exit_code_of, say_stopped_early
 
 _TOGETHER_S = 60
 """Seconds that a process which is ready waits for the others: the first would get all connections of a burst."""
@@ -28,18 +28,6 @@ _MOST_A_TURN = 256
 _OTHERS_TURN_S = 0.001
 """One of several processes takes in one connection and leaves the next to the others for so long; where it comes
 back later, being busy, it takes as many as it would have taken: idle ones share a burst, and busy ones keep up."""
-
-
-def say_stopped_early(number: int) -> None:
-    """Say which signal ended the start; written past Python's streams, which a handler may have interrupted."""
-    name = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
-    with contextlib.suppress(OSError):  # a terminal that is gone
-        os.write(2, f"Stopped by {name} before it served.\n".encode())
-
-
-def exit_code_of(number: int) -> int:
-    """What a start ends with that a signal stopped: as a shell tells it, and SIGHUP means SIGTERM."""
-    return 128 + (signal.SIGINT if number == signal.SIGINT else signal.SIGTERM)
 
 
 class Server(uvicorn.Server):

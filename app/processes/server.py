@@ -16,10 +16,11 @@ from fastapi import FastAPI
 from uvicorn.config import STARTUP_FAILURE
 
 from app import logs
+from app.ending import exit_code_of, flush_streams, refuse, say_stopped_early
 from app.errors import ListenError, SettingsError
 from app.main import create_app
 from app.metrics import FOLDER_VARIABLE
-from app.processes.accepting import BACKLOG, Server, exit_code_of, say_stopped_early
+from app.processes.accepting import BACKLOG, Server
 from app.processes.cores import choose_workers, share
 from app.processes.shared_folder import copy_checked, shared_folder
 from app.processes.workers import Workers
@@ -39,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         settings = read_settings(sys.argv[1:] if arguments is None else arguments)
     except SettingsError as error:
-        return _refuse(error, 2)
+        return refuse(str(error), 2)
     logs.configure(settings.log_level)
     try:
         with _listen(settings) as listener:
@@ -48,12 +49,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 return _serve_with_workers(settings, listener, digest=digest)
             exit_code = serve(service, listener)
     except GlimpseError as error:
-        return _refuse(error, STARTUP_FAILURE)
+        return refuse(str(error), STARTUP_FAILURE)
     if service.is_lost:
         # Freeing what is on a lost GPU aborts the process, with another code.
-        for stream in (sys.stdout, sys.stderr):
-            with contextlib.suppress(OSError):
-                stream.flush()
+        flush_streams()
         os._exit(exit_code)
     return exit_code
 
@@ -210,8 +209,3 @@ def _listen(settings: Settings) -> socket.socket:
 def _reason(error: OSError) -> str:
     """Say why in the system's words; Python adds the address to them."""
     return (error.strerror or str(error)).partition(" (while attempting")[0]
-
-
-def _refuse(error: GlimpseError, exit_code: int) -> int:
-    sys.stderr.write(f"Error: {error}\n")
-    return exit_code

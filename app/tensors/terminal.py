@@ -6,11 +6,11 @@ loaded.
 
 import argparse
 import io
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from app.ending import refuse
 from app.errors import ParameterError, SettingsError
 from app.settings import read_settings
 from app.tensors.catalogue import DEMOS, Devices, devices_of, parameters_of, read_values
@@ -26,7 +26,7 @@ def main(arguments: Sequence[str]) -> int:
         sys.stdout.reconfigure(errors="replace")  # the texts have → and ×, which not every terminal's encoding has
     name = next((word for word in arguments[:1] if not word.startswith("-")), None)
     if name is not None and name not in DEMOS:
-        return _refuse(f"There is no demo {name!r}. There are: {', '.join(DEMOS)}.", 2)
+        return refuse(f"There is no demo {name!r}. There are: {', '.join(DEMOS)}.", 2)
     try:
         settings = read_settings([])
         devices = devices_of(settings)
@@ -42,9 +42,9 @@ def main(arguments: Sequence[str]) -> int:
         served = Served(path.name, load(path)) if name == ANATOMY else None
         run = run_demo(name, values, served, devices)
     except (ParameterError, SettingsError) as error:
-        return _refuse(str(error), 2)
+        return refuse(str(error), 2)
     except CheckpointError as error:
-        return _refuse(str(error), 3)
+        return refuse(str(error), 3)
     return _write(to_terminal(run))
 
 
@@ -66,17 +66,11 @@ def _parser(name: str | None, devices: Devices) -> argparse.ArgumentParser:
 def _write(text: str) -> int:
     """Print, and hear at once when that fails; whoever closes a pipe, as `head` does, has read enough."""
     if sys.stdout is None:  # a shell closed it
-        return _refuse("There is no standard output to write to.", 1)
+        return refuse("There is no standard output to write to.", 1)
     try:
         sys.stdout.write(text)
         sys.stdout.flush()
     except OSError as error:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter fails again at its end
         if not isinstance(error, BrokenPipeError):
-            return _refuse(f"The output cannot be written: {error.strerror}.", 1)
+            return refuse(f"The output cannot be written: {error.strerror}.", 1)
     return 0
-
-
-def _refuse(sentence: str, exit_code: int) -> int:
-    sys.stderr.write(f"Error: {sentence}\n")
-    return exit_code

@@ -124,26 +124,15 @@ def test_a_process_that_still_warms_up_ends_when_it_is_told(
     """It would go on to serve nobody; one that serves ends in good order. One of several says nothing."""
     codes: list[int] = []
     told: list[str] = []
-    system = SimpleNamespace(_exit=codes.append, write=lambda _, words: told.append(words.decode()))
-    monkeypatch.setattr("app.processes.accepting.os", system)
+    monkeypatch.setattr("app.processes.accepting.os", SimpleNamespace(_exit=codes.append))
+    stderr = SimpleNamespace(write=lambda _, words: told.append(words.decode()))
+    monkeypatch.setattr("app.ending.os", stderr)
     server = Taking(workers=workers)
     server.started = is_started
     server.handle_exit(signal.Signals[by], sys._getframe())
     assert codes == ([] if is_started else [code])
     assert told == ([f"Stopped by {name} before it served.\n"] if workers == 1 and not is_started else [])
     assert server.should_exit
-
-
-def test_a_stop_whose_terminal_is_gone_has_its_exit_code(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody can be told; an error in a handler would end the process with another code."""
-    codes: list[int] = []
-
-    def write(_: int, _words: bytes) -> None:
-        raise OSError(errno.EIO, os.strerror(errno.EIO))
-
-    monkeypatch.setattr("app.processes.accepting.os", SimpleNamespace(_exit=codes.append, write=write))
-    Taking(workers=1).handle_exit(signal.SIGHUP, sys._getframe())
-    assert codes == [143]
 
 
 @pytest.mark.parametrize("is_lost", [False, True])
