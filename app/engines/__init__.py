@@ -56,6 +56,16 @@ class Engine(Protocol):
         ...
 
 
+def takes_cuda(engine: str, device: str) -> bool:
+    """Say whether the network will run on CUDA; whoever chose the CPU has no driver loaded for the question.
+
+    Args:
+        engine: "torch", "openvino" or "auto"; OpenVINO runs on the CPU.
+        device: "auto", "cpu" or "cuda"; False for "cuda" where there is no such device, which is then refused.
+    """
+    return device != "cpu" and engine != "openvino" and torch.cuda.is_available()
+
+
 def open_engine(
     checkpoint: Checkpoint, *, engine: str, device: str, threads: int, max_batch_size: int = 0
 ) -> Engine:
@@ -72,12 +82,11 @@ def open_engine(
         DeviceError: CUDA was asked for and there is none.
         MissingEngineError: OpenVINO was asked for where it cannot run; with "auto" torch takes its place.
     """
-    on_cuda = device == "cuda" or (device == "auto" and engine != "openvino" and torch.cuda.is_available())
-    if engine == "openvino" and on_cuda:
+    if engine == "openvino" and device == "cuda":
         raise MissingEngineError(
             "The engine openvino runs on the CPU. Use --device cpu (GLIMPSE_DEVICE), or the engine torch."
         )
-    if on_cuda:
+    if device == "cuda" or takes_cuda(engine, device):  # the former also where there is none: it says so
         return CudaEngine(checkpoint, max_batch_size=max_batch_size or CudaEngine.BEST_BATCH_SIZE)
     if engine != "torch":
         try:

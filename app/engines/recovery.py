@@ -17,27 +17,26 @@ class Recovery:
     After an out-of-memory error the portion is halved, for good: whatever took the memory will take it again.
 
     Args:
-        run: uint8 (n, height, width, 3) → float32 (n, classes), for n up to `most`.
         release: gives cached memory back.
         is_lost: tells whether the device fails on everything; asked after each error that is not of memory.
         most: most images of one run, at least 1.
+
+    Attributes:
+        most: most images of one run by now.
     """
 
-    def __init__(
-        self,
-        run: Callable[[Images], Answers],
-        *,
-        release: Callable[[], None],
-        is_lost: Callable[[], bool],
-        most: int,
-    ) -> None:
-        self._run = run
+    def __init__(self, *, release: Callable[[], None], is_lost: Callable[[], bool], most: int) -> None:
         self._release = release
         self._is_lost = is_lost
         self.most = most
 
-    def __call__(self, images: Images) -> Answers:
+    def __call__(self, run: Callable[[Images], Answers], images: Images) -> Answers:
         """Run all images, in as many portions as it takes.
+
+        Args:
+            run: uint8 (n, height, width, 3) → float32 (n, classes), for n up to `most`; it is not kept, as an
+                engine that has this and whose run it is would hold itself in memory after a reload.
+            images: uint8 (n, height, width, 3), any number of them.
 
         Raises:
             EngineError: there is no memory for a single image.
@@ -48,7 +47,7 @@ class Recovery:
         while position < len(images):
             portion = images[position : position + self.most]
             try:
-                done.append(self._run(portion))
+                done.append(run(portion))
             except Exception as error:  # raised again, as itself or as what it means, unless less may do
                 if not isinstance(error, torch.OutOfMemoryError) and self._is_lost():
                     raise EngineLostError(f"The device is lost ({error}). Restart the service.") from error

@@ -74,8 +74,11 @@ class CudaEngine:
                 f"The network cannot be run on CUDA ({error}). Free it, use a smaller GLIMPSE_MAX_BATCH_SIZE, "
                 "or use --device cpu (GLIMPSE_DEVICE)."
             ) from error
-        self.max_batch_size = self._most = max(self._recorded)
+        self.max_batch_size = max(self._recorded)
         self.checked_sizes = tuple(self._recorded)
+        self._recovery = Recovery(
+            release=torch.cuda.empty_cache, is_lost=partial(_is_lost, self._stream), most=self.max_batch_size
+        )
 
     def warm_up(self) -> None:
         """Leave this thread one core: every batch size is recorded already, and the GPU does the rest."""
@@ -83,13 +86,7 @@ class CudaEngine:
 
     def answer(self, images: Images) -> Answers:
         """Classify uint8 (n, height, width, 3) into float32 (n, classes), and a last column for a distance."""
-        # Made for each call: kept, it and this engine would hold each other in memory after a reload.
-        is_lost = partial(_is_lost, self._stream)
-        recovery = Recovery(self._replay, release=torch.cuda.empty_cache, is_lost=is_lost, most=self._most)
-        try:
-            return recovery(images)
-        finally:
-            self._most = recovery.most
+        return self._recovery(self._replay, images)
 
     def _replay(self, images: Images) -> Answers:
         count = len(images)

@@ -10,13 +10,13 @@ import socket
 import sys
 from collections.abc import Sequence
 
-import torch
 import uvicorn
 from fastapi import FastAPI
 from uvicorn.config import STARTUP_FAILURE
 
 from app import logs
 from app.ending import exit_code_of, flush_streams, refuse, say_stopped_early
+from app.engines import takes_cuda
 from app.errors import ListenError, SettingsError
 from app.main import create_app
 from app.metrics import FOLDER_VARIABLE
@@ -153,9 +153,9 @@ def settings_to_check(settings: Settings) -> Settings:
     That process answers nothing, but would keep some hundred megabytes of the GPU as long as its workers live.
     Settings that are refused without a GPU stay as they are, and are refused.
     """
-    if settings.device == "cpu" or settings.engine == "openvino" or not torch.cuda.is_available():
-        return settings
-    return settings.model_copy(update={"device": "cpu", "engine": "torch"})
+    if takes_cuda(settings.engine, settings.device):
+        return settings.model_copy(update={"device": "cpu", "engine": "torch"})
+    return settings
 
 
 def configure(settings: Settings, app: FastAPI | str) -> uvicorn.Config:

@@ -8,8 +8,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import ClassVar, Literal, NamedTuple
 
-import torch
-
+from app.engines import takes_cuda
 from app.errors import ParameterError
 from app.settings import Settings
 from app.wire.headers import shortened
@@ -192,9 +191,9 @@ CPU = Devices("cpu", ("cpu",))
 
 def devices_of(settings: Settings) -> Devices:
     """Look which devices there are, unless the operator has chosen the CPU: looking loads the driver."""
-    if settings.device == "cpu" or not torch.cuda.is_available():
+    if not takes_cuda("torch", settings.device):  # it is torch that runs the demos, whatever runs the network
         return CPU
-    return Devices("cpu" if settings.engine == "openvino" else "cuda", ("cpu", "cuda"))
+    return Devices("cuda" if takes_cuda(settings.engine, settings.device) else "cpu", ("cpu", "cuda"))
 
 
 def parameters_of(demo: str, available: tuple[str, ...]) -> dict[str, Parameter]:

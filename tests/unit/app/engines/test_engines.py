@@ -1,7 +1,9 @@
 """The engines of PyTorch, and the choice among all. OpenVINO's: tests/integration/test_engines_agree.py."""
 
+import gc
 import sys
 import threading
+import weakref
 from pathlib import Path
 from typing import cast
 
@@ -9,13 +11,15 @@ import numpy as np
 import pytest
 import torch
 
-from app.engines import Engine, open_engine, torch_cuda
+from app.engines import Engine, open_engine, takes_cuda, torch_cuda
+from app.engines.recovery import Recovery
 from app.engines.torch_cpu import TorchEngine
 from app.engines.torch_cuda import CudaEngine, batch_sizes, record_what_fits
 from app.errors import DeviceError, EngineLostError, MissingEngineError
 from app.served_model import check_every_way
 from models import golden
 from models.checkpoint import CHECKPOINTS, Checkpoint, load
+from models.preprocessing import Answers, Images
 
 without_cuda = pytest.mark.skipif(torch.cuda.is_available(), reason="a CUDA device is here; it cannot be missed")
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
@@ -69,6 +73,25 @@ def test_the_largest_batch_is_the_settings_or_the_engines_best(loaded: Checkpoin
 
 
 # The choice.
+
+
+@pytest.mark.parametrize("is_there", [False, True])
+@pytest.mark.parametrize("engine", ["auto", "torch", "openvino"])
+@pytest.mark.parametrize("device", ["auto", "cpu", "cuda"])
+def test_cuda_is_taken_where_it_is_unless_something_speaks_for_the_cpu(
+    monkeypatch: pytest.MonkeyPatch, engine: str, device: str, is_there: bool
+) -> None:
+    """Who chose the CPU, or what runs there alone, has not even a driver asked, which takes memory for it."""
+    asked: list[bool] = []
+
+    def is_available() -> bool:
+        asked.append(True)
+        return is_there
+
+    monkeypatch.setattr(torch.cuda, "is_available", is_available)
+    speaks_for_the_cpu = device == "cpu" or engine == "openvino"
+    assert takes_cuda(engine, device) == (is_there and not speaks_for_the_cpu)
+    assert asked == ([] if speaks_for_the_cpu else [True])
 
 
 @pytest.mark.usefixtures("_no_openvino")
@@ -214,6 +237,36 @@ def test_explanations_on_cuda_are_no_tf32(loaded: Checkpoint, monkeypatch: pytes
 
 def _fail() -> str:
     raise RuntimeError("no such driver")
+
+
+def test_after_too_large_a_batch_an_engine_on_cuda_runs_smaller_ones() -> None:
+    """For good, over all calls; and nothing that it keeps holds it in memory after a reload."""
+    sizes: list[int] = []
+
+    class Small(CudaEngine):
+        """Has room for two, on no device at all."""
+
+        def __init__(self) -> None:
+            self._recovery = Recovery(release=lambda: None, is_lost=lambda: False, most=4)
+
+        def _replay(self, images: Images) -> Answers:
+            sizes.append(len(images))
+            if len(images) > 2:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            return images[:, 0, 0].astype(np.float32)
+
+    engine = Small()
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(2):
+            assert len(engine.answer(np.zeros((4, 1, 1, 3), np.uint8))) == 4
+        kept = weakref.ref(engine)
+        del engine
+        assert kept() is None
+    finally:
+        gc.enable()
+    assert sizes == [4, 2, 2, 2, 2]
 
 
 def test_the_thread_that_runs_the_gpu_takes_one_core() -> None:

@@ -42,9 +42,9 @@ class Device:
         self.released += 1
 
 
-def recovery(device: Device, *, most: int) -> Recovery:
-    """For a device that is never lost."""
-    return Recovery(device.run, release=device.release, is_lost=lambda: False, most=most)
+def recovery(*, most: int, device: Device | None = None, is_lost: bool = False) -> Recovery:
+    """For a device that can be lost, and whose memory can be given back."""
+    return Recovery(release=device.release if device else lambda: None, is_lost=lambda: is_lost, most=most)
 
 
 def images(count: int) -> Images:
@@ -65,17 +65,17 @@ def fields(records: Sequence[logging.LogRecord]) -> list[dict[str, Any]]:
 def test_more_than_a_run_takes_goes_in_portions() -> None:
     """Eight at most: 20 images are runs of 8, 8 and 4."""
     device = Device(room=8)
-    assert is_in_order(recovery(device, most=8)(images(20)), 20)
+    assert is_in_order(recovery(most=8)(device.run, images(20)), 20)
     assert device.runs == [8, 8, 4]
 
 
 def test_after_an_out_of_memory_error_portions_are_halved_for_good(caplog: pytest.LogCaptureFixture) -> None:
     """32, 16, 8, 4 and 2 do not fit; one does, and from then on nothing larger is tried; the log says it."""
     device = Device(room=1)
-    run = recovery(device, most=32)
-    assert is_in_order(run(images(32)), 32)
+    recovering = recovery(most=32, device=device)
+    assert is_in_order(recovering(device.run, images(32)), 32)
     assert device.runs == [32, 16, 8, 4, 2] + [1] * 32
-    assert (run.most, device.released) == (1, 5)
+    assert (recovering.most, device.released) == (1, 5)
     assert {record.getMessage() for record in caplog.records} == {"out of device memory"}
     assert {record.levelname for record in caplog.records} == {"WARNING"}
     assert fields(caplog.records)[:2] == [
@@ -84,14 +84,14 @@ def test_after_an_out_of_memory_error_portions_are_halved_for_good(caplog: pytes
     ]
 
     device.room, device.runs = 1_000, []
-    assert is_in_order(run(images(3)), 3)
+    assert is_in_order(recovering(device.run, images(3)), 3)
     assert device.runs == [1, 1, 1]
 
 
 def test_memory_that_cuda_itself_lacks_is_memory() -> None:
     """A replay takes nothing from PyTorch's allocator, whose error alone has a class of its own."""
     device = Device(room=2, error=RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate"))
-    assert is_in_order(recovery(device, most=4)(images(4)), 4)
+    assert is_in_order(recovery(most=4)(device.run, images(4)), 4)
     assert device.runs == [4, 2, 2]
 
 
@@ -104,8 +104,7 @@ def test_memory_that_runs_out_between_two_portions_costs_no_answer() -> None:
             device.room = 3
         return device.run(portion)
 
-    recovering = Recovery(run, release=device.release, is_lost=lambda: False, most=8)
-    assert is_in_order(recovering(images(24)), 24)
+    assert is_in_order(recovery(most=8)(run, images(24)), 24)
     assert device.runs == [8, 8, 8, 4, 2, 2, 2, 2]
 
 
@@ -113,7 +112,7 @@ def test_memory_that_runs_out_between_two_portions_costs_no_answer() -> None:
 def test_whatever_fits_the_answers_are_complete_and_in_order(count: int, most: int, room: int) -> None:
     """Any number of images, any cap, any room; and no run is tried that is larger than one that failed."""
     device = Device(room)
-    assert is_in_order(recovery(device, most=most)(images(count)), count)
+    assert is_in_order(recovery(most=most)(device.run, images(count)), count)
     assert max(device.runs) <= most
     assert device.runs == sorted(device.runs, reverse=True)
 
@@ -121,14 +120,14 @@ def test_whatever_fits_the_answers_are_complete_and_in_order(count: int, most: i
 def test_no_room_for_one_image_is_the_engines_error() -> None:
     """There is nothing left to halve; whoever asks is told, and the next one may fit again."""
     device = Device(room=0)
-    run = recovery(device, most=4)
+    recovering = recovery(most=4)
     with pytest.raises(EngineError, match=r"no memory for one image\. Free it, or use another\.") as failure:
-        run(images(4))
+        recovering(device.run, images(4))
     assert failure.type is EngineError
     assert isinstance(failure.value.__cause__, torch.OutOfMemoryError)
     assert device.runs == [4, 2, 1]
     device.room = 1
-    assert is_in_order(run(images(4)), 4)
+    assert is_in_order(recovering(device.run, images(4)), 4)
 
 
 def _broken(_: Images) -> Answers:
@@ -137,19 +136,19 @@ def _broken(_: Images) -> Answers:
 
 def test_a_device_that_fails_on_everything_is_lost() -> None:
     """Only a new process helps, and the cause stays readable."""
-    lost = Recovery(_broken, release=lambda: None, is_lost=lambda: True, most=8)
+    lost = recovery(most=8, is_lost=True)
     with pytest.raises(
         EngineLostError, match=r"lost \(CUDA error: an illegal .*\)\. Restart the service\."
     ) as failure:
-        lost(images(2))
+        lost(_broken, images(2))
     assert isinstance(failure.value.__cause__, RuntimeError)
 
 
 def test_an_error_that_passes_is_told_as_itself() -> None:
     """The device still works: it was this batch, and the queue finds out whose picture."""
-    passing = Recovery(_broken, release=lambda: None, is_lost=lambda: False, most=8)
+    passing = recovery(most=8)
     with pytest.raises(RuntimeError, match=r"^CUDA error: an illegal memory access"):
-        passing(images(2))
+        passing(_broken, images(2))
     assert passing.most == 8
 
 
@@ -161,5 +160,6 @@ def test_the_device_is_asked_only_after_an_error() -> None:
         asked.append(1)
         return True
 
-    assert is_in_order(Recovery(device.run, release=device.release, is_lost=is_lost, most=8)(images(8)), 8)
+    asking = Recovery(release=device.release, is_lost=is_lost, most=8)
+    assert is_in_order(asking(device.run, images(8)), 8)
     assert asked == []

@@ -145,9 +145,17 @@ def test_whoever_chose_the_cpu_has_no_other_device(engine: Literal["auto", "open
     assert devices_of(Settings(device="cpu", engine=engine)) is CPU
 
 
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("is_there", [True, False])
+@pytest.mark.parametrize("device", ["auto", "cuda"])
 @pytest.mark.parametrize(("engine", "own"), [("auto", "cuda"), ("torch", "cuda"), ("openvino", "cpu")])
-def test_the_default_is_the_device_of_the_service(engine: Literal["auto", "torch", "openvino"], own: str) -> None:
+def test_the_default_is_the_device_of_the_service(
+    engine: Literal["auto", "torch", "openvino"],
+    device: Literal["auto", "cuda"],
+    own: str,
+    is_there: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """OpenVINO runs on the CPU, and leaves the GPU to whoever asks for it."""
-    assert devices_of(Settings(device="auto", engine=engine)) == (own, ("cpu", "cuda"))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: is_there)
+    expected = (own, ("cpu", "cuda")) if is_there else CPU
+    assert devices_of(Settings(device=device, engine=engine)) == expected
