@@ -22,7 +22,7 @@ from app.served_model import ServedModel
 from app.service import Answer, Service
 from app.settings import PREFIX, Settings
 from app.wire.exchange import SERVER_TIMING, Asked, Reply
-from app.wire.headers import shortened
+from app.wire.headers import shortened, whole_number
 from app.wire.multipart import Part
 from app.wire.uploads import picture_of, pictures_of, require_unpacked
 from models.checkpoint import Checkpoint
@@ -31,7 +31,8 @@ from models.prediction import rank
 from models.preprocessing import seen_box
 
 DEFAULT_TOP_K = 5
-_MORE_THAN_ANY = 10**9
+_NOT_QUOTED = 10**9
+"""From here on a number is not told again: of a very long one only the first digits were read."""
 
 
 async def answer_one(service: Service, asked: Asked, caller: Caller) -> Reply:
@@ -98,7 +99,7 @@ async def answer_explanation(service: Service, asked: Asked, caller: Caller) -> 
         GlimpseError: the request cannot be answered; `app.problems` says what of it the caller is told.
     """
     service.explainer.require_room()
-    wanted = _whole_number("class_index", asked.admitted.query, least=0)
+    wanted = _parameter("class_index", asked.admitted.query, least=0)
     _require_class(wanted, service.model.checkpoint)
     data = _picture(service, asked)
     answer = await service.classify(data, caller, asked.timing)
@@ -234,25 +235,22 @@ def _require_class(class_index: int | None, checkpoint: Checkpoint) -> None:
     labels = checkpoint.record.labels
     if class_index is not None and class_index >= len(labels):
         raise ParameterError(
-            f"The query parameter class_index is {'too large' if class_index == _MORE_THAN_ANY else class_index}; "
+            f"The query parameter class_index is {'too large' if class_index >= _NOT_QUOTED else class_index}; "
             f"the model has {len(labels)} classes, from 0. GET /model lists them."
         )
 
 
 def _top_k(query: bytes) -> int:
-    asked = _whole_number("top_k", query, least=1)
+    asked = _parameter("top_k", query, least=1)
     return DEFAULT_TOP_K if asked is None else asked
 
 
-def _whole_number(name: str, query: bytes, *, least: int) -> int | None:
+def _parameter(name: str, query: bytes, *, least: int) -> int | None:
     asked = QueryParams(query).get(name) if query else None
     if asked is None:
         return None
-    is_number = asked.isascii() and asked.isdecimal()
-    # a number of a thousand digits is as good as this one, and Python would take its time to read it
-    digits = asked.lstrip("0") or "0"
-    value = int(digits) if is_number and len(digits) < 10 else _MORE_THAN_ANY
-    if not is_number or value < least:
+    value = whole_number(asked)
+    if value is None or value < least:
         raise ParameterError(
             f"The query parameter {name} is {shortened(asked)}; a whole number from {least} is understood."
         )

@@ -71,13 +71,21 @@ def header_too_large() -> HeaderTooLargeError:
     )
 
 
-def announced_bytes(headers: RawHeaders) -> int | None:
-    """Read Content-Length; None where there is none, or no number. Of a very long one the first digits do."""
-    text = header(headers, b"content-length") or ""
+def whole_number(text: str) -> int | None:
+    """Read a number that a caller wrote, in a header or a query; None where it is anything but digits.
+
+    Noughts in front say nothing, however many. Of a number that is longer than any limit the first digits do.
+    """
     if not (text.isascii() and text.isdecimal()):
         return None
     digits = text.lstrip("0") or "0"
     return int(digits[:_MOST_DIGITS])
+
+
+def announced_bytes(headers: RawHeaders) -> int | None:
+    """Read Content-Length; None where there is none, or no number."""
+    text = header(headers, b"content-length")
+    return None if text is None else whole_number(text)
 
 
 def request_id_of(headers: RawHeaders) -> str:
@@ -96,12 +104,13 @@ def timeout_ms(headers: RawHeaders, settings: Settings) -> int:
     if asked is None:
         return settings.deadline_ms
     most = settings.max_deadline_ms
-    if not (asked.isascii() and asked.isdecimal() and len(asked) < 10 and 1 <= int(asked) <= most):
+    value = whole_number(asked)
+    if value is None or not 1 <= value <= most:
         raise ParameterError(
             f"The header X-Request-Timeout-Ms is {shortened(asked)}; whole milliseconds from 1 to {most} are "
             f"understood. Leave it out for {settings.deadline_ms}."
         )
-    return int(asked)
+    return value
 
 
 def shortened(text: str) -> str:

@@ -4,7 +4,13 @@ import pytest
 
 from app.errors import HeaderTooLargeError, ParameterError
 from app.settings import Settings
-from app.wire.headers import MOST_HEADER_BYTES, announced_bytes, refuse_header, timeout_ms
+from app.wire.headers import (
+    MOST_HEADER_BYTES,
+    announced_bytes,
+    refuse_header,
+    timeout_ms,
+    whole_number,
+)
 
 HOST = (b"host", b"x")
 HOST_BYTES = len("host: x\r\n")
@@ -28,9 +34,36 @@ def test_the_name_of_a_coding_is_the_same_in_capitals(coding: bytes) -> None:
     refuse_header("1.1", b"/", [HOST, (b"transfer-encoding", coding)], came_bytes=100)
 
 
-@pytest.mark.parametrize("asked", [b"1" * 10, b"1" * 5_000, b"0" * 5_000 + b"1"])
-def test_a_time_of_more_digits_than_any_limit_has_is_refused(asked: bytes) -> None:
-    """Of thousands Python itself would read none, and that would be a fault of ours."""
+@pytest.mark.parametrize(
+    ("text", "value"), [("0", 0), ("7", 7), ("007", 7), ("0" * 5_000 + "70", 70), ("1234567890", 1_234_567_890)]
+)
+def test_a_whole_number_is_read_whatever_its_length(text: str, value: int) -> None:
+    """Noughts in front say nothing."""
+    assert whole_number(text) == value
+
+
+@pytest.mark.parametrize("text", ["", "-1", "+1", " 1", "1 ", "1.5", "1e3", "1_000", "0x1", "²", "٣", "many"])
+def test_other_texts_are_no_whole_numbers(text: str) -> None:
+    """Nor are the digits of other scripts, some of which Python would read."""
+    assert whole_number(text) is None
+
+
+@pytest.mark.parametrize("digits", [20, 21, 5_000])
+def test_a_number_without_end_is_more_than_any_limit(digits: int) -> None:
+    """Of thousands of digits Python would read none."""
+    assert whole_number("9" * digits) == 10**20 - 1
+
+
+@pytest.mark.parametrize(("asked", "time_ms"), [(b"3000000000", 3_000_000_000), (b"0" * 5_000 + b"250", 250)])
+def test_a_time_is_a_number_as_every_other(asked: bytes, time_ms: int) -> None:
+    """However large it is, where the operator allows it, and however many noughts stand in front."""
+    settings = Settings(max_deadline_ms=10**10)
+    assert timeout_ms([(b"x-request-timeout-ms", asked)], settings) == time_ms
+
+
+@pytest.mark.parametrize("asked", [b"1" * 10, b"1" * 5_000, b"0" * 5_000 + b"60001", b"000"])
+def test_a_time_out_of_range_is_refused(asked: bytes) -> None:
+    """Of thousands of digits Python itself would read none, and that would be a fault of ours."""
     with pytest.raises(ParameterError, match="whole milliseconds from 1 to 60000 are understood"):
         timeout_ms([(b"x-request-timeout-ms", asked)], Settings())
 
@@ -42,3 +75,9 @@ def test_a_time_of_more_digits_than_any_limit_has_is_refused(asked: bytes) -> No
 def test_noughts_in_front_of_a_length_say_nothing(length: bytes, size_bytes: int) -> None:
     """However many: the body is as long as the other digits say."""
     assert announced_bytes([(b"content-length", length)]) == size_bytes
+
+
+@pytest.mark.parametrize("length", [None, b"", b"-1", b"5, 5"])
+def test_a_length_that_is_no_number_is_not_known(length: bytes | None) -> None:
+    """Neither is one that nobody told."""
+    assert announced_bytes([HOST] if length is None else [(b"content-length", length)]) is None
