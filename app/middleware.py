@@ -15,7 +15,7 @@ from app.logs import log_request
 from app.problems import to_response
 from app.settings import Settings
 from app.wire.exchange import ANSWERED_WITH, LOG_FIELDS, NO_TIME, REQUEST_ID, SERVER_TIMING, TIMEOUT_S
-from app.wire.headers import announced_bytes, header, request_id_of, timeout_ms
+from app.wire.headers import announced_bytes, header, host_of, request_id_of, timeout_ms
 from models.errors import GlimpseError
 
 _LET_BY = 4
@@ -83,7 +83,7 @@ class RequestContext:
                 path=scope["path"],
                 status=status,
                 seconds=seconds,
-                client=(scope.get("client") or ("unknown",))[0],
+                client=host_of(scope.get("client")),
                 fault=fault,
                 more=scope["state"].get(LOG_FIELDS, {}),
             )

@@ -21,16 +21,16 @@ from app.wire.exchange import NO_TIME, SERVER_TIMING, Admitted, Asked, Reply
 from app.wire.headers import RawHeaders, announced_bytes, header, request_id_of, timeout_ms
 from models.errors import GlimpseError
 
-_HELD_S = 0.002
+_REFUSAL_KEPT_S = 0.002
 """A refusal is good for whoever asks the same within this time: the backlog changes by a few pictures."""
 _ID = "0" * 32
-"""Stands in a held refusal where the request's own id belongs; as long as the ids that are drawn here."""
+"""Stands in a kept refusal where the request's own id belongs; as long as the ids that are drawn here."""
 _NO_MEMORY_S = 5
 """In which other requests may have given theirs back. Source: choice."""
 _PATHS = {path.encode(): path for path in PATHS}
 
 
-class _Held(NamedTuple):
+class _KeptRefusal(NamedTuple):
     """A refusal that may be given again.
 
     Attributes:
@@ -73,7 +73,7 @@ class Desk:
         self._settings = settings
         self.upload_timeout_s = settings.upload_timeout_s
         self.connections: set[Connection] = set()
-        self._held: _Held | None = None
+        self._kept: _KeptRefusal | None = None
         self._limits = body_limits(settings)
 
     def admit(self, method: bytes, target: bytes, headers: RawHeaders) -> Admitted | bytes | None:
@@ -95,16 +95,16 @@ class Desk:
             asked_ms = timeout_ms(headers, self._settings)
         except ParameterError:
             return None
-        held = self._held
-        if held and held.path == path and held.timeout_ms == asked_ms and time.monotonic() < held.until_s:
-            self._service.refusals.count(held.error)
-            return self._give_again(held, headers)
+        kept = self._kept
+        if kept and kept.path == path and kept.timeout_ms == asked_ms and time.monotonic() < kept.until_s:
+            self._service.refusals.count(kept.error)
+            return self._give_again(kept, headers)
         try:
             timeout_s = self._service.admit(asked_ms / 1000)
         except UnavailableError as error:
             answer = refusal(error, _ID)
-            self._held = _Held(time.monotonic() + _HELD_S, path, asked_ms, error, answer)
-            return self._give_again(self._held, headers)
+            self._kept = _KeptRefusal(time.monotonic() + _REFUSAL_KEPT_S, path, asked_ms, error, answer)
+            return self._give_again(self._kept, headers)
         self._service.admission.expect()
         content_type, content_encoding = header(headers, b"content-type"), header(headers, b"content-encoding")
         return Admitted(path, query, content_type, content_encoding, request_id_of(headers), timeout_s)
@@ -252,12 +252,12 @@ class Desk:
             more={},
         )
 
-    def _give_again(self, held: _Held, headers: RawHeaders) -> bytes:
-        self._service.metrics.count_answer(held.path, kind_of(held.error).status)
+    def _give_again(self, kept: _KeptRefusal, headers: RawHeaders) -> bytes:
+        self._service.metrics.count_answer(kept.path, kind_of(kept.error).status)
         request_id = request_id_of(headers)
         if len(request_id) == len(_ID):
-            return held.answer.replace(_ID.encode(), request_id.encode())
-        return refusal(held.error, request_id)
+            return kept.answer.replace(_ID.encode(), request_id.encode())
+        return refusal(kept.error, request_id)
 
 
 def _failure(error: Exception, asked: Asked) -> Reply:

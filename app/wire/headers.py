@@ -13,6 +13,7 @@ RawHeaders = Sequence[tuple[bytes, bytes]]
 MOST_HEADER_BYTES = 65_536
 """Other servers take between a quarter of it and all of it. Without a limit one header could fill the memory."""
 _BYTES_BESIDE_A_HEADER = len(": \r\n")
+_OF_UPGRADES = frozenset({b"connection", b"upgrade", b"http2-settings"})
 _VERSIONS = frozenset({"1.1", "1.0"})
 _IDS = random.Random()  # noqa: S311 - told apart, not kept secret; and no system call for each
 _SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
@@ -111,6 +112,34 @@ def timeout_ms(headers: RawHeaders, settings: Settings) -> int:
             f"understood. Leave it out for {settings.deadline_ms}."
         )
     return value
+
+
+def host_of(client: tuple[str, int] | None) -> str:
+    """Name the other end of a connection, for the log; a socket of the file system has no address."""
+    return client[0] if client else "unknown"
+
+
+def forwarded_for(headers: RawHeaders) -> str | None:
+    """Read whom proxies speak for, the last of them at the end; None where there is no X-Forwarded-For."""
+    values = [value for name, value in headers if name == b"x-forwarded-for"]
+    return b", ".join(values).decode("latin-1") if values else None
+
+
+def without_upgrade(method: bytes, target: bytes, headers: RawHeaders, *, version: str, keep_alive: bool) -> bytes:
+    """Write the header of a request once more, without the wish for another protocol.
+
+    Args:
+        method: of the request.
+        target: path and query, as they came.
+        headers: all of them.
+        version: of HTTP.
+        keep_alive: whether the connection is to carry another request; what said so may be among what is left out.
+    """
+    kept = [(name, value) for name, value in headers if name not in _OF_UPGRADES]
+    if not keep_alive:
+        kept.append((b"connection", b"close"))
+    lines = [b"%b %b HTTP/%b\r\n" % (method, target, version.encode()), *(b"%b: %b\r\n" % pair for pair in kept)]
+    return b"".join(lines) + b"\r\n"
 
 
 def shortened(text: str) -> str:

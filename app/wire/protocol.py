@@ -7,8 +7,6 @@ ours, takes the way through `app.main`.
 """
 
 import asyncio
-from collections.abc import Callable
-from enum import Enum, auto
 from typing import Any
 
 import httptools
@@ -18,9 +16,19 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from app.callers import Caller
 from app.errors import MalformedRequestError, RequestError, stopped_too_soon
 from app.problems import kind_of
+from app.wire.cycles import Arrival, ClosedLate, DeskCycle
 from app.wire.desk import Desk, refusal
 from app.wire.exchange import ANSWERED_WITH, REQUEST_ID, Admitted
-from app.wire.headers import MOST_HEADER_BYTES, RawHeaders, header_too_large, refuse_header, request_id_of
+from app.wire.headers import (
+    MOST_HEADER_BYTES,
+    forwarded_for,
+    header_too_large,
+    host_of,
+    refuse_header,
+    request_id_of,
+    without_upgrade,
+)
+from app.wire.timer import Timer
 from models.errors import GlimpseError
 
 _FIRST_REQUEST_S = 0.1
@@ -35,62 +43,6 @@ _OF_CALLERS = (httptools.HttpParserInvalidURLError, UnicodeDecodeError, RequestE
 """What is raised in a callback of the parser when the caller is at fault: uvicorn's two are about the target."""
 _MAPPED = "::ffff:"
 """In front of an IPv4 address, where both kinds are listened to; neither logs nor trusted proxies have it."""
-_OF_UPGRADES = frozenset({b"connection", b"upgrade", b"http2-settings"})
-
-
-class _NobodyWaits:
-    """An event of uvicorn's that nobody waits for."""
-
-    def set(self) -> None:
-        """Do nothing."""
-
-
-class _ClosedLate:
-    """What uvicorn writes an answer to: it closes as soon as that is written, whatever the caller still sends.
-
-    Args:
-        transport: of the connection.
-        close: in place of the transport's own.
-    """
-
-    def __init__(self, transport: asyncio.Transport, *, close: Callable[[], None]) -> None:
-        self.write = transport.write
-        self.is_closing = transport.is_closing
-        self.close = close
-
-
-class _DeskCycle:
-    """Stands where uvicorn keeps the request in work, while the desk has it.
-
-    Args:
-        admitted: header that was let in; None for a refusal, which is answered already and whose body is not kept.
-        client: address of the caller, for the log.
-    """
-
-    message_event = _NobodyWaits()
-
-    def __init__(self, admitted: Admitted | None, *, client: str = "") -> None:
-        self.admitted = admitted
-        self.client = client
-        self.response_started = self.response_complete = admitted is None
-        self.keep_alive = True
-        self.disconnected = False
-        self.body: list[bytes] = []
-        self.caller: Caller | None = None
-
-    @property
-    def received_bytes(self) -> int:
-        """Bytes of the body that have come so far."""
-        return sum(map(len, self.body))
-
-
-class _Arrival(Enum):
-    """How much of a request has come."""
-
-    NOTHING = auto()
-    HEADER = auto()
-    BODY = auto()
-    WHOLE = auto()
 
 
 class DeskProtocol(HttpToolsProtocol):
@@ -104,12 +56,12 @@ class DeskProtocol(HttpToolsProtocol):
     def __init__(self, **given: Any) -> None:  # noqa: ANN401 - uvicorn's own
         super().__init__(**given)
         self._desk: Desk = self.app_state["desk"]
-        self._desk_cycle: _DeskCycle | None = None
-        self._arrival = _Arrival.NOTHING
-        self._too_late: asyncio.TimerHandle | None = None
-        self._unread: asyncio.TimerHandle | None = None
+        self._desk_cycle: DeskCycle | None = None
+        self._arrival = Arrival.NOTHING
         self._framework_cycle: RequestResponseCycle | None = None
-        self._lingering: asyncio.TimerHandle | None = None
+        self._arrival_timer = Timer(self.loop)
+        self._reader_timer = Timer(self.loop)
+        self._linger_timer = Timer(self.loop)
         self._piece_bytes = 0
         self._header_bytes = 0
         self._has_advanced = False
@@ -135,9 +87,9 @@ class DeskProtocol(HttpToolsProtocol):
         self._feed(data)
         self._limit_header(len(data))
         waits_by_itself = (
-            self._arrival is _Arrival.WHOLE or self.timeout_keep_alive_task is not None or self._is_ending
+            self._arrival is Arrival.WHOLE or self.timeout_keep_alive_task is not None or self._is_ending
         )
-        if self._too_late is None and not waits_by_itself:
+        if not waits_by_itself and not self._arrival_timer.is_running:
             self._watch()
 
     def pause_writing(self) -> None:
@@ -148,7 +100,7 @@ class DeskProtocol(HttpToolsProtocol):
     def resume_writing(self) -> None:
         """End the wait: the caller has read on. Behind the last answer all has to be read."""
         super().resume_writing()
-        self._end_wait_for_reader()
+        self._reader_timer.cancel()
         if self.transport.is_closing():
             self._wait_for_reader()
 
@@ -158,11 +110,11 @@ class DeskProtocol(HttpToolsProtocol):
             raise ConnectionAbortedError
         super().on_message_begin()
         self._unset_keepalive_if_required()  # it may have been set by what came before in the same piece
-        self._arrival = _Arrival.HEADER
+        self._arrival = Arrival.HEADER
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Keep a header; what stands behind a body is none, and nobody here reads it."""
-        if self._arrival is _Arrival.HEADER:
+        if self._arrival is Arrival.HEADER:
             super().on_header(name, value.rstrip(b" \t"))  # no part of the value, and the parser leaves it there
 
     def on_headers_complete(self) -> None:
@@ -183,16 +135,16 @@ class DeskProtocol(HttpToolsProtocol):
             super().on_headers_complete()
         elif isinstance(admitted, bytes):
             self.transport.write(admitted)
-            self.cycle = _DeskCycle(None)  # type: ignore[assignment]
+            self.cycle = DeskCycle(None)  # type: ignore[assignment]
         else:
-            self.cycle = self._desk_cycle = _DeskCycle(admitted, client=self._client_host())  # type: ignore[assignment]
-        self._arrival = _Arrival.BODY
+            self.cycle = self._desk_cycle = DeskCycle(admitted, client=self._client_host())  # type: ignore[assignment]
+        self._arrival = Arrival.BODY
 
     def on_body(self, body: bytes) -> None:
         """Keep what comes for the desk; its length was announced, and is within the limit."""
         self._has_advanced = True
         cycle: object = self.cycle
-        if not isinstance(cycle, _DeskCycle):
+        if not isinstance(cycle, DeskCycle):
             super().on_body(body)
         elif cycle.admitted is not None:
             answer = self._desk.receive(cycle.admitted, len(body))
@@ -207,48 +159,35 @@ class DeskProtocol(HttpToolsProtocol):
         """Begin to answer, or, behind a refusal, wait for the next request."""
         if self.parser.should_upgrade():
             return
-        self._arrival = _Arrival.WHOLE
-        self._unwatch()
+        self._arrival = Arrival.WHOLE
+        self._arrival_timer.cancel()
         cycle: object = self.cycle
-        if not isinstance(cycle, _DeskCycle):
-            # a trailer may say so, too, and the parser hears nothing behind it
-            is_last = not self.parser.should_keep_alive()
-            if is_last:
-                self.cycle.keep_alive = False
-            super().on_message_complete()
-            if self.cycle.response_complete:  # answered before its body came, and what waits for more has ended
-                self._arrival = _Arrival.NOTHING
-                if is_last:
-                    self._close()
-                    return
-                self.timeout_keep_alive_task = self.loop.call_later(
-                    self.timeout_keep_alive, self.timeout_keep_alive_handler
-                )
-        elif cycle.admitted is None and not cycle.keep_alive:
-            self._linger()
-        elif cycle.admitted is None:
-            self.on_response_complete()
-        else:
+        if not isinstance(cycle, DeskCycle):
+            self._complete_for_framework()
+        elif cycle.admitted is not None:
             cycle.caller = Caller(None, timeout_s=cycle.admitted.timeout_s)
             task = self.loop.create_task(self._answer(cycle, cycle.admitted, cycle.caller))
             self.tasks.add(task)
             task.add_done_callback(self.tasks.discard)
+        elif cycle.keep_alive:
+            self.on_response_complete()
+        else:
+            self._linger()
 
     def on_response_complete(self) -> None:
         """Wait for the next request, if one may come; a blank line ends uvicorn's own wait, and is none."""
-        if self._is_ending and not self.pipeline and self._lingering is None:
+        if self._is_ending and not self.pipeline and not self._linger_timer.is_running:
             self._close()
         super().on_response_complete()
-        if self._arrival is _Arrival.WHOLE and self.cycle.response_complete:  # else another one is answered now
-            self._arrival = _Arrival.NOTHING
+        if self._arrival is Arrival.WHOLE and self.cycle.response_complete:  # else another one is answered now
+            self._arrival = Arrival.NOTHING
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Drop what nobody waits for any more."""
         self._desk.connections.discard(self)
-        self._unwatch()
-        self._end_wait_for_reader()
-        if self._lingering is not None:
-            self._lingering.cancel()
+        self._arrival_timer.cancel()
+        self._reader_timer.cancel()
+        self._linger_timer.cancel()
         if self._framework_cycle is not None:  # uvicorn tells the newest alone, and others may wait before it
             self._framework_cycle.disconnected = True
             self._framework_cycle.message_event.set()
@@ -264,15 +203,15 @@ class DeskProtocol(HttpToolsProtocol):
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:  # noqa: ANN401 - uvicorn's own
         """Note which request the framework answers: those that came behind it wait."""
         self._framework_cycle = cycle
-        cycle.transport = _ClosedLate(self.transport, close=self._close_when_read)  # type: ignore[assignment]
+        cycle.transport = ClosedLate(self.transport, close=self._close_when_read)  # type: ignore[assignment]
         super()._start_asgi_task(cycle, app)
 
     def shutdown(self) -> None:
         """Close an idle connection when the server stops; a new one, and half a header, have a moment more."""
         self._is_stopping = True
         latest: object = self.cycle
-        is_new = latest is None and self._arrival is _Arrival.NOTHING
-        if is_new or (self._arrival is _Arrival.HEADER and not self._answers):
+        is_new = latest is None and self._arrival is Arrival.NOTHING
+        if is_new or (self._arrival is Arrival.HEADER and not self._answers):
             self.loop.call_later(_FIRST_REQUEST_S, self._shut)
         else:
             self._shut()
@@ -286,6 +225,22 @@ class DeskProtocol(HttpToolsProtocol):
         cycle = self._desk_cycle
         if cycle is not None and cycle.admitted is not None and cycle.caller is None:
             self._break_off(cycle, cycle.admitted, stopped_too_soon())
+
+    def _complete_for_framework(self) -> None:
+        """Tell the framework that the body is whole; if it has answered already, wait for the next request."""
+        is_last = not self.parser.should_keep_alive()
+        if is_last:
+            self.cycle.keep_alive = False  # a trailer may say so, too, and the parser hears nothing behind it
+        super().on_message_complete()
+        if not self.cycle.response_complete:
+            return
+        self._arrival = Arrival.NOTHING  # what waits for more of the body has ended
+        if is_last:
+            self._close()
+        else:
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
 
     def _feed(self, data: bytes) -> None:
         """Parse what came. An upgrade, which is not made here, is left out of its request."""
@@ -320,7 +275,7 @@ class DeskProtocol(HttpToolsProtocol):
         """
         if self._is_ending or self.transport.is_closing():
             return  # it has been turned away
-        if self._has_advanced or self._arrival not in (_Arrival.HEADER, _Arrival.BODY):
+        if self._has_advanced or self._arrival not in (Arrival.HEADER, Arrival.BODY):
             self._header_bytes = 0
             return
         self._header_bytes += size_bytes
@@ -329,38 +284,37 @@ class DeskProtocol(HttpToolsProtocol):
 
     def _header_without_upgrade(self) -> bytes:
         """Write the header that has been parsed again, for a new parser: the old one would skip the body."""
-        kept = [(name, value) for name, value in self.headers if name not in _OF_UPGRADES]
-        if not self.parser.should_keep_alive():
-            kept.append((b"connection", b"close"))
-        version = self.parser.get_http_version().encode()
-        first = b"%b %b HTTP/%b\r\n" % (self.parser.get_method(), self.url, version)
+        head = without_upgrade(
+            self.parser.get_method(),
+            self.url,
+            self.headers,
+            version=self.parser.get_http_version(),
+            keep_alive=self.parser.should_keep_alive(),
+        )
         self.parser = httptools.HttpRequestParser(self)
         self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn does
-        return first + b"".join(b"%b: %b\r\n" % pair for pair in kept) + b"\r\n"
+        return head
 
     def _turn_away(self, error: GlimpseError) -> None:
         """Answer what did not arrive, or has no sense, unless another answer is due; then close the connection."""
         cycle: object = self.cycle
-        if self._arrival is _Arrival.BODY and isinstance(cycle, _DeskCycle) and cycle.admitted:
+        if self._arrival is Arrival.BODY and isinstance(cycle, DeskCycle) and cycle.admitted:
             self._break_off(cycle, cycle.admitted, error)
-        elif self._arrival is _Arrival.BODY and self.pipeline:
+        elif self._arrival is Arrival.BODY and self.pipeline:
             self.pipeline.popleft()  # it is the newest that is broken
             self._end_after_answers()
-        elif self._arrival is _Arrival.BODY:
+        elif self._arrival is Arrival.BODY:
             self._break_off_framework(error)
         elif self._answers:
             self._end_after_answers()
         else:
-            peer = self.client[0] if self.client else "unknown"
-            headers = self.headers if self._arrival is _Arrival.HEADER else ()
-            self.transport.write(self._refusal(error, None, client=peer, headers=headers))
-            self._linger()
+            headers = self.headers if self._arrival is Arrival.HEADER else ()
+            self._end_with(error, None, request_id=request_id_of(headers), client=host_of(self.client))
 
-    def _break_off(self, cycle: _DeskCycle, admitted: Admitted, error: GlimpseError) -> None:
+    def _break_off(self, cycle: DeskCycle, admitted: Admitted, error: GlimpseError) -> None:
         """Answer a request of the desk's with an error in its place, and close the connection."""
         self._forget(cycle)
-        self.transport.write(self._refusal(error, admitted, client=cycle.client))
-        self._linger()
+        self._end_with(error, admitted, request_id=admitted.request_id, client=cycle.client)
 
     def _break_off_framework(self, error: GlimpseError) -> None:
         """Answer a request of the framework's in its place, unless it has begun to; then close the connection."""
@@ -375,15 +329,23 @@ class DeskProtocol(HttpToolsProtocol):
         self.cycle.message_event.set()
         self._linger()
 
+    def _end_with(self, error: GlimpseError, admitted: Admitted | None, *, request_id: str, client: str) -> None:
+        """Write the error as the last answer; then close the connection."""
+        head = self.server_state.default_headers
+        self.transport.write(
+            self._desk.turn_away(error, admitted, request_id=request_id, client=client, default_headers=head)
+        )
+        self._linger()
+
     def _linger(self) -> None:
         """Close the connection when the caller has, or after a while; what comes until then is nobody's."""
         self._is_ending = True
-        self._unwatch()
+        self._arrival_timer.cancel()
         if self.transport.is_closing():
             return
         self.flow.resume_reading()
         self.transport.write_eof()
-        self._lingering = self.loop.call_later(_LAST_LINGER_S if self._is_stopping else _LINGER_S, self._close)
+        self._linger_timer.start(_LAST_LINGER_S if self._is_stopping else _LINGER_S, self._close)
 
     @property
     def _answers(self) -> bool:
@@ -393,7 +355,7 @@ class DeskProtocol(HttpToolsProtocol):
 
     def _close_when_read(self) -> None:
         """Close behind the last answer; its caller may still be sending it a body, or the next request."""
-        if self.pipeline or self._arrival in (_Arrival.HEADER, _Arrival.BODY):
+        if self.pipeline or self._arrival in (Arrival.HEADER, Arrival.BODY):
             self.pipeline.clear()  # nothing is answered behind the last answer
             self._linger()
         else:
@@ -401,13 +363,12 @@ class DeskProtocol(HttpToolsProtocol):
 
     def _shut(self) -> None:
         """End what does not end by itself; who lingers already has less time from now on."""
-        if self._lingering is not None:
-            self._lingering.cancel()
-            self._lingering = self.loop.call_later(_LAST_LINGER_S, self._close)
+        if self._linger_timer.is_running:
+            self._linger_timer.start(_LAST_LINGER_S, self._close)
         elif not self._is_ending and not self.transport.is_closing():
-            if self._arrival is _Arrival.HEADER and not self._answers:
+            if self._arrival is Arrival.HEADER and not self._answers:
                 self._turn_away(stopped_too_soon())
-            elif self._arrival is _Arrival.BODY and not self._answers:
+            elif self._arrival is Arrival.BODY and not self._answers:
                 self._linger()  # its refusal is written, and the rest of the body is to come
             else:
                 super().shutdown()
@@ -417,53 +378,35 @@ class DeskProtocol(HttpToolsProtocol):
     def _close(self) -> None:
         """Close when the caller has read all that was written, but do not wait for that for ever."""
         self.transport.close()
-        self._end_wait_for_reader()
+        self._reader_timer.cancel()
         self._wait_for_reader()
 
     def _end_after_answers(self) -> None:
         """Answer what came before, and nothing that comes from here on; the last answer says so where it can."""
         self._is_ending = True
-        self._unwatch()
+        self._arrival_timer.cancel()
         self.flow.resume_reading()  # what is not read when the connection is closed resets it
         last: Any = self.pipeline[0][0] if self.pipeline else self._desk_cycle or self._framework_cycle
         last.keep_alive = False
 
-    def _refusal(
-        self, error: GlimpseError, admitted: Admitted | None, *, client: str, headers: RawHeaders = ()
-    ) -> bytes:
-        request_id = admitted.request_id if admitted else request_id_of(headers)
-        head = self.server_state.default_headers
-        return self._desk.turn_away(error, admitted, request_id=request_id, client=client, default_headers=head)
-
     def _wait_for_reader(self) -> None:
-        if self._unread is None and self.transport.get_write_buffer_size():
-            self._unread = self.loop.call_later(self._desk.upload_timeout_s, self.transport.abort)
-
-    def _end_wait_for_reader(self) -> None:
-        if self._unread is not None:
-            self._unread.cancel()
-            self._unread = None
+        if not self._reader_timer.is_running and self.transport.get_write_buffer_size():
+            self._reader_timer.start(self._desk.upload_timeout_s, self.transport.abort)
 
     def _watch(self) -> None:
         if not self.transport.is_closing():
-            self._too_late = self.loop.call_later(self._desk.upload_timeout_s, self._on_too_late)
-
-    def _unwatch(self) -> None:
-        if self._too_late is not None:
-            self._too_late.cancel()
-            self._too_late = None
+            self._arrival_timer.start(self._desk.upload_timeout_s, self._on_too_late)
 
     def _on_too_late(self) -> None:
         """End a connection on which a request did not arrive: slow senders could take all of them."""
-        self._too_late = None
-        if self.flow.read_paused or (self._answers and self._arrival is not _Arrival.BODY):
+        if self.flow.read_paused or (self._answers and self._arrival is not Arrival.BODY):
             self._watch()  # it is we who are slow
-        elif self._arrival in (_Arrival.HEADER, _Arrival.BODY):
+        elif self._arrival in (Arrival.HEADER, Arrival.BODY):
             self._turn_away(self._desk.too_late())
         else:
             self._close()
 
-    def _forget(self, cycle: _DeskCycle) -> None:
+    def _forget(self, cycle: DeskCycle) -> None:
         """Let go of a request whose body has not come to its end; the rest of it is nobody's."""
         self._desk.drop(cycle.received_bytes)
         cycle.admitted = None
@@ -471,7 +414,7 @@ class DeskProtocol(HttpToolsProtocol):
         cycle.body.clear()
         self._desk_cycle = None
 
-    async def _answer(self, cycle: _DeskCycle, admitted: Admitted, caller: Caller) -> None:
+    async def _answer(self, cycle: DeskCycle, admitted: Admitted, caller: Caller) -> None:
         try:
             body = cycle.body[0] if len(cycle.body) == 1 else b"".join(cycle.body)
         except MemoryError:
@@ -494,11 +437,14 @@ class DeskProtocol(HttpToolsProtocol):
 
     def _client_host(self) -> str:
         """Find the address of the caller: a proxy that is trusted names that of somebody else."""
-        peer = self.client[0] if self.client else "unknown"
-        forwarded = [value for name, value in self.headers if name == b"x-forwarded-for"]
-        if not forwarded or not isinstance(self.app, ProxyHeadersMiddleware) or peer not in self.app.trusted_hosts:
+        peer, forwarded = host_of(self.client), forwarded_for(self.headers)
+        if (
+            forwarded is None
+            or not isinstance(self.app, ProxyHeadersMiddleware)
+            or peer not in self.app.trusted_hosts
+        ):
             return peer
-        host, _ = self.app.trusted_hosts.get_trusted_client_address(b", ".join(forwarded).decode("latin-1"))
+        host, _ = self.app.trusted_hosts.get_trusted_client_address(forwarded)
         return host or peer
 
     def _is_plain(self) -> bool:

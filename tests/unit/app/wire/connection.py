@@ -203,7 +203,7 @@ def has_timer(connection: Connection) -> bool:
 
 def is_watched(connection: Connection) -> bool:
     """Whether something has to arrive in time."""
-    return connection.protocol._too_late is not None
+    return connection.protocol._arrival_timer.is_running
 
 
 def with_connection(

@@ -32,7 +32,7 @@ def at_desk(path: Path, **limits: int) -> tuple[Service, Desk]:
 
 def refused_once(path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Service, Desk]:
     """A desk that refused one request, and has had no reason for it since; what it said holds for ever."""
-    monkeypatch.setattr("app.wire.desk._HELD_S", 1e6)
+    monkeypatch.setattr("app.wire.desk._REFUSAL_KEPT_S", 1e6)
     service, desk = at_desk(path)
     service.judge.fault = "a test says so"
     assert isinstance(come(desk), bytes)

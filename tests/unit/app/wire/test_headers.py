@@ -7,9 +7,12 @@ from app.settings import Settings
 from app.wire.headers import (
     MOST_HEADER_BYTES,
     announced_bytes,
+    forwarded_for,
+    host_of,
     refuse_header,
     timeout_ms,
     whole_number,
+    without_upgrade,
 )
 
 HOST = (b"host", b"x")
@@ -81,3 +84,24 @@ def test_noughts_in_front_of_a_length_say_nothing(length: bytes, size_bytes: int
 def test_a_length_that_is_no_number_is_not_known(length: bytes | None) -> None:
     """Neither is one that nobody told."""
     assert announced_bytes([HOST] if length is None else [(b"content-length", length)]) is None
+
+
+@pytest.mark.parametrize(("client", "host"), [(("192.0.2.7", 50_000), "192.0.2.7"), (None, "unknown")])
+def test_the_other_end_has_a_name(client: tuple[str, int] | None, host: str) -> None:
+    """Also on a socket of the file system, which tells no address."""
+    assert host_of(client) == host
+
+
+def test_what_several_proxies_say_is_one_list() -> None:
+    """In the order in which it came; without a proxy there is none."""
+    sent = [(b"x-forwarded-for", b"192.0.2.7"), HOST, (b"x-forwarded-for", b"10.0.0.1, 10.0.0.2")]
+    assert forwarded_for(sent) == "192.0.2.7, 10.0.0.1, 10.0.0.2"
+    assert forwarded_for([HOST]) is None
+
+
+@pytest.mark.parametrize(("keep_alive", "told"), [(True, b""), (False, b"connection: close\r\n")])
+def test_a_header_is_written_again_without_its_upgrade(keep_alive: bool, told: bytes) -> None:
+    """And what else the header Connection said of the connection is kept."""
+    sent = [HOST, (b"connection", b"Upgrade"), (b"upgrade", b"h2c"), (b"http2-settings", b"A"), (b"a", b"b")]
+    written = without_upgrade(b"GET", b"/x?y", sent, version="1.1", keep_alive=keep_alive)
+    assert written == b"GET /x?y HTTP/1.1\r\nhost: x\r\na: b\r\n" + told + b"\r\n"

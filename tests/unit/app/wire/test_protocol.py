@@ -260,7 +260,7 @@ def test_who_never_reads_is_cut_off_after_the_last_answer_too(
             while connection.transport.unread:
                 await asyncio.sleep(0.01)
         protocol.connection_lost(None)
-        assert protocol._unread is None
+        assert not protocol._reader_timer.is_running
 
     with_connection(check, upload_timeout_s=0.05)
 
@@ -271,7 +271,7 @@ def test_who_has_read_all_is_not_waited_for() -> None:
     async def check(connection: Connection) -> None:
         connection.protocol.timeout_keep_alive_handler()
         assert connection.transport.is_closed
-        assert connection.protocol._unread is None
+        assert not connection.protocol._reader_timer.is_running
 
     with_connection(check)
 

@@ -90,8 +90,8 @@ def test_a_sender_is_not_blamed_for_our_own_slowness() -> None:
 
     async def check(connection: Connection) -> None:
         connection.receive(WHOLE + HEAD)
-        first = connection.protocol._too_late
-        while connection.protocol._too_late is first:
+        first = connection.protocol._arrival_timer._handle
+        while connection.protocol._arrival_timer._handle is first:
             await asyncio.sleep(0)
         assert not connection.transport.is_over
         connection.desk.gate.set()
@@ -353,8 +353,8 @@ def test_a_body_that_we_do_not_read_is_not_too_late() -> None:
         connection.protocol.app = wait
         connection.receive(CHUNKED + BIG_PIECE)
         assert connection.protocol.flow.read_paused
-        first = connection.protocol._too_late
-        while connection.protocol._too_late is first:
+        first = connection.protocol._arrival_timer._handle
+        while connection.protocol._arrival_timer._handle is first:
             await asyncio.sleep(0)
         assert is_watched(connection)
         assert (connection.transport.written, connection.transport.is_over) == (b"", False)
@@ -620,7 +620,7 @@ def test_who_never_reads_is_not_waited_for() -> None:
         connection.transport.unread = 100_000
         connection.protocol.pause_writing()
         connection.protocol.resume_writing()
-        assert connection.protocol._unread is None
+        assert not connection.protocol._reader_timer.is_running
         connection.protocol.pause_writing()
         keep_alive = connection.protocol.timeout_keep_alive_task
         assert keep_alive
