@@ -2,6 +2,7 @@
 
 import asyncio
 import http.client
+import json
 import os
 import signal
 import socket
@@ -298,6 +299,42 @@ def test_who_has_just_connected_at_the_end_of_a_drain_is_answered(settings: Sett
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
         asyncio.run(run(listener))
+
+
+def test_whose_answer_does_not_come_before_the_end_of_a_stop_hears_503(settings: Settings) -> None:
+    """From the desk, over its connection: the engine hangs, and the server's time for what is in work is over."""
+    settings = settings.model_copy(update={"drain_timeout_s": 1})
+
+    async def run(listener: socket.socket) -> bytes:
+        service, engine = scripted(settings)
+        server = Server(configure(settings, create_app(settings, service=service)))
+        server.config.load()
+        server.lifespan = server.config.lifespan_class(server.config)
+        await server.lifespan.startup()
+        await server.startup(sockets=[listener])
+        engine.hang()
+        reader, writer = await asyncio.open_connection(*listener.getsockname())
+        try:
+            head = f"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: {len(PNG)}\r\n\r\n"
+            writer.write(head.encode() + PNG)
+            while not service.admission._pictures:
+                await asyncio.sleep(0.001)
+            service.drain()
+            await server.shutdown(sockets=[listener])
+            return await reader.read()
+        finally:
+            engine.go_on()
+            writer.close()
+
+    async def bounded(listener: socket.socket) -> bytes:
+        async with asyncio.timeout(60):
+            return await run(listener)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        head, _, body = asyncio.run(bounded(listener)).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
+    assert b"\r\nconnection: close" in head
+    assert json.loads(body)["code"] == "not_ready"
 
 
 def test_what_hangs_does_not_keep_a_stop(settings: Settings) -> None:

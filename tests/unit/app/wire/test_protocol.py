@@ -41,6 +41,21 @@ def test_an_answer_is_one_write_and_the_next_request_is_heard() -> None:
     with_connection(check)
 
 
+def test_the_task_of_an_answer_is_among_the_servers() -> None:
+    """It cancels those that are left when the time of a stop is over; one that has ended is held by nobody."""
+
+    async def check(connection: Connection) -> None:
+        connection.receive(WHOLE)
+        await turns()
+        (task,) = connection.protocol.tasks
+        assert not task.done()
+        connection.desk.gate.set()
+        await turns()
+        assert (task.done(), connection.protocol.tasks) == (True, set())
+
+    with_connection(check)
+
+
 @pytest.mark.parametrize(
     ("peer", "proxies", "shown"),
     [
