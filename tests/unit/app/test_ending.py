@@ -146,5 +146,8 @@ def test_a_lost_device_is_told_without_streams(redirection: str) -> None:
 def test_a_start_that_fails_has_its_exit_code_without_streams(words: str, redirection: str, code: int) -> None:
     """Closed by a shell, or on a disk that is full; in the latter case Python's own code would be 120."""
     command = f"{sys.executable} -m app {words} {redirection}"
-    done = subprocess.run(["bash", "-c", command], cwd=ROOT, capture_output=True, check=False, timeout=60)
+    buffered = os.environ | {"PYTHONUNBUFFERED": ""}
+    done = subprocess.run(
+        ["bash", "-c", command], cwd=ROOT, env=buffered, capture_output=True, check=False, timeout=60
+    )
     assert (done.returncode, done.stdout, done.stderr) == (code, b"", b"")

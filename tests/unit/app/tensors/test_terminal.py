@@ -1,6 +1,7 @@
 """`python -m app tensors` prints what GET /tensors answers."""
 
 import io
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -48,8 +49,9 @@ def test_a_terminal_without_utf_8_gets_a_question_mark(monkeypatch: pytest.Monke
 def test_an_output_that_cannot_be_written_is_told(redirection: str, code: int, sentence: str) -> None:
     """In a sentence; who closes a pipe early has read enough."""
     command = f"set -o pipefail; {sys.executable} -m app tensors creation {redirection}"
+    buffered = os.environ | {"PYTHONUNBUFFERED": ""}  # so that something is left for the interpreter's end
     done = subprocess.run(
-        ["bash", "-c", command], cwd=ROOT, capture_output=True, text=True, check=False, timeout=60
+        ["bash", "-c", command], cwd=ROOT, env=buffered, capture_output=True, text=True, check=False, timeout=60
     )
     assert (done.returncode, done.stderr) == (code, sentence)
 
