@@ -16,7 +16,7 @@ from training.data.likeness import THUMBNAIL_SIDE, Pairs, Thumbnails, alike_pair
 _FREQUENCIES = 6
 """Cosine waves down and across, up to this many half periods a side: a crop moves the finer ones too far."""
 _TABLES, _PROBED_BITS, _NEIGHBOURS = 8, 3, 6
-"""Of the search: cells beside the own one are 2³ a table, compared pictures at most 12 of the own cell, 13 of another."""
+"""Of the search: cells are 2³ a table, the own one among them; compared are 12 of that, 13 of another at most."""
 _MOST_SIGNS, _ROUGH_LIKENESS = 13, 0.85
 """Filters in front of the comparison: differing signs of 35 wave numbers, and their cosine.
 Source: docs/experiments.md, 2026-11-24."""
