@@ -44,7 +44,7 @@ async def answer_one(service: Service, asked: Asked, caller: Caller) -> Reply:
     top_k = _top_k(asked.admitted.query)
     data = _picture(service, asked)
     answer = await service.classify(data, caller, asked.timing)
-    return _reply(_labels(answer, top_k), answer.checkpoint, asked)
+    return _reply(_labels(service, answer, top_k), answer.checkpoint, asked)
 
 
 async def answer_many(service: Service, asked: Asked, caller: Caller) -> Reply:
@@ -72,7 +72,7 @@ async def answer_many(service: Service, asked: Asked, caller: Caller) -> Reply:
         | (
             {"problem": to_body(outcome, asked.admitted.request_id)}
             if isinstance(outcome, Exception)
-            else _labels(outcome, top_k)
+            else _labels(service, outcome, top_k)
         )
         for file, outcome in zip(files, outcomes, strict=True)
     ]
@@ -257,13 +257,17 @@ def _parameter(name: str, query: bytes, *, least: int) -> int | None:
     return value
 
 
-def _labels(answer: Answer, top_k: int) -> dict[str, object]:
+def _labels(service: Service, answer: Answer, top_k: int) -> dict[str, object]:
+    """Tell the labels of a picture, and count that it was answered."""
     record, prepared = answer.checkpoint.record, answer.prepared
     predictions = rank(answer.probabilities, record.labels, top_k=top_k)
+    best = predictions[0]
+    abstains = record.calibration.abstains(best.score, answer.distance)
+    service.predictions.count(best.label, best.score, abstains=abstains)
     return {
         "predictions": [
             {"label": item.label, "class_index": item.class_index, "score": item.score} for item in predictions
         ],
-        "abstain": record.calibration.abstains(predictions[0].score, answer.distance),
+        "abstain": abstains,
         "image": {"format": prepared.picture_format, "width": prepared.width, "height": prepared.height},
     }

@@ -5,7 +5,9 @@ that folder, and whichever process is asked adds them all up.
 """
 
 import contextlib
+import math
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -13,9 +15,30 @@ from prometheus_client.multiprocess import MultiProcessCollector, mark_process_d
 
 FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 CONTENT_TYPE = CONTENT_TYPE_LATEST
-_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 _SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+SCORES = (0.1, 0.25, 0.5, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0)
+"""Upper bounds of the buckets of best scores: closest together where a trained network gives most of them."""
 STAGES = ("decode", "queue", "infer", "request")
+
+
+class CountedHistogram(Histogram):
+    """A histogram without labels that takes many observations at once, counted by bucket already.
+
+    The library itself takes them one by one, at a microsecond each and more where several processes count.
+    """
+
+    def add(self, counts: Sequence[int], *, total: float) -> None:
+        """Add observations.
+
+        Args:
+            counts: number of them in each bucket, the one above all bounds included; not added up.
+            total: sum of their values.
+        """
+        self._sum.inc(total)
+        for bucket, count in zip(self._buckets, counts, strict=True):
+            if count:
+                bucket.inc(count)
 
 
 class Metrics:
@@ -54,11 +77,31 @@ class Metrics:
         self.golden_checks = Counter(
             "glimpse_golden_checks", "Golden pictures asked.", ["result"], registry=registry
         )
+        self.predictions = Counter(
+            "glimpse_predictions", "Answered pictures by best label.", ["label"], registry=registry
+        )
+        self.abstained = Counter("glimpse_abstained", "Answers not to be relied on.", registry=registry)
+        self.best_score = CountedHistogram(
+            "glimpse_best_score", "Score of the best label.", buckets=SCORES, registry=registry
+        )
+        self._expected_accepted = Gauge(
+            "glimpse_expected_accepted_ratio",
+            "Share without abstain, as the checkpoint has it.",
+            multiprocess_mode="livemax",
+            registry=registry,
+        )
         self.ready = Gauge("glimpse_ready", "1 while ready.", multiprocess_mode="livemin", registry=registry)
         self._model_info = Gauge(
             "glimpse_model_info",
             "1 for what answers now.",
             ["model", "digest", "engine", "device", "dtype"],
+            multiprocess_mode="livemax",
+            registry=registry,
+        )
+        self._build_info = Gauge(
+            "glimpse_build_info",
+            "1 for what runs.",
+            ["version", "python", "torch", "pillow"],
             multiprocess_mode="livemax",
             registry=registry,
         )
@@ -80,8 +123,19 @@ class Metrics:
             answers = self._answers[route, status] = self.requests.labels(route, status)
         answers.inc()
 
-    def serves(self, **model: str) -> None:
-        """Say which model answers from now on: model, digest, engine, device, dtype."""
+    def runs(self, versions: Mapping[str, str]) -> None:
+        """Say which versions run, as `app.build.versions` names them."""
+        self._build_info.labels(**versions).set(1)
+
+    def serves(self, *, accepted: float | None, **model: str) -> None:
+        """Say which model answers from now on.
+
+        Args:
+            accepted: share of pictures on which it did not abstain when it was measured; None shows as NaN, with
+                which no comparison is true.
+            model: model, digest, engine, device, dtype.
+        """
+        self._expected_accepted.set(math.nan if accepted is None else accepted)
         if self._model:
             self._model_info.labels(**self._model).set(0)
         self._model_info.labels(**model).set(1)

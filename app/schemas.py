@@ -100,6 +100,7 @@ class HealthBody(BaseModel):
     engine: str
     device: str
     dtype: str
+    version: str = Field(description="of the service")
     uptime_s: float
 
 

@@ -10,6 +10,7 @@ from starlette.requests import ClientDisconnect
 from app.admission import Admission
 from app.batches.runs import Result
 from app.bodies import Bodies
+from app.build import versions
 from app.callers import Caller
 from app.decoding import DecodePool, Prepared
 from app.engines import Engine
@@ -18,6 +19,7 @@ from app.explanation import Explainer
 from app.judging import Judge, reason_of
 from app.logs import SERVICE
 from app.metrics import Metrics
+from app.predictions import Predictions
 from app.prices import Prices
 from app.processes.cores import share
 from app.queue_watch import QueueWatch
@@ -76,7 +78,9 @@ class Service:
         admission: decides who is let in.
         bodies: counts the bytes of bodies in memory.
         refusals: counts who is turned away.
+        predictions: counts what is answered.
         metrics: the counters and histograms.
+        versions: of what runs, as `app.build.versions` names them.
         judge: tells whether the answers are right.
         explainer: draws heat maps.
         is_draining: it has been told to stop, and answers what still comes.
@@ -89,6 +93,8 @@ class Service:
         self.settings = settings
         self.started_s = time.monotonic()
         self.metrics = Metrics()
+        self.versions = versions()
+        self.metrics.runs(self.versions)
         self._threads = share(usable_cores(), workers=max(1, settings.workers))
         self.prices = Prices()
         self.admission = Admission(
@@ -99,6 +105,7 @@ class Service:
         )
         self.bodies = Bodies(max_bytes=settings.max_bodies_bytes, retry_after_s=self.admission.retry_after_s)
         self.refusals = Refusals(self.metrics)
+        self.predictions = Predictions(self.metrics)
         self.is_draining = False
         self.lost = asyncio.Event()
         self.judge = Judge(
@@ -155,6 +162,7 @@ class Service:
             self.model.retire(timeout_s=LAST_WORK_S),
             self._end_retiring(),
         )
+        self.predictions.tell()  # of the last ones, too, which other workers add to theirs
         self.metrics.close()
 
     def drain(self) -> None:
@@ -172,8 +180,8 @@ class Service:
             "device": engine.device,
             "dtype": engine.dtype,
         }
-        self.metrics.serves(**facts)
-        SERVICE.info("ready", extra={"fields": facts})
+        self.metrics.serves(accepted=checkpoint.record.metrics.accepted, **facts)
+        SERVICE.info("ready", extra={"fields": {**facts, "version": self.versions["version"]}})
 
     def admit(self, timeout_s: float) -> float:
         """Let a request in, if it can be answered rightly and in time.
@@ -338,6 +346,7 @@ class Service:
         self.metrics.pictures.set(self.admission.pictures)
         self.metrics.bodies.set(self.bodies.held_bytes)
         self.refusals.tell_if_due(now_s)
+        self.predictions.tell()
         self._heartbeat = asyncio.get_running_loop().call_later(_BEAT_S, self._beat, now_s + _BEAT_S)
 
     def _on_failure(self) -> None:

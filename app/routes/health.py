@@ -25,6 +25,7 @@ async def health(service: RunningService) -> HealthBody:
         engine=engine.name,
         device=engine.device,
         dtype=engine.dtype,
+        version=service.versions["version"],
         uptime_s=round(time.monotonic() - service.started_s, 3),
     )
 

@@ -24,8 +24,8 @@ from tests.e2e.test_serving import run_app
 PNG = encode(gradient())
 
 
-def _total(text: str, route: str) -> float:
-    found = re.findall(rf'^glimpse_requests_total{{route="{route}",status="200"}} (\S+)$', text, re.MULTILINE)
+def _total(text: str, counter: str) -> float:
+    found = re.findall(rf"^{re.escape(counter)}.* (\S+)$", text, re.MULTILINE)
     return sum(float(number) for number in found)
 
 
@@ -46,7 +46,11 @@ def test_the_numbers_of_all_workers_add_up(start_server: Callable[..., Server]) 
         thread.join()
     for _ in range(6):
         text = httpx.get(f"{server.url}/metrics").text
-        assert _total(text, "/predict") == asked
+        assert _total(text, 'glimpse_requests_total{route="/predict",status="200"}') == asked
+    _wait_for(  # each process tells its own at its next beat
+        lambda: _total(httpx.get(f"{server.url}/metrics").text, "glimpse_predictions_total{label=") == asked,
+        timeout_s=10,
+    )
     memory = re.search(r"^glimpse_resident_memory_bytes (\S+)$", text, re.MULTILINE)
     assert memory
     assert float(memory[1]) > 100e6

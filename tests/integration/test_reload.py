@@ -210,7 +210,7 @@ def test_requests_during_reloads_never_fail(
 def test_a_batch_ends_with_the_model_that_it_began_with(
     settings: Settings, checkpoint_path: Path, write_other: Callable[[], str]
 ) -> None:
-    """A reload between two of its files: all results have the old labels, and the digest is the old one's."""
+    """A reload between two of its files: labels, counts and digest of all results are those of the old one."""
     digest = load(checkpoint_path).digest
 
     class Reloading(Service):
@@ -227,6 +227,13 @@ def test_a_batch_ends_with_the_model_that_it_began_with(
     with TestClient(create_app(settings, service=Reloading(settings))) as client:
         body = client.post("/predict/batch", files=[("files", ("a.png", PNG))] * 4).json()
         after = client.post("/predict", files={"file": PNG}).json()
+        assert client.portal
+        service = client.app.state.service  # type: ignore[attr-defined]
+        client.portal.call(service.predictions.tell)
+        counted = client.get("/metrics").text
+    old, new = body["results"][0]["predictions"][0]["label"], after["predictions"][0]["label"]
+    for label, count in ((old, 4), (new, 1)):
+        assert f'glimpse_predictions_total{{label="{label}"}} {float(count)}' in counted
     assert body["model"]["digest"] == digest != after["model"]["digest"]
     for result in body["results"]:
         assert {item["label"] for item in result["predictions"]} == {"red", "green", "blue"}

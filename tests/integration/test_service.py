@@ -7,6 +7,7 @@ import logging
 import re
 import threading
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -101,8 +102,22 @@ def _until(client: TestClient, path: str, status: int) -> dict[str, str]:
     raise AssertionError(f"{path} still answers {response.status_code}: {response.text}")
 
 
+def _golden_checks(client: TestClient) -> float:
+    """How often the golden pictures were asked, whatever came of it."""
+    counts = re.findall(r"^glimpse_golden_checks_total\{.*\} (\S+)$", client.get("/metrics").text, re.MULTILINE)
+    return sum(map(float, counts))
+
+
+def _until_asked_again(client: TestClient, before: float) -> None:
+    """Wait until the golden pictures have been asked once more."""
+    for _ in range(5_000):
+        if _golden_checks(client) > before:
+            return
+    raise AssertionError("the golden pictures were not asked again")
+
+
 def test_health_says_what_is_served(client: TestClient) -> None:
-    """Status, model with digest, engine, device and uptime."""
+    """Status, model with digest, engine, device, version and uptime, as the OpenAPI page has them."""
     client.app.state.service.started_s -= 100  # type: ignore[attr-defined]
     body = client.get("/health").json()
     assert body["status"] == "ok"
@@ -110,6 +125,9 @@ def test_health_says_what_is_served(client: TestClient) -> None:
     assert body["model"]["digest"].startswith("sha256:")
     assert (body["engine"], body["device"], body["dtype"]) == ("torch", "cpu", "float32")
     assert 100 <= body["uptime_s"] < 200
+    page = client.get("/openapi.json").json()
+    assert body["version"] == version("glimpse") == page["info"]["version"]
+    assert set(body) == set(page["components"]["schemas"]["HealthBody"]["properties"])
 
 
 def test_orchestrators_get_live_and_ready(client: TestClient) -> None:

@@ -33,6 +33,7 @@ def trusted(path: Path, **limits: Any) -> Service:
 
 
 def shown(service: Service) -> set[str]:
-    """The lines of a scrape, with all refusals told."""
+    """The lines of a scrape, with all refusals and all answers told."""
     service.refusals.tell()
+    service.predictions.tell()
     return set(service.metrics.exposition().decode().splitlines())

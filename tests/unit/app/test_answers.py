@@ -20,7 +20,7 @@ from models.calibration import Calibration
 from models.checkpoint import Checkpoint
 from tests.drawing import encode, gradient
 from tests.unit.app.loops import turns, with_loop
-from tests.unit.app.services import opened, trusted
+from tests.unit.app.services import opened, shown, trusted
 
 PNG = encode(gradient())
 PREPARED = Prepared(np.zeros((32, 32, 3), np.uint8), "PNG", 48, 32)
@@ -76,6 +76,11 @@ def test_a_picture_that_is_far_from_every_class_is_not_relied_on(
         body = json.loads((await ask(service, "/predict", PNG)).body)
         assert body["predictions"][0]["score"] == 1.0
         assert body["abstain"] is abstains
+        assert {
+            'glimpse_predictions_total{label="blue"} 1.0',
+            f"glimpse_abstained_total {float(abstains)}",
+            "glimpse_best_score_sum 1.0",
+        } <= shown(service)
 
     with_loop(check())
 

@@ -1,6 +1,7 @@
 """What a scrape shows, of one process and of several."""
 
 import contextlib
+import math
 import os
 import re
 import subprocess
@@ -14,7 +15,7 @@ from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from app.errors import Reason
-from app.metrics import CONTENT_TYPE, FOLDER_VARIABLE, STAGES, Metrics, _forget_the_dead
+from app.metrics import CONTENT_TYPE, FOLDER_VARIABLE, SCORES, STAGES, Metrics, _forget_the_dead
 
 ROOT = Path(__file__).parents[3]
 Labels = frozenset[tuple[str, str]]
@@ -76,6 +77,16 @@ def test_requests_are_counted_by_route_and_status() -> None:
     assert found["glimpse_stage_seconds_bucket", labels(stage="request", le="0.005")] == 3
 
 
+def test_a_time_up_to_the_longest_deadline_has_a_bucket() -> None:
+    """Callers may ask for 60 s: a quantile of such answers must not end at ten."""
+    metrics = Metrics()
+    for seconds in (20.0, 45.0):
+        metrics.answered("/predict", 200, seconds)
+    found = samples(metrics.exposition())
+    bounds = ("10.0", "30.0", "60.0")
+    assert [found["glimpse_stage_seconds_bucket", labels(stage="request", le=le)] for le in bounds] == [0, 1, 2]
+
+
 def test_every_stage_is_there_from_the_start() -> None:
     """A dashboard shows zero, not a gap."""
     found = samples(Metrics().exposition())
@@ -95,8 +106,25 @@ def test_after_a_swap_the_new_model_is_one_and_the_old_one_zero() -> None:
 
     assert shown() == [None, None]
     for digest, expected in (("old", [1, None]), ("new", [0, 1]), ("new", [0, 1]), ("old", [1, 0])):
-        metrics.serves(**model(digest))
+        metrics.serves(accepted=None, **model(digest))
         assert shown() == expected
+
+
+def test_the_share_that_is_to_be_expected_is_the_models() -> None:
+    """Another model has another one; where its file does not say, no comparison is true."""
+    metrics = Metrics()
+    for accepted, expected in ((0.95, 0.95), (0.9, 0.9), (None, math.nan)):
+        metrics.serves(accepted=accepted, model="m", digest="d", engine="e", device="cpu", dtype="float32")
+        found = samples(metrics.exposition())["glimpse_expected_accepted_ratio", labels()]
+        assert found == pytest.approx(expected, nan_ok=True)
+
+
+def test_what_runs_is_one() -> None:
+    """By its versions."""
+    versions = {"version": "1.2", "python": "3.13.1", "torch": "2.14.1", "pillow": "13.0"}
+    metrics = Metrics()
+    metrics.runs(versions)
+    assert samples(metrics.exposition())["glimpse_build_info", labels(**versions)] == 1
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="no /proc here")
@@ -149,16 +177,29 @@ def test_whichever_worker_is_asked_adds_up_all_of_them(tmp_path: Path) -> None:
     """Counts, depths and histograms are sums; the wait is the longest; ready only if all are; a dead worker leaves
     only counts.
     """
-    work = "metrics.answered('/predict', 200, 0.004); metrics.batch_size.observe({size}); {gauges}"
-    gauges = (
-        "metrics.queue_depth.set({depth}); metrics.pictures.set({depth}); metrics.bodies.set({depth}); "
-        "metrics.wait.set({depth}); metrics.ready.set({ready})"
-    )
+
+    def work(*, size: int, depth: int, ready: int) -> str:
+        return "\n".join(
+            (
+                "metrics.answered('/predict', 200, 0.004)",
+                f"metrics.batch_size.observe({size})",
+                f"metrics.predictions.labels('cat').inc({size})",
+                "metrics.abstained.inc()",
+                f"metrics.best_score.add([0, {size}] + [0] * {len(SCORES) - 1}, total=0.5)",
+                "metrics.serves(accepted=0.9, model='m', digest='d', engine='e', device='cpu', dtype='float32')",
+                f"metrics.queue_depth.set({depth})",
+                f"metrics.pictures.set({depth})",
+                f"metrics.bodies.set({depth})",
+                f"metrics.wait.set({depth})",
+                f"metrics.ready.set({ready})",
+            )
+        )
+
     with (
-        worker(work.format(size=3, gauges=gauges.format(depth=5, ready=1)), tmp_path),
-        worker(work.format(size=8, gauges=gauges.format(depth=100, ready=1)) + "; metrics.close()", tmp_path),
+        worker(work(size=3, depth=5, ready=1), tmp_path),
+        worker(work(size=8, depth=100, ready=1) + "\nmetrics.close()", tmp_path),
     ):
-        with worker(work.format(size=8, gauges=gauges.format(depth=7, ready=0)), tmp_path):
+        with worker(work(size=8, depth=7, ready=0), tmp_path):
             found = asked(tmp_path)
             assert found["glimpse_requests_total", labels(route="/predict", status="200")] == 3
             assert found["glimpse_stage_seconds_count", labels(stage="request")] == 3
@@ -167,9 +208,15 @@ def test_whichever_worker_is_asked_adds_up_all_of_them(tmp_path: Path) -> None:
             for added_up in ("glimpse_queue_depth", "glimpse_in_work_pictures", "glimpse_bodies_bytes"):
                 assert found[added_up, labels()] == 12
             assert found["glimpse_estimated_wait_seconds", labels()] == 7
+            assert found["glimpse_predictions_total", labels(label="cat")] == 19
+            assert found["glimpse_abstained_total", labels()] == 3
+            assert found["glimpse_best_score_bucket", labels(le="0.25")] == 19
+            assert found["glimpse_best_score_sum", labels()] == 1.5
+            assert found["glimpse_expected_accepted_ratio", labels()] == 0.9
             assert found["glimpse_ready", labels()] == 0
         found = asked(tmp_path)  # the one that was not ready has been killed
         assert found["glimpse_requests_total", labels(route="/predict", status="200")] == 3
+        assert found["glimpse_predictions_total", labels(label="cat")] == 19
         assert found["glimpse_queue_depth", labels()] == 5
         assert found["glimpse_ready", labels()] == 1
 

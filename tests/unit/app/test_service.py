@@ -1,6 +1,8 @@
 """The service itself: its pulse, whom it lets in, its start and its end."""
 
 import asyncio
+import dataclasses
+import logging
 import math
 import threading
 import time
@@ -8,16 +10,22 @@ from pathlib import Path
 
 import pytest
 
+from app.batches.runs import Result
+from app.callers import Caller
 from app.errors import NotReadyError, OverloadedError
-from app.service import Opened, Service
+from app.service import _BEAT_S, Opened, Service
 from app.settings import Settings
 from app.threads import LAST_WORK_S
+from app.wire.exchange import Timing
 from models.checkpoint import Checkpoint, load
 from models.preprocessing import Answers, Images
+from tests.drawing import encode, gradient
 from tests.unit.app.lanes import FAR
 from tests.unit.app.loops import stopped_clock, turns, with_loop
 from tests.unit.app.services import opened, shown, trusted
 from tests.unit.app.test_served_model import GoldenEngine
+
+PNG = encode(gradient())
 
 
 def test_a_beat_that_comes_late_is_a_lag(checkpoint_path: Path) -> None:
@@ -49,6 +57,122 @@ def test_a_beat_shows_how_full_the_service_is(checkpoint_path: Path) -> None:
             "glimpse_bodies_bytes 1234.0",
             "glimpse_queue_depth 0.0",
         } <= found
+
+    with_loop(check())
+
+
+def test_a_beat_that_comes_on_time_is_no_lag(checkpoint_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next one is due a beat later, and not at once; one that comes a second after that is late."""
+    now_s = time.monotonic()
+
+    async def check() -> None:
+        nonlocal now_s
+        service = opened(checkpoint_path)
+        monkeypatch.setattr(time, "monotonic", lambda: now_s)
+        service._beat(now_s)
+        for passed_s, lag_s in ((_BEAT_S, 0.0), (_BEAT_S + 1.0, 1.0)):
+            before = service._heartbeat
+            now_s += passed_s
+            await turns()
+            assert service._heartbeat is not before
+            assert service.admission.lag_s == pytest.approx(lag_s, abs=1e-6)
+        monkeypatch.undo()
+        await service.stop()
+
+    with_loop(check())
+
+
+def test_a_beat_tells_the_metrics_what_was_counted(checkpoint_path: Path) -> None:
+    """Who was turned away, and what was answered: nobody else does while it serves."""
+
+    async def check() -> None:
+        service = opened(checkpoint_path)
+        service.refusals.count(NotReadyError("It is starting."))
+        service.predictions.count("red", 0.9, abstains=False)
+        service._beat(time.monotonic())
+        found = service.metrics.exposition()
+        assert b'glimpse_refused_total{code="not_ready",reason="not_ready"} 1.0' in found
+        assert b'glimpse_predictions_total{label="red"} 1.0' in found
+        await service.stop()
+
+    with_loop(check())
+
+
+def test_it_shows_as_ready_while_its_answers_are_right_and_it_does_not_stop(checkpoint_path: Path) -> None:
+    """From the start, not while a fault is found, and never again once it drains, whatever the judge finds."""
+
+    async def check() -> None:
+        service = opened(checkpoint_path)
+        engine = service.model.engine
+        assert isinstance(engine, GoldenEngine)
+        assert "glimpse_ready 0.0" in shown(service)
+        await service.start()
+        assert "glimpse_ready 1.0" in shown(service)
+        engine.wrong_sizes = {1, 8}
+        await service.judge.judge()
+        assert "glimpse_ready 0.0" in shown(service)
+        engine.wrong_sizes = set()
+        await service.judge.judge()
+        assert "glimpse_ready 1.0" in shown(service)
+        service.drain()
+        assert "glimpse_ready 0.0" in shown(service)
+        service.judge.trust()
+        assert "glimpse_ready 0.0" in shown(service)
+        await service.stop()
+
+    with_loop(check())
+
+
+def test_what_serves_is_told_in_metrics_and_log(checkpoint_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The model and the share on which it does not abstain; the versions from the start on."""
+    service = opened(checkpoint_path)
+    versions = ",".join(f'{name}="{value}"' for name, value in sorted(service.versions.items()))
+    assert f"glimpse_build_info{{{versions}}} 1.0" in shown(service)
+    checkpoint = service.model.checkpoint
+    metrics = dataclasses.replace(checkpoint.record.metrics, accepted=0.75)
+    record = dataclasses.replace(checkpoint.record, metrics=metrics)
+    service.model.checkpoint = dataclasses.replace(checkpoint, record=record)
+    with caplog.at_level(logging.INFO, logger="glimpse"):
+        service.announce()
+    assert "glimpse_expected_accepted_ratio 0.75" in shown(service)
+    (line,) = caplog.records
+    assert vars(line)["fields"] == {
+        "model": "tiny",
+        "digest": checkpoint.digest,
+        "engine": "golden",
+        "device": "nowhere",
+        "dtype": "float32",
+        "version": service.versions["version"],
+    }
+
+
+def test_of_several_pictures_the_longest_time_of_each_stage_is_told(
+    checkpoint_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To the caller; the metrics get the times of each, in seconds."""
+
+    async def check() -> None:
+        service = opened(checkpoint_path)
+        row = service.model.checkpoint.golden_probabilities[0]
+        results = iter((Result(row, 2000.0, 500.0, 3), Result(row, 1000.0, 700.0, 1)))
+
+        def submit(_: Images, *, deadline_s: float) -> asyncio.Future[Result]:
+            assert deadline_s > time.monotonic()
+            answer = asyncio.get_running_loop().create_future()
+            answer.set_result(next(results))
+            return answer
+
+        monkeypatch.setattr(service.model.batcher, "submit", submit)
+        timing = Timing()
+        async with Caller(None, timeout_s=60) as caller:
+            for _ in range(2):
+                await service.classify(PNG, caller, timing)
+        assert timing.to_header().endswith("queue;dur=2000.00, infer;dur=700.00, batch;desc=3")
+        assert {
+            'glimpse_stage_seconds_sum{stage="queue"} 3.0',
+            'glimpse_stage_seconds_sum{stage="infer"} 1.2',
+        } <= shown(service)
+        await service.stop()
 
     with_loop(check())
 
@@ -139,6 +263,21 @@ def test_a_stop_tells_of_the_last_who_were_turned_away(checkpoint_path: Path) ->
         service.refusals.count(NotReadyError("It is starting."))
         await service.stop()
         assert b'glimpse_refused_total{code="not_ready",reason="not_ready"} 1.0' in service.metrics.exposition()
+
+    with_loop(check())
+
+
+def test_a_stop_tells_of_the_last_that_were_answered(checkpoint_path: Path) -> None:
+    """Those too that were answered while it waited for them: other workers add up what is told."""
+
+    async def check() -> None:
+        service = opened(checkpoint_path)
+        with service.model.in_use():
+            stopping = asyncio.create_task(service.stop())
+            await turns()
+            service.predictions.count("red", 0.9, abstains=False)
+        await stopping
+        assert b'glimpse_predictions_total{label="red"} 1.0' in service.metrics.exposition()
 
     with_loop(check())
 
