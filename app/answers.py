@@ -181,6 +181,9 @@ async def reply_to(service: Service, asked: Asked, caller: Caller) -> Reply:
             service.refusals.count(error)
         log_fault(error, asked.admitted.request_id)
         reply = to_reply(error, asked.admitted.request_id)
+    finally:
+        if "picture_bytes" in asked.log_fields:
+            asked.log_fields.update(asked.timing.to_fields())
     return reply._replace(headers={**reply.headers, SERVER_TIMING: asked.timing.to_header()})
 
 

@@ -33,6 +33,7 @@ class JsonFormatter(logging.Formatter):
 def log_request(
     *,
     request_id: str,
+    trace_id: str | None,
     method: str,
     path: str,
     status: int,
@@ -45,6 +46,7 @@ def log_request(
 
     Args:
         request_id: the id that the caller was told.
+        trace_id: id of the caller's trace; None, and no field, where it named none.
         method: HTTP method; empty where no header came.
         path: path of the URL, without the query.
         status: HTTP status of the answer; 0 where there was none.
@@ -65,6 +67,8 @@ def log_request(
         "client": client,
         **more,
     }
+    if trace_id:
+        fields["trace_id"] = trace_id
     REQUESTS.log(level, "request", exc_info=fault, extra={"fields": fields})
 
 

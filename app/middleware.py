@@ -15,7 +15,7 @@ from app.logs import log_request
 from app.problems import to_response
 from app.settings import Settings
 from app.wire.exchange import ANSWERED_WITH, LOG_FIELDS, NO_TIME, REQUEST_ID, SERVER_TIMING, TIMEOUT_S
-from app.wire.headers import announced_bytes, header, host_of, request_id_of, timeout_ms
+from app.wire.headers import announced_bytes, header, host_of, request_id_of, timeout_ms, trace_id_of
 from models.errors import GlimpseError
 
 _LET_BY = 4
@@ -79,6 +79,7 @@ class RequestContext:
                 service.metrics.answered(_route(scope), status, seconds)
             log_request(
                 request_id=request_id,
+                trace_id=trace_id_of(scope["headers"]),
                 method=scope["method"],
                 path=scope["path"],
                 status=status,

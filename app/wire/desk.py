@@ -18,7 +18,7 @@ from app.problems import CLIENT_CLOSED, kind_of, to_reply
 from app.service import Service
 from app.settings import Settings
 from app.wire.exchange import NO_TIME, SERVER_TIMING, Admitted, Asked, Reply
-from app.wire.headers import RawHeaders, announced_bytes, header, request_id_of, timeout_ms
+from app.wire.headers import RawHeaders, announced_bytes, header, request_id_of, timeout_ms, trace_id_of
 from models.errors import GlimpseError
 
 _REFUSAL_KEPT_S = 0.002
@@ -107,7 +107,8 @@ class Desk:
             return self._give_again(self._kept, headers)
         self._service.admission.expect()
         content_type, content_encoding = header(headers, b"content-type"), header(headers, b"content-encoding")
-        return Admitted(path, query, content_type, content_encoding, request_id_of(headers), timeout_s)
+        request_id, trace_id = request_id_of(headers), trace_id_of(headers)
+        return Admitted(path, query, content_type, content_encoding, request_id, timeout_s, trace_id)
 
     def receive(self, admitted: Admitted, size_bytes: int) -> bytes | None:
         """Make room for a piece of a body that has come.
@@ -212,6 +213,7 @@ class Desk:
         self._service.metrics.answered(admitted.path, reply.status, seconds)
         log_request(
             request_id=admitted.request_id,
+            trace_id=admitted.trace_id,
             method="POST",
             path=admitted.path,
             status=reply.status,
@@ -243,6 +245,7 @@ class Desk:
         self._service.metrics.count_answer(path, status)
         log_request(
             request_id=request_id,
+            trace_id=admitted.trace_id if admitted else None,
             method="POST" if admitted else "",
             path=path,
             status=status,

@@ -40,6 +40,15 @@ class Timing:
             f"batch;desc={self.batch_size}"
         )
 
+    def to_fields(self) -> dict[str, object]:
+        """Write it as fields of a log line."""
+        return {
+            "decode_ms": round(self.decode_ms, 2),
+            "queue_ms": round(self.queue_ms, 2),
+            "infer_ms": round(self.infer_ms, 2),
+            "batch": self.batch_size,
+        }
+
 
 NO_TIME = Timing().to_header()
 """Server-Timing of a request that was refused before anything was done for it."""
@@ -55,6 +64,7 @@ class Admitted(NamedTuple):
         content_encoding: the header Content-Encoding; None where there was none.
         request_id: the caller's X-Request-ID, or one that was drawn here.
         timeout_s: seconds for the answer, once the body is there.
+        trace_id: of the caller's traceparent; None where there was none.
     """
 
     path: str
@@ -63,6 +73,7 @@ class Admitted(NamedTuple):
     content_encoding: str | None
     request_id: str
     timeout_s: float
+    trace_id: str | None = None
 
 
 @dataclass(slots=True)

@@ -17,6 +17,10 @@ _OF_UPGRADES = frozenset({b"connection", b"upgrade", b"http2-settings"})
 _VERSIONS = frozenset({"1.1", "1.0"})
 _IDS = random.Random()  # noqa: S311 - told apart, not kept secret; and no system call for each
 _SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+_TRACE_PARENT = re.compile(
+    r"(?!ff|00.{54})[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?"
+)
+"""Version 00 has 55 characters, later ones may have more, and ff is none (W3C Trace Context, 3.2)."""
 _SHOWN_CHARACTERS = 40
 _MOST_DIGITS = 20  # Python takes its time to read thousands, or refuses to
 
@@ -93,6 +97,13 @@ def request_id_of(headers: RawHeaders) -> str:
     """Keep the caller's X-Request-ID if it is short and plain, so that one id follows a request; else draw one."""
     offered = header(headers, b"x-request-id")
     return offered if offered and _SANE_ID.fullmatch(offered) else f"{_IDS.getrandbits(128):032x}"
+
+
+def trace_id_of(headers: RawHeaders) -> str | None:
+    """Read the trace that a request is part of: 32 hex digits in traceparent; None where it names none."""
+    parent = header(headers, b"traceparent")
+    found = _TRACE_PARENT.fullmatch(parent) if parent else None
+    return found[1] if found else None
 
 
 def timeout_ms(headers: RawHeaders, settings: Settings) -> int:

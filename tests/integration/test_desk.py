@@ -4,6 +4,8 @@ import asyncio
 import gzip
 import json
 import logging
+import re
+from collections import Counter
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -229,6 +231,95 @@ def test_each_request_at_the_desk_is_one_log_line_and_one_count(
     assert (first["method"], first["path"], first["status"]) == ("POST", "/predict", 200)
     assert (first["client"], first["picture_bytes"]) == ("10.0.0.1", len(PNG))
     assert (second["status"], second["picture_bytes"]) == (415, 5)
+
+
+def test_the_log_says_where_the_time_of_a_picture_went(
+    settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As Server-Timing does, both ways and for a failure too; without a picture there is no word of it."""
+    told_callers: list[str] = []
+
+    async def check(service: Service, desk: Desk, client: httpx.AsyncClient) -> None:
+        batch = form((b"files", PNG), (b"files", PNG))
+        for target, body, content_type in (
+            ("/predict", PNG, "image/png"),
+            ("/predict", b"hello", "image/png"),
+            ("/predict/batch", batch, FORM),
+            ("/predict", PNG, "application/json"),
+        ):
+            ours = await ask_desk(desk, target, body, content_type)
+            theirs = await client.post(target, content=body, headers={"content-type": content_type})
+            told_callers.extend((ours.headers["server-timing"], theirs.headers["server-timing"]))
+
+    with caplog.at_level(logging.INFO, logger="glimpse.requests"):
+        serve(settings, check)
+    lines = [vars(record)["fields"] for record in caplog.records if record.name == "glimpse.requests"]
+    for line, timing in zip(lines[:6], told_callers[:6], strict=True):
+        told_operators = (f"{stage};dur={line[f'{stage}_ms']:.2f}" for stage in STAGES[:3])
+        assert ", ".join((*told_operators, f"batch;desc={line['batch']}")) == timing
+        assert line["decode_ms"] > 0
+    assert [line["batch"] > 0 for line in lines[:6]] == [True, True, False, False, True, True]
+    for line in lines[6:]:
+        assert not {"decode_ms", "queue_ms", "infer_ms", "batch"} & set(line)
+
+
+def test_the_log_names_the_trace_that_a_request_is_part_of(
+    settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Both ways, of those that did not arrive too; where the caller names none there is no such field."""
+    trace = "4bf92f3577b34da6a3ce929d0e0e4736"
+    parent = f"00-{trace}-00f067aa0ba902b7-01"
+
+    async def check(service: Service, desk: Desk, client: httpx.AsyncClient) -> None:
+        headers = headers_of(PNG, "image/png", traceparent=parent)
+        first, second = (desk.admit(b"POST", b"/predict", headers) for _ in range(2))
+        assert isinstance(first, Admitted)
+        assert isinstance(second, Admitted)
+        assert desk.receive(first, len(PNG)) is None
+        await desk.answer(first, PNG, Caller(None, timeout_s=10), client="x")
+        desk.hang_up(second, 0, client="x")
+        await client.post("/predict", content=PNG, headers={"traceparent": parent})
+        await client.get("/health/live", headers={"traceparent": parent})
+        await client.get("/health/live", headers={"traceparent": "no such thing"})
+        await ask_desk(desk, "/predict", PNG, "image/png")
+
+    with caplog.at_level(logging.INFO, logger="glimpse.requests"):
+        serve(settings, check)
+    lines = [vars(record)["fields"] for record in caplog.records if record.name == "glimpse.requests"]
+    assert [line.get("trace_id") for line in lines] == [trace] * 4 + [None] * 2
+    assert all("trace_id" not in line for line in lines[4:])
+
+
+def test_what_is_answered_is_counted_both_ways(settings: Settings) -> None:
+    """Each picture of a batch too, by its best label; no bad file, no golden picture, nothing of other paths."""
+
+    async def check(service: Service, desk: Desk, client: httpx.AsyncClient) -> None:
+        def counted() -> Counter[str]:
+            service.predictions.tell()
+            lines = re.findall(
+                r'^glimpse_predictions_total\{label="(\w+)"\} (\S+)$',
+                service.metrics.exposition().decode(),
+                re.MULTILINE,
+            )
+            return Counter({label: int(float(count)) for label, count in lines})
+
+        await service.judge.judge()
+        for target in ("/pixels", "/explain"):
+            await ask_desk(desk, target, PNG, "image/png")
+        assert not counted()
+        ours, theirs = (
+            await ask_desk(desk, "/predict", PNG, "image/png"),
+            await client.post("/predict", content=PNG),
+        )
+        answers = [told(ours.body), told(theirs.content)]
+        await ask_desk(desk, "/predict", b"hello", "image/png")
+        files = form((b"files", PNG), (b"files", b"hello"), (b"files", PNG))
+        answers += told((await ask_desk(desk, "/predict/batch", files, FORM)).body)["results"]
+        best = Counter(answer["predictions"][0]["label"] for answer in answers if "predictions" in answer)
+        assert best.total() == 4
+        assert counted() == best
+
+    serve(settings, check)
 
 
 def test_a_packed_body_is_refused_both_ways(settings: Settings) -> None:

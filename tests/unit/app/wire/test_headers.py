@@ -11,6 +11,7 @@ from app.wire.headers import (
     host_of,
     refuse_header,
     timeout_ms,
+    trace_id_of,
     whole_number,
     without_upgrade,
 )
@@ -105,3 +106,38 @@ def test_a_header_is_written_again_without_its_upgrade(keep_alive: bool, told: b
     sent = [HOST, (b"connection", b"Upgrade"), (b"upgrade", b"h2c"), (b"http2-settings", b"A"), (b"a", b"b")]
     written = without_upgrade(b"GET", b"/x?y", sent, version="1.1", keep_alive=keep_alive)
     assert written == b"GET /x?y HTTP/1.1\r\nhost: x\r\na: b\r\n" + told + b"\r\n"
+
+
+TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
+
+
+@pytest.mark.parametrize(
+    ("parent", "trace_id"),
+    [
+        (f"00-{TRACE}-{PARENT}-01", TRACE),
+        (f" 00-{TRACE}-{PARENT}-00 ", TRACE),
+        (f"cc-{TRACE}-{PARENT}-01", TRACE),
+        (f"cc-{TRACE}-{PARENT}-01-what-comes-later", TRACE),
+        (f"00-{TRACE}-{PARENT}-01-", None),
+        (f"00-{TRACE}-{PARENT}-011", None),
+        (f"cc-{TRACE}-{PARENT}-01.what", None),
+        (f"ff-{TRACE}-{PARENT}-01", None),
+        (f"00-{'0' * 32}-{PARENT}-01", None),
+        (f"00-{TRACE}-{'0' * 16}-01", None),
+        (f"00-{TRACE[1:]}-{PARENT}-01", None),
+        (f"00-{TRACE}0-{PARENT}-01", None),
+        (f"00-{TRACE.upper()}-{PARENT}-01", None),
+        (f"00-{TRACE[:-1]}g-{PARENT}-01", None),
+        (f"00-{TRACE}-{PARENT}", None),
+        (TRACE, None),
+        ("", None),
+    ],
+)
+def test_only_a_well_formed_traceparent_names_a_trace(parent: str, trace_id: str | None) -> None:
+    """W3C Trace Context: what is not quite one is none, so that no header writes into the log."""
+    assert trace_id_of([HOST, (b"traceparent", parent.encode())]) == trace_id
+
+
+def test_a_request_without_traceparent_is_part_of_no_trace() -> None:
+    """As most are."""
+    assert trace_id_of([HOST]) is None
