@@ -222,11 +222,13 @@ def test_abstain_follows_the_checkpoints_threshold(tmp_path: Path, network: obje
 
 def test_a_picture_that_fails_alone_harms_nobody(settings: Settings) -> None:
     """It is a 500 without a word of the inside; the golden pictures are asked at once, and it stays ready."""
-    with _scripted(settings) as (client, engine):
+    with _scripted(settings.model_copy(update={"golden_interval_s": 1e6})) as (client, engine):
+        before = _golden_checks(client)
         engine.script = [RuntimeError("CUDA error: secret")]
         response = client.post("/predict", files={"file": PNG})
         assert (response.status_code, response.json()["code"]) == (500, "engine_failed")
         assert "secret" not in response.text
+        _until_asked_again(client, before)
         for _ in range(3):
             assert client.post("/predict", files={"file": PNG}).status_code == 200
             assert client.get("/health/ready").status_code == 200
@@ -370,12 +372,14 @@ def test_a_refusal_after_the_header_is_counted_too(
 
 
 def test_a_lost_device_is_not_live(settings: Settings) -> None:
-    """Only a new process can have it back, so the supervisor is told to start one."""
-    with _scripted(settings) as (client, engine):
+    """Only a new process can have it back, so the supervisor is told to start one; nor ready, and that at once."""
+    with _scripted(settings.model_copy(update={"golden_interval_s": 1e6})) as (client, engine):
+        before = _golden_checks(client)
         engine.script = [EngineLostError("gone")] * 100_000
         assert client.post("/predict", files={"file": PNG}).status_code == 500
         body = _until(client, "/health/live", 503)
         assert "Restart the service" in body["detail"]
+        _until_asked_again(client, before)
         _until(client, "/health/ready", 503)
 
 

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import sys
 import threading
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -229,6 +230,26 @@ def test_a_file_that_is_no_picture_is_counted(data: bytes, code: str) -> None:
                 await pool.prepare(data, SPEC, caller, Timing())
         await pool.close()
         assert f'glimpse_decode_failures_total{{code="{code}"}} 1.0' in metrics.exposition().decode()
+
+    asyncio.run(run())
+
+
+def test_of_several_pictures_the_longest_decoding_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To the caller; the metrics get the time of each, in seconds, of one that is no picture too."""
+    clock = iter((100.0, 102.0, 200.0, 201.0, 300.0, 300.5))
+    monkeypatch.setattr("app.decoding.time", SimpleNamespace(monotonic=lambda: next(clock)))
+
+    async def run() -> None:
+        metrics, timing = Metrics(), Timing()
+        pool, _ = pool_of_one(metrics=metrics)
+        async with Caller(None, timeout_s=60) as caller:
+            for _ in range(2):
+                await pool.prepare(SMALL, SPEC, caller, timing)
+            with pytest.raises(PictureError):
+                await pool.prepare(b"no picture", SPEC, caller, timing)
+        await pool.close()
+        assert timing == Timing(decode_ms=2000.0)
+        assert 'glimpse_stage_seconds_sum{stage="decode"} 3.5' in metrics.exposition().decode()
 
     asyncio.run(run())
 
