@@ -20,15 +20,7 @@ def train_to_the_end(name: str, *, data: str, device: str, seed: int, is_compile
     # the beginner's recipe is never compiled, and asking for it is refused
     compiled = is_compiled and name != "tutorial"
     request = Request(recipe=name, data=data, held_out=0, device=device, seed=seed, is_compiled=compiled)
-    result = carry_out(
-        request,
-        folder=None,
-        targets=[],
-        save_every=None,
-        extends=None,
-        tensorboard=False,
-        console=Console(file=sys.stderr),
-    )
+    result = carry_out(request, None, targets=[], console=Console(file=sys.stderr))
     assert result is not None
     return full_run(name, seed=seed, seconds=result.seconds, accuracy=result.metrics.accuracy)
 

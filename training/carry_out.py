@@ -1,6 +1,8 @@
 """One request, carried out: planned, trained, finished."""
 
+from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
@@ -8,38 +10,49 @@ from rich.console import Console
 from training.configuration import Request
 from training.contradictions import refuse_contradictions
 from training.data import findings
-from training.devices import choose_device, keep_freed_memory
+from training.devices import Computing, choose_device, keep_freed_memory
 from training.finish import Result, finish
 from training.loop import train
 from training.plan import Plan, choose_computing, prepare
 from training.progress import teller
-from training.ranks import join_ranks
+from training.ranks import Ranks, join_ranks
 from training.runs.resume import open_run
-from training.runs.run import SNAPSHOT, STATE
+from training.runs.run import SNAPSHOT, STATE, Run
 from training.runs.run_lock import alone_in
 from training.runs.tensorboard import TensorboardLog, require_tensorboard
 from training.targets import check_room
 
 
+@dataclass(frozen=True)
+class Keeping:
+    """How a training is kept in the folder of a run. What neither goes on nor extends one is a new run.
+
+    Attributes:
+        folder: of the run.
+        goes_on: whether the run that is in it goes on.
+        extends: folder of the finished run whose snapshot a longer one starts with, or None.
+        added_epochs: by which that one is longer.
+        save_every: steps between two states; None saves about once a minute.
+        tensorboard: whether the metrics go to TensorBoard too.
+    """
+
+    folder: Path
+    goes_on: bool = False
+    extends: Path | None = None
+    added_epochs: int = 0
+    save_every: int | None = None
+    tensorboard: bool = False
+
+
 def carry_out(
-    request: Request,
-    *,
-    folder: Path | None,
-    targets: list[Path],
-    save_every: int | None,
-    extends: Path | None,
-    tensorboard: bool,
-    console: Console,
+    request: Request, keeping: Keeping | None, *, targets: list[Path], console: Console
 ) -> Result | None:
     """Train as asked, measure, and write the checkpoint.
 
     Args:
         request: what the user asked for.
-        folder: of the run; None keeps no state.
+        keeping: in which folder, and how; None keeps no state.
         targets: files to write the checkpoint to; the first one names it.
-        save_every: steps between two states; None saves about once a minute.
-        extends: folder of the finished run to start from; None starts anew, or goes on in `folder`.
-        tensorboard: whether the metrics go to TensorBoard too.
         console: told of the progress.
 
     Returns:
@@ -49,31 +62,14 @@ def carry_out(
     with join_ranks(choose_device(request.device)) as (ranks, device), ExitStack() as stack:
         console.quiet = not ranks.is_first
         refuse_contradictions(request, world=ranks.world)
-        if tensorboard:
+        if keeping is not None and keeping.tensorboard:
             require_tensorboard()
         computing = choose_computing(request, device)
-        told = teller(console)
         with ranks.first_alone():
-            if folder is not None and ranks.is_first:
-                stack.enter_context(alone_in(folder))
-            plan = prepare(request, computing, tell=told)
-            if ranks.is_first:
-                check_room(_needed_bytes(plan, targets, folder))
-            run = None
-            if folder is not None:
-                run = open_run(
-                    folder,
-                    request,
-                    plan.configuration,
-                    computing=computing,
-                    save_every=save_every,
-                    extends=extends,
-                    found=plan.dataset.findings,
-                    warn=told,
-                )
-                if plan.dataset.findings is not None and ranks.is_first:
-                    findings.write(plan.dataset.findings, folder)
-        if run is not None and tensorboard and ranks.is_first:
+            if keeping is not None and ranks.is_first:
+                stack.enter_context(alone_in(keeping.folder))
+            plan, run = _prepare(request, keeping, targets, computing, ranks=ranks, tell=teller(console))
+        if run is not None and keeping is not None and keeping.tensorboard and ranks.is_first:
             run.also_log(stack.enter_context(TensorboardLog(run.folder)).log)
         trained = train(
             plan.recipe,
@@ -93,11 +89,41 @@ def carry_out(
         return finish(request, plan, trained, run, targets, device=device, console=console)
 
 
-def _needed_bytes(plan: Plan, targets: list[Path], folder: Path | None) -> dict[Path, int]:
+def _prepare(
+    request: Request,
+    keeping: Keeping | None,
+    targets: list[Path],
+    computing: Computing,
+    *,
+    ranks: Ranks,
+    tell: Callable[[str], None],
+) -> tuple[Plan, Run | None]:
+    """Plan a training, and open the folder of its run, if it has one."""
+    plan = prepare(request, computing, tell=tell)
+    if ranks.is_first:
+        check_room(_needed_bytes(plan, targets, keeping))
+    if keeping is None:
+        return plan, None
+    run = open_run(
+        keeping.folder,
+        request,
+        plan.configuration,
+        computing=computing,
+        save_every=keeping.save_every,
+        extends=keeping.extends,
+        found=plan.dataset.findings,
+        warn=tell,
+    )
+    if plan.dataset.findings is not None and ranks.is_first:
+        findings.write(plan.dataset.findings, keeping.folder)
+    return plan, run
+
+
+def _needed_bytes(plan: Plan, targets: list[Path], keeping: Keeping | None) -> dict[Path, int]:
     """What each file will take: checkpoints, and under the name of the state all that is kept to go on from."""
     needed = dict.fromkeys(targets, plan.checkpoint_bytes)
-    if folder is not None:
-        kept = [folder / name for name in (STATE, SNAPSHOT)]
+    if keeping is not None:
+        kept = [keeping.folder / name for name in (STATE, SNAPSHOT)]
         kept_bytes = sum(path.stat().st_size for path in kept if path.exists())
-        needed[folder / STATE] = max(0, plan.states_bytes - kept_bytes)
+        needed[keeping.folder / STATE] = max(0, plan.states_bytes - kept_bytes)
     return needed

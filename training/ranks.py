@@ -165,6 +165,11 @@ def count_processes() -> int:
     return int(told)
 
 
+def is_first_process() -> bool:
+    """Whether this process writes and talks, as torchrun tells it in the environment: before any are joined."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 def _wait_for_all() -> None:
     try:
         with sigterm_ends():

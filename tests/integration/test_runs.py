@@ -303,6 +303,14 @@ def test_an_unfinished_run_is_not_extended(stopped: Path, capsys: pytest.Capture
     assert f"finish it first: train --resume {stopped}" in capsys.readouterr().err
 
 
+def test_a_run_is_not_extended_by_a_slip_of_the_keyboard(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No more epochs are added than --epochs takes; this is seen before the run is looked for."""
+    assert train("--resume", tmp_path, "--extend", 100_001) == 2
+    assert "--extend" in capsys.readouterr().err
+
+
 def test_a_run_that_selects_goes_on_to_the_bit(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

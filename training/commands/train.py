@@ -1,7 +1,6 @@
 """The command `train`: from what was typed to one request, and from its result to what is printed."""
 
 import filecmp
-import os
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from training.carry_out import carry_out
+from training.carry_out import Keeping, carry_out
 from training.commands.options import (
     CACHE_HELP,
     DATA_HELP,
@@ -34,6 +33,7 @@ from training.contradictions import refuse_to_overwrite
 from training.finish import Result
 from training.measuring.label_mistakes import label_mistake_lines
 from training.progress import tell
+from training.ranks import is_first_process
 from training.report.page import FILE as PAGE
 from training.runs.resume import ask_again, ask_longer, asked_before, check_new, is_finished
 from training.runs.run import CHECKPOINT
@@ -58,7 +58,8 @@ def train(
         Path | None, typer.Option(metavar="DIR", help="Go on with the run in this folder, exactly.")
     ] = None,
     extend: Annotated[
-        int | None, typer.Option(min=1, metavar="EPOCHS", help="With --resume: a finished run, but longer.")
+        int | None,
+        typer.Option(min=1, max=MOST_EPOCHS, metavar="EPOCHS", help="With --resume: a finished run, but longer."),
     ] = None,
     teachers: Annotated[
         list[Path] | None,
@@ -95,7 +96,11 @@ def train(
     ] = None,
     held_out: Annotated[
         int | None,
-        typer.Option(min=0, help="Pictures to choose on and not to learn from [default: a tenth, 2,000 at most]."),
+        typer.Option(
+            min=0,
+            help="Pictures to choose on and not to learn from [default: a tenth to a fifth, 2,000 at most; none "
+            "of fewer than 100, nor for the tutorial].",
+        ),
     ] = None,
     save_every: Annotated[
         int | None,
@@ -116,87 +121,95 @@ def train(
     input_size: InputSizeOption = None,
 ) -> None:
     """Train a network, measure it, and write one checkpoint."""
-    folder = _folder_of(run_folder, resume, extend=extend)
-    if folder is None and (tensorboard or save_every is not None):
-        option = "--tensorboard" if tensorboard else "--save-every"
-        raise CommandError(f"{option} needs the folder of a run: --run DIR.")
-    typed = {
-        "recipe": recipe,
-        "data": data,
-        "seed": seed,
-        "held_out": held_out,
-        "epochs": epochs,
-        "device": device,
-        "out": out,
-        "dtype": dtype,
-        "is_compiled": compile_network,
-        "teachers": tuple(map(str, teachers)) if teachers else None,
-        "start": start,
-        "photographs": photographs,
-        "trivial_augment": trivial_augment,
-        "unmirrored": None if mirror is None else not mirror,
-        "input_size": input_size,
-        "cache": cache,
-    }
-    given = {
-        name: str(value) if isinstance(value, StrEnum | Path) else value
-        for name, value in typed.items()
-        if value is not None
-    }
-    with told_in_a_sentence(folder) as console:
-        request = _new(given, folder=folder) if resume is None else _go_on(given, folder=resume, extend=extend)
-        if resume is not None and extend is None and is_finished(resume):
-            _tell_finished(console, resume, out=out)
+    keeping = _decide_keeping(run_folder, resume, extend=extend, save_every=save_every, tensorboard=tensorboard)
+    given = _only_given(
+        recipe=recipe,
+        data=data,
+        seed=seed,
+        held_out=held_out,
+        epochs=epochs,
+        device=device,
+        out=out,
+        dtype=dtype,
+        is_compiled=compile_network,
+        teachers=tuple(map(str, teachers)) if teachers else None,
+        start=start,
+        photographs=photographs,
+        trivial_augment=trivial_augment,
+        unmirrored=None if mirror is None else not mirror,
+        input_size=input_size,
+        cache=cache,
+    )
+    with told_in_a_sentence(None if keeping is None else keeping.folder) as console:
+        request = _ask(given, keeping)
+        if keeping is not None and keeping.goes_on and is_finished(keeping.folder):
+            _tell_finished(console, keeping.folder, out=out)
             return
-        if folder is not None and (resume is None or extend is not None):
-            check_new(folder)
-            refuse_among_pictures(request.data, folder, option="--run", is_folder=True)
-        if request.out:
-            refuse_among_pictures(request.data, Path(request.out), option="--out")
-        targets = [Path(request.out)] if request.out else []
-        if folder is not None:
-            targets.append(folder / CHECKPOINT)
-        for target in targets:
-            check_target(target)
-        refuse_to_overwrite(request, targets)
-        result = carry_out(
-            request,
-            folder=folder,
-            targets=targets,
-            save_every=save_every,
-            extends=resume if extend is not None else None,
-            tensorboard=tensorboard,
-            console=console,
-        )
+        targets = _check_places(request, keeping)
+        result = carry_out(request, keeping, targets=targets, console=console)
         if result is not None:
             _print(result, targets)
 
 
-def _folder_of(run_folder: Path | None, resume: Path | None, *, extend: int | None) -> Path | None:
-    """Find the folder that a training keeps its run in; None keeps nothing."""
+def _decide_keeping(
+    run_folder: Path | None, resume: Path | None, *, extend: int | None, save_every: int | None, tensorboard: bool
+) -> Keeping | None:
+    """Tell a new run, one that goes on and a longer one apart; None where no run is kept."""
     if extend is not None and resume is None:
         raise CommandError("--extend needs --resume DIR, the folder of a finished run.")
     if extend is None and resume is not None and run_folder is not None:
         raise CommandError("--resume names the run's folder already; leave --run out.")
-    if extend is not None and resume is not None:
+    if resume is not None and extend is not None:
         whole = resume.resolve()  # "." has no name
-        return run_folder or whole.with_name(f"{whole.name}-plus-{extend}")
-    return run_folder or resume
+        longer = run_folder or whole.with_name(f"{whole.name}-plus-{extend}")
+        return Keeping(longer, extends=resume, added_epochs=extend, save_every=save_every, tensorboard=tensorboard)
+    if resume is not None:
+        return Keeping(resume, goes_on=True, save_every=save_every, tensorboard=tensorboard)
+    if run_folder is not None:
+        return Keeping(run_folder, save_every=save_every, tensorboard=tensorboard)
+    if tensorboard or save_every is not None:
+        option = "--tensorboard" if tensorboard else "--save-every"
+        raise CommandError(f"{option} needs the folder of a run: --run DIR.")
+    return None
 
 
-def _new(given: dict[str, Any], *, folder: Path | None) -> Request:
-    """Ask for a new training."""
+def _only_given(**typed: object) -> dict[str, Any]:
+    """Leave out what was not typed; words and paths become texts."""
+    return {
+        name: str(value) if isinstance(value, StrEnum | Path) else value
+        for name, value in typed.items()
+        if value is not None
+    }
+
+
+def _ask(given: dict[str, Any], keeping: Keeping | None) -> Request:
+    """Ask for a new training, or for what a run was asked for: of that only places and computing may differ."""
+    if keeping is not None and keeping.goes_on:
+        return ask_again(asked_before(keeping.folder), given, folder=keeping.folder)
+    if keeping is not None and keeping.extends is not None:
+        asked = ask_longer(keeping.extends, epochs=keeping.added_epochs)
+        return ask_again(asked, given, folder=keeping.extends)
     if not {"recipe", "data"} <= given.keys():
         raise CommandError("--recipe and --data are needed, or --resume DIR.")
-    if "out" not in given and folder is None:
+    if "out" not in given and keeping is None:
         raise CommandError("name a file with --out, a folder with --run, or both.")
     return Request(**given)
 
 
-def _go_on(given: dict[str, Any], *, folder: Path, extend: int | None) -> Request:
-    """Ask for what a run was asked for; of what was typed only places and ways to compute may differ."""
-    asked = asked_before(folder) if extend is None else ask_longer(folder, epochs=extend)
-    return ask_again(asked, given, folder=folder)
+def _check_places(request: Request, keeping: Keeping | None) -> list[Path]:
+    """Refuse places that cannot be written to, or must not; the files that the checkpoint will be written to."""
+    if keeping is not None and not keeping.goes_on:
+        check_new(keeping.folder)
+        refuse_among_pictures(request.data, keeping.folder, option="--run", is_folder=True)
+    if request.out:
+        refuse_among_pictures(request.data, Path(request.out), option="--out")
+    targets = [Path(request.out)] if request.out else []
+    if keeping is not None:
+        targets.append(keeping.folder / CHECKPOINT)
+    for target in targets:
+        check_target(target)
+    refuse_to_overwrite(request, targets)
+    return targets
 
 
 def _tell_finished(console: Console, run: Path, *, out: Path | None) -> None:
@@ -208,7 +221,7 @@ def _tell_finished(console: Console, run: Path, *, out: Path | None) -> None:
     checkpoint = run / CHECKPOINT
     if out is not None and not (out.is_file() and filecmp.cmp(out, checkpoint, shallow=False)):
         raise CommandError(f"The run in {run} is finished: copy {checkpoint} to {out}.")
-    if os.environ.get("RANK", "0") != "0":
+    if not is_first_process():
         return
     missing = "" if (run / PAGE).exists() else f" Its page is made with: {page_command(run)}"
     tell(

@@ -8,7 +8,7 @@ import torch
 
 from tests.operations import Operations
 from training.errors import TrainingError
-from training.ranks import ALONE, Ranks, join_ranks
+from training.ranks import ALONE, Ranks, is_first_process, join_ranks
 
 CPU = torch.device("cpu")
 
@@ -64,6 +64,17 @@ def test_an_empty_number_of_processes_is_none(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("WORLD_SIZE", "")
     with join_ranks(CPU) as (ranks, _):
         assert ranks is ALONE
+
+
+@pytest.mark.parametrize(("rank", "is_first"), [(None, True), ("0", True), ("1", False)])
+def test_the_first_process_is_known_before_they_are_joined(
+    rank: str | None, is_first: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One without torchrun is the first."""
+    monkeypatch.delenv("RANK", raising=False)
+    if rank is not None:
+        monkeypatch.setenv("RANK", rank)
+    assert is_first_process() is is_first
 
 
 @pytest.fixture
