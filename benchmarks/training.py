@@ -35,7 +35,7 @@ from training.epoch import draw_epoch
 from training.fresh import fit_stem, fresh_network
 from training.learner import make_learner
 from training.ranks import ALONE
-from training.recipes import RECIPES, AccurateRecipe, LargeBatchRecipe, TutorialRecipe
+from training.recipes import ACCURATE, RECIPES, LargeBatchRecipe, TutorialRecipe
 from training.selection import make_selector
 from training.teacher import answers_of
 from training.tutorial import Beginner
@@ -46,7 +46,7 @@ Returned = TypeVar("Returned")
 PICTURES = 50_000
 SIDE = 32
 CLASSES = 10
-TEACHER = AccurateRecipe().architecture
+TEACHER = ACCURATE.architecture
 
 
 class _Watched(Generic[Given, Returned]):

@@ -6,7 +6,7 @@ size by themselves.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from models.networks import Architecture
@@ -162,107 +162,99 @@ class LargeBatchRecipe:
     teaching: Teaching | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class FastRecipe(LargeBatchRecipe):
-    """94 % on CIFAR-10 in minutes on two CPU cores.
+Recipe = TutorialRecipe | LargeBatchRecipe
 
-    Source: airbench94_muon (arXiv 2404.00498 and its repository: 94.01 %, n=200, 8 epochs), but for
-    the epochs, resolutions and fewest steps; docs/training.md tells what each part is for.
-    """
-
-    name: str = "fast"
-    architecture: Architecture = Architecture("fast")
+FAST = LargeBatchRecipe(
+    name="fast",
+    architecture=Architecture("fast"),
     # 8 epochs at full size give 94.0 %; 10 with the first six smaller cost the same time here and
     # leave a margin (docs/experiments.md). Small pictures first: Fulcrum's CIFAR-10 speedrun, 2026.
-    epochs: int = 10
-    batch_size: int = 2_000
-    resolutions: tuple[tuple[float, float], ...] = ((0.3, 0.75), (0.6, 0.875), (1.0, 1.0))
-    fewest_steps: int = 200  # the record's 8 × 25
-    shift: int = 2
-    label_smoothing: float = 0.2
-    groups: tuple[Group, ...] = (
+    epochs=10,
+    batch_size=2_000,
+    resolutions=((0.3, 0.75), (0.6, 0.875), (1.0, 1.0)),
+    fewest_steps=200,  # the record's 8 × 25
+    shift=2,
+    label_smoothing=0.2,
+    groups=(
         Group("stem_bias", "sgd", lr=0.053, rests_after=3.0),
         Group("shifts", "sgd", lr=0.053),
         Group("head", "sgd", lr=0.67),
         Group("filters", "muon", lr=0.24),
-    )
-    schedule: tuple[tuple[float, float], ...] = ((0.0, 1.0), (1.0, 0.0))
-    decay_per_picture: float = 2e-6
+    ),
+    schedule=((0.0, 1.0), (1.0, 0.0)),
+    decay_per_picture=2e-6,
+)
+"""94 % on CIFAR-10 in minutes on two CPU cores.
 
+Source: airbench94_muon (arXiv 2404.00498 and its repository: 94.01 %, n=200, 8 epochs), but for
+the epochs, resolutions and fewest steps; docs/training.md tells what each part is for.
+"""
 
 _LR_96 = 9.0 / (1024 * (1 + 1 / (1 - 0.85)))
 """airbench96 gives 9.0 per 1,024 pictures, for a step that momentum 0.85 does not lengthen: 1.1464e-3."""
 
-
-@dataclass(frozen=True, kw_only=True)
-class AccurateRecipe(LargeBatchRecipe):
-    """The network for 96 % on CIFAR-10 with six views, in two hours or three on two CPU cores.
-
-    Source: airbench96_faster (repository: 96.00 %, n=200), but for the fewest steps and for what
-    `training/selection.py` does otherwise.
-    """
-
-    name: str = "accurate"
-    architecture: Architecture = Architecture("residual")
+ACCURATE = LargeBatchRecipe(
+    name="accurate",
+    architecture=Architecture("residual"),
     # The record's, all at full size: 44 without selection, of which 18 were at 24 pixels and 11 at 28, ended at
     # 95.75 % (docs/experiments.md).
-    epochs: int = 45
-    batch_size: int = 1_024
-    resolutions: tuple[tuple[float, float], ...] = ((1.0, 1.0),)
-    fewest_steps: int = 400  # not tuned: twice those of `fast`, since SGD arrives later than Muon
-    shift: int = 4
-    cutout: int = 12
-    label_smoothing: float = 0.2
-    groups: tuple[Group, ...] = (
+    epochs=45,
+    batch_size=1_024,
+    resolutions=((1.0, 1.0),),
+    fewest_steps=400,  # not tuned: twice those of `fast`, since SGD arrives later than Muon
+    shift=4,
+    cutout=12,
+    label_smoothing=0.2,
+    groups=(
         Group("stem_bias", "sgd", lr=_LR_96),
         Group("shifts", "sgd", lr=64 * _LR_96),
         Group("head", "sgd", lr=_LR_96),
         Group("filters", "sgd", lr=_LR_96),
-    )
-    schedule: tuple[tuple[float, float], ...] = ((0.0, 0.2), (0.1, 1.0), (1.0, 0.0))
-    decay_per_picture: float = 0.012 * _LR_96 / 9.0  # 0.012 a kilostep: coefficient 1.36533 at 1,024
-    lookahead: Lookahead | None = Lookahead()
-    selection: Selection | None = Selection()
+    ),
+    schedule=((0.0, 0.2), (0.1, 1.0), (1.0, 0.0)),
+    decay_per_picture=0.012 * _LR_96 / 9.0,  # 0.012 a kilostep: coefficient 1.36533 at 1,024
+    lookahead=Lookahead(),
+    selection=Selection(),
+)
+"""The network for 96 % on CIFAR-10 with six views, in two hours or three on two CPU cores.
 
+Source: airbench96_faster (repository: 96.00 %, n=200), but for the fewest steps and for what
+`training/selection.py` does otherwise.
+"""
 
-@dataclass(frozen=True, kw_only=True)
-class CompactRecipe(AccurateRecipe):
-    """The residual network with half the channels, 220 MFLOP a picture.
+COMPACT = replace(
+    ACCURATE,
+    name="compact",
+    architecture=Architecture("residual", {"widths": (64, 192, 256)}),
+    epochs=80,  # not tuned: what fits into an hour and a half on two cores
+)
+"""The residual network with half the channels, 220 MFLOP a picture.
 
-    It was the `fast` network first, 211 MFLOP, for which 95.09 % with six views is the most that is published (80
-    epochs, n=8, no teacher; airbench's notes on singular values). This one, with 80 passes and the
-    selection, reached 95.46 % (n=1, 46,000 pictures; docs/experiments.md, where nothing tells which of the three
-    did it).
-    """
+It was the `fast` network first, 211 MFLOP, for which 95.09 % with six views is the most that is published (80
+epochs, n=8, no teacher; airbench's notes on singular values). This one, with 80 passes and the
+selection, reached 95.46 % (n=1, 46,000 pictures; docs/experiments.md, where nothing tells which of the three
+did it).
+"""
 
-    name: str = "compact"
-    architecture: Architecture = Architecture("residual", {"widths": (64, 192, 256)})
-    epochs: int = 80  # not tuned: what fits into an hour and a half on two cores
-
-
-@dataclass(frozen=True, kw_only=True)
-class TaughtRecipe(CompactRecipe):
-    """The network of `compact`, taught by larger ones, from nothing: patiently, so on a GPU.
-
-    Every picture of a batch is learnt, so a step moves the filters as airbench96 does without selection. There is
-    no square, for a mixture covers a picture already.
-
-    Source: Beyer et al., arXiv 2106.05237.
-    """
-
-    name: str = "taught"
+TAUGHT = replace(
+    COMPACT,
+    name="taught",
     # Those of the run with the most right in one view, whose rates fell otherwise (docs/experiments.md).
-    epochs: int = 124
-    cutout: int = 0
-    selection: Selection | None = None
-    teaching: Teaching | None = Teaching()
+    epochs=124,
+    cutout=0,
+    selection=None,
+    teaching=Teaching(),
+)
+"""The network of `compact`, taught by larger ones, from nothing: patiently, so on a GPU.
 
+Every picture of a batch is learnt, so a step moves the filters as airbench96 does without selection. There is
+no square, for a mixture covers a picture already.
 
-Recipe = TutorialRecipe | LargeBatchRecipe
+Source: Beyer et al., arXiv 2106.05237.
+"""
 
 RECIPES: dict[str, Recipe] = {
-    recipe.name: recipe
-    for recipe in (TutorialRecipe(), FastRecipe(), AccurateRecipe(), CompactRecipe(), TaughtRecipe())
+    recipe.name: recipe for recipe in (TutorialRecipe(), FAST, ACCURATE, COMPACT, TAUGHT)
 }
 
 

@@ -1,6 +1,7 @@
 """Two processes of one training, over gloo on a CPU, in what a whole run would take minutes to show."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from models.preprocessing import InputSpec
 from training.devices import Computing
 from training.learner import make_learner
 from training.ranks import ALONE, Ranks
-from training.recipes import AccurateRecipe
+from training.recipes import ACCURATE
 from training.selection import make_selector
 from training.synchronised import SynchronisedBatchNorm
 
@@ -89,7 +90,7 @@ def test_shares_of_a_batch_are_joined_in_its_order(tmp_path: Path) -> None:
 
 def _select(ranks: Ranks) -> dict[str, Tensor]:
     """Make five steps of two small networks, of which one selects for the other."""
-    recipe = AccurateRecipe(architecture=Architecture("residual", {"widths": [8, 8, 8]}), batch_size=15)
+    recipe = replace(ACCURATE, architecture=Architecture("residual", {"widths": [8, 8, 8]}), batch_size=15)
     images = torch.randint(0, 256, (15, 24, 24, 3), generator=torch.Generator().manual_seed(0)).byte()
     spec, computing = InputSpec(height=24, width=24), Computing(torch.device("cpu"), torch.float32)
     torch.manual_seed(0)

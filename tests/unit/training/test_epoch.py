@@ -1,6 +1,7 @@
 """A drawn pass over the pictures."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor
 from models.preprocessing import InputSpec
 from training.augment import Order, crop, mix
 from training.epoch import Epoch, draw_epoch
-from training.recipes import AccurateRecipe, Teaching
+from training.recipes import ACCURATE, Teaching
 from training.trivial_augment import trivial_augment
 
 PICTURES = 40
@@ -18,7 +19,8 @@ PICTURES = 40
 def _draw(
     number: int = 1, *, seed: int = 3, side: float = 1.0, photographs: float = 0.0, trivial: float | None = None
 ) -> Epoch:
-    recipe = AccurateRecipe(
+    recipe = replace(
+        ACCURATE,
         batch_size=16,
         resolutions=((1.0, side),),
         photograph_share=photographs,
@@ -77,7 +79,9 @@ def test_a_teacher_is_asked_about_the_picture_before_it_is_spoilt(
         return index
 
     images = torch.randint(0, 256, (PICTURES, 32, 32, 3), generator=torch.Generator().manual_seed(0)).byte()
-    recipe = AccurateRecipe(batch_size=16, photograph_share=0.5, trivial_augment_share=trivial, teaching=teaching)
+    recipe = replace(
+        ACCURATE, batch_size=16, photograph_share=0.5, trivial_augment_share=trivial, teaching=teaching
+    )
     epoch = draw_epoch(recipe, images, wanted, spec=InputSpec(), seed=3, number=1)
     index = torch.arange(5, 20)
     seen, _ = epoch.look(index)
@@ -90,7 +94,7 @@ def test_a_teacher_is_asked_about_the_picture_before_it_is_spoilt(
 
 def test_covered_squares_lie_wholly_inside() -> None:
     """In each of 500 black pictures, six pixels a side are covered, and none are lost beyond a border."""
-    recipe = AccurateRecipe(batch_size=16, cutout=6, shift=0, resolutions=((1.0, 1.0),))
+    recipe = replace(ACCURATE, batch_size=16, cutout=6, shift=0, resolutions=((1.0, 1.0),))
     black = torch.zeros(500, 10, 12, 3, dtype=torch.uint8)
     spec = InputSpec(height=10, width=12)
     epoch = draw_epoch(recipe, black, lambda _, index: index, spec=spec, seed=3, number=0)

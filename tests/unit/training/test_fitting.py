@@ -8,13 +8,13 @@ from models.preprocessing import InputSpec
 from training.errors import TrainingError
 from training.fitting import fit_to_data, resolution
 from training.recipes import (
+    ACCURATE,
+    COMPACT,
+    FAST,
     RECIPES,
-    AccurateRecipe,
-    CompactRecipe,
-    FastRecipe,
+    TAUGHT,
     LargeBatchRecipe,
     Recipe,
-    TaughtRecipe,
     TutorialRecipe,
 )
 
@@ -27,13 +27,13 @@ def _fit(
     return fitted
 
 
-@pytest.mark.parametrize("recipe", [FastRecipe(), AccurateRecipe(), CompactRecipe(), TaughtRecipe()])
+@pytest.mark.parametrize("recipe", [FAST, ACCURATE, COMPACT, TAUGHT])
 def test_cifar10_gets_the_recipe_as_it_stands(recipe: LargeBatchRecipe) -> None:
     """48,000 pictures of 32 pixels change nothing in the table."""
     assert _fit(recipe, 48_000) == recipe
 
 
-@pytest.mark.parametrize("recipe", [FastRecipe(), AccurateRecipe(), CompactRecipe(), TaughtRecipe()])
+@pytest.mark.parametrize("recipe", [FAST, ACCURATE, COMPACT, TAUGHT])
 @pytest.mark.parametrize("pictures", [2, 10, 40, 300, 3_000])
 def test_a_small_data_set_gets_enough_steps(recipe: LargeBatchRecipe, pictures: int) -> None:
     """Batches shrink and passes multiply until the recipe's fewest steps are made."""
@@ -44,27 +44,27 @@ def test_a_small_data_set_gets_enough_steps(recipe: LargeBatchRecipe, pictures: 
 
 def test_a_small_data_set_is_learnt_whole() -> None:
     """Where the data cut the batch, nothing is selected from it; where the pictures' size does, it is as ever."""
-    assert _fit(AccurateRecipe(), 3_000).selection is None
-    assert _fit(AccurateRecipe(), 48_000).selection == AccurateRecipe().selection
-    assert _fit(AccurateRecipe(), 48_000, side=96).selection == AccurateRecipe().selection
+    assert _fit(ACCURATE, 3_000).selection is None
+    assert _fit(ACCURATE, 48_000).selection == ACCURATE.selection
+    assert _fit(ACCURATE, 48_000, side=96).selection == ACCURATE.selection
 
 
 @pytest.mark.parametrize(("epochs", "steps"), [(1, 3), (3, 9), (4, 12), (None, 402)])
 def test_a_run_of_a_few_steps_has_no_slow_copy(epochs: int | None, steps: int) -> None:
     """It ends with that copy, which begins as the network did: such a run would have learnt nothing."""
-    fitted = _fit(AccurateRecipe(), 108, epochs=epochs)
+    fitted = _fit(ACCURATE, 108, epochs=epochs)
     assert fitted.epochs * (108 // fitted.batch_size) == steps
-    assert fitted.lookahead == (AccurateRecipe().lookahead if steps >= 10 else None)
+    assert fitted.lookahead == (ACCURATE.lookahead if steps >= 10 else None)
 
 
 def test_a_run_in_which_network_and_slow_copy_meet_twice_has_one() -> None:
     """Ten steps are just enough."""
-    fitted = _fit(AccurateRecipe(), 160, epochs=2)
+    fitted = _fit(ACCURATE, 160, epochs=2)
     assert fitted.epochs * (160 // fitted.batch_size) == 10
-    assert fitted.lookahead == AccurateRecipe().lookahead is not None
+    assert fitted.lookahead == ACCURATE.lookahead is not None
 
 
-@pytest.mark.parametrize("recipe", [TutorialRecipe(), FastRecipe()])
+@pytest.mark.parametrize("recipe", [TutorialRecipe(), FAST])
 @pytest.mark.parametrize("pictures", [0, 1])
 def test_fewer_than_two_pictures_are_refused(recipe: Recipe, pictures: int) -> None:
     """Nothing can be told apart, and a batch norm of one small picture has nothing to take a mean of."""
@@ -87,20 +87,20 @@ def test_pictures_that_are_too_small_for_a_network_can_be_enlarged(recipe: Recip
 
 def test_epochs_asked_for_are_the_epochs_made() -> None:
     """--epochs wins over both the table and the data's size."""
-    assert _fit(FastRecipe(), 100, epochs=1).epochs == 1
+    assert _fit(FAST, 100, epochs=1).epochs == 1
     assert fit_to_data(TutorialRecipe(), 100, size=(32, 32), epochs=7).epochs == 7
 
 
 def test_tiny_pictures_keep_their_size() -> None:
     """Nine pixels, the smallest that the network takes, are never shrunk; 24 are."""
     for shorter_side, smallest in ((9, 1.0), (23, 1.0), (24, 0.75)):
-        assert resolution(_fit(FastRecipe(), 100, side=shorter_side), 0) == smallest
+        assert resolution(_fit(FAST, 100, side=shorter_side), 0) == smallest
 
 
 @pytest.mark.parametrize("size", [(23, 40), (40, 23)])
 def test_long_pictures_keep_their_size_where_one_side_is_short(size: tuple[int, int]) -> None:
     """The shorter side decides: what is left of it would be too small."""
-    fitted = fit_to_data(FastRecipe(), 100, size=size, epochs=None)
+    fitted = fit_to_data(FAST, 100, size=size, epochs=None)
     assert isinstance(fitted, LargeBatchRecipe)
     assert resolution(fitted, 0) == 1
 
@@ -108,25 +108,25 @@ def test_long_pictures_keep_their_size_where_one_side_is_short(size: tuple[int, 
 def test_shifts_and_squares_grow_with_the_pictures() -> None:
     """The same share of a picture is moved and covered at any size; a square always fits inside."""
     for side, shift, cutout in ((9, 1, 3), (32, 4, 12), (64, 8, 24), (224, 28, 84)):
-        fitted = _fit(AccurateRecipe(), 1_000, side=side)
+        fitted = _fit(ACCURATE, 1_000, side=side)
         assert (fitted.shift, fitted.cutout) == (shift, cutout)
 
 
 def test_large_pictures_come_in_smaller_batches() -> None:
     """Up to 64 pixels a batch is the table's; beyond, its pixels stay the same."""
-    sizes = [_fit(FastRecipe(), 50_000, side=side).batch_size for side in (64, 96, 128, 224)]
+    sizes = [_fit(FAST, 50_000, side=side).batch_size for side in (64, 96, 128, 224)]
     assert sizes == [2_000, 888, 500, 163]
 
 
 def test_long_pictures_come_in_batches_of_as_many_pixels() -> None:
     """Spectrograms of 64 × 1,024 are no larger in memory than squares of 256; shifts follow the shorter side."""
-    long = fit_to_data(FastRecipe(), 50_000, size=(64, 1_024), epochs=None)
+    long = fit_to_data(FAST, 50_000, size=(64, 1_024), epochs=None)
     assert isinstance(long, LargeBatchRecipe)
-    assert long.batch_size == _fit(FastRecipe(), 50_000, side=256).batch_size
-    assert long.shift == _fit(FastRecipe(), 50_000, side=64).shift
+    assert long.batch_size == _fit(FAST, 50_000, side=256).batch_size
+    assert long.shift == _fit(FAST, 50_000, side=64).shift
 
 
 def test_resolution_grows_to_the_full_size() -> None:
     """`fast` runs three epochs at 3/4, three at 7/8, four at full size; `accurate` all of its."""
-    assert [resolution(FastRecipe(), epoch) for epoch in range(10)] == [0.75] * 3 + [0.875] * 3 + [1.0] * 4
-    assert [resolution(AccurateRecipe(), epoch) for epoch in range(45)] == [1.0] * 45
+    assert [resolution(FAST, epoch) for epoch in range(10)] == [0.75] * 3 + [0.875] * 3 + [1.0] * 4
+    assert [resolution(ACCURATE, epoch) for epoch in range(45)] == [1.0] * 45

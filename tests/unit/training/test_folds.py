@@ -3,6 +3,7 @@
 import io
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ from training.errors import TrainingError
 from training.folds import judge_all
 from training.loop import Trained
 from training.measuring.label_mistakes import label_mistake_lines, write_label_mistakes
-from training.recipes import AccurateRecipe, FastRecipe, LargeBatchRecipe
+from training.recipes import ACCURATE, FAST, LargeBatchRecipe
 
 LABELS = ("cat", "dog")
 
@@ -40,7 +41,7 @@ def test_every_picture_is_judged_by_a_network_that_has_not_learnt_it(tmp_path: P
     dataset = Dataset("made", LABELS, _colours(40), _colours(20))
     dataset.train.targets[6] = 1
     dataset.test.targets[3] = 0
-    recipe = FastRecipe(architecture=Architecture("fast", {"widths": [4, 4, 4]}), stem_pictures=40)
+    recipe = replace(FAST, architecture=Architecture("fast", {"widths": [4, 4, 4]}), stem_pictures=40)
     console = Console(file=io.StringIO())
     computing = Computing(torch.device("cpu"), torch.float32)
     found = judge_all(recipe, dataset, folds=3, seed=0, computing=computing, console=console, epochs=8)
@@ -75,7 +76,7 @@ def _recipes_of_judges(
 
 def test_judges_learn_from_every_picture(monkeypatch: pytest.MonkeyPatch) -> None:
     """A recipe that picks the hardest half of each batch would pick the wrong labels."""
-    recipe = AccurateRecipe(architecture=Architecture("residual", {"widths": [4, 4, 4]}), batch_size=8)
+    recipe = replace(ACCURATE, architecture=Architecture("residual", {"widths": [4, 4, 4]}), batch_size=8)
     assert recipe.selection is not None
     taken = _recipes_of_judges(recipe, _colours(40), monkeypatch)
     assert [(each.selection, each.batch_size) for each in taken] == [(None, 8), (None, 8)]
@@ -83,7 +84,7 @@ def test_judges_learn_from_every_picture(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_judges_of_flat_pictures_mind_that(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of plain colours their norms divide by more, as those of a training do; of other pictures they do not."""
-    recipe = FastRecipe(architecture=Architecture("fast", {"widths": [4, 4, 4]}))
+    recipe = replace(FAST, architecture=Architecture("fast", {"widths": [4, 4, 4]}))
     flat = Split(_colours(40).images[:, :1, :1].expand(-1, 9, 9, -1).contiguous(), _colours(40).targets)
     for split, is_flat in ((_colours(40), False), (flat, True)):
         taken = _recipes_of_judges(recipe, split, monkeypatch)
@@ -139,7 +140,7 @@ def test_a_class_that_would_not_be_learnt_is_not_judged() -> None:
     train = _colours(40)
     train.targets[3] = 2
     dataset = Dataset("made", (*LABELS, "owl"), train, _colours(20))
-    recipe = FastRecipe(architecture=Architecture("fast", {"widths": [4, 4, 4]}), stem_pictures=40)
+    recipe = replace(FAST, architecture=Architecture("fast", {"widths": [4, 4, 4]}), stem_pictures=40)
     console = Console(file=io.StringIO(), width=200)
     computing = Computing(torch.device("cpu"), torch.float32)
     assert judge_all(recipe, dataset, folds=2, seed=0, computing=computing, console=console, epochs=8) == []
@@ -161,7 +162,7 @@ def test_nothing_but_copies_of_one_picture_cannot_be_judged(
     """All of them, or of each class, are in one fold: none are left to learn, which is said before a training."""
     with pytest.raises(TrainingError, match=sentence):
         judge_all(
-            FastRecipe(),
+            FAST,
             _with_copies(_colours(6), _colours(2), *groups),
             folds=4,
             seed=0,
@@ -175,7 +176,7 @@ def test_pictures_that_are_too_small_cannot_be_judged() -> None:
     small = Split(torch.zeros(20, 8, 8, 3, dtype=torch.uint8), torch.arange(20) % 2)
     with pytest.raises(TrainingError, match="The pictures are 8 × 8 pixels"):
         judge_all(
-            FastRecipe(),
+            FAST,
             Dataset("small", LABELS, small, small),
             folds=2,
             seed=0,

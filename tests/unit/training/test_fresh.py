@@ -1,5 +1,7 @@
 """A network before its first step."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -10,7 +12,7 @@ from models.networks.whitened import HEAD
 from models.preprocessing import InputSpec
 from training.data.sampling import draw_evenly
 from training.fresh import Start, fit_stem, fresh_network, take_start
-from training.recipes import FastRecipe
+from training.recipes import FAST
 
 SPEC, CPU = InputSpec(), torch.device("cpu")
 
@@ -32,7 +34,7 @@ def test_it_has_the_weights_that_its_seed_gives_channels_last(name: str) -> None
 def test_the_stem_is_fitted_to_as_many_pictures_as_the_recipe_says() -> None:
     """Spread over all that there are, and no others count."""
     images = torch.from_numpy(golden.draw(32, 32))
-    recipe = FastRecipe(architecture=Architecture("fast", {"widths": [8, 8, 8]}), stem_pictures=5)
+    recipe = replace(FAST, architecture=Architecture("fast", {"widths": [8, 8, 8]}), stem_pictures=5)
     network = fresh_network(recipe.architecture, classes=3, spec=SPEC, device=CPU)
     assert isinstance(network, FastNetwork)
     network.fit_stem(images[draw_evenly(len(images), count=5, seed=0)])

@@ -1,5 +1,7 @@
 """What changes from step to step, saved and taken up again."""
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
@@ -8,7 +10,7 @@ from models.preprocessing import InputSpec
 from training.devices import Computing
 from training.learner import Learner, make_learner
 from training.ranks import ALONE
-from training.recipes import FastRecipe
+from training.recipes import FAST
 
 SPEC = InputSpec(height=9, width=9)
 
@@ -16,7 +18,7 @@ SPEC = InputSpec(height=9, width=9)
 def _learner() -> Learner:
     """Four steps of four pictures in an epoch."""
     torch.manual_seed(0)
-    recipe = FastRecipe(architecture=Architecture("fast", {"widths": [4, 4, 4]}), batch_size=4)
+    recipe = replace(FAST, architecture=Architecture("fast", {"widths": [4, 4, 4]}), batch_size=4)
     network = build(recipe.architecture, classes=2, spec=SPEC)
     computing = Computing(torch.device("cpu"), torch.float32)
     return make_learner(recipe, network, pictures=16, selector=None, computing=computing, ranks=ALONE)

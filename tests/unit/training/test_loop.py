@@ -1,6 +1,7 @@
 """A few real steps of each recipe."""
 
 import io
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -19,7 +20,7 @@ from training.errors import TrainingError
 from training.fitting import fit_to_data
 from training.fresh import Start
 from training.loop import train
-from training.recipes import RECIPES, AccurateRecipe, CompactRecipe, FastRecipe, Recipe, Selection, TutorialRecipe
+from training.recipes import ACCURATE, COMPACT, FAST, RECIPES, Recipe, Selection, TutorialRecipe
 from training.selection import Selector, make_selector
 
 
@@ -58,7 +59,7 @@ def test_averages_that_lag_behind_a_short_training_are_mended() -> None:
     """Three steps, of which the norms remember a quarter: half of the pictures were named; somebody is told."""
     split, out = _colours(96), io.StringIO()
     trained = train(
-        fit_to_data(CompactRecipe(), 96, size=(32, 32), epochs=1),
+        fit_to_data(COMPACT, 96, size=(32, 32), epochs=1),
         split,
         classes=2,
         spec=InputSpec(),
@@ -75,7 +76,7 @@ def test_fast_trains_what_should_be_trained() -> None:
     """One epoch moves filters, shifts, head and the stem's bias, and leaves norm scales at 1."""
     torch.manual_seed(0)
     fresh = FastNetwork(classes=2, spec=InputSpec()).state_dict()
-    trained = _train(FastRecipe(), n=64).state_dict()
+    trained = _train(FAST, n=64).state_dict()
     frozen = {name for name in fresh if "norm" in name and name.endswith("weight")}
     assert len(frozen) == 6
     for name, tensor in trained.items():
@@ -86,7 +87,7 @@ def test_the_stem_sees_pictures_of_each_class() -> None:
     """Of 64 pictures that stand class by class eight are taken, from all over; the stem is frozen afterwards."""
     data = _colours(64)
     order = data.targets.argsort(stable=True)
-    recipe = fit_to_data(FastRecipe(stem_pictures=8), 64, size=(32, 32), epochs=1)
+    recipe = fit_to_data(replace(FAST, stem_pictures=8), 64, size=(32, 32), epochs=1)
     spec = InputSpec(mean=recipe.mean, std=recipe.std)
     trained = train(
         recipe,
@@ -105,7 +106,7 @@ def test_the_stem_sees_pictures_of_each_class() -> None:
 
 def test_accurate_moves_everything_that_is_trained_and_keeps_its_scales() -> None:
     """A few steps with lookahead leave the frozen stem and the norm scales exactly as they were."""
-    recipe = AccurateRecipe(architecture=Architecture("residual", {"widths": [8, 16, 24]}))
+    recipe = replace(ACCURATE, architecture=Architecture("residual", {"widths": [8, 16, 24]}))
     trained = _train(recipe, n=256).state_dict()
     fresh = ResidualNetwork(classes=2, spec=InputSpec(mean=recipe.mean, std=recipe.std))
     fresh.fit_stem(_colours(256).images[draw_evenly(256, count=recipe.stem_pictures, seed=0)])
@@ -120,7 +121,7 @@ def test_accurate_moves_everything_that_is_trained_and_keeps_its_scales() -> Non
 def test_a_start_gives_the_weights() -> None:
     """Where the rates are zero they stay, stem and all; only the batch norms learn what they see."""
     architecture = Architecture("residual", {"widths": (8, 16, 24)})
-    recipe = AccurateRecipe(architecture=architecture, schedule=((0.0, 0.0), (1.0, 0.0)), lookahead=None)
+    recipe = replace(ACCURATE, architecture=architecture, schedule=((0.0, 0.0), (1.0, 0.0)), lookahead=None)
     torch.manual_seed(5)
     start = build(architecture, classes=2, spec=InputSpec(mean=recipe.mean, std=recipe.std)).state_dict()
     before = {name: tensor.clone() for name, tensor in start.items()}
@@ -182,4 +183,4 @@ def test_a_selector_that_diverged_stops_the_training(monkeypatch: pytest.MonkeyP
     architecture = Architecture("residual", {"widths": [8, 8, 8]})
     selection = Selection(widths=(4, 4, 4))
     with pytest.raises(TrainingError, match="diverged"):
-        _train(AccurateRecipe(architecture=architecture, batch_size=16, selection=selection))
+        _train(replace(ACCURATE, architecture=architecture, batch_size=16, selection=selection))

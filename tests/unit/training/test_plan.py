@@ -14,7 +14,7 @@ from training.configuration import Request
 from training.data.dataset import Dataset, Split
 from training.devices import Computing
 from training.plan import Plan, adapt, choose_computing, prepare
-from training.recipes import RECIPES, CompactRecipe, LargeBatchRecipe
+from training.recipes import COMPACT, RECIPES, LargeBatchRecipe
 
 REQUEST = Request(recipe="compact", data="cifar10")
 SPLIT = Split(torch.zeros(100, 24, 32, 3, dtype=torch.uint8), torch.arange(100) % 3)
@@ -22,7 +22,7 @@ DATASET = Dataset("made", ("a", "b", "c"), SPLIT, SPLIT)
 
 
 def _adapt(request: Request) -> LargeBatchRecipe:
-    adapted = adapt(CompactRecipe(), request, DATASET)
+    adapted = adapt(COMPACT, request, DATASET)
     assert isinstance(adapted, LargeBatchRecipe)
     return adapted
 
@@ -31,7 +31,7 @@ def test_what_is_typed_goes_before_the_table() -> None:
     """Epochs and the shares of changed pictures, and each extension adds its epochs."""
     adapted = _adapt(replace(REQUEST, epochs=7, photographs=0.25, trivial_augment=0.75, extensions=(2, 3)))
     assert (adapted.epochs, adapted.photograph_share, adapted.trivial_augment_share) == (12, 0.25, 0.75)
-    untouched, table = _adapt(REQUEST), CompactRecipe()
+    untouched, table = _adapt(REQUEST), COMPACT
     assert untouched.photograph_share == table.photograph_share
     assert untouched.trivial_augment_share is table.trivial_augment_share is None
 

@@ -13,7 +13,7 @@ from training.data.sampling import draw_evenly
 from training.devices import Computing
 from training.learner import Learner, make_learner
 from training.ranks import ALONE
-from training.recipes import AccurateRecipe, Selection
+from training.recipes import ACCURATE, LargeBatchRecipe, Selection
 from training.schedule import factor
 from training.selection import Selector, make_selector
 
@@ -22,8 +22,9 @@ COMPUTING = Computing(torch.device("cpu"), torch.float32)
 PICTURES, BATCH = 64, 16
 
 
-def _recipe(selection: Selection | None) -> AccurateRecipe:
-    return AccurateRecipe(
+def _recipe(selection: Selection | None) -> LargeBatchRecipe:
+    return replace(
+        ACCURATE,
         architecture=Architecture("residual", {"widths": [8, 8, 8]}),
         batch_size=BATCH,
         stem_pictures=PICTURES,

@@ -1,6 +1,7 @@
 """A network with its optimizers: the step, and the state."""
 
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,11 +11,11 @@ from models.networks import Architecture, build
 from models.preprocessing import InputSpec
 from training.devices import Computing
 from training.ranks import ALONE
-from training.recipes import FastRecipe
+from training.recipes import FAST
 from training.schedule import factor
 from training.student import Student, make_student
 
-RECIPE = FastRecipe(architecture=Architecture("fast", {"widths": [8, 8, 8]}), batch_size=16)
+RECIPE = replace(FAST, architecture=Architecture("fast", {"widths": [8, 8, 8]}), batch_size=16)
 IMAGES = torch.randint(0, 256, (16, 32, 32, 3), generator=torch.Generator().manual_seed(0)).byte()
 WANTED = torch.arange(16) % 3
 

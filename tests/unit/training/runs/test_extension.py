@@ -1,13 +1,15 @@
 """A longer plan out of a finished run's."""
 
+from dataclasses import replace
+
 import pytest
 
 from training.fitting import resolution
-from training.recipes import AccurateRecipe, FastRecipe, LargeBatchRecipe, TaughtRecipe, TutorialRecipe
+from training.recipes import ACCURATE, FAST, TAUGHT, LargeBatchRecipe, TutorialRecipe
 from training.runs.extension import extend, snapshot_epoch
 from training.schedule import factor
 
-RECIPES = (FastRecipe(), AccurateRecipe())
+RECIPES = (FAST, ACCURATE)
 
 
 def _extend(recipe: LargeBatchRecipe, epochs: int) -> LargeBatchRecipe:
@@ -46,16 +48,16 @@ def test_the_snapshot_is_taken_where_rates_are_still_high() -> None:
 
 def test_an_extension_can_be_extended() -> None:
     """From the same snapshot, with the rates falling more slowly still."""
-    twice = _extend(_extend(FastRecipe(), 5), 5)
+    twice = _extend(_extend(FAST, 5), 5)
     assert (twice.epochs, snapshot_epoch(twice)) == (20, 6)
-    assert snapshot_epoch(_extend(_extend(AccurateRecipe(), 5), 5)) == 27
+    assert snapshot_epoch(_extend(_extend(ACCURATE, 5), 5)) == 27
     assert [knot for knots in twice.schedule for knot in knots] == pytest.approx([0.0, 1.0, 0.3, 0.4, 1.0, 0.0])
 
 
 @pytest.mark.parametrize("epochs", [1, 2, 3])
 def test_the_shortest_runs_have_a_snapshot(epochs: int) -> None:
     """Always before the last epoch."""
-    assert 0 <= snapshot_epoch(FastRecipe(epochs=epochs)) < epochs
+    assert 0 <= snapshot_epoch(replace(FAST, epochs=epochs)) < epochs
 
 
 def test_the_tutorial_goes_on_from_its_end() -> None:
@@ -64,7 +66,7 @@ def test_the_tutorial_goes_on_from_its_end() -> None:
     assert extend(TutorialRecipe(), epochs=3) == TutorialRecipe(epochs=5)
 
 
-@pytest.mark.parametrize("recipe", [AccurateRecipe(epochs=1), TaughtRecipe(epochs=1)])
+@pytest.mark.parametrize("recipe", [replace(ACCURATE, epochs=1), replace(TAUGHT, epochs=1)])
 def test_a_run_of_one_epoch_is_extended_with_the_whole_schedule(recipe: LargeBatchRecipe) -> None:
     """Its snapshot is its beginning, where the rates of a warm-up are low or nothing: they must not stay there."""
     assert _extend(recipe, 9).schedule == recipe.schedule
