@@ -200,7 +200,7 @@ def _parse(data: bytes) -> Checkpoint:
         raise TensorKeysError(f"the tensors {strangers} belong to nothing. Train the checkpoint again.")
     state = {name.removeprefix(_NETWORK): tensor for name, tensor in tensors.items()}
     _check_state(state, record)
-    _check_golden(images, probabilities, distances, record)
+    _check_golden_shapes(images, probabilities, distances, record)
     distance = _distance(rule, record) if has_distance else None
     _check_finite(state)
     checkpoint = Checkpoint(
@@ -263,7 +263,7 @@ def _distance(tensors: Mapping[str, Tensor], record: Record) -> ClassDistance:
     return ClassDistance.from_tensors(named, classes=len(record.labels), features=network.feature_count)
 
 
-def _check_golden(images: Tensor, probabilities: Tensor, distances: Tensor | None, record: Record) -> None:
+def _check_golden_shapes(images: Tensor, probabilities: Tensor, distances: Tensor | None, record: Record) -> None:
     count, spec = max(images.shape[0] if images.ndim else 0, 1), record.input
     for name, tensor, dtype, shape in (
         (_GOLDEN_IMAGES, images, torch.uint8, (count, spec.height, spec.width, 3)),

@@ -1,71 +1,55 @@
-"""Muon for the convolution filters; PyTorch's own SGD does the rest."""
+"""Which parameters a recipe's groups train, by which optimizer, and how fast at most."""
+
+from collections.abc import Callable
+from typing import Any
 
 import torch
-from torch import Tensor
-from torch.optim.optimizer import ParamsT
+from torch import Tensor, nn
 
-_COEFFICIENTS = (3.4445, -4.7750, 2.0315)
-_ITERATIONS = 3
+from models.networks.whitened import HEAD
+from training.muon import Muon
+from training.recipes import Group, LargeBatchRecipe
 
-
-class Muon(torch.optim.Optimizer):
-    """Momentum whose update is made orthogonal, for filters seen as (outputs, inputs × kernel) matrices.
-
-    Before each step a filter is scaled back to a Frobenius norm of √outputs, so the learning rate
-    means the same from the first step to the last. `torch.optim.Muon` takes 2-D parameters only.
-
-    Args:
-        parameters: of two or more dimensions, or groups of them.
-        lr: scale-free.
-        momentum: Nesterov.
-        dtype: of the orthogonalisation; bfloat16 where the device is fast in it.
-    Source:
-        K. Jordan, airbench94_muon: three iterations, no factor for the matrix's shape. Raw gradients
-        of the same norm reach 76.9 % instead of 94.
-    """
-
-    def __init__(self, parameters: ParamsT, *, lr: float, momentum: float, dtype: torch.dtype) -> None:
-        super().__init__(parameters, {"lr": lr, "momentum": momentum})
-        self._dtype = dtype
-
-    @torch.no_grad()
-    def step(self, closure: None = None) -> None:  # type: ignore[override]
-        """Take one step with the gradients that are there; parameters without one stay."""
-        assert closure is None
-        for group in self.param_groups:
-            for parameter in group["params"]:
-                if parameter.grad is None:
-                    continue
-                state = self.state[parameter]
-                if "momentum" not in state:
-                    state["momentum"] = torch.zeros_like(parameter.grad)
-                average = state["momentum"]
-                average.mul_(group["momentum"]).add_(parameter.grad)
-                ahead = parameter.grad.add(average, alpha=group["momentum"])
-                direction = orthogonalize(ahead.flatten(1), dtype=self._dtype).view_as(parameter)
-                parameter.mul_(len(parameter) ** 0.5 / parameter.norm())
-                parameter.add_(direction, alpha=-group["lr"])
+_PARAMETERS: dict[str, Callable[[str, Tensor], bool]] = {
+    "stem_bias": lambda name, _: name == "stem.bias",
+    "shifts": lambda name, parameter: parameter.ndim == 1 and not name.startswith("stem."),
+    "head": lambda name, _: name == HEAD,
+    "filters": lambda _, parameter: parameter.ndim == 4,
+}
+"""What a group's word means, among the parameters that a network lets be trained."""
 
 
-def orthogonalize(matrix: Tensor, *, dtype: torch.dtype) -> Tensor:
-    """Bring all singular values of a matrix near 1 and keep its singular vectors.
+def make_optimizers(
+    recipe: LargeBatchRecipe, network: nn.Module, *, steps_per_epoch: int, dtype: torch.dtype
+) -> tuple[torch.optim.Optimizer, ...]:
+    """Give each group of parameters to its optimizer, with its highest rate.
 
     Args:
-        matrix: (rows, columns).
-        dtype: to compute in.
+        recipe: for its groups.
+        network: freshly built.
+        steps_per_epoch: that `rests_after` is counted in.
+        dtype: of Muon's orthogonalisation.
 
     Returns:
-        Same shape and dtype as `matrix`; singular values end between about 0.7 and 1.2.
-    Source:
-        Newton–Schulz iteration with the quintic coefficients of K. Jordan, 2024.
+        SGD, and Muon if a group names it.
     """
-    a, b, c = _COEFFICIENTS
-    x = matrix.to(dtype)
-    x = x / (x.norm() + 1e-7)
-    tall = len(x) > x.shape[1]
-    x = x.T if tall else x
-    for _ in range(_ITERATIONS):
-        gram = x @ x.T
-        x = a * x + (b * gram + c * gram @ gram) @ x
-    result: Tensor = x.T if tall else x
-    return result.to(matrix.dtype)
+    trained = {name: p for name, p in network.named_parameters() if p.requires_grad}
+
+    def entry(group: Group) -> dict[str, Any]:
+        is_wanted = _PARAMETERS[group.parameters]
+        return {
+            "params": [p for name, p in trained.items() if is_wanted(name, p)],
+            "lr": group.lr,
+            "highest_lr": group.lr,
+            "rests_after_steps": None if group.rests_after is None else round(group.rests_after * steps_per_epoch),
+        }
+
+    def decayed(group: Group) -> dict[str, Any]:
+        return entry(group) | {"weight_decay": recipe.decay_per_picture * recipe.batch_size / group.lr}
+
+    by_sgd = [decayed(group) for group in recipe.groups if group.optimizer == "sgd"]
+    by_muon = [entry(group) for group in recipe.groups if group.optimizer == "muon"]
+    sgd = torch.optim.SGD(by_sgd, momentum=recipe.sgd_momentum, nesterov=True)
+    if not by_muon:
+        return (sgd,)
+    return sgd, Muon(by_muon, lr=0.0, momentum=recipe.muon_momentum, dtype=dtype)

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from training.draws import PHOTOGRAPHS, Draws, draws_of
-from training.jpeg import jpeg
+from training.jpeg_compression import compress
 
 _ZOOM = (0.6, 1.3)  # side of the part that is seen, as a share of the picture's; above 1 its border is mirrored
 _OFF_CENTRE = 0.12  # most that the middle moves, as a share of the side: 4 pixels of 32
@@ -104,7 +104,7 @@ def _noise(pixels: Tensor, draws: Draws) -> Tensor:
 
 
 def _compress(pixels: Tensor, draws: Draws) -> Tensor:
-    return jpeg(pixels, draws.uniform("quality", *_QUALITY).round())
+    return compress(pixels, draws.uniform("quality", *_QUALITY).round())
 
 
 def _per_picture(values: Tensor) -> Tensor:

@@ -9,9 +9,10 @@ from torch import Tensor, nn
 
 from training.devices import Computing
 from training.losses import Loss, losses_of
+from training.optimizers import make_optimizers
 from training.ranks import Ranks
 from training.recipes import LargeBatchRecipe
-from training.schedule import make_optimizers, set_rates
+from training.schedule import set_rates
 from training.wrapped import Wrapped
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from models import golden
 from tests.drawing import gradient
-from training.jpeg import jpeg
+from training.jpeg_compression import compress
 
 
 def _pixels(height: int, width: int) -> Tensor:
@@ -34,7 +34,7 @@ def test_what_is_lost_is_what_pillow_loses(quality: int, height: int, width: int
     """The result is several times nearer to Pillow's file of that quality than the original is."""
     pixels = _pixels(height, width)
     expected = _pillows(pixels, quality)
-    found = jpeg(pixels, torch.full((3,), float(quality))).clamp(0, 255)
+    found = compress(pixels, torch.full((3,), float(quality))).clamp(0, 255)
     error = (found - expected).abs().mean().item()
     loss = (pixels - expected).abs().mean().item()
     assert error < 2.5
@@ -44,12 +44,12 @@ def test_what_is_lost_is_what_pillow_loses(quality: int, height: int, width: int
 def test_each_picture_has_its_own_quality() -> None:
     """Qualities may be mixed in a batch; each picture is treated as it would be alone."""
     pixels = _pixels(32, 32)
-    together = jpeg(pixels, torch.tensor([20.0, 50.0, 80.0]))
-    alone = jpeg(pixels[1:2], torch.tensor([50.0]))
+    together = compress(pixels, torch.tensor([20.0, 50.0, 80.0]))
+    alone = compress(pixels[1:2], torch.tensor([50.0]))
     assert torch.allclose(together[1:2], alone, atol=1e-3)
 
 
 def test_one_colour_is_kept() -> None:
     """Only the mean of a block is there to be rounded: at quality 90 it stays within 2 levels."""
     plain = torch.tensor([200.0, 90.0, 30.0]).view(1, 3, 1, 1).expand(1, 3, 16, 24)
-    assert (jpeg(plain, torch.tensor([90.0])) - plain).abs().max() < 2
+    assert (compress(plain, torch.tensor([90.0])) - plain).abs().max() < 2

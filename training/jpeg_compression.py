@@ -21,7 +21,7 @@ _TO_RGB = ((1.0, 0.0, 1.402), (1.0, -0.344136, -0.714136), (1.0, 1.772, 0.0))
 """Source: JFIF 1.02; ITU-T T.871, section 7."""
 
 
-def jpeg(pixels: Tensor, quality: Tensor) -> Tensor:
+def compress(pixels: Tensor, quality: Tensor) -> Tensor:
     """Lose what a JPEG file would, without writing one: each picture at its own quality, on any device.
 
     Colour at half the size, then the 8 × 8 frequencies rounded to their steps. Only that is lossy in the format; a
