@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from training.pixels import per_picture
+
 _MOST_MIXED_IN = 0.5
 """Share of another picture: more would only exchange the two."""
 
@@ -113,7 +115,7 @@ def mix(images: Tensor, order: Order, index: Tensor) -> Tensor:
     Source:
         arXiv 1710.09412, there with shares of a beta distribution; even ones: arXiv 2106.05237.
     """
-    share = order.mixed_in[index].view(-1, 1, 1, 1)
+    share = per_picture(order.mixed_in[index])
     picture, partner = (crop(images, order, which).float() for which in (index, order.partner[index]))
     return torch.lerp(picture, partner, share).round().to(torch.uint8)
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from training.draws import PHOTOGRAPHS, Draws, draws_of
 from training.jpeg_compression import compress
+from training.pixels import look_through, per_picture
 
 _ZOOM = (0.6, 1.3)  # side of the part that is seen, as a share of the picture's; above 1 its border is mirrored
 _OFF_CENTRE = 0.12  # most that the middle moves, as a share of the side: 4 pixels of 32
@@ -68,13 +69,8 @@ def _treat(pixels: Tensor, draws: Draws) -> Tensor:
 
 def _frame(pixels: Tensor, draws: Draws) -> Tensor:
     """See another part of the picture, larger or smaller; beyond its border there is its mirror image."""
-    n, _, height, width = pixels.shape
-    zoom = draws.uniform("zoom", *_ZOOM)
-    move = [draws.uniform(way, -2 * _OFF_CENTRE, 2 * _OFF_CENTRE) for way in ("right", "down")]
-    still = torch.zeros_like(zoom)
-    matrix = torch.stack([zoom, still, move[0], still, zoom, move[1]], dim=1).view(n, 2, 3)
-    grid = F.affine_grid(matrix, [n, 3, height, width], align_corners=False)
-    return F.grid_sample(pixels, grid, padding_mode="reflection", align_corners=False)
+    right, down = (draws.uniform(way, -2 * _OFF_CENTRE, 2 * _OFF_CENTRE) for way in ("right", "down"))
+    return look_through(pixels, along=draws.uniform("zoom", *_ZOOM), right=right, down=down)
 
 
 def _blur(pixels: Tensor, draws: Draws) -> Tensor:
@@ -92,20 +88,16 @@ def _blur(pixels: Tensor, draws: Draws) -> Tensor:
 
 
 def _light(pixels: Tensor, draws: Draws) -> Tensor:
-    brightness = _per_picture(2 ** draws.uniform("brightness", *_BRIGHTNESS))
-    contrast = _per_picture(draws.uniform("contrast", *_CONTRAST))
+    brightness = per_picture(2 ** draws.uniform("brightness", *_BRIGHTNESS))
+    contrast = per_picture(draws.uniform("contrast", *_CONTRAST))
     mean = pixels.mean((2, 3), keepdim=True)
     return (mean + contrast * (pixels - mean)) * brightness
 
 
 def _noise(pixels: Tensor, draws: Draws) -> Tensor:
-    deviation = _per_picture(draws.uniform("deviation", 0, 255 * _NOISE))
+    deviation = per_picture(draws.uniform("deviation", 0, 255 * _NOISE))
     return pixels + deviation * draws.normal(pixels[0].numel()).view_as(pixels)
 
 
 def _compress(pixels: Tensor, draws: Draws) -> Tensor:
     return compress(pixels, draws.uniform("quality", *_QUALITY).round())
-
-
-def _per_picture(values: Tensor) -> Tensor:
-    return values.view(-1, 1, 1, 1)

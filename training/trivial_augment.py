@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from training.draws import TRIVIAL_AUGMENT, draws_of
+from training.pixels import look_through, per_picture
 
 _SHEAR = 0.3
 _TRANSLATION = 10 / 32  # of the side
@@ -68,24 +69,24 @@ def _identity(pixels: Tensor, _: Tensor) -> Tensor:
 
 
 def _shear_x(pixels: Tensor, strength: Tensor) -> Tensor:
-    return _look_through(pixels, right_by_down=_SHEAR * strength)
+    return look_through(pixels, right_by_down=_SHEAR * strength)
 
 
 def _shear_y(pixels: Tensor, strength: Tensor) -> Tensor:
-    return _look_through(pixels, down_by_right=_SHEAR * strength)
+    return look_through(pixels, down_by_right=_SHEAR * strength)
 
 
 def _translate_x(pixels: Tensor, strength: Tensor) -> Tensor:
-    return _look_through(pixels, right=2 * _TRANSLATION * strength)
+    return look_through(pixels, right=2 * _TRANSLATION * strength)
 
 
 def _translate_y(pixels: Tensor, strength: Tensor) -> Tensor:
-    return _look_through(pixels, down=2 * _TRANSLATION * strength)
+    return look_through(pixels, down=2 * _TRANSLATION * strength)
 
 
 def _rotate(pixels: Tensor, strength: Tensor) -> Tensor:
     angle = _ROTATION * strength
-    return _look_through(pixels, along=angle.cos(), right_by_down=-angle.sin(), down_by_right=angle.sin())
+    return look_through(pixels, along=angle.cos(), right_by_down=-angle.sin(), down_by_right=angle.sin())
 
 
 def _brightness(pixels: Tensor, strength: Tensor) -> Tensor:
@@ -108,12 +109,12 @@ def _sharpness(pixels: Tensor, strength: Tensor) -> Tensor:
 
 
 def _posterize(pixels: Tensor, strength: Tensor) -> Tensor:
-    step = _per_picture(2 ** (_POSTERIZED_BITS * strength.abs()).round())
+    step = per_picture(2 ** (_POSTERIZED_BITS * strength.abs()).round())
     return (pixels / step).floor() * step
 
 
 def _solarize(pixels: Tensor, strength: Tensor) -> Tensor:
-    return torch.where(pixels >= _per_picture(256 * (1 - strength.abs())), 255 - pixels, pixels)
+    return torch.where(pixels >= per_picture(256 * (1 - strength.abs())), 255 - pixels, pixels)
 
 
 def _autocontrast(pixels: Tensor, _: Tensor) -> Tensor:
@@ -141,47 +142,14 @@ _OPERATIONS: tuple[Operation, ...] = (
 )
 
 
-def _look_through(
-    pixels: Tensor,
-    *,
-    along: Tensor | float = 1.0,
-    right_by_down: Tensor | float = 0.0,
-    down_by_right: Tensor | float = 0.0,
-    right: Tensor | float = 0.0,
-    down: Tensor | float = 0.0,
-) -> Tensor:
-    """Look at an affine map of the picture, all numbers (batch,): each place at another, seen from the middle.
-
-    Args:
-        pixels: float32 (batch, 3, height, width).
-        along: pixels to the right for each to the right, and down for each down.
-        right_by_down: pixels to the right for each down.
-        down_by_right: pixels down for each to the right.
-        right: in halves of a width.
-        down: in halves of a height.
-    """
-    height, width = pixels.shape[2:]
-    matrix = torch.zeros(len(pixels), 2, 3, device=pixels.device)
-    matrix[:, 0, 0] = matrix[:, 1, 1] = along
-    matrix[:, 0, 1] = right_by_down * height / width
-    matrix[:, 1, 0] = down_by_right * width / height
-    matrix[:, 0, 2], matrix[:, 1, 2] = right, down
-    grid = F.affine_grid(matrix, list(pixels.shape), align_corners=False)
-    return F.grid_sample(pixels, grid, padding_mode="reflection", align_corners=False)
-
-
 def _enhance(pixels: Tensor, strength: Tensor, *, origin: Tensor) -> Tensor:
     """Bring pixels nearer to what has nothing of a quality, or farther away from it.
 
     Source: Pillow's `ImageEnhance`.
     """
-    return origin + _per_picture(1 + _ENHANCEMENT * strength) * (pixels - origin)
+    return origin + per_picture(1 + _ENHANCEMENT * strength) * (pixels - origin)
 
 
 def _grey(pixels: Tensor) -> Tensor:
     red, green, blue = pixels.unbind(1)
     return (_RED * red + _GREEN * green + _BLUE * blue).unsqueeze(1)
-
-
-def _per_picture(values: Tensor) -> Tensor:
-    return values.view(-1, 1, 1, 1)
