@@ -10,12 +10,11 @@ from typing import Any
 import torch
 
 from models.files import write_atomically
-from models.preprocessing import InputSpec
 from training.data import CIFAR10
 from training.devices import Computing, describe_hardware
 from training.errors import TrainingError
 from training.ranks import count_processes
-from training.recipes import RECIPES, Recipe
+from training.recipes import RECIPES
 from training.runs.provenance import current_commit
 
 
@@ -76,40 +75,6 @@ def with_whole_paths(request: Request) -> Request:
         start=None if request.start is None else whole(request.start),
         teachers=tuple(map(whole, request.teachers)),
     )
-
-
-def configure(
-    recipe: Recipe,
-    *,
-    seed: int,
-    labels: tuple[str, ...],
-    spec: InputSpec,
-    held_out: int,
-    data_fingerprint: str,
-    dtype: torch.dtype,
-) -> dict[str, Any]:
-    """Gather all that decides the weights: a run can only go on with the very same.
-
-    Args:
-        recipe: fitted to the data.
-        seed: of everything random.
-        labels: of the data.
-        spec: of its images.
-        held_out: pictures taken from the training part.
-        data_fingerprint: of the training part as it was read.
-        dtype: of forward passes.
-    """
-    fields = {
-        "seed": seed,
-        "data_fingerprint": data_fingerprint,
-        "held_out": held_out,
-        "dtype": str(dtype).removeprefix("torch."),
-        "labels": labels,
-        "input": dataclasses.asdict(spec),
-        "recipe": dataclasses.asdict(recipe),
-    }
-    plain: dict[str, Any] = json.loads(json.dumps(fields))
-    return plain
 
 
 def settled(configuration: Mapping[str, Any]) -> dict[str, object]:

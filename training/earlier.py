@@ -10,6 +10,7 @@ from models.networks import Architecture
 from models.networks.whitened import HEAD
 from models.preprocessing import InputSpec
 from models.record import Record
+from training.data.held_out import COPIES_TOGETHER, HELD_OUT_FINGERPRINT
 from training.data.rereading import held_out_count
 from training.errors import TrainingError
 from training.fresh import Start
@@ -98,7 +99,7 @@ def doubt(who: str, record: Record, configuration: Mapping[str, Any], *, is_test
     Args:
         who: "the teacher", for the sentence.
         record: of the earlier training's checkpoint.
-        configuration: of this one (`training.configuration.configure`).
+        configuration: of this one, but for earlier trainings (`training/plan.py`).
         is_test_drawn: whether the seed drew the test part of this one's data, too.
     """
     wanted, known = configuration["held_out"], held_out_count(record)
@@ -118,7 +119,7 @@ def doubt(who: str, record: Record, configuration: Mapping[str, Any], *, is_test
     is_same_draw = known == wanted and not reasons
     if wanted and not are_others and _hold_copies_otherwise(own, configuration, is_same_draw=is_same_draw):
         reasons.append("copies of one picture held out otherwise")
-    together = configuration.get("copies_together") is True
+    together = configuration.get(COPIES_TOGETHER) is True
     if not are_others and (known < wanted or (wanted and together and known != wanted)):
         reasons.append(f"{known:,} pictures held out instead of {wanted:,}")
     if not reasons or not (wanted or may_know_test):
@@ -141,9 +142,9 @@ def _hold_copies_otherwise(
     own: Mapping[str, Any], configuration: Mapping[str, Any], *, is_same_draw: bool
 ) -> bool:
     """Whether two trainings on the same pictures disagree about copies, or drew the same and hold out others."""
-    if (own.get("copies_together") is True) != (configuration.get("copies_together") is True):
+    if (own.get(COPIES_TOGETHER) is True) != (configuration.get(COPIES_TOGETHER) is True):
         return True
-    fingerprints = {own.get("held_out_fingerprint"), configuration.get("held_out_fingerprint")} - {None}
+    fingerprints = {own.get(HELD_OUT_FINGERPRINT), configuration.get(HELD_OUT_FINGERPRINT)} - {None}
     return is_same_draw and len(fingerprints) > 1
 
 

@@ -1,7 +1,8 @@
 """All that is decided about a training before its first step: data, recipe, computing, start, teachers."""
 
 import dataclasses
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,10 @@ import torch
 from models.checkpoint import Checkpoint
 from models.networks import build
 from models.preprocessing import InputSpec
-from training.configuration import Request, configure
+from training.configuration import Request
 from training.data import findings, read_dataset
 from training.data.dataset import Dataset, fingerprint
-from training.data.held_out import group_copies, set_aside
+from training.data.held_out import COPIES_TOGETHER, HELD_OUT_FINGERPRINT, group_copies, set_aside
 from training.devices import Computing, choose_dtype
 from training.earlier import DOUBTED, doubt, load_start, load_teacher, start_with
 from training.epoch import Wanted
@@ -106,67 +107,23 @@ def prepare(request: Request, computing: Computing, *, tell: Callable[[str], Non
         f"choose on, {len(dataset.test):,} to measure on, {width} × {height} pixels each"
     )
     configuration = _configuration(recipe, read, dataset, spec=spec, seed=request.seed, dtype=computing.dtype)
-    start = _take_start(earlier, request, configuration, dataset=dataset, tell=tell) if earlier else None
-    wanted = _ask_teachers(request, configuration, computing, dataset=dataset, spec=spec, tell=tell)
+    start, of_start = _take_start(earlier, request, configuration, dataset=dataset, tell=tell)
+    wanted, of_teachers = _ask_teachers(request, configuration, computing, dataset=dataset, spec=spec, tell=tell)
     return Plan(
         dataset=dataset,
         recipe=recipe,
         spec=spec,
-        configuration=configuration,
+        configuration=configuration | of_start | of_teachers,
         start=start,
         wanted=wanted,
         commit=current_commit(),
     )
 
 
-def _take_start(
-    earlier: Checkpoint,
-    request: Request,
-    configuration: dict[str, Any],
-    *,
-    dataset: Dataset,
-    tell: Callable[[str], None],
-) -> Start:
-    """Take over the weights of an earlier training, write down which, and tell which classes they know."""
-    start = start_with(earlier, labels=dataset.labels)
-    known = ", ".join(dataset.labels[place] for place in start.rows)
-    tell(f"the start, {request.start}, knows of the {len(dataset.labels)} classes {known or 'none'}")
-    configuration["start"] = earlier.digest
-    _note_doubts("the start", earlier, configuration, dataset=dataset, tell=tell)
-    return start
-
-
-def _ask_teachers(
-    request: Request,
-    configuration: dict[str, Any],
-    computing: Computing,
-    *,
-    dataset: Dataset,
-    spec: InputSpec,
-    tell: Callable[[str], None],
-) -> Wanted | None:
-    """Read the teachers, write down which, and return what answers for them; None where the labels are learnt.
-
-    Raises:
-        TrainingError: one cannot be read, or does not fit.
-    """
-    if not request.teachers:
-        return None
-    mirrors = not request.unmirrored
-    teachers = [
-        load_teacher(Path(path), labels=dataset.labels, spec=spec, mirrors=mirrors) for path in request.teachers
-    ]
-    configuration["teachers"] = [teacher.digest for teacher in teachers]
-    for path, teacher in zip(request.teachers, teachers, strict=True):
-        who = "the teacher" if len(teachers) == 1 else f"the teacher {path}"
-        _note_doubts(who, teacher, configuration, dataset=dataset, tell=tell)
-    return answers_of([teacher.network.to(computing.device) for teacher in teachers], computing)
-
-
 def _configuration(
     recipe: Recipe, read: Dataset, dataset: Dataset, *, spec: InputSpec, seed: int, dtype: torch.dtype
 ) -> dict[str, Any]:
-    """Gather what decides the weights, but for earlier trainings.
+    """Gather what decides the weights, but for earlier trainings: a run can only go on with the very same.
 
     Args:
         recipe: as it is carried out.
@@ -175,37 +132,92 @@ def _configuration(
         spec: of its images.
         seed: of everything random.
         dtype: of forward passes.
+
+    Returns:
+        Texts, numbers, lists and dictionaries, as JSON has them.
     """
-    configuration = configure(
-        recipe,
-        seed=seed,
-        labels=dataset.labels,
-        spec=spec,
-        held_out=dataset.held_out_count,
-        data_fingerprint=fingerprint(read.labels, read.train),
-        dtype=dtype,
-    )
+    fields: dict[str, Any] = {
+        "seed": seed,
+        "data_fingerprint": fingerprint(read.labels, read.train),
+        "held_out": dataset.held_out_count,
+        "dtype": str(dtype).removeprefix("torch."),
+        "labels": dataset.labels,
+        "input": dataclasses.asdict(spec),
+        "recipe": dataclasses.asdict(recipe),
+    }
     if dataset.held_out and group_copies(read) is not None:
-        configuration |= {
-            "copies_together": True,
-            "held_out_fingerprint": fingerprint(dataset.labels, dataset.held_out),
-        }
-    return configuration
+        fields[COPIES_TOGETHER] = True
+        fields[HELD_OUT_FINGERPRINT] = fingerprint(dataset.labels, dataset.held_out)
+    plain: dict[str, Any] = json.loads(json.dumps(fields))
+    return plain
 
 
-def _note_doubts(
-    who: str,
-    earlier: Checkpoint,
-    configuration: dict[str, Any],
+def _take_start(
+    earlier: Checkpoint | None,
+    request: Request,
+    configuration: Mapping[str, Any],
     *,
     dataset: Dataset,
     tell: Callable[[str], None],
-) -> None:
-    """Tell, and write down, if an earlier training may have learnt what judges this one."""
+) -> tuple[Start | None, dict[str, Any]]:
+    """Take over the weights of an earlier training, and tell which classes they know.
+
+    Returns:
+        The weights, None where they are drawn; and what this adds to the configuration.
+    """
+    if earlier is None:
+        return None, {}
+    start = start_with(earlier, labels=dataset.labels)
+    known = ", ".join(dataset.labels[place] for place in start.rows)
+    tell(f"the start, {request.start}, knows of the {len(dataset.labels)} classes {known or 'none'}")
+    doubts = _doubts("the start", earlier, configuration, dataset=dataset, tell=tell)
+    return start, {"start": earlier.digest} | doubts
+
+
+def _ask_teachers(
+    request: Request,
+    configuration: Mapping[str, Any],
+    computing: Computing,
+    *,
+    dataset: Dataset,
+    spec: InputSpec,
+    tell: Callable[[str], None],
+) -> tuple[Wanted | None, dict[str, Any]]:
+    """Read the teachers.
+
+    Returns:
+        What answers for them, None where the labels are learnt; and what this adds to the configuration.
+
+    Raises:
+        TrainingError: one cannot be read, or does not fit.
+    """
+    if not request.teachers:
+        return None, {}
+    mirrors = not request.unmirrored
+    teachers = [
+        load_teacher(Path(path), labels=dataset.labels, spec=spec, mirrors=mirrors) for path in request.teachers
+    ]
+    added: dict[str, Any] = {"teachers": [teacher.digest for teacher in teachers]}
+    for path, teacher in zip(request.teachers, teachers, strict=True):
+        who = "the teacher" if len(teachers) == 1 else f"the teacher {path}"
+        added |= _doubts(who, teacher, configuration, dataset=dataset, tell=tell)
+    return answers_of([teacher.network.to(computing.device) for teacher in teachers], computing), added
+
+
+def _doubts(
+    who: str,
+    earlier: Checkpoint,
+    configuration: Mapping[str, Any],
+    *,
+    dataset: Dataset,
+    tell: Callable[[str], None],
+) -> dict[str, Any]:
+    """Tell if an earlier training may have learnt what judges this one; what that adds to the configuration."""
     doubts = doubt(who, earlier.record, configuration, is_test_drawn=dataset.is_test_drawn)
-    if doubts is not None:
-        tell(doubts)
-        configuration[DOUBTED] = True
+    if doubts is None:
+        return {}
+    tell(doubts)
+    return {DOUBTED: True}
 
 
 def adapt(table: Recipe, request: Request, dataset: Dataset) -> Recipe:

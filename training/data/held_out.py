@@ -24,6 +24,12 @@ _SHARE, _LARGEST_SHARE = 0.1, 0.2
 """What is held out, and what a small data set is asked for at most, so that it is enough for something. Source:
 docs/experiments.md, 2026-11-25: more pictures sharpen the temperature less than the training would miss them."""
 
+COPIES_TOGETHER = "copies_together"
+"""Field of a training's configuration: true where copies of one picture are learnt or held out all; absent where
+there are none, and in older trainings, which did not look."""
+HELD_OUT_FINGERPRINT = "held_out_fingerprint"
+"""Field beside it: of the labels and the held-out part."""
+
 
 def default_count(pictures: int) -> int:
     """How many of so many training pictures are held out unless the user decides.

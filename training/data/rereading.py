@@ -5,7 +5,7 @@ from pathlib import Path
 from models.record import Record
 from training.data import read_dataset
 from training.data.dataset import Dataset, fingerprint
-from training.data.held_out import set_aside
+from training.data.held_out import COPIES_TOGETHER, HELD_OUT_FINGERPRINT, set_aside
 from training.data.picture_cache import Report
 from training.errors import DataError, TrainingError
 
@@ -34,9 +34,9 @@ def read_as_trained(source: str, record: Record, *, cache: Path, report: Report)
             f"part is {found[:12]}…, the checkpoint's is {record.training.data_fingerprint[:12]}…. Of other "
             "pictures nobody knows which it has learnt from; name the data of the training, or train again."
         )
-    together = record.training.configuration.get("copies_together") is True
+    together = record.training.configuration.get(COPIES_TOGETHER) is True
     divided = set_aside(dataset, count=held_out_count(record), seed=seed, copies_together=together)
-    then = record.training.configuration.get("held_out_fingerprint")
+    then = record.training.configuration.get(HELD_OUT_FINGERPRINT)
     if then is not None and (divided.held_out is None or fingerprint(dataset.labels, divided.held_out) != then):
         raise DataError(
             f"{source} does not hold out what the training of the checkpoint did: its test part has changed, or "

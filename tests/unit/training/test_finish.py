@@ -2,7 +2,7 @@
 
 import io
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +13,7 @@ from models.checkpoint import load
 from models.metrics import Metrics
 from models.networks.network import Network
 from models.record import Record
-from training.configuration import Request, configure
+from training.configuration import Request
 from training.data.dataset import Dataset, Split
 from training.finish import finish, gap_to_test
 from training.loop import Trained
@@ -76,15 +76,13 @@ def _plan(network: Network, record: Record, *, seed: int = 0) -> Plan:
     train, test, held_out = (Split(pictures[i : i + 20], answers[i : i + 20]) for i in (0, 20, 40))
     held_out.targets[:10] = (held_out.targets[:10] + 1) % 3
     recipe = TutorialRecipe()
-    configuration = configure(
-        recipe,
-        seed=seed,
-        labels=record.labels,
-        spec=record.input,
-        held_out=20,
-        data_fingerprint="0" * 64,
-        dtype=torch.float32,
-    )
+    configuration = {
+        "seed": seed,
+        "data_fingerprint": "0" * 64,
+        "held_out": 20,
+        "dtype": "float32",
+        "recipe": asdict(recipe),
+    }
     dataset = Dataset("made up", record.labels, train, test, held_out)
     return Plan(dataset, recipe, record.input, configuration, start=None, wanted=None, commit="unknown")
 
