@@ -21,7 +21,7 @@ from training.learner import Learner, make_learner
 from training.norms import settle_norms
 from training.progress import RunProgress
 from training.ranks import ALONE, Ranks
-from training.recipes import Recipe, TutorialRecipe
+from training.recipes import LargeBatchRecipe, Recipe, TutorialRecipe
 from training.runs.extension import snapshot_epoch
 from training.runs.run import Run
 from training.selection import make_selector
@@ -71,35 +71,28 @@ def train(
         computing: on what, in which dtype, compiled or not.
         console: told of the progress.
         run: where states are saved and metrics written, and to go on from; None keeps nothing.
-        start: weights to start with, of the recipe's architecture; None draws them. The tutorial draws its own.
-        wanted: the answers of teachers; None takes the classes of `data`.
-        ranks: the processes that train together.
+        start: weights to start with, of the recipe's architecture; None draws them, as the tutorial must.
+        wanted: the answers of teachers; None takes the classes of `data`, as the tutorial must.
+        ranks: the processes that train together; the tutorial trains in one.
 
     Raises:
         TrainingError: the loss stopped being a number.
     """
     torch.manual_seed(seed)
-    device = computing.device
-    network = fresh_network(recipe.architecture, classes=classes, spec=spec, device=device)
+    network = fresh_network(recipe.architecture, classes=classes, spec=spec, device=computing.device)
     if isinstance(recipe, TutorialRecipe):
-        seconds = train_tutorial(recipe, network, data, seed=seed, device=device, console=console, run=run)
+        assert (start, wanted, ranks) == (None, None, ALONE), "training/contradictions.py refuses these"
+        seconds = train_tutorial(
+            recipe, network, data, seed=seed, device=computing.device, console=console, run=run
+        )
         return Trained(network.eval(), recipe, seconds)
     started_s = time.monotonic()
-    images, targets = data.images.to(device), data.targets.to(device)
-    if start is None:
-        fit_stem(network, images, recipe=recipe)
-    else:
-        take_start(network, start)
-    learner = make_learner(
-        recipe,
-        ranks.together(network),
-        pictures=len(data),
-        selector=make_selector(recipe, images, classes=classes, spec=spec, computing=computing, ranks=ranks),
-        computing=computing,
-        ranks=ranks,
+    images, targets = data.images.to(computing.device), data.targets.to(computing.device)
+    learner = _begin(
+        recipe, network, images, classes=classes, spec=spec, computing=computing, start=start, ranks=ranks
     )
     with ranks.first_alone():
-        state = run.load_state(device=device) if run else None
+        state = run.load_state(device=computing.device) if run else None
     if state is not None:
         learner.restore(state)
     else:
@@ -117,6 +110,32 @@ def train(
     most = max(recipe.batch_size, chunk_size(images))
     settle_norms(network, images, targets, most=most, computing=computing, console=console, ranks=ranks)
     return Trained(network, recipe, learner.seconds + time.monotonic() - settling_s)
+
+
+def _begin(
+    recipe: LargeBatchRecipe,
+    network: Network,
+    images: Tensor,
+    *,
+    classes: int,
+    spec: InputSpec,
+    computing: Computing,
+    start: Start | None,
+    ranks: Ranks,
+) -> Learner:
+    """Give a fresh network what it starts with, and put together what learns."""
+    if start is None:
+        fit_stem(network, images, recipe=recipe)
+    else:
+        take_start(network, start)
+    return make_learner(
+        recipe,
+        ranks.together(network),
+        pictures=len(images),
+        selector=make_selector(recipe, images, classes=classes, spec=spec, computing=computing, ranks=ranks),
+        computing=computing,
+        ranks=ranks,
+    )
 
 
 def _make_steps(
