@@ -6,7 +6,6 @@ what it was scored on. Mean and deviation are not applied here: the network does
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import isfinite
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +13,7 @@ from PIL import Image
 
 from models.errors import EmptyBatchError
 from models.pictures import Picture
+from models.values import is_count, is_number
 
 CIFAR10_MEAN = (0.4914, 0.4822, 0.4465)
 CIFAR10_STD = (0.2470, 0.2435, 0.2616)
@@ -62,9 +62,10 @@ class InputSpec:
         """Refuse what no network could eat.
 
         Raises:
-            ValueError: a size under 1 pixel, an unknown rule or filter, a deviation that is not above 0.
+            ValueError: a size under 1 pixel, an unknown rule or filter, a mean or deviation that is no three
+                finite numbers, a deviation that is not above 0.
         """
-        if any(type(side) is not int or side < 1 for side in (self.height, self.width)):
+        if not all(is_count(side, least=1) for side in (self.height, self.width)):
             raise ValueError(
                 f"the input is {self.width} × {self.height} pixels; both must be whole numbers from 1"
             )
@@ -73,7 +74,7 @@ class InputSpec:
         if self.interpolation not in INTERPOLATIONS:
             raise ValueError(f"the interpolation is {self.interpolation!r}; known: {', '.join(INTERPOLATIONS)}")
         for name, values in (("mean", self.mean), ("std", self.std)):
-            if len(values) != 3 or not all(isinstance(value, int | float) and isfinite(value) for value in values):
+            if len(values) != 3 or not all(map(is_number, values)):
                 raise ValueError(f"{name} is {values}; three finite numbers are needed, for R, G and B")
         if not all(deviation > 0 for deviation in self.std):
             raise ValueError(f"std is {self.std}; each must be above 0")

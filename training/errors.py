@@ -20,8 +20,8 @@ class DataError(TrainingError):
     """The data set cannot be used as it is."""
 
 
-def check_finite(loss: float, *, epoch: int, step: int) -> float:
-    """Pass a loss on, or end a training that diverged.
+def check_finite(loss: float, *, epoch: int, step: int) -> None:
+    """End a training that diverged.
 
     Raises:
         TrainingError: the loss is no finite number.
@@ -31,7 +31,6 @@ def check_finite(loss: float, *, epoch: int, step: int) -> float:
             f"The loss became {loss} in epoch {epoch + 1}, step {step}: the training diverged, and no checkpoint "
             "was written. Try another --seed, or check the data for wrong labels."
         )
-    return loss
 
 
 def check_finite_weights(weights: Iterable[Tensor]) -> None:

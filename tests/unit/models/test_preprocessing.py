@@ -167,6 +167,9 @@ def test_every_size_becomes_the_size_of_the_input(
         ({"std": (0.5, 0.5, float("inf"))}, "std is .* three finite numbers"),
         ({"mean": (float("nan"), 0.5, 0.5)}, "mean is .* three finite numbers"),
         ({"mean": ("a", "b", "c")}, "mean is .* three finite numbers"),
+        ({"mean": (0.5, 0.5, True)}, "mean is .* three finite numbers"),
+        ({"std": (0.5, 0.5, True)}, "std is .* three finite numbers"),
+        ({"std": (0.5, 0.5, 10**400)}, "std is .* three finite numbers"),
     ],
 )
 def test_a_spec_that_no_network_could_eat_is_refused(fields: dict[str, Any], sentence: str) -> None:
