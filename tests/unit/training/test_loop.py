@@ -16,11 +16,12 @@ from models.preprocessing import InputSpec
 from training.data.dataset import Split
 from training.data.sampling import draw_evenly
 from training.devices import Computing, choose_dtype
+from training.epoch import Epoch, draw_epoch
 from training.errors import TrainingError
 from training.fitting import fit_to_data
 from training.fresh import Start
 from training.loop import train
-from training.recipes import ACCURATE, COMPACT, FAST, RECIPES, Recipe, Selection, TutorialRecipe
+from training.recipes import ACCURATE, COMPACT, FAST, RECIPES, LargeBatchRecipe, Recipe, Selection, TutorialRecipe
 from training.selection import Selector, make_selector
 
 
@@ -41,9 +42,11 @@ def _computing() -> Computing:
     return Computing(device, choose_dtype("auto", device))
 
 
-def _train(recipe: Recipe, *, seed: int = 0, n: int = 64, start: Start | None = None) -> torch.nn.Module:
+def _train(
+    recipe: Recipe, *, seed: int = 0, n: int = 64, epochs: int = 1, start: Start | None = None
+) -> torch.nn.Module:
     trained = train(
-        fit_to_data(recipe, n, size=(32, 32), epochs=1),
+        fit_to_data(recipe, n, size=(32, 32), epochs=epochs),
         _colours(n),
         classes=2,
         spec=InputSpec(mean=recipe.mean, std=recipe.std),
@@ -105,11 +108,15 @@ def test_the_stem_sees_pictures_of_each_class() -> None:
 
 
 def test_accurate_moves_everything_that_is_trained_and_keeps_its_scales() -> None:
-    """A few steps with lookahead leave the frozen stem and the norm scales exactly as they were."""
-    recipe = replace(ACCURATE, architecture=Architecture("residual", {"widths": [8, 16, 24]}))
-    trained = _train(recipe, n=256).state_dict()
+    """Ten steps with lookahead leave the frozen stem and the norm scales exactly as they were."""
+    architecture = Architecture("residual", {"widths": [8, 16, 24]})
+    recipe = replace(ACCURATE, architecture=architecture, batch_size=32, selection=None)
+    fitted = fit_to_data(recipe, 320, size=(32, 32), epochs=1)
+    assert isinstance(fitted, LargeBatchRecipe)
+    assert fitted.lookahead is not None
+    trained = _train(recipe, n=320).state_dict()
     fresh = ResidualNetwork(classes=2, spec=InputSpec(mean=recipe.mean, std=recipe.std))
-    fresh.fit_stem(_colours(256).images[draw_evenly(256, count=recipe.stem_pictures, seed=0)])
+    fresh.fit_stem(_colours(320).images[draw_evenly(320, count=recipe.stem_pictures, seed=0)])
     torch.testing.assert_close(trained["stem.weight"], fresh.stem.weight, atol=0, rtol=0)
     for name, tensor in trained.items():
         if "norm" in name and name.endswith("weight"):
@@ -138,6 +145,19 @@ def test_the_same_seed_gives_the_same_weights(name: str) -> None:
     first, again, other = (_train(RECIPES[name], seed=seed).state_dict() for seed in (1, 1, 2))
     assert all(torch.equal(first[key], again[key]) for key in first)
     assert not all(torch.equal(first[key], other[key]) for key in first)
+
+
+def test_each_epoch_is_drawn_from_the_seed_and_its_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise every pass would show the same shifts in the same order, whatever the seed."""
+    drawn = []
+
+    def noted(*given: Any, **named: Any) -> Epoch:
+        drawn.append((named["seed"], named["number"]))
+        return draw_epoch(*given, **named)
+
+    monkeypatch.setattr("training.loop.draw_epoch", noted)
+    _train(replace(FAST, architecture=Architecture("fast", {"widths": [8, 8, 8]})), seed=7, epochs=2)
+    assert drawn == [(7, 0), (7, 1)]
 
 
 def test_tutorial_reports_every_so_many_mini_batches() -> None:

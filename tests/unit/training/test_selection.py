@@ -105,6 +105,22 @@ def test_it_learns_from_what_it_picked() -> None:
     torch.testing.assert_close(learnt, expected)
 
 
+def test_the_learner_tells_it_the_step() -> None:
+    """It learns at every second of the learner's steps, at the rates of the last."""
+    learner = _learner(Selection(widths=(4, 4, 4), learns_every=2))
+    assert learner.selector is not None
+    learnt_at = []
+    for step in range(4):
+        before = _weights(learner.selector)["head.weight"]
+        learner.learn(*_look(learner.choose(torch.arange(BATCH), _look)))
+        if not torch.equal(before, _weights(learner.selector)["head.weight"]):
+            learnt_at.append(step)
+    assert learnt_at == [0, 2]
+    wanted = factor(learner.recipe.schedule, 3 / learner.steps)
+    for group in learner.selector.student.optimizers[0].param_groups:
+        assert group["lr"] == pytest.approx(group["highest_lr"] * wanted)
+
+
 def test_a_learner_without_selection_learns_from_the_whole_batch() -> None:
     """The index goes through as it came."""
     learner, index = _learner(None), torch.arange(BATCH)

@@ -21,3 +21,15 @@ def test_a_step_follows_the_gradient_of_its_own_pictures_alone() -> None:
     (gradient,) = torch.autograd.grad(F.cross_entropy(network(second), targets), network.weight)
     beginner.learn(second, targets)
     torch.testing.assert_close(network.weight.detach(), before - 0.1 * gradient)
+
+
+def test_a_run_that_goes_on_counts_the_seconds_before_a_stop() -> None:
+    """The record tells how long a training took, over all its parts."""
+    network = nn.Linear(4, 3)
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
+    stopped, resumed = (
+        Beginner(TutorialRecipe(), network, optimizer, steps_per_epoch=10, order=torch.empty(0)) for _ in range(2)
+    )
+    stopped.seconds = 12.5
+    resumed.restore(stopped.state())
+    assert resumed.seconds == 12.5
