@@ -10,6 +10,7 @@ from torch import Tensor
 from models.preprocessing import InputSpec
 from training.augment import Order, crop, mix
 from training.epoch import Epoch, draw_epoch
+from training.photographs import photographs
 from training.recipes import ACCURATE, Teaching
 from training.trivial_augment import trivial_augment
 
@@ -92,11 +93,24 @@ def test_a_teacher_is_asked_about_the_picture_before_it_is_spoilt(
     assert (seen != asked[0]).flatten(1).any(1).all()
 
 
+def test_photographs_are_drawn_from_the_seed_and_the_number_of_the_epoch() -> None:
+    """So a picture is spoilt in another way each time."""
+    recipe = replace(ACCURATE, batch_size=16, photograph_share=1.0, cutout=0)
+    images = torch.randint(0, 256, (PICTURES, 32, 32, 3), generator=torch.Generator().manual_seed(0)).byte()
+    epoch = draw_epoch(recipe, images, lambda _, index: index, spec=InputSpec(), seed=3, number=1)
+    index = torch.arange(5, 20)
+    seen, _ = epoch.look(index)
+    expected = photographs(crop(images, epoch.order, index), seed=3, epoch=1, index=index, share=1.0)
+    assert torch.equal(seen, expected)
+
+
 def test_covered_squares_lie_wholly_inside() -> None:
-    """In each of 500 black pictures, six pixels a side are covered, and none are lost beyond a border."""
+    """In each of 500 black pictures six pixels a side have the mean's colour, none are lost beyond a border."""
     recipe = replace(ACCURATE, batch_size=16, cutout=6, shift=0, resolutions=((1.0, 1.0),))
     black = torch.zeros(500, 10, 12, 3, dtype=torch.uint8)
     spec = InputSpec(height=10, width=12)
     epoch = draw_epoch(recipe, black, lambda _, index: index, spec=spec, seed=3, number=0)
     seen, _ = epoch.look(torch.arange(500))
-    assert ((seen > 0).all(3).sum((1, 2)) == 36).all()
+    is_covered = (seen > 0).all(3)
+    assert (is_covered.sum((1, 2)) == 36).all()
+    assert (seen[is_covered] == torch.tensor([125, 123, 114])).all()  # the mean of CIFAR-10, to the nearest byte

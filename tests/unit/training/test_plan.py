@@ -6,10 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
-from models.checkpoint import load
+from models.checkpoint import load, save
+from models.networks import build
 from models.preprocessing import InputSpec
-from tests.drawing import write_archive
+from models.record import Record
+from tests.drawing import encode, write_archive
 from training.configuration import Request
 from training.data.dataset import Dataset, Split
 from training.devices import Computing
@@ -21,8 +24,8 @@ SPLIT = Split(torch.zeros(100, 24, 32, 3, dtype=torch.uint8), torch.arange(100) 
 DATASET = Dataset("made", ("a", "b", "c"), SPLIT, SPLIT)
 
 
-def _adapt(request: Request) -> LargeBatchRecipe:
-    adapted = adapt(COMPACT, request, DATASET)
+def _adapt(request: Request, dataset: Dataset = DATASET) -> LargeBatchRecipe:
+    adapted = adapt(COMPACT, request, dataset)
     assert isinstance(adapted, LargeBatchRecipe)
     return adapted
 
@@ -34,6 +37,14 @@ def test_what_is_typed_goes_before_the_table() -> None:
     untouched, table = _adapt(REQUEST), COMPACT
     assert untouched.photograph_share == table.photograph_share
     assert untouched.trivial_augment_share is table.trivial_augment_share is None
+
+
+def test_the_norms_of_flat_pictures_divide_by_more() -> None:
+    """Of grey ones a fresh network makes channels that are almost constant; of noise it does not."""
+    noise = torch.randint(0, 256, (40, 24, 32, 3), generator=torch.Generator().manual_seed(0)).byte()
+    split = Split(noise, torch.arange(40) % 3)
+    assert _adapt(REQUEST).architecture.arguments["norm_epsilon"] == 1e-3
+    assert "norm_epsilon" not in _adapt(REQUEST, replace(DATASET, train=split)).architecture.arguments
 
 
 @pytest.mark.parametrize(("recipe", "copies"), [("fast", 2), ("compact", 3)])
@@ -64,3 +75,36 @@ def test_teachers_are_remembered_by_what_they_are(checkpoint_path: Path, tmp_pat
     request = Request(recipe="taught", data=str(tmp_path / "made.npz"), teachers=(str(moved),))
     plan = prepare(request, Computing(torch.device("cpu"), torch.float32), tell=lambda _: None)
     assert plan.configuration["teachers"] == [load(moved).digest]
+
+
+def _write_folder(root: Path, labels: tuple[str, ...]) -> Path:
+    """Four pictures of noise in each class, 16 × 16, and no test part."""
+    random = np.random.default_rng(0)
+    for label in labels:
+        (root / label).mkdir(parents=True)
+        for number in range(4):
+            noise = random.integers(0, 256, (16, 16, 3), dtype=np.uint8)
+            (root / label / f"{number}.png").write_bytes(encode(Image.fromarray(noise)))
+    return root
+
+
+def test_a_start_of_another_seed_may_know_the_test_part_of_a_folder(record: Record, tmp_path: Path) -> None:
+    """The seed drew it, so that the start was measured on other pictures, and has learnt some of these."""
+    table, start = RECIPES["fast"], tmp_path / "start.safetensors"
+    spec = InputSpec(height=16, width=16, mean=table.mean, std=table.std)
+    earlier = replace(
+        record, architecture=table.architecture, input=spec, training=replace(record.training, seed=1)
+    )
+    save(start, build(table.architecture, classes=len(record.labels), spec=spec), earlier)
+    request = Request(
+        recipe="fast",
+        data=str(_write_folder(tmp_path / "pictures", record.labels)),
+        held_out=0,
+        cache=str(tmp_path / "cache"),
+        start=str(start),
+    )
+    told: list[str] = []
+    plan = prepare(request, Computing(torch.device("cpu"), torch.float32), tell=told.append)
+    (warning,) = [sentence for sentence in told if "the start was trained with" in sentence]
+    assert "the seed 1 instead of 0, so it may know what is measured on here" in warning
+    assert plan.configuration["may_know_held_out"] is True
