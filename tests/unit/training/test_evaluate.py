@@ -73,3 +73,13 @@ def test_coverage_is_that_of_the_single_view() -> None:
     assert metrics.coverage is not None
     assert [(at.n, at.accuracy) for at in metrics.coverage] == [(1, 0.0), (2, 0.5)]
     assert metrics.coverage[0].score == pytest.approx(0.9)
+
+
+def test_bins_of_scores_are_those_of_the_single_view() -> None:
+    """As coverage is: a wrong answer at 0.9, and a right one at 0.7."""
+    single = torch.tensor([[0.9, 0.05, 0.05], [0.2, 0.7, 0.1]])
+    six = torch.tensor([[0.1, 0.8, 0.1], [0.4, 0.5, 0.1]])
+    metrics = measure(ViewProbabilities(single, six), _split([1, 1]), labels=LABELS, name="made up")
+    assert metrics.reliability_bins is not None
+    assert [scores.accuracy for scores in metrics.reliability_bins] == [1.0, 0.0]
+    assert [scores.score for scores in metrics.reliability_bins] == pytest.approx([0.7, 0.9])

@@ -119,3 +119,18 @@ def test_a_checkpoint_remembers_the_seed_of_its_training(network: Network, recor
     """Who calibrates it later holds the same pictures out by it."""
     _finish(_plan(network, record, seed=7), network, tmp_path)
     assert load(tmp_path / CHECKPOINT).record.training.seed == 7
+
+
+@pytest.mark.usefixtures("_no_page")
+@pytest.mark.parametrize("is_wrong", [False, True])
+def test_a_test_part_of_which_far_fewer_are_right_is_told(
+    is_wrong: bool, network: Network, record: Record, tmp_path: Path
+) -> None:
+    """Half of the held-out part are right: a warning where none of the test part are, no word where all are."""
+    plan = _plan(network, record)
+    if is_wrong:
+        plan.dataset.test.targets[:] = (plan.dataset.test.targets + 1) % 3
+    told = _finish(plan, network, tmp_path)
+    warning = "warning: 0.00 % of the test part are right, 50.0 points less than of the held-out part."
+    assert (warning in told) == is_wrong
+    assert ("warning" in told) == is_wrong

@@ -280,3 +280,37 @@ def test_what_pooling_drops_is_not_computed(rows: int, columns: int) -> None:
     torch.testing.assert_close(halved.weight.grad, plain.weight.grad)
     computed = (rows - rows % 2) * (columns - columns % 2)
     assert flops_of_part.get_total_flops() * rows * columns == flops_of_whole.get_total_flops() * computed
+
+
+def test_the_fast_network_computes_what_it_says() -> None:
+    """The logits equal a forward pass written out; shifts and running statistics are not the initial ones.
+
+    Stem and GELU; three times filters, pooling, norm, GELU, filters, norm, GELU; maximum; head by the last width.
+    """
+    torch.manual_seed(0)
+    network, images = build(Architecture("fast", {"widths": [8, 12, 16]}), classes=5, spec=SPEC), draw_images(8)
+    with torch.no_grad():
+        for name, parameter in network.named_parameters():
+            if "norm" in name and name.endswith("bias"):
+                parameter.normal_()
+        network.train()(images)
+        logits = network.eval()(images)
+    layers = network.state_dict()
+
+    def norm(x: torch.Tensor, name: str) -> torch.Tensor:
+        mean, variance, scale, shift = (
+            layers[f"{name}.{part}"] for part in ("running_mean", "running_var", "weight", "bias")
+        )
+        return F.batch_norm(x, mean, variance, scale, shift, eps=1e-12)
+
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (SPEC.mean, SPEC.std))
+    x = (images.permute(0, 3, 1, 2) / 255 - mean) / std
+    x = F.gelu(F.conv2d(x, layers["stem.weight"], layers["stem.bias"]))
+    for number in range(3):
+        group = f"groups.{number}"
+        x = F.max_pool2d(F.conv2d(x, layers[f"{group}.conv1.weight"], padding=1), 2)
+        x = F.gelu(norm(x, f"{group}.norm1"))
+        x = F.gelu(norm(F.conv2d(x, layers[f"{group}.conv2.weight"], padding=1), f"{group}.norm2"))
+    expected = F.linear(x.amax(dim=(2, 3)), layers["head.weight"]) / 16
+    assert logits.std(dim=0).min() > 0.01
+    torch.testing.assert_close(logits, expected, atol=1e-5, rtol=1e-4)

@@ -15,11 +15,12 @@ from models.networks import Architecture, build
 from models.networks.network import Network
 from models.preprocessing import InputSpec
 from tests.networks import Headless
-from training.data.dataset import Split
+from training.data.dataset import Dataset, Split
 from training.data.held_out import FEWEST_FOR_RULE, FEWEST_FOR_TEMPERATURE
-from training.evaluate import measure, run_views
+from training.evaluate import calibrate_and_measure, measure, run_views
 from training.measuring.calibration import ACCEPTED_SHARE, accepted, calibrate, choose_thresholds
-from training.measuring.reading import fit_reading
+from training.measuring.distance import fit_distance
+from training.measuring.reading import fit_few, fit_reading
 from training.measuring.rejection import measure_rejection
 from training.measuring.views import view_logits
 
@@ -91,6 +92,33 @@ def test_each_view_is_read_as_fits_its_own_logits() -> None:
     assert (calibration.six_views_temperature, calibration.six_views_floor) == (six.temperature, six.floor)
     assert abs(single.temperature - six.temperature) > 0.01
     assert abs(single.floor - six.floor) > 0.001
+
+
+def test_the_distance_is_that_from_what_was_learnt(trained: Network) -> None:
+    """Means and spread are of the pictures learnt; those that were held out give its unit alone."""
+    train, held_out = _split(300, seed=0), _split(FEWEST_FOR_RULE, seed=1)
+    with torch.inference_mode():
+        learnt, others = (trained.features(split.images) for split in (train, held_out))
+    expected = fit_distance(learnt, train.targets, others, classes=3)
+    found = calibrate(trained, train, held_out, console=CONSOLE, mirrors=True).distance
+    assert found is not None
+    torch.testing.assert_close(found(others), expected(others), rtol=1e-3, atol=1e-3)
+
+
+def test_six_views_are_calibrated_with_the_mirror_images_that_are_measured(trained: Network) -> None:
+    """A network that was shown none has a temperature without them, and one that was another."""
+    train, held_out = _split(300, seed=0), _split(60, seed=1)
+    dataset = Dataset("made up", LABELS, train, held_out, held_out)
+    temperatures = []
+    for mirrors in (False, True):
+        fitted, _, _ = calibrate_and_measure(trained, dataset, name="x", console=CONSOLE, mirrors=mirrors)
+        trained.temperature = 1.0
+        outputs = view_logits(
+            trained, held_out.images, temperature=1.0, mirrors=mirrors, place="measuring", console=CONSOLE
+        )
+        temperatures.append(fitted.calibration.six_views_temperature)
+        assert temperatures[-1] == fit_few(outputs.six_views.double(), held_out.targets).temperature
+    assert abs(temperatures[0] - temperatures[1]) > 1e-4
 
 
 def test_calibrating_twice_changes_nothing(trained: Network) -> None:
