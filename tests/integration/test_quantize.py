@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
+from rich.console import Console
 
 from app.engines import open_engine
 from app.main import create_app
@@ -16,8 +17,11 @@ from app.settings import Settings
 from models.calibration import Calibration
 from models.checkpoint import load
 from models.graph import answer
+from models.networks.layers import Convolution
 from tests.drawing import encode
 from training.cli import run
+from training.data.rereading import read_as_trained
+from training.quantization import measure_ranges
 
 pytestmark = pytest.mark.usefixtures("_one_thread")
 needs_openvino = pytest.mark.skipif(find_spec("openvino") is None, reason="no OpenVINO here")
@@ -72,6 +76,16 @@ def test_it_is_nearly_as_good_and_calibrated_anew(trained: Path, quantized: Path
     assert after.record.calibration.held_out is not None
     assert after.record.calibration.held_out != before.record.calibration.held_out
     assert not np.array_equal(after.golden_probabilities, before.golden_probabilities)
+
+
+def test_its_ranges_are_those_of_pictures_that_were_learnt(trained: Path, quantized: Path, archive: Path) -> None:
+    """The test part has no say in what the network computes."""
+    before, after = load(trained), load(quantized)
+    learnt = read_as_trained(str(archive), before.record, cache=archive.parent, report=lambda _: None).train
+    convolutions = [module for module in before.network.modules() if isinstance(module, Convolution)]
+    ranges = measure_ranges(before.network, convolutions, learnt.images, console=Console(quiet=True))
+    stored = after.record.architecture.arguments["input_ranges"]
+    assert np.asarray(stored) == pytest.approx(np.array(ranges), rel=1e-6)
 
 
 @needs_openvino

@@ -16,7 +16,7 @@ from tests.trainings import train, weights_of, write_bright
 from training.cli import run
 from training.configuration import Request
 from training.plan import choose_computing, prepare
-from training.recipes import RECIPES, LargeBatchRecipe
+from training.recipes import FAST, RECIPES, LargeBatchRecipe
 from training.runs.resume import ask_again, asked_before
 from training.runs.run_lock import alone_in
 
@@ -58,6 +58,22 @@ def test_a_run_leaves_a_folder_that_tells_everything(finished: Path) -> None:
     lines = [json.loads(line) for line in (finished / "metrics.jsonl").read_text().splitlines()]
     assert [line["epoch"] for line in lines if line["kind"] == "epoch"] == [1, 2, 3, 4]
     assert load(finished / "checkpoint.safetensors").record.name == "short"
+
+
+def test_the_snapshot_is_from_before_the_rates_fell_low(finished: Path) -> None:
+    """Of four epochs of three steps at one resolution it is the end of the second: the nearest to 0.6 of a run."""
+    assert torch.load(finished / "snapshot.pt", weights_only=True)["step"] == 6
+
+
+def test_the_seed_decides_the_weights(data: Path, tmp_path: Path) -> None:
+    """Also of trainings that learn from the same pictures, all of them."""
+    heads = []
+    for seed in (3, 4):
+        out = tmp_path / f"{seed}.safetensors"
+        options = ("--recipe", "fast", "--data", data, "--epochs", 1, "--held-out", 0)
+        assert train(*options, "--seed", seed, "--out", out) == 0
+        heads.append(load(out).network.get_parameter("head.weight"))
+    assert not torch.equal(*heads)
 
 
 def test_a_run_goes_on_from_its_state(stopped: Path, finished: Path) -> None:
@@ -295,6 +311,31 @@ def test_a_run_is_extended_from_within_its_folder(finished: Path, monkeypatch: p
     monkeypatch.chdir(finished)
     assert train("--resume", ".", "--extend", 1) == 0
     assert (finished.with_name("short-plus-1") / "checkpoint.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    ("changed", "sentence"),
+    [("archive", "data_fingerprint is"), ("recipe", "recipe.label_smoothing is 0.1 and was 0.2")],
+)
+def test_a_run_that_changed_is_not_extended(
+    changed: str,
+    sentence: str,
+    finished: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The longer run would go on with other pictures, or in another way, than its first epochs; none begins."""
+    longer, options = tmp_path / "longer", []
+    if changed == "archive":
+        options = ["--data", write_bright(tmp_path / "other.npz", seed=1)]
+    else:
+        monkeypatch.setitem(RECIPES, "fast", replace(FAST, label_smoothing=0.1))
+    assert train("--resume", finished, "--extend", 2, "--run", longer, *options) == 1
+    told = capsys.readouterr().err
+    assert f"{finished} cannot be extended, because it changed since: " in told
+    assert sentence in told
+    assert list(longer.iterdir()) == []
 
 
 def test_an_unfinished_run_is_not_extended(stopped: Path, capsys: pytest.CaptureFixture[str]) -> None:

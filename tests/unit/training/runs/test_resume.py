@@ -77,3 +77,18 @@ def test_the_dtype_that_is_typed_to_go_on_is_taken(tmp_path: Path) -> None:
     asked = _asked(tmp_path, Request(recipe="fast", data="pets"))
     assert ask_again(asked, {"dtype": "float32"}, folder=tmp_path) == replace(asked, dtype="float32")
     assert ask_again(asked, {}, folder=tmp_path) == asked
+
+
+@pytest.mark.parametrize(
+    ("missing", "advice"),
+    [("checkpoint.safetensors", "finish it first: train --resume"), ("snapshot.pt", r"train anew\.")],
+)
+def test_a_run_that_lacks_what_an_extension_needs_is_not_extended(
+    missing: str, advice: str, tmp_path: Path
+) -> None:
+    """The end of the run before, and the state that the longer one starts with; each with what to do instead."""
+    _asked(tmp_path, Request(recipe="fast", data="pets"))
+    for name in {"checkpoint.safetensors", "snapshot.pt"} - {missing}:
+        (tmp_path / name).touch()
+    with pytest.raises(TrainingError, match=rf"cannot be extended: it holds no {missing}; {advice}"):
+        ask_longer(tmp_path, epochs=2)
