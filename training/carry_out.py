@@ -80,6 +80,7 @@ def carry_out(
             computing=computing,
             console=console,
             run=run,
+            held_out=plan.dataset.held_out,
             start=plan.start,
             wanted=plan.wanted,
             ranks=ranks,

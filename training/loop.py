@@ -26,6 +26,7 @@ from training.runs.extension import snapshot_epoch
 from training.runs.run import Run
 from training.selection import make_selector
 from training.tutorial import train_tutorial
+from training.validation import Validation
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,7 @@ def train(
     computing: Computing,
     console: Console,
     run: Run | None = None,
+    held_out: Split | None = None,
     start: Start | None = None,
     wanted: Wanted | None = None,
     ranks: Ranks = ALONE,
@@ -71,6 +73,7 @@ def train(
         computing: on what, in which dtype, compiled or not.
         console: told of the progress.
         run: where states are saved and metrics written, and to go on from; None keeps nothing.
+        held_out: asked after each epoch, which is shown and noted, but for the tutorial; None asks nothing.
         start: weights to start with, of the recipe's architecture; None draws them, as the tutorial must.
         wanted: the answers of teachers; None takes the classes of `data`, as the tutorial must.
         ranks: the processes that train together; the tutorial trains in one.
@@ -105,6 +108,7 @@ def train(
         seed=seed,
         console=console,
         run=run if ranks.is_first else None,
+        validation=Validation(held_out, computing) if held_out is not None and ranks.is_first else None,
     )
     settling_s = time.monotonic()
     most = max(recipe.batch_size, chunk_size(images))
@@ -147,6 +151,7 @@ def _make_steps(
     seed: int,
     console: Console,
     run: Run | None,
+    validation: Validation | None,
 ) -> None:
     """Make the steps that are missing; stopped or not, the state is saved and the metrics are written."""
     recipe, per_epoch = learner.recipe, learner.steps_per_epoch
@@ -155,6 +160,7 @@ def _make_steps(
         RunProgress(console, steps=learner.steps, done=learner.step) as progress,
     ):
         last_loss: float | None = None
+        accuracy: float | None = None
         for number in range(learner.step // per_epoch, recipe.epochs):
             if run is not None and learner.step == snapshot_epoch(recipe) * per_epoch:
                 run.keep_snapshot(learner)
@@ -165,14 +171,21 @@ def _make_steps(
                 loss = learner.learn(*epoch.look(learner.ranks.share(chosen)))
                 last_loss = _read(loss, learner, epoch=number, last=last_loss)
                 learner.seconds += time.monotonic() - lap_s
-                progress.step(place=f"epoch {number + 1}/{recipe.epochs}", loss=last_loss, pictures=len(index))
+                if validation is not None and learner.step % per_epoch == 0:
+                    accuracy = validation.accuracy(learner.student.network)
+                progress.step(
+                    place=f"epoch {number + 1}/{recipe.epochs}",
+                    loss=last_loss,
+                    held_out=accuracy,
+                    pictures=len(index),
+                )
                 must_stop = learner.ranks.agree(interrupts.is_pending)
                 if run is not None:
-                    run.note_step(learner, loss=loss, must_save=must_stop)
+                    run.note_step(learner, loss=loss, held_out=accuracy, must_save=must_stop)
                 if must_stop:
                     interrupts.obey()
                     raise KeyboardInterrupt  # another process of this training was told to stop
-                lap_s = time.monotonic()  # a state was perhaps saved, which is no training
+                lap_s = time.monotonic()  # asking held-out pictures and saving a state is no training
 
 
 def _read(loss: Tensor, learner: Learner, *, epoch: int, last: float | None) -> float | None:

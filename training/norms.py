@@ -12,6 +12,7 @@ from training.data.sampling import draw_evenly
 from training.devices import Computing
 from training.progress import tell
 from training.ranks import ALONE, Ranks
+from training.validation import share_named_rightly
 
 _LOOKED_AT = 200
 """Pictures, at most. Source: choice; some seconds of work for the slowest recipe on two cores."""
@@ -44,13 +45,13 @@ def settle_norms(
     """
     places = draw_evenly(len(images), count=min(most, _LOOKED_AT), seed=0).to(images.device)
     images, targets = images[places], targets[places]
-    own = _named(network.eval(), images, targets, computing)
+    own = share_named_rightly(network.eval(), images, targets, computing)
     # rounding may divide the ranks, and one that averages alone would wait for ever
     if not ranks.agree(own <= 1 - _WORSE):
         return
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     _take_averages(network, ranks.share(images), computing)
-    anew = _named(network, images, targets, computing)
+    anew = share_named_rightly(network, images, targets, computing)
     if anew < own + _WORSE:
         network.load_state_dict(before)
         return
@@ -72,10 +73,3 @@ def _take_averages(network: nn.Module, images: Tensor, computing: Computing) -> 
     network.eval()
     for norm, rate in zip(norms, rates, strict=True):
         norm.momentum = rate
-
-
-def _named(network: nn.Module, images: Tensor, targets: Tensor, computing: Computing) -> float:
-    """Share of the pictures that a network names rightly."""
-    with computing.autocast():
-        answers = network(images).argmax(1)
-    return float((answers == targets).double().mean())

@@ -60,19 +60,25 @@ class RunProgress:
         """Take the bar away, also when the run was interrupted."""
         self._bar.stop()
 
-    def step(self, *, place: str, pictures: int, loss: float | None = None) -> None:
+    def step(self, *, place: str, pictures: int, loss: float | None = None, held_out: float | None = None) -> None:
         """Count one step.
 
         Args:
             place: in the run, in words: "epoch 1/10".
             pictures: in this step.
             loss: per picture; None where nothing is learnt.
+            held_out: accuracy on pictures that are not learnt, of the last epoch; None where none are asked.
         """
         self._done += 1
         self._pictures += pictures
         now_s = self._clock()
         rate = f"{self._pictures / max(now_s - self._started_s, 1e-9):,.0f} pictures/s"
-        status = rate if loss is None else f"loss {loss:.3f} · {rate}"
+        facts = [
+            *([] if loss is None else [f"loss {loss:.3f}"]),
+            *([] if held_out is None else [f"held out {held_out:.1%}"]),
+            rate,
+        ]
+        status = " · ".join(facts)
         self._bar.update(self._task, completed=self._done, place=place, status=status)
         if not self._console.is_terminal and now_s >= self._next_line_s:
             self._next_line_s = now_s + _PLAIN_LINE_EVERY_S

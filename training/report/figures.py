@@ -63,19 +63,26 @@ def draw_coverage(curve: Tensor) -> str:
 
 
 def draw_history(history: History) -> str:
-    """Draw loss and learning rate over the steps of a run."""
+    """Draw loss, accuracy on held-out pictures if some were asked, and learning rate over the steps of a run."""
 
     def draw(figure: "Figure") -> None:
-        upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(2, 1))
+        heights = (2, 2, 1) if history.held_out else (2, 1)
+        upper, *middle, lower = figure.subplots(len(heights), 1, sharex=True, height_ratios=heights)
         places = _thin(range(len(history.steps)))
         steps = [history.steps[place] for place in places]
         upper.plot(steps, [history.losses[place] for place in places], color=_ACCENT, lw=1.5)
         upper.set(ylabel="loss per picture")
+        for axes in middle:
+            epochs = [history.held_out[place] for place in _thin(range(len(history.held_out)))]
+            axes.plot(*zip(*epochs, strict=True), color=_ACCENT, lw=1.5, marker=".")
+            axes.set(ylabel="held out: right")
+            axes.yaxis.set_major_formatter(lambda share, _: f"{100 * share:g} %")
         lower.plot(steps, [history.rates[place] for place in places], color=_SECOND, lw=1.5)
         lower.set(xlabel="step", ylabel="learning rate")
         lower.set_ylim(bottom=0)
 
-    return _svg(draw, "Loss and learning rate over the steps", name="history", height=4.4)
+    title = "Loss, accuracy on held-out pictures, and learning rate over the steps"
+    return _svg(draw, title, name="history", height=6.2 if history.held_out else 4.4)
 
 
 def _thin(places: range) -> Sequence[int]:

@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from models.checkpoint import load
@@ -14,19 +14,21 @@ from training.runs.run import CHECKPOINT, METRICS
 
 @dataclass(frozen=True)
 class History:
-    """The steps of a run that were noted, in order; four lists of the same length.
+    """The steps of a run that were noted, in order; the first four are lists of the same length.
 
     Attributes:
         steps: counted from 1.
         losses: per picture.
         rates: the learning rate as a share of its highest.
         pictures_per_s: since the line before.
+        held_out: step and accuracy on held-out pictures at the end of each epoch, where some were asked.
     """
 
     steps: list[int]
     losses: list[float]
     rates: list[float]
     pictures_per_s: list[float]
+    held_out: list[tuple[int, float]] = field(default_factory=list)
 
 
 def read_history(run: Path) -> History:
@@ -45,12 +47,20 @@ def read_history(run: Path) -> History:
         raise TrainingError(
             f"{path} cannot be read ({error.strerror}). Name the folder of a run with --run, or leave it out."
         ) from error
-    steps = [step for step in map(_step, lines) if step is not None]
+    steps = [step for step in (_numbers(line, "loss", "lr", "pictures_per_s") for line in lines) if step]
     if not steps:
         raise TrainingError(
             f"{path} has no line about a step. Name the folder of a run that began, or leave --run out."
         )
-    return History(*(list(column) for column in zip(*steps, strict=True)))
+    asked = [point for point in (_numbers(line, "held_out_accuracy") for line in lines) if point]
+    losses, rates, pictures_per_s = (list(column) for column in zip(*(rest for _, rest in steps), strict=True))
+    return History(
+        steps=[step for step, _ in steps],
+        losses=losses,
+        rates=rates,
+        pictures_per_s=pictures_per_s,
+        held_out=[(step, accuracy) for step, (accuracy,) in asked],
+    )
 
 
 def check_origin(run: Path, record: Record) -> None:
@@ -86,12 +96,11 @@ def check_origin(run: Path, record: Record) -> None:
         )
 
 
-def _step(line: str) -> tuple[int, float, float, float] | None:
-    """Take the four numbers of a step; None for lines about something else."""
+def _numbers(line: str, *names: str) -> tuple[int, list[float]] | None:
+    """Take the step of a line and what else is named; None where it has not all of it, in finite numbers."""
     try:
         fields = json.loads(line)
-        step, rest = int(fields["step"]), [float(fields[name]) for name in ("loss", "lr", "pictures_per_s")]
+        step, numbers = int(fields["step"]), [float(fields[name]) for name in names]
     except (ValueError, TypeError, KeyError, OverflowError):
         return None
-    loss, lr, pictures_per_s = rest
-    return (step, loss, lr, pictures_per_s) if all(map(math.isfinite, rest)) else None
+    return (step, numbers) if all(map(math.isfinite, numbers)) else None

@@ -15,6 +15,7 @@ from training.measuring.intervals import interval
 from training.recipes import shows_mirror_images
 from training.report import figures, html, sections
 from training.report.content import Content
+from training.report.history import History
 
 FILE = "report.html"
 _STYLE = Path(__file__).with_name("style.css")
@@ -94,9 +95,20 @@ def _run(content: Content) -> str:
         html.paragraph(
             f"{history.steps[-1]:,} steps; the loss went from {history.losses[0]:.3f} to "
             f"{history.losses[-1]:.3f}, lowest {lowest:.3f}; {rate:,.0f} pictures/s, median of the lines. The "
-            "learning rate is a share of its highest."
+            "learning rate is a share of its highest." + _held_out(history)
         ),
         html.figure(figures.draw_history(history)),
+    )
+
+
+def _held_out(history: History) -> str:
+    if not history.held_out:
+        return ""
+    best = max(accuracy for _, accuracy in history.held_out)
+    return (
+        f" Of held-out pictures {history.held_out[-1][1]:.1%} were named rightly after the last epoch, {best:.1%} "
+        "after the best. Where that falls while the loss does too, the network learns its pictures by heart; "
+        "where it still rises, more epochs will help."
     )
 
 

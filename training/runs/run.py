@@ -131,20 +131,24 @@ class Run:
         """Take the state of another run as this one's."""
         self._write(STATE, state)
 
-    def note_step(self, learning: Learning, *, loss: Tensor | float, must_save: bool) -> None:
+    def note_step(
+        self, learning: Learning, *, loss: Tensor | float, must_save: bool, held_out: float | None = None
+    ) -> None:
         """Write what is due after a step: metrics of the step, of the epoch, and the state.
 
         Args:
             learning: after the step.
             loss: per picture, of the step.
             must_save: whether the training ends here.
+            held_out: accuracy on held-out pictures after the last epoch; None where none are asked.
         """
         step, per_epoch = learning.step, learning.steps_per_epoch
         if step % learning.log_every == 0 or step in {1, learning.steps}:
             rate = self._rate(learning)
             self.log(kind="step", **self._place(learning), loss=float(loss), lr=learning.lr, pictures_per_s=rate)
         if step % per_epoch == 0:
-            self.log(kind="epoch", **self._place(learning), loss=float(learning.epoch_loss) / per_epoch)
+            asked = {} if held_out is None else {"held_out_accuracy": held_out}
+            self.log(kind="epoch", **self._place(learning), loss=float(learning.epoch_loss) / per_epoch, **asked)
         if must_save or step == learning.steps or self._is_due(step):
             self.save_state(learning)
 

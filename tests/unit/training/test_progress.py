@@ -30,6 +30,19 @@ def test_without_a_terminal_there_are_plain_lines() -> None:
     ]
 
 
+def test_the_accuracy_on_held_out_pictures_stands_beside_the_loss() -> None:
+    """Once it is known."""
+    out = io.StringIO()
+    seconds = iter(range(0, 1000, 20))
+    with RunProgress(Console(file=out, width=120), steps=2, clock=lambda: float(next(seconds))) as progress:
+        progress.step(place="epoch 1/2", pictures=40, loss=2.0)
+        progress.step(place="epoch 1/2", pictures=40, loss=1.5, held_out=0.875)
+    assert out.getvalue().splitlines() == [
+        "epoch 1/2 · step 1/2 · loss 2.000 · 2 pictures/s · 0:00:20 left",
+        "epoch 1/2 · step 2/2 · loss 1.500 · held out 87.5% · 2 pictures/s · 0:00:00 left",
+    ]
+
+
 def test_a_terminal_gets_a_bar_and_lines_above_it() -> None:
     """The bar is drawn with control codes, shows loss and rate, and plain progress lines are not printed."""
     text = _run(terminal=True)

@@ -31,6 +31,20 @@ def test_steps_are_read_in_order(tmp_path: Path) -> None:
     assert history.losses == [2.0, 1.5]
     assert history.rates == [0.5, 0.5]
     assert history.pictures_per_s == [100.0, 100.0]
+    assert history.held_out == []
+
+
+def test_what_was_asked_after_each_epoch_is_read(tmp_path: Path) -> None:
+    """At its step; an epoch without it has none, and neither has a damaged line."""
+    epochs = [
+        {"kind": "epoch", "step": step, "epoch": step, "loss": 2.0, "held_out_accuracy": accuracy}
+        for step, accuracy in ((5, 0.5), (10, None), (15, 0.75))
+    ]
+    lines = [_line(1), *map(json.dumps, epochs), _line(20)]
+    (tmp_path / "metrics.jsonl").write_text("\n".join(lines))
+    history = read_history(tmp_path)
+    assert history.held_out == [(5, 0.5), (15, 0.75)]
+    assert history.steps == [1, 20]
 
 
 @pytest.mark.parametrize("step", ["[]", "null", '"ten"', "Infinity", "NaN", "{}"])
