@@ -13,6 +13,7 @@ from models.files import write_atomically
 from training.data import CIFAR10
 from training.devices import Computing, describe_hardware
 from training.errors import TrainingError
+from training.measuring.calibration import ACCEPTED_SHARE
 from training.ranks import count_processes
 from training.recipes import RECIPES
 from training.runs.provenance import current_commit
@@ -40,6 +41,7 @@ class Request:
         unmirrored: whether mirror images are another class, and not shown.
         extensions: epochs that each extension added to the run before it.
         input_size: side of the images in pixels; None lets the data decide.
+        accept: share of the held-out pictures that the abstain rule lets pass.
     """
 
     recipe: str
@@ -59,6 +61,7 @@ class Request:
     unmirrored: bool = False
     extensions: tuple[int, ...] = ()
     input_size: int | None = None
+    accept: float = ACCEPTED_SHARE
 
 
 def with_whole_paths(request: Request) -> Request:

@@ -13,7 +13,7 @@ from models.distance import ClassDistance
 from models.metrics import Metrics
 from models.networks.network import Network
 from training.data.dataset import Dataset, Split
-from training.measuring.calibration import Calibrated, accepted, calibrate
+from training.measuring.calibration import ACCEPTED_SHARE, Calibrated, accepted, calibrate
 from training.measuring.reading import Reading
 from training.measuring.reliability import coverage_at, measure_reliability, score_bins
 from training.measuring.views import view_logits
@@ -49,7 +49,13 @@ class ViewProbabilities:
 
 
 def calibrate_and_measure(
-    network: Network, dataset: Dataset, *, name: str, console: Console, mirrors: bool
+    network: Network,
+    dataset: Dataset,
+    *,
+    name: str,
+    console: Console,
+    mirrors: bool,
+    accept: float = ACCEPTED_SHARE,
 ) -> tuple[Calibrated, ViewProbabilities, Metrics]:
     """Calibrate a network on what it did not learn from, tell that, and compare its answers with the truth.
 
@@ -59,8 +65,9 @@ def calibrate_and_measure(
         name: of the test part, in words.
         console: told of the progress.
         mirrors: whether mirror images are among the six views (`training.recipes.shows_mirror_images`).
+        accept: share of the held-out pictures that the abstain rule lets pass, at least.
     """
-    fitted = calibrate(network, dataset.train, dataset.held_out, console=console, mirrors=mirrors)
+    fitted = calibrate(network, dataset.train, dataset.held_out, console=console, mirrors=mirrors, accept=accept)
     tell(console, fitted.sentence)
     views, metrics = measure_network(
         network,

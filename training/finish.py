@@ -88,7 +88,12 @@ def finish(
             trained.network, dataset.held_out, dataset, run, console=console, mirrors=mirrors
         )
     fitted, views, metrics = calibrate_and_measure(
-        trained.network, dataset, name=f"{dataset.name} test", console=console, mirrors=mirrors
+        trained.network,
+        dataset,
+        name=f"{dataset.name} test",
+        console=console,
+        mirrors=mirrors,
+        accept=request.accept,
     )
     gap = gap_to_test(held_out, metrics) if held_out else None
     if gap is not None:

@@ -140,6 +140,7 @@ def test_other_data_are_refused(stopped: Path, tmp_path: Path, capsys: pytest.Ca
         (["--input-size", "16"], "input_size is 16 and was 12"),
         (["--photographs", "0.5"], "photographs is 0.5 and was 0.0"),
         (["--trivial-augment", "0.5"], "trivial_augment is 0.5 and was 0.0"),
+        (["--accept", "0.8"], "accept is 0.8 and was 0.95"),
     ],
 )
 def test_options_that_contradict_the_run_are_refused(

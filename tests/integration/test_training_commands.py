@@ -505,6 +505,41 @@ def test_pictures_of_an_asked_size_are_found_again(kind: str, folder: Path) -> N
     assert load(again).record.input == load(out).record.input
 
 
+def test_the_accepted_share_is_chosen_without_training_again(tmp_path: Path) -> None:
+    """`train` takes it, `calibrate` and `quantize` choose another; the file says what came out."""
+    random = np.random.default_rng(0)
+    images, targets = random.integers(0, 256, (240, 16, 16, 3), dtype=np.uint8), np.arange(240) % 2
+    data = tmp_path / "a.npz"
+    write_archive(data, {"x_train": images, "y_train": targets, "x_test": images[:9], "y_test": targets[:9]})
+    out, again = tmp_path / "m.safetensors", tmp_path / "again.safetensors"
+    assert _train(data, out, "fast", "--epochs", "1", "--held-out", "120", "--accept", "0.8") == 0
+    assert 0.8 <= _accepted(out) < 0.83
+    for command in ("calibrate", "quantize"):
+        arguments = [command, str(out), "--data", str(data), "--device", "cpu", "--out", str(again)]
+        assert run([*arguments, "--accept", "0.9"]) == 0
+        assert 0.9 <= _accepted(again) < 0.93
+        assert run(arguments) == 0
+        assert 0.95 <= _accepted(again) < 0.98
+    for wrong in ("0.5", "1", "nan"):
+        assert run(["calibrate", str(out), "--data", str(data), "--out", str(again), "--accept", wrong]) == 2
+
+
+def _accepted(path: Path) -> float:
+    held_out = load(path).record.calibration.held_out
+    assert held_out is not None
+    return held_out.accepted
+
+
+def test_a_share_is_refused_where_there_is_no_rule(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Too few pictures were held out: the sentence says how many, and nothing is written."""
+    out, again = folder.parent / "m.safetensors", folder.parent / "again.safetensors"
+    assert _train(folder, out, "fast", "--epochs", "1", "--held-out", "4") == 0
+    for command in ("calibrate", "quantize"):
+        assert run([command, str(out), "--data", str(folder), "--out", str(again), "--accept", "0.9"]) == 1
+        assert "needs 100 held-out pictures; the training held out 4." in capsys.readouterr().err
+        assert not again.exists()
+
+
 def test_copies_are_held_out_together_and_found_again(folder: Path) -> None:
     """The checkpoint remembers that they were; of a file from before that they are drawn as they were then."""
     for number in range(8):

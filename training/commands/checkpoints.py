@@ -9,6 +9,7 @@ import typer
 
 from models.checkpoint import load, save
 from training.commands.options import (
+    AcceptOption,
     CacheOption,
     CheckpointArgument,
     CorruptionPicturesOption,
@@ -22,12 +23,12 @@ from training.commands.options import (
 )
 from training.commands.terminal import CommandError, print_metrics, told_in_a_sentence
 from training.data import read_test
-from training.data.rereading import read_as_trained, require_held_out
+from training.data.rereading import read_as_trained, require_enough_for_rule, require_held_out
 from training.devices import choose_device
 from training.errors import TrainingError
 from training.evaluate import calibrate_and_measure, measure_checkpoint
 from training.export import export_onnx
-from training.measuring.calibration import reliability_by_view
+from training.measuring.calibration import ACCEPTED_SHARE, reliability_by_view
 from training.measuring.grids import draw_predictions
 from training.measuring.label_mistakes import doubt_files
 from training.measuring.outliers import draw_outliers
@@ -97,6 +98,7 @@ def calibrate(
     checkpoint: CheckpointArgument,
     data: DataOption,
     out: Annotated[Path, typer.Option(help="The checkpoint to write, a .safetensors file; may be the same.")],
+    accept: AcceptOption = None,
     device: DeviceOption = Device.auto,
     cache: CacheOption = Path("data"),
 ) -> None:
@@ -109,6 +111,8 @@ def calibrate(
         check_target(out)
         loaded = load(checkpoint)
         require_held_out(loaded.record)
+        if accept is not None:
+            require_enough_for_rule(loaded.record)
         dataset = read_as_trained(data, loaded.record, cache=cache, report=teller(console))
         network = loaded.network.to(choose_device(device.value))
         fitted, _, metrics = calibrate_and_measure(
@@ -117,6 +121,7 @@ def calibrate(
             name=loaded.record.metrics.split,
             console=console,
             mirrors=shows_mirror_images(loaded.record.training.configuration),
+            accept=ACCEPTED_SHARE if accept is None else accept,
         )
         record = dataclasses.replace(loaded.record, calibration=fitted.calibration, metrics=metrics)
         digest = save(out, network, record, distance=fitted.distance)

@@ -1,11 +1,13 @@
 """The options that commands share, and the words that they take."""
 
+import math
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from training.measuring.calibration import ACCEPTED_SHARE
 from training.measuring.robustness import PICTURES
 
 MOST_EPOCHS = 100_000
@@ -55,6 +57,30 @@ CacheOption = Annotated[Path, typer.Option(help=CACHE_HELP)]
 InputSizeOption = Annotated[
     int | None,
     typer.Option(min=9, max=512, help="Side of the network's pictures in pixels, instead of one that fits yours."),
+]
+
+
+def _refuse_no_number(share: float | None) -> float | None:
+    """Refuse NaN, which the limits of older versions of typer let through.
+
+    Raises:
+        BadParameter: it is.
+    """
+    if share is not None and math.isnan(share):
+        raise typer.BadParameter("it is no number")
+    return share
+
+
+AcceptOption = Annotated[
+    float | None,
+    typer.Option(
+        min=0.8,
+        max=0.999,
+        metavar="SHARE",
+        callback=_refuse_no_number,
+        help="Of the held-out pictures, 0.8 to 0.999, for the abstain rule to accept "
+        f"[default: {ACCEPTED_SHARE}].",
+    ),
 ]
 MirrorOption = Annotated[
     bool | None,

@@ -7,12 +7,20 @@ from typing import Annotated
 import typer
 
 from models.checkpoint import load, save
-from training.commands.options import CacheOption, CheckpointArgument, DataOption, Device, DeviceOption
+from training.commands.options import (
+    AcceptOption,
+    CacheOption,
+    CheckpointArgument,
+    DataOption,
+    Device,
+    DeviceOption,
+)
 from training.commands.terminal import print_metrics, told_in_a_sentence
-from training.data.rereading import read_as_trained
+from training.data.rereading import read_as_trained, require_enough_for_rule
 from training.devices import choose_device
 from training.errors import TrainingError
 from training.evaluate import calibrate_and_measure
+from training.measuring.calibration import ACCEPTED_SHARE
 from training.progress import teller
 from training.quantization import quantize as quantize_network
 from training.recipes import shows_mirror_images
@@ -24,6 +32,7 @@ def quantize(
     checkpoint: CheckpointArgument,
     data: DataOption,
     out: Annotated[Path, typer.Option(help="The checkpoint to write, a .safetensors file.")],
+    accept: AcceptOption = None,
     device: DeviceOption = Device.auto,
     cache: CacheOption = Path("data"),
 ) -> None:
@@ -38,6 +47,8 @@ def quantize(
             raise TrainingError(f"--out {out} is the checkpoint itself, which would be lost; name another file.")
         loaded = load(checkpoint)
         record = loaded.record
+        if accept is not None:
+            require_enough_for_rule(record)
         dataset = read_as_trained(data, record, cache=cache, report=teller(console))
         architecture, network = quantize_network(
             loaded.network.to(choose_device(device.value)),
@@ -53,6 +64,7 @@ def quantize(
             name=record.metrics.split,
             console=console,
             mirrors=shows_mirror_images(record.training.configuration),
+            accept=ACCEPTED_SHARE if accept is None else accept,
         )
         origin = {"from": loaded.digest, "from_created_at": record.created_at, "commit": current_commit()}
         quantized = dataclasses.replace(

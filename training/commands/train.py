@@ -15,6 +15,7 @@ from training.commands.options import (
     DEVICE_HELP,
     MOST_EPOCHS,
     MOST_SEED,
+    AcceptOption,
     Device,
     Dtype,
     InputSizeOption,
@@ -119,6 +120,7 @@ def train(
     ] = False,
     cache: Annotated[Path | None, typer.Option(help=f"{CACHE_HELP} [default: data]")] = None,
     input_size: InputSizeOption = None,
+    accept: AcceptOption = None,
 ) -> None:
     """Train a network, measure it, and write one checkpoint."""
     keeping = _decide_keeping(run_folder, resume, extend=extend, save_every=save_every, tensorboard=tensorboard)
@@ -139,6 +141,7 @@ def train(
         unmirrored=None if mirror is None else not mirror,
         input_size=input_size,
         cache=cache,
+        accept=accept,
     )
     with told_in_a_sentence(None if keeping is None else keeping.folder) as console:
         request = _ask(given, keeping)

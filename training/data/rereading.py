@@ -5,7 +5,7 @@ from pathlib import Path
 from models.record import Record
 from training.data import read_dataset
 from training.data.dataset import Dataset, fingerprint
-from training.data.held_out import COPIES_TOGETHER, HELD_OUT_FINGERPRINT, set_aside
+from training.data.held_out import COPIES_TOGETHER, FEWEST_FOR_RULE, HELD_OUT_FINGERPRINT, set_aside
 from training.data.picture_cache import Report
 from training.errors import DataError, TrainingError
 
@@ -56,6 +56,20 @@ def require_held_out(record: Record) -> None:
         raise TrainingError(
             "The checkpoint was trained on all of its training pictures: nothing was held out, and on pictures "
             "that it has learnt from its scores look better than they are. Train it again with --held-out 20, say."
+        )
+
+
+def require_enough_for_rule(record: Record) -> None:
+    """Refuse to fit an abstain rule on too few pictures.
+
+    Raises:
+        TrainingError: the training of the checkpoint held out too few.
+    """
+    count = held_out_count(record)
+    if count < FEWEST_FOR_RULE:
+        raise TrainingError(
+            f"--accept is of the abstain rule, which needs {FEWEST_FOR_RULE} held-out pictures; the training held "
+            f"out {count}. Leave --accept out, or train again with --held-out {FEWEST_FOR_RULE}."
         )
 
 

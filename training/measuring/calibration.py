@@ -27,7 +27,7 @@ from training.measuring.views import ViewLogits, view_logits
 _SCORE_ROUNDING = 1e-6
 """By which float32 probabilities of equal pictures may differ, as they fall into batches."""
 ACCEPTED_SHARE = 0.95
-"""Of held-out pictures of the classes. Source: the field's custom, as in OpenOOD's FPR@95."""
+"""Of held-out pictures of the classes, by default. Source: the field's custom, as in OpenOOD's FPR@95."""
 _NOTABLE_ERROR = 0.02
 """Calibration error from which scores are called modest; with every held-out picture right there is none."""
 
@@ -48,7 +48,13 @@ class Calibrated:
 
 
 def calibrate(
-    network: Network, train: Split, held_out: Split | None, *, console: Console, mirrors: bool
+    network: Network,
+    train: Split,
+    held_out: Split | None,
+    *,
+    console: Console,
+    mirrors: bool,
+    accept: float = ACCEPTED_SHARE,
 ) -> Calibrated:
     """Fit temperatures, floors and the abstain rule, and give the network its temperature.
 
@@ -60,6 +66,7 @@ def calibrate(
         held_out: what it did not learn from; None where it learnt from everything.
         console: told of the progress.
         mirrors: whether mirror images are among the six views.
+        accept: share of the held-out pictures that the abstain rule lets pass, at least.
     """
     network.temperature = 1.0
     if held_out is None or len(held_out) < FEWEST_FOR_TEMPERATURE:
@@ -78,13 +85,13 @@ def calibrate(
         calibration = _fit_temperatures(outputs, held_out.targets)
     else:
         distance = _fit_distance(network, train, outputs.features, classes=outputs.single_view.shape[1])
-        calibration = _fit(outputs, distance(outputs.features).flatten(), held_out.targets)
+        calibration = _fit(outputs, distance(outputs.features).flatten(), held_out.targets, accept=accept)
     network.temperature = calibration.temperature
     return Calibrated(calibration, distance, _describe(calibration))
 
 
-def choose_thresholds(scores: Tensor, distances: Tensor) -> tuple[float, float]:
-    """Find the strictest pair that accepts 95 % of the pictures, each half turning away equally many.
+def choose_thresholds(scores: Tensor, distances: Tensor, *, accept: float = ACCEPTED_SHARE) -> tuple[float, float]:
+    """Find the strictest pair that accepts a share of the pictures, each half turning away equally many.
 
     A picture that is no farther than usual is never turned away for that, nor one whose score differs by float32's
     rounding alone: of drawings that are all alike half would be.
@@ -92,6 +99,7 @@ def choose_thresholds(scores: Tensor, distances: Tensor) -> tuple[float, float]:
     Args:
         scores: best probabilities, (n,).
         distances: (n,).
+        accept: share of the pictures that pass, at least.
 
     Returns:
         The least score and the largest distance that are accepted.
@@ -101,7 +109,7 @@ def choose_thresholds(scores: Tensor, distances: Tensor) -> tuple[float, float]:
     pairs = [
         (score, distance)
         for score, distance in zip(ascending.tolist(), descending.tolist(), strict=True)
-        if _accepted(scores, distances, score, distance).double().mean() >= ACCEPTED_SHARE
+        if _accepted(scores, distances, score, distance).double().mean() >= accept
     ]
     return pairs[-1]
 
@@ -142,11 +150,11 @@ def reliability_by_view(
     }
 
 
-def _fit(outputs: ViewLogits, distances: Tensor, targets: Tensor) -> Calibration:
+def _fit(outputs: ViewLogits, distances: Tensor, targets: Tensor, *, accept: float) -> Calibration:
     """Fit temperatures, floors and the rule."""
     single_logits, six_logits = outputs.single_view.double(), outputs.six_views.double()
     reading, six_reading = (fit_reading(logits, targets) for logits in (single_logits, six_logits))
-    score, farthest = choose_thresholds(reading.probabilities(single_logits).amax(1), distances)
+    score, farthest = choose_thresholds(reading.probabilities(single_logits).amax(1), distances, accept=accept)
     rule = Calibration(
         temperature=reading.temperature,
         abstain_threshold=score,

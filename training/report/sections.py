@@ -141,7 +141,14 @@ def _rule(content: Content) -> str:
     answered = f"answers {html.percent(metrics.accepted)} of these pictures by that rule"
     if metrics.accuracy_of_accepted is not None:
         answered += f", and {html.percent(metrics.accuracy_of_accepted)} of those answers are right"
-    return f"This checkpoint abstains {' or '.join(reasons)}: it {answered}."
+    held_out = calibration.held_out
+    chosen = (
+        ""
+        if held_out is None
+        else f" Of the {held_out.n:,} held-out pictures that it was fitted on it answers "
+        f"{html.percent(held_out.accepted)}."
+    )
+    return f"This checkpoint abstains {' or '.join(reasons)}: it {answered}.{chosen}"
 
 
 def spoilt(content: Content) -> str:

@@ -79,7 +79,7 @@ def ask_again(asked: Request, given: Mapping[str, Any], *, folder: Path) -> Requ
             listed.
     """
     _, configuration = read_configuration(folder / CONFIGURATION)
-    known = settled(configuration)
+    known = settled(configuration) | {"accept": asked.accept}  # of the rule, and not of the weights
     moved = {name: value for name, value in given.items() if name in _MAY_MOVE}
     kept = {name: value for name, value in given.items() if name not in _MAY_MOVE}
     now = {name: value for name, value in kept.items() if value not in (getattr(asked, name), known[name])}

@@ -221,14 +221,15 @@ def test_each_class_has_a_mean_of_its_own_where_not_all_pictures_are_taken(
     assert torch.pdist(fitted.distance.means).min() > 0.1
 
 
-def test_thresholds_turn_away_equally_many_by_each_half() -> None:
-    """Scores and distances that have nothing to do with each other: 25 of 1,000 each, and 950 remain."""
+@pytest.mark.parametrize("share", [0.8, ACCEPTED_SHARE, 0.999])
+def test_thresholds_turn_away_equally_many_by_each_half(share: float) -> None:
+    """Scores and distances that have nothing to do with each other: the share remains that is asked for."""
     scores = torch.linspace(0.2, 1, 1_000)
     distances = torch.linspace(0.5, 2, 1_000)[torch.arange(1_000) * 387 % 1_000]
-    least, farthest = choose_thresholds(scores, distances)
+    least, farthest = choose_thresholds(scores, distances, accept=share)
     assert (scores < least).sum() == (distances > farthest).sum()
     kept = ((scores >= least) & (distances <= farthest)).double().mean().item()
-    assert ACCEPTED_SHARE <= kept <= ACCEPTED_SHARE + 0.002
+    assert share <= kept <= share + 0.002
 
 
 def test_thresholds_of_scores_that_are_all_alike_accept_everything() -> None:

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+from models.calibration import BeforeAndAfter, HeldOut, Reliability
 from models.checkpoint import Checkpoint, load, save
 from models.record import Record
 from training.data.dataset import Split
@@ -220,6 +221,19 @@ def test_the_rule_to_abstain_is_told(
     """What both thresholds let through is counted on these pictures, also where it is none."""
     text = page(_content(hostile, threshold=threshold, farthest=farthest)).replace("\N{NO-BREAK SPACE}", " ")
     assert told in text
+
+
+def test_the_share_that_the_rule_was_chosen_for_is_told(hostile: Checkpoint) -> None:
+    """What it lets through of the pictures that it was fitted on, beside what it does of these."""
+    content = _content(hostile, threshold=0.4)
+    record = content.checkpoint.record
+    both = BeforeAndAfter(Reliability(1, 1, 0.2, 0.2), Reliability(0.5, 0.5, 0.1, 0.1))
+    held_out = HeldOut(2_000, {"single_view": both, "six_views": both}, 0.8005, 0.99)
+    fitted = dataclasses.replace(record, calibration=dataclasses.replace(record.calibration, held_out=held_out))
+    text = page(
+        dataclasses.replace(content, checkpoint=dataclasses.replace(content.checkpoint, record=fitted))
+    ).replace("\N{NO-BREAK SPACE}", " ")
+    assert "Of the 2,000 held-out pictures that it was fitted on it answers 80.05 %." in text
 
 
 def test_many_classes_are_listed_instead_of_drawn(hostile: Checkpoint) -> None:
