@@ -17,6 +17,8 @@ from models.memory import lacks_device_memory, lacks_memory
 from training.errors import TrainingError
 
 FORMAT_VERSION = 1
+BEGIN_AGAIN = "delete it to start this run from the beginning"
+"""What to do about a state that cannot be read, where there is no other one."""
 _DAMAGE = (
     RuntimeError,
     pickle.UnpicklingError,
@@ -57,12 +59,13 @@ def write_state(path: Path, state: Mapping[str, Any]) -> None:
     write_atomically(path, buffer.getvalue())
 
 
-def read_state(path: Path, *, device: torch.device) -> dict[str, Any] | None:
+def read_state(path: Path, *, device: torch.device, advice: str = BEGIN_AGAIN) -> dict[str, Any] | None:
     """Read a state; None where none was saved yet.
 
     Args:
         path: of the file.
         device: where its tensors go.
+        advice: what to do if it is damaged.
 
     Raises:
         TrainingError: the file is damaged, or of another version of Glimpse.
@@ -82,8 +85,7 @@ def read_state(path: Path, *, device: torch.device) -> dict[str, Any] | None:
             raise
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise TrainingError(
-            f"The state {path} cannot be read ({reason}). It is damaged or was not written by Glimpse; delete it "
-            "to start this run from the beginning."
+            f"The state {path} cannot be read ({reason}). It is damaged or was not written by Glimpse; {advice}."
         ) from error
     version = state.get("format_version") if isinstance(state, dict) else None
     if version != FORMAT_VERSION:

@@ -151,6 +151,43 @@ def test_options_that_contradict_the_run_are_refused(
     assert sentence in capsys.readouterr().err
 
 
+def test_who_wants_more_epochs_is_told_how(
+    stopped: Path, finished: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """--epochs contradicts the run; the option that was meant is --extend, once the run is finished."""
+    assert train("--resume", stopped, "--epochs", 9) == 1
+    advice = f"For more epochs finish it, then: train --resume {stopped} --extend EPOCHS"
+    assert advice in capsys.readouterr().err
+    assert train("--resume", finished, "--epochs", 9) == 1
+    assert f"For more epochs: train --resume {finished} --extend EPOCHS" in capsys.readouterr().err
+    assert train("--resume", finished, "--seed", 9) == 1
+    assert "--extend" not in capsys.readouterr().err
+
+
+def test_a_damaged_state_is_replaced_by_the_snapshot(
+    stopped: Path, finished: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What the sentence says is true: copied over it, the run ends with the weights that it would have had."""
+    state, snapshot = stopped / "state.pt", stopped / "snapshot.pt"
+    state.write_bytes(b"junk")
+    assert train("--resume", stopped) == 1
+    assert f"copy {snapshot} over it to go on from there, or delete it" in capsys.readouterr().err
+    shutil.copy(snapshot, state)
+    assert train("--resume", stopped) == 0
+    now, then = weights_of(stopped), weights_of(finished)
+    assert all(torch.equal(now[name], then[name]) for name in then)
+
+
+def test_a_damaged_state_without_a_snapshot_is_begun_again(
+    stopped: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing is there to copy, and nothing of the kind is advised."""
+    (stopped / "snapshot.pt").unlink()
+    (stopped / "state.pt").write_bytes(b"junk")
+    assert train("--resume", stopped) == 1
+    assert "not written by Glimpse; delete it to start this run from the beginning" in capsys.readouterr().err
+
+
 def test_options_that_say_what_the_run_has_are_taken(stopped: Path, finished: Path) -> None:
     """Nothing was typed of these when it began; what recipe, data and device made of them may be typed now."""
     has = json.loads((stopped / "configuration.json").read_text())["configuration"]

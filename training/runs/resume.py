@@ -87,9 +87,15 @@ def ask_again(asked: Request, given: Mapping[str, Any], *, folder: Path) -> Requ
     if changed:
         raise TrainingError(
             f"{folder} cannot go on with what was typed: {'; '.join(changed)}. Leave these options out, or start "
-            "a new run with --run."
+            f"a new run with --run.{_how_to_train_longer(folder) if 'epochs' in now else ''}"
         )
     return replace(asked, **moved, dtype=given.get("dtype", asked.dtype))
+
+
+def _how_to_train_longer(folder: Path) -> str:
+    """Name the option that was meant by whoever typed other epochs: schedules are drawn for the first ones."""
+    first = "" if is_finished(folder) else " finish it, then"
+    return f" For more epochs{first}: train --resume {folder} --extend EPOCHS"
 
 
 def open_run(
@@ -160,7 +166,7 @@ def ask_longer(folder: Path, *, epochs: int) -> Request:
 
 def _take_snapshot(run: Run, folder: Path, configuration: Mapping[str, Any], *, device: torch.device) -> None:
     """Start a run with another one's snapshot and the metrics up to it; only the plan may differ."""
-    state = read_state(folder / SNAPSHOT, device=device)
+    state = read_state(folder / SNAPSHOT, device=device, advice="restore it, or train anew")
     assert state is not None
     changed = differences(configuration, json.loads(state["configuration"]), apart_from=PLAN)
     if changed:

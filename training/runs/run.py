@@ -21,7 +21,7 @@ from torch import Tensor
 from models.files import write_atomically
 from training.configuration import differences
 from training.errors import TrainingError
-from training.state import is_finite, read_state, write_state
+from training.state import BEGIN_AGAIN, is_finite, read_state, write_state
 
 CONFIGURATION, STATE, SNAPSHOT = "configuration.json", "state.pt", "snapshot.pt"
 METRICS, CHECKPOINT = "metrics.jsonl", "checkpoint.safetensors"
@@ -96,7 +96,11 @@ class Run:
         Raises:
             TrainingError: the configuration changed since; the sentence lists what differs.
         """
-        state = read_state(self.folder / STATE, device=device)
+        snapshot = self.folder / SNAPSHOT
+        advice = (
+            f"copy {snapshot} over it to go on from there, or {BEGIN_AGAIN}" if snapshot.exists() else BEGIN_AGAIN
+        )
+        state = read_state(self.folder / STATE, device=device, advice=advice)
         changed = [] if state is None else differences(self._configuration, json.loads(state["configuration"]))
         if changed:
             raise TrainingError(
