@@ -167,6 +167,12 @@ def run_views(
     )
 
 
+def balanced_accuracy(metrics: Metrics) -> float:
+    """Give the mean of the classes' accuracies, single view: each counts alike, however few its pictures are."""
+    measured = [accuracy for accuracy in metrics.per_class.values() if accuracy is not None]
+    return sum(measured) / len(measured)
+
+
 def measure(
     views: ViewProbabilities,
     split: Split,

@@ -13,9 +13,10 @@ from models.checkpoint import Checkpoint
 from models.networks import build
 from models.preprocessing import InputSpec
 from training.configuration import Request
-from training.data import findings, read_dataset
+from training.data import read_dataset
 from training.data.dataset import Dataset, fingerprint
 from training.data.held_out import COPIES_TOGETHER, HELD_OUT_FINGERPRINT, group_copies, set_aside
+from training.data.inspection import lines_before_training
 from training.devices import Computing, choose_dtype
 from training.earlier import DOUBTED, doubt, load_start, load_teacher, start_with
 from training.epoch import Wanted
@@ -93,9 +94,8 @@ def prepare(request: Request, computing: Computing, *, tell: Callable[[str], Non
     read = read_dataset(
         request.data, seed=request.seed, cache=Path(request.cache), report=tell, input_size=request.input_size
     )
-    if read.findings is not None:
-        for line in findings.to_lines(read.findings):
-            tell(line)
+    for line in lines_before_training(read):
+        tell(line)
     # the tutorial, to the letter, learns from every picture
     count = 0 if isinstance(table, TutorialRecipe) and request.held_out is None else request.held_out
     dataset = set_aside(read, count=count, seed=request.seed)

@@ -76,8 +76,10 @@ def test_from_a_folder_to_an_answer(
         "accuracy_of_accepted",
         "reliability_bins",
         "coverage",
+        "balanced_accuracy",
         "reliability",
     ]
+    assert measured["balanced_accuracy"] == measured["accuracy"]["single_view"]  # two of each class
     assert measured["n"] == checkpoint.record.metrics.n == 4
     assert measured["accuracy"] == dict(checkpoint.record.metrics.accuracy)
 
@@ -120,7 +122,8 @@ def test_evaluate_prints_a_line_for_each_class(
     assert lines[1].endswith("(single view)")
     assert lines[2].endswith("(six views)")
     assert lines[3].startswith("95 % interval of the single view: ")
-    assert [line.split(":")[0].split() for line in lines[6:]] == [
+    assert lines[4].startswith("Mean of the classes (balanced accuracy): ")
+    assert [line.split(":")[0].split() for line in lines[7:]] == [
         ["Accuracy", "of", "dark"],
         ["Accuracy", "of", "light"],
         ["Calibration,", "at", "temperature", "1", "→", "as", "it", "is"],

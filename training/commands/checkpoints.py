@@ -26,7 +26,7 @@ from training.data import read_test
 from training.data.rereading import read_as_trained, require_enough_for_rule, require_held_out
 from training.devices import choose_device
 from training.errors import TrainingError
-from training.evaluate import calibrate_and_measure, measure_checkpoint
+from training.evaluate import balanced_accuracy, calibrate_and_measure, measure_checkpoint
 from training.export import export_onnx
 from training.measuring.calibration import ACCEPTED_SHARE, reliability_by_view
 from training.measuring.grids import draw_predictions
@@ -83,6 +83,7 @@ def evaluate(
         if as_json:
             fields = dataclasses.asdict(metrics)
             del fields["split"]
+            fields["balanced_accuracy"] = balanced_accuracy(metrics)
             fields["reliability"] = {view: dataclasses.asdict(both) for view, both in reliability.items()}
             if robustness is not None:
                 fields["corruptions"] = dataclasses.asdict(robustness)

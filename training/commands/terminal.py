@@ -16,6 +16,7 @@ from models.memory import lacks_device_memory, lacks_memory
 from models.metrics import Metrics
 from training.configuration import read_configuration
 from training.errors import TrainingError
+from training.evaluate import balanced_accuracy
 from training.interrupts import Terminated, sigterm_at_once
 from training.measuring.intervals import interval
 from training.progress import printable, tell
@@ -121,6 +122,7 @@ def print_metrics(metrics: Metrics) -> None:
     typer.echo(f"Accuracy of the network: {_percent(metrics.accuracy['six_views'])} (six views)")
     seen = interval(round(metrics.accuracy["single_view"] * metrics.n), metrics.n)
     typer.echo(f"95 % interval of the single view: {100 * seen.low:.2f} to {_percent(seen.high)}")
+    typer.echo(f"Mean of the classes (balanced accuracy): {_percent(balanced_accuracy(metrics))} (single view)")
     typer.echo(f"Expected calibration error: {_percent(metrics.expected_calibration_error)}")
     if metrics.accepted is not None:
         kept = (

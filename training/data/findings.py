@@ -16,6 +16,8 @@ FILE_NAME = "data.json"
 """Of the findings in a run's folder."""
 FEW_PICTURES = 20
 """To learn a class from; fewer are warned of. Source: choice; 100 a class gave 97 to 100 % on drawn pictures."""
+UNEVEN = 10
+"""Times the smallest class's pictures, from which the largest one is warned of. Source: choice."""
 _NAMED_AT_MOST = 10
 _FILES_IN_A_LINE = 4
 _KINDS = {"equal": "equal pictures", "near": "pictures that look alike"}
@@ -83,9 +85,38 @@ class Findings:
         return {label: parts["train"] for label, parts in self.counts.items() if parts["train"] < FEW_PICTURES}
 
     @property
+    def uneven(self) -> tuple[str, str] | None:
+        """The largest and the smallest class, if the one has ten times the pictures of the other to learn from."""
+        return uneven({label: parts["train"] for label, parts in self.counts.items()})
+
+    @property
     def unmeasured(self) -> tuple[str, ...]:
         """Classes without a picture to measure on."""
         return tuple(label for label, parts in self.counts.items() if not parts["test"])
+
+
+def uneven(counts: Mapping[str, int]) -> tuple[str, str] | None:
+    """Name the largest and the smallest class, if the one has ten times the pictures of the other.
+
+    Args:
+        counts: label → pictures to learn from; classes without any are passed over.
+    """
+    some = {label: count for label, count in counts.items() if count}
+    if not some:
+        return None
+    largest, smallest = max(some, key=some.__getitem__), min(some, key=some.__getitem__)
+    return (largest, smallest) if some[largest] >= UNEVEN * some[smallest] else None
+
+
+def uneven_lines(counts: Mapping[str, int]) -> Iterator[str]:
+    """Warn of classes of so unequal size that the accuracy hides the small ones; see `uneven`."""
+    if (pair := uneven(counts)) is not None:
+        largest, smallest = pair
+        yield (
+            f"warning: the class {largest!r} has {counts[largest]:,} pictures to learn from, and {smallest!r} has "
+            f"{counts[smallest]:,}: small classes are recognised worse, and the accuracy hardly shows it. Look at "
+            f"the mean of the classes, too, and add pictures of {smallest!r}"
+        )
 
 
 def collect(
@@ -142,6 +173,7 @@ def to_lines(findings: Findings) -> Iterator[str]:
     for label, parts in findings.counts.items():
         yield f"  {label:<{width}}  {parts['train']:>7,} {parts['test']:>7,}"
     yield from _few_lines(findings.few)
+    yield from uneven_lines({label: parts["train"] for label, parts in findings.counts.items()})
     for label in findings.unmeasured:
         yield f"warning: the class {label!r} has no picture to measure on; its accuracy will be unknown"
     if findings.unreadable:
@@ -196,7 +228,7 @@ def to_json(findings: Findings) -> str:
     fields = asdict(findings)
     for group, written in zip(findings.copies, fields["copies"], strict=True):
         written |= {"is_leak": group.is_leak, "is_contradiction": group.is_contradiction}
-    fields |= {"few": findings.few, "unmeasured": findings.unmeasured}
+    fields |= {"few": findings.few, "uneven": findings.uneven, "unmeasured": findings.unmeasured}
     return json.dumps(fields, indent=1)
 
 

@@ -1,14 +1,16 @@
 """Look at a data set without training: for a folder what reading it found, for arrays the same by hand."""
 
 import hashlib
+from collections.abc import Iterator
 
 import numpy as np
+import torch
 from PIL import Image
 from torch import Tensor
 
 from training.data.dataset import Dataset
 from training.data.duplicates import find_copies
-from training.data.findings import Findings, collect
+from training.data.findings import Findings, collect, to_lines, uneven_lines
 from training.data.likeness import THUMBNAIL_SIDE, Thumbnails
 from training.data.picture_cache import to_thumbnail
 
@@ -31,6 +33,18 @@ def inspect_dataset(dataset: Dataset) -> Findings:
         is_test=np.arange(len(thumbnails)) >= len(dataset.train),
         copies=find_copies(thumbnails, digests, targets),
     )
+
+
+def lines_before_training(dataset: Dataset) -> Iterator[str]:
+    """Tell what a training finds out about its data on the way, line by line.
+
+    That is all of a folder, and of arrays what takes no time to speak of.
+    """
+    if dataset.findings is not None:
+        yield from to_lines(dataset.findings)
+        return
+    counts = torch.bincount(dataset.train.targets, minlength=len(dataset.labels)).tolist()
+    yield from uneven_lines(dict(zip(dataset.labels, counts, strict=True)))
 
 
 def _thumbnails(images: Tensor) -> Thumbnails:

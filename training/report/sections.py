@@ -2,6 +2,7 @@
 
 import math
 
+from training.evaluate import balanced_accuracy
 from training.measuring.corruptions import LEVELS, MEANINGS, SEVERITIES
 from training.measuring.intervals import Interval, interval
 from training.measuring.reliability import coverage_at, coverage_curve, score_bins
@@ -43,7 +44,11 @@ def classes(content: Content) -> str:
     return html.section(
         "classes",
         TITLES["classes"],
-        html.paragraph("Share of each class's pictures that got its label; the grey end is the 95 % interval."),
+        html.paragraph(
+            "Share of each class's pictures that got its label; the grey end is the 95 % interval. The mean of "
+            f"the classes is {html.percent(balanced_accuracy(content.metrics))} (balanced accuracy): there each "
+            "class counts alike, however few pictures it has."
+        ),
         html.table(("Class", "Right", "95 % interval", "Pictures", ""), rows, full=True),
     )
 

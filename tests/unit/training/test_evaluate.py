@@ -11,7 +11,7 @@ from models.networks import Architecture, build
 from models.preprocessing import InputSpec
 from training.augment import six_views
 from training.data.dataset import Split
-from training.evaluate import ViewProbabilities, measure, run_views
+from training.evaluate import ViewProbabilities, balanced_accuracy, measure, run_views
 
 LABELS = ("a", "b", "c")
 
@@ -29,6 +29,15 @@ def test_accuracy_per_class_and_confusion_are_counts() -> None:
     assert metrics.accuracy == {"single_view": 0.75, "six_views": 1.0}
     assert metrics.per_class == {"a": 1.0, "b": pytest.approx(2 / 3), "c": None}
     assert metrics.confusion_matrix == ((1, 0, 0), (1, 2, 0), (0, 0, 0))
+
+
+def test_the_balanced_accuracy_counts_each_class_alike() -> None:
+    """Nine of ten of one class, none of one of another, and a third without pictures, which does not count."""
+    single = torch.tensor([[0.7, 0.2, 0.1]] * 9 + [[0.1, 0.8, 0.1], [0.7, 0.2, 0.1]])
+    split = _split([0] * 10 + [1])
+    metrics = measure(ViewProbabilities(single, single), split, labels=LABELS, name="made up")
+    assert metrics.accuracy["single_view"] == pytest.approx(9 / 11)
+    assert balanced_accuracy(metrics) == pytest.approx(0.45)
 
 
 def test_calibration_error_is_the_gap_between_score_and_accuracy() -> None:

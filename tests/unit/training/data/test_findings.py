@@ -63,6 +63,18 @@ def test_many_tiny_classes_are_one_line() -> None:
     ]
 
 
+@pytest.mark.parametrize(("smallest", "is_warned_of"), [(30, True), (31, False)])
+def test_classes_of_unequal_size_are_warned_of(smallest: int, is_warned_of: bool) -> None:
+    """From ten times on, with the largest and the smallest class; one without any picture is another matter."""
+    counts = {"cat": 300, "dog": 100, "newt": smallest, "yeti": 0}
+    findings = Findings("pets", {label: {"train": n, "test": 9} for label, n in counts.items()}, (), ())
+    told = [line for line in to_lines(findings) if "small classes are recognised worse" in line]
+    assert len(told) == is_warned_of
+    assert json.loads(to_json(findings))["uneven"] == (["cat", "newt"] if is_warned_of else None)
+    if is_warned_of:
+        assert told[0].startswith("warning: the class 'cat' has 300 pictures to learn from, and 'newt' has 30: ")
+
+
 def test_unreadable_files_are_counted_and_named() -> None:
     """Ten are named with the reason, the rest counted."""
     lines = list(to_lines(_findings(unreadable=(Unreadable("cat/x.jpg", "It is empty."),) * 12)))

@@ -10,7 +10,7 @@ from tests.drawing import encode, solid
 from tests.photographs import draw_photograph
 from training.data import read_dataset
 from training.data.dataset import Dataset, Split
-from training.data.inspection import inspect_dataset
+from training.data.inspection import inspect_dataset, lines_before_training
 
 
 def _split(seeds: list[int], side: int) -> Split:
@@ -53,3 +53,13 @@ def test_a_folder_was_looked_at_when_it_was_read(tmp_path: Path) -> None:
     ]
     assert all(group.is_leak for group in findings.copies)
     assert dataset.test.files == ("test/blue/other.bmp", "test/red/same.jpg")
+
+
+def test_a_training_on_arrays_hears_of_classes_of_unequal_size() -> None:
+    """Ten of one class and one of another; nothing is said where there are as many of each."""
+    train, test = _split([*range(11)], 16), _split([20], 16)
+    train.targets[0] = 1
+    (line,) = lines_before_training(Dataset("made", ("a", "b"), train, test))
+    assert line.startswith("warning: the class 'a' has 10 pictures to learn from, and 'b' has 1: small classes")
+    train.targets[:5] = 1
+    assert list(lines_before_training(Dataset("made", ("a", "b"), train, test))) == []

@@ -236,6 +236,14 @@ def test_the_share_that_the_rule_was_chosen_for_is_told(hostile: Checkpoint) -> 
     assert "Of the 2,000 held-out pictures that it was fitted on it answers 80.05 %." in text
 
 
+def test_the_mean_of_the_classes_is_told(hostile: Checkpoint) -> None:
+    """Of the two that have pictures."""
+    content = _content(hostile)
+    (one, two) = (accuracy for accuracy in content.metrics.per_class.values() if accuracy is not None)
+    text = page(content).replace("\N{NO-BREAK SPACE}", " ")
+    assert f"The mean of the classes is {100 * (one + two) / 2:.2f} % (balanced accuracy)" in text
+
+
 def test_many_classes_are_listed_instead_of_drawn(hostile: Checkpoint) -> None:
     """A matrix of more than 20 classes is left out; the commonest confusions remain."""
     content = _content(hostile)
