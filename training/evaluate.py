@@ -1,6 +1,6 @@
 """What a checkpoint is worth: accuracy, per class, confusion, calibration."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -46,6 +46,21 @@ class ViewProbabilities:
         assert self.uncalibrated is not None
         single, six = self.uncalibrated
         return {"single_view": (single, self.single_view), "six_views": (six, self.six_views)}
+
+
+@dataclass(frozen=True)
+class WithoutCopies:
+    """What is right of the test pictures of which no copy was learnt.
+
+    Attributes:
+        n: number of these pictures.
+        copies: of the others.
+        accuracy: `single_view` and `six_views`, of the n.
+    """
+
+    n: int
+    copies: int
+    accuracy: Mapping[str, float]
 
 
 def calibrate_and_measure(
@@ -164,6 +179,46 @@ def run_views(
         six.probabilities(outputs.six_views),
         None if distance is None else distance(outputs.features).flatten(),
         (Reading().probabilities(outputs.single_view), Reading().probabilities(outputs.six_views)),
+    )
+
+
+def measure_without(views: ViewProbabilities, targets: Tensor, leaked: Tensor) -> WithoutCopies | None:
+    """Count what is right without the pictures that were learnt.
+
+    Args:
+        views: of the test part.
+        targets: int64 (n,).
+        leaked: bool (n,), the pictures of which a copy was learnt.
+
+    Returns:
+        None where there are none, or nothing else.
+    """
+    copies, others = int(leaked.sum()), ~leaked
+    n = int(others.sum())
+    if not copies or not n:
+        return None
+    seen = {"single_view": views.single_view, "six_views": views.six_views}
+    return WithoutCopies(
+        n=n,
+        copies=copies,
+        accuracy={
+            view: int((probabilities.argmax(1) == targets)[others].sum()) / n
+            for view, probabilities in seen.items()
+        },
+    )
+
+
+def without_copies_line(found: WithoutCopies) -> str:
+    """Tell it in words."""
+    single, six = (100 * found.accuracy[view] for view in ("single_view", "six_views"))
+    pictures = (
+        "test picture that equals or looks like a learnt one"
+        if found.copies == 1
+        else ("test pictures that equal or look like learnt ones")
+    )
+    return (
+        f"Without the {found.copies:,} {pictures}: {single:.2f} % (single view), {six:.2f} % (six views) of the "
+        f"other {found.n:,}"
     )
 
 

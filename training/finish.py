@@ -16,10 +16,11 @@ from models.networks.network import Network
 from models.record import Record, TrainingRun
 from training.configuration import Request
 from training.data.dataset import Dataset, Split, to_unicode
+from training.data.leaks import find_leaked
 from training.devices import describe_hardware
 from training.earlier import DOUBTED
 from training.errors import check_finite_weights
-from training.evaluate import calibrate_and_measure, measure_network
+from training.evaluate import calibrate_and_measure, measure_network, measure_without, without_copies_line
 from training.loop import Trained
 from training.measuring.label_mistakes import LabelMistake, doubt_files, write_label_mistakes
 from training.measuring.robustness import affordable_pictures
@@ -98,6 +99,9 @@ def finish(
     gap = gap_to_test(held_out, metrics) if held_out else None
     if gap is not None:
         tell(console, gap)
+    without = measure_without(views, dataset.test.targets, find_leaked(dataset))
+    if without is not None:
+        tell(console, without_copies_line(without))
     fallback = plan.recipe.name if run is None else run.folder.resolve().name
     name = to_unicode(Path(request.out).stem if request.out else fallback)
     record = _record(name, trained, plan, metrics, fitted.calibration, device=device)

@@ -77,6 +77,7 @@ def test_from_a_folder_to_an_answer(
         "reliability_bins",
         "coverage",
         "balanced_accuracy",
+        "without_copies",
         "reliability",
     ]
     assert measured["balanced_accuracy"] == measured["accuracy"]["single_view"]  # two of each class
@@ -481,6 +482,59 @@ def test_an_archive_is_looked_at_too(tmp_path: Path, capsys: pytest.CaptureFixtu
     write_archive(tmp_path / "a.npz", arrays)
     assert run(["inspect", "--data", str(tmp_path / "a.npz")]) == 0
     assert "train[3] (train) = test[0] (test)" in capsys.readouterr().out
+
+
+def test_test_pictures_that_were_learnt_are_left_out_of_a_second_figure(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Before the training, after it, and by `evaluate`; a checkpoint of other data has not learnt them."""
+    random = np.random.default_rng(0)
+    images, targets = random.integers(0, 256, (40, 16, 16, 3), dtype=np.uint8), np.arange(40) % 2
+    learnt: dict[str, np.ndarray] = {"x_train": images[:30], "y_train": targets[:30]}
+    data, out = tmp_path / "a.npz", tmp_path / "m.safetensors"
+    write_archive(data, learnt | {"x_test": images[28:], "y_test": targets[28:]})
+    assert _train(data, out, "fast", "--epochs", "1") == 0
+    told = " ".join(capsys.readouterr().err.split())
+    assert "warning: 2 of 12 pictures to measure on equal one that is learnt: test[0], test[1]." in told
+    line = "Without the 2 test pictures that equal or look like learnt ones: "
+    assert line in told
+    command = ["evaluate", str(out), "--device", "cpu", "--data", str(data)]
+    assert run(command) == 0
+    assert line in capsys.readouterr().out
+    assert run([*command, "--json"]) == 0
+    without = json.loads(capsys.readouterr().out)["without_copies"]
+    assert (without["n"], without["copies"], list(without["accuracy"])) == (10, 2, ["single_view", "six_views"])
+    write_archive(data, {"x_train": images[1:29], "y_train": targets[1:29], "x_test": images, "y_test": targets})
+    assert run([*command, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["without_copies"] is None
+    write_archive(data, {"x_test": images, "y_test": targets})
+    assert run([*command, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["without_copies"] is None
+
+
+def test_of_a_folder_they_are_found_again_while_it_is_decoded(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By `evaluate`, which does not decode the other part for it; one of six was saved in another format."""
+    data, out = folder.parent / "parts", folder.parent / "m.safetensors"
+    shutil.copytree(folder, data / "train")
+    for label in ("dark", "light"):
+        (data / "test" / label).mkdir(parents=True)
+        for number in ("00", "03", "06"):
+            (data / "train" / label / f"{number}.png").rename(data / "test" / label / f"{number}.png")
+    with Image.open(data / "test" / "dark" / "03.png") as picture:
+        picture.save(data / "train" / "dark" / "again.bmp")
+    assert _train(data, out, "fast", "--epochs", "1") == 0
+    line = "Without the 1 test picture that equals or looks like a learnt one: "
+    assert line in " ".join(capsys.readouterr().err.split())
+    command = ["evaluate", str(out), "--data", str(data), "--device", "cpu"]
+    assert run(command) == 0
+    told = capsys.readouterr()
+    assert line in told.out
+    assert "train" not in told.err
+    shutil.rmtree(folder.parent / "data" / "pictures")
+    assert run(command) == 0
+    assert line not in capsys.readouterr().out
 
 
 def test_the_input_size_can_be_asked_for(folder: Path) -> None:

@@ -23,10 +23,16 @@ from training.commands.options import (
 )
 from training.commands.terminal import CommandError, print_metrics, told_in_a_sentence
 from training.data import read_test
-from training.data.rereading import read_as_trained, require_enough_for_rule, require_held_out
+from training.data.rereading import find_leaked_again, read_as_trained, require_enough_for_rule, require_held_out
 from training.devices import choose_device
 from training.errors import TrainingError
-from training.evaluate import balanced_accuracy, calibrate_and_measure, measure_checkpoint
+from training.evaluate import (
+    balanced_accuracy,
+    calibrate_and_measure,
+    measure_checkpoint,
+    measure_without,
+    without_copies_line,
+)
 from training.export import export_onnx
 from training.measuring.calibration import ACCEPTED_SHARE, reliability_by_view
 from training.measuring.grids import draw_predictions
@@ -71,6 +77,8 @@ def evaluate(
         network = loaded.network.to(choose_device(device.value))
         name, split = read_test(data, loaded.record, cache=cache, report=teller(console))
         views, metrics = measure_checkpoint(loaded, split, name=name, console=console)
+        leaked = find_leaked_again(data, loaded.record, cache=cache, report=lambda _: None)
+        without = None if leaked is None else measure_without(views, split.targets, leaked)
         reliability = reliability_by_view(views.before_and_after, split.targets)
         robustness = None
         if corruptions:
@@ -84,12 +92,15 @@ def evaluate(
             fields = dataclasses.asdict(metrics)
             del fields["split"]
             fields["balanced_accuracy"] = balanced_accuracy(metrics)
+            fields["without_copies"] = None if without is None else dataclasses.asdict(without)
             fields["reliability"] = {view: dataclasses.asdict(both) for view, both in reliability.items()}
             if robustness is not None:
                 fields["corruptions"] = dataclasses.asdict(robustness)
             typer.echo(json.dumps(fields, indent=2))
         else:
             print_metrics(metrics)
+            if without is not None:
+                typer.echo(without_copies_line(without))
             typer.echo("\n".join(reliability_lines(reliability)))
             if robustness is not None:
                 typer.echo("\n".join(robustness_lines(robustness)))

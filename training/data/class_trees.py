@@ -17,7 +17,7 @@ import numpy.typing as npt
 from models.errors import PictureError
 from models.pictures import stored_size
 from models.preprocessing import InputSpec
-from training.data.picture_cache import Pictures, Report, read_pictures
+from training.data.picture_cache import Pictures, Report, has_entry, read_pictures
 from training.data.picture_files import entries_below, files_below, folders_in, is_hidden
 from training.errors import DataError
 
@@ -114,8 +114,7 @@ def read_tree(root: Path, *, spec: InputSpec, cache: Path, report: Report, fewes
     _refuse_as_cache(cache, root)
     names = _class_names(root, fewest=fewest_classes)
     refuse_bare(root)
-    files = [path.relative_to(root).as_posix() for name in names for path in files_below(root / name)]
-    pictures = read_pictures(root, files, spec=spec, cache=cache, report=report)
+    pictures = read_pictures(root, _files(root, names), spec=spec, cache=cache, report=report)
     places = {name: place for place, name in enumerate(names)}
     targets = np.array([places[read.file.split("/")[0]] for read in pictures.read], np.int64)
     empty = [names[place] for place in np.flatnonzero(np.bincount(targets, minlength=len(names)) == 0)]
@@ -123,6 +122,24 @@ def read_tree(root: Path, *, spec: InputSpec, cache: Path, report: Report, fewes
         report_unreadable(pictures, report)
         raise _no_pictures(root, empty)
     return Tree(tuple(map(composed, names)), pictures, targets)
+
+
+def is_decoded(root: Path, *, spec: InputSpec, cache: Path) -> bool:
+    """Whether the pictures of class folders are in the cache, so that to read them takes no time to speak of.
+
+    Args:
+        root: the folder.
+        spec: how a picture becomes pixels.
+        cache: folder that decoded pictures are kept in.
+
+    Raises:
+        DataError: too few classes.
+    """
+    return has_entry(root, _files(root, _class_names(root, fewest=2)), spec=spec, cache=cache)
+
+
+def _files(root: Path, names: Sequence[str]) -> list[str]:
+    return [path.relative_to(root).as_posix() for name in names for path in files_below(root / name)]
 
 
 def refuse_bare(root: Path) -> None:

@@ -11,8 +11,11 @@ from torch import Tensor
 from training.data.dataset import Dataset
 from training.data.duplicates import find_copies
 from training.data.findings import Findings, collect, to_lines, uneven_lines
+from training.data.leaks import find_leaked
 from training.data.likeness import THUMBNAIL_SIDE, Thumbnails
 from training.data.picture_cache import to_thumbnail
+
+_NAMED = 4
 
 
 def inspect_dataset(dataset: Dataset) -> Findings:
@@ -45,6 +48,14 @@ def lines_before_training(dataset: Dataset) -> Iterator[str]:
         return
     counts = torch.bincount(dataset.train.targets, minlength=len(dataset.labels)).tolist()
     yield from uneven_lines(dict(zip(dataset.labels, counts, strict=True)))
+    leaked = torch.nonzero(find_leaked(dataset)).flatten().tolist()
+    if leaked:
+        names = dataset.test.names("test")
+        named = ", ".join(names[place] for place in leaked[:_NAMED]) + (" …" if len(leaked) > _NAMED else "")
+        yield (
+            f"warning: {len(leaked):,} of {len(dataset.test):,} pictures to measure on equal one that is learnt: "
+            f"{named}. inspect names all, and finds those that only look alike"
+        )
 
 
 def _thumbnails(images: Tensor) -> Thumbnails:

@@ -113,7 +113,7 @@ def read_pictures(root: Path, files: Sequence[str], *, spec: InputSpec, cache: P
         DataError: the cache cannot be written.
     """
     family, key = _entry_name(root, files, spec)
-    entry = cache / "pictures" / f"{family}-{key}"
+    entry = _entry(cache, family, key)
     pictures = _load(entry, report)
     if pictures is not None:
         if more := _readable_by_now(root, pictures):
@@ -139,6 +139,15 @@ def read_pictures(root: Path, files: Sequence[str], *, spec: InputSpec, cache: P
     _remove_older(entry, family)
     report(f"decoded {len(pictures.read):,} pictures into {entry} ({_size_mb(pictures):,.1f} MB)")
     return pictures
+
+
+def has_entry(root: Path, files: Sequence[str], *, spec: InputSpec, cache: Path) -> bool:
+    """Whether `read_pictures` would find an entry; that it is not damaged is not looked at."""
+    return _entry(cache, *_entry_name(root, files, spec)).is_dir()
+
+
+def _entry(cache: Path, family: str, key: str) -> Path:
+    return cache / "pictures" / f"{family}-{key}"
 
 
 @contextlib.contextmanager

@@ -2,10 +2,14 @@
 
 from pathlib import Path
 
+from torch import Tensor
+
 from models.record import Record
-from training.data import read_dataset
+from training.data import CIFAR10, read_dataset
+from training.data.class_trees import find_parts, is_decoded
 from training.data.dataset import Dataset, fingerprint
 from training.data.held_out import COPIES_TOGETHER, FEWEST_FOR_RULE, HELD_OUT_FINGERPRINT, set_aside
+from training.data.leaks import find_leaked
 from training.data.picture_cache import Report
 from training.errors import DataError, TrainingError
 
@@ -23,10 +27,7 @@ def read_as_trained(source: str, record: Record, *, cache: Path, report: Report)
         DataError: it cannot be read, is not what the checkpoint was trained on, or would hold out other pictures.
     """
     seed = record.training.seed
-    height, width = record.input.height, record.input.width
-    # pictures that are no squares are an archive's own: --input-size makes squares
-    side = height if height == width else None
-    dataset = read_dataset(source, seed=seed, cache=cache, report=report, input_size=side)
+    dataset = _read(source, record, cache=cache, report=report)
     found = fingerprint(dataset.labels, dataset.train)
     if found != record.training.data_fingerprint:
         raise DataError(
@@ -44,6 +45,39 @@ def read_as_trained(source: str, record: Record, *, cache: Path, report: Report)
             "training back, or train again."
         )
     return divided
+
+
+def find_leaked_again(source: str, record: Record, *, cache: Path, report: Report) -> Tensor | None:
+    """Tell which test pictures have a copy among those that a checkpoint learnt.
+
+    Args:
+        source: `cifar10`, an .npz file or a folder.
+        record: of the checkpoint.
+        cache: folder for downloads and decoded pictures.
+        report: told what was skipped, a sentence at a time.
+
+    Returns:
+        bool (n,), of the test part; None where there is nothing to find, or it is not known: of data that are not
+        those of the training, and of a folder whose other part would have to be decoded first.
+    """
+    if source != CIFAR10 and Path(source).is_dir():
+        learnt, measured = find_parts(Path(source))
+        # a split by --seed keeps copies together
+        if not learnt or not measured or not is_decoded(learnt, spec=record.input, cache=cache):
+            return None
+    try:
+        dataset = _read(source, record, cache=cache, report=report)
+    except DataError:  # a test part alone can be measured on
+        return None
+    is_same = fingerprint(dataset.labels, dataset.train) == record.training.data_fingerprint
+    return find_leaked(dataset) if is_same else None
+
+
+def _read(source: str, record: Record, *, cache: Path, report: Report) -> Dataset:
+    height, width = record.input.height, record.input.width
+    # pictures that are no squares are an archive's own: --input-size makes squares
+    side = height if height == width else None
+    return read_dataset(source, seed=record.training.seed, cache=cache, report=report, input_size=side)
 
 
 def require_held_out(record: Record) -> None:

@@ -11,7 +11,14 @@ from models.networks import Architecture, build
 from models.preprocessing import InputSpec
 from training.augment import six_views
 from training.data.dataset import Split
-from training.evaluate import ViewProbabilities, balanced_accuracy, measure, run_views
+from training.evaluate import (
+    ViewProbabilities,
+    balanced_accuracy,
+    measure,
+    measure_without,
+    run_views,
+    without_copies_line,
+)
 
 LABELS = ("a", "b", "c")
 
@@ -29,6 +36,22 @@ def test_accuracy_per_class_and_confusion_are_counts() -> None:
     assert metrics.accuracy == {"single_view": 0.75, "six_views": 1.0}
     assert metrics.per_class == {"a": 1.0, "b": pytest.approx(2 / 3), "c": None}
     assert metrics.confusion_matrix == ((1, 0, 0), (1, 2, 0), (0, 0, 0))
+
+
+def test_the_accuracy_without_what_was_learnt_is_that_of_the_others() -> None:
+    """Four pictures, of which the two that were learnt are right; of the others one is, with six views both."""
+    single = torch.tensor([[0.7, 0.3], [0.7, 0.3], [0.7, 0.3], [0.3, 0.7]])
+    views, targets = ViewProbabilities(single, torch.tensor([[0.7, 0.3]] * 4)), torch.tensor([0, 0, 0, 0])
+    leaked = torch.tensor([True, False, True, False])
+    without = measure_without(views, targets, leaked)
+    assert without is not None
+    assert (without.n, without.copies, without.accuracy) == (2, 2, {"single_view": 0.5, "six_views": 1.0})
+    assert without_copies_line(without) == (
+        "Without the 2 test pictures that equal or look like learnt ones: 50.00 % (single view), "
+        "100.00 % (six views) of the other 2"
+    )
+    assert measure_without(views, targets, torch.zeros(4, dtype=torch.bool)) is None
+    assert measure_without(views, targets, torch.ones(4, dtype=torch.bool)) is None
 
 
 def test_the_balanced_accuracy_counts_each_class_alike() -> None:

@@ -63,3 +63,14 @@ def test_a_training_on_arrays_hears_of_classes_of_unequal_size() -> None:
     assert line.startswith("warning: the class 'a' has 10 pictures to learn from, and 'b' has 1: small classes")
     train.targets[:5] = 1
     assert list(lines_before_training(Dataset("made", ("a", "b"), train, test))) == []
+
+
+def test_a_training_on_arrays_hears_of_test_pictures_that_are_learnt() -> None:
+    """Their number, and four of them; what only looks alike is left to `inspect`."""
+    train, test = _split([*range(8)], 16), _split([1, 9, 2, 3, 4, 5], 16)
+    test.images[1] = train.images[7] // 2
+    (line,) = lines_before_training(Dataset("made", ("a",), train, test))
+    assert line == (
+        "warning: 5 of 6 pictures to measure on equal one that is learnt: test[0], test[2], test[3], test[4] …. "
+        "inspect names all, and finds those that only look alike"
+    )
