@@ -51,9 +51,10 @@ class Refused:
     reason: str
 
 
-class _Opened(NamedTuple):
+class Opened(NamedTuple):
     """What is kept of a decoded file: the pixels that the network is fed, uint8 (height, width, 3)."""
 
+    file: Path
     image: Images
     picture_format: str
     width: int
@@ -76,37 +77,40 @@ def predict(
         top_k: labels for each; more than there are classes returns all.
         device: that its network is brought to.
     """
-    spec, graph = checkpoint.record.input, checkpoint.graph.to(device)
+    graph = checkpoint.graph.to(device)
+    for together in open_files(files, checkpoint.record.input):
+        images = [each.image for each in together if isinstance(each, Opened)]
+        rows = iter(answers(graph, torch.from_numpy(np.stack(images))).numpy() if images else ())
+        for each in together:
+            if isinstance(each, Opened):
+                yield _predicted(each, next(rows), checkpoint, top_k=top_k)
+            else:
+                yield each
+
+
+def open_files(files: Sequence[Path], spec: InputSpec) -> Iterator[list[Opened | Refused]]:
+    """Decode files to what a network is fed, 64 at a time, on all cores and in order."""
     with ThreadPoolExecutor(usable_cores()) as pool:
         for start in range(0, len(files), _TOGETHER):
-            together = files[start : start + _TOGETHER]
-            opened = list(pool.map(lambda file: _open(file, spec), together))
-            images = [each.image for each in opened if isinstance(each, _Opened)]
-            rows = iter(answers(graph, torch.from_numpy(np.stack(images))).numpy() if images else ())
-            for file, each in zip(together, opened, strict=True):
-                if isinstance(each, _Opened):
-                    yield _predicted(file, each, next(rows), checkpoint, top_k=top_k)
-                else:
-                    yield Refused(file, each)
+            yield list(pool.map(lambda file: _open(file, spec), files[start : start + _TOGETHER]))
 
 
-def _open(file: Path, spec: InputSpec) -> _Opened | str:
-    """Decode a file to what the network is fed, or say why it cannot be."""
+def _open(file: Path, spec: InputSpec) -> Opened | Refused:
     try:
         if file.exists() and not file.is_file():  # to read a pipe may take for ever
-            return "It is no regular file."
+            return Refused(file, "It is no regular file.")
         picture = decode(picture_bytes(file), at_least=(spec.width, spec.height))
-        return _Opened(to_images([picture], spec)[0], picture.format, picture.width, picture.height)
+        return Opened(file, to_images([picture], spec)[0], picture.format, picture.width, picture.height)
     except OSError as error:
-        return f"It cannot be read: {error.strerror or error}."
+        return Refused(file, f"It cannot be read: {error.strerror or error}.")
     except PictureError as error:
-        return str(error)
+        return Refused(file, str(error))
 
 
-def _predicted(file: Path, opened: _Opened, row: Answers, checkpoint: Checkpoint, *, top_k: int) -> Predicted:
+def _predicted(opened: Opened, row: Answers, checkpoint: Checkpoint, *, top_k: int) -> Predicted:
     record = checkpoint.record
     classes = len(record.labels)
     predictions = rank(row[:classes], record.labels, top_k=top_k)
     distance = float(row[classes]) if checkpoint.distance is not None else None
     abstain = record.calibration.abstains(predictions[0].score, distance)
-    return Predicted(file, predictions, abstain, opened.picture_format, opened.width, opened.height)
+    return Predicted(opened.file, predictions, abstain, opened.picture_format, opened.width, opened.height)

@@ -171,6 +171,40 @@ def test_outliers_are_measured_by_kind(trained: Path, archive: Path, capsys: pyt
     assert set(measured["tiles"]) == {"score", "distance", "both", "accepted"}
 
 
+def test_pictures_of_your_own_are_one_more_kind(
+    trained: Path, archive: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Chessboards from a folder or an archive are told alike; what is no picture is named and passed over."""
+    rows = np.arange(24)[:, None] // 3 + np.arange(24) // 3
+    board = np.repeat((255 * (rows % 2)).astype(np.uint8)[:, :, None], 3, axis=2)
+    boards = np.stack([board, 255 - board, np.rot90(board) // 2])
+    (tmp_path / "others" / "deep").mkdir(parents=True)
+    (tmp_path / "others" / "a.txt").write_text("no picture")
+    for place, each in enumerate(boards):
+        (tmp_path / "others" / "deep" / f"{place}.png").write_bytes(encode(Image.fromarray(each)))
+    np.savez(tmp_path / "others.npz", x=boards)
+    np.savez(tmp_path / "no.npz", y=boards)
+    command = ["outliers", str(trained), "--data", str(archive), "--count", "3", "--device", "cpu", "--foreign"]
+    found = []
+    for name in ("others", "others.npz"):
+        assert run([*command, str(tmp_path / name), "--json"]) == 0
+        told = capsys.readouterr()
+        found.append(json.loads(told.out)["foreign"])
+        assert ("a.txt: " in told.err) is (name == "others")
+    assert found[0] == found[1]
+    assert (found[0]["accepted"], found[0]["distance"]["auroc"]) == (0, pytest.approx(1, abs=0.02))
+    assert run([*command, str(tmp_path / "others")]) == 0
+    text = capsys.readouterr().out
+    assert f"against 3 of each kind that show no class, and 3 foreign ones of {tmp_path / 'others'}" in text
+    assert text.splitlines()[-1].split(" : ")[0].strip() == "foreign"
+    for wrong, told_why in (
+        ("gone", "No picture can be read in "),
+        ("no.npz", "holds no pictures under x_test, "),
+    ):
+        assert run([*command, str(tmp_path / wrong)]) == 1
+        assert told_why in capsys.readouterr().err
+
+
 @pytest.fixture
 def few(tmp_path: Path) -> Path:
     """300 pictures to learn from, and 30 to measure on."""

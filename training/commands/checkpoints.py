@@ -21,7 +21,7 @@ from training.commands.options import (
     ReportPicturesOption,
     seed_option,
 )
-from training.commands.terminal import CommandError, print_metrics, told_in_a_sentence
+from training.commands.terminal import CommandError, print_lines, print_metrics, told_in_a_sentence
 from training.data import read_test
 from training.data.rereading import find_leaked_again, read_as_trained, require_enough_for_rule, require_held_out
 from training.devices import choose_device
@@ -34,6 +34,7 @@ from training.evaluate import (
     without_copies_line,
 )
 from training.export import export_onnx
+from training.foreign import read_foreign
 from training.measuring.calibration import ACCEPTED_SHARE, reliability_by_view
 from training.measuring.grids import draw_predictions
 from training.measuring.label_mistakes import doubt_files
@@ -47,6 +48,9 @@ from training.report.history import check_origin, read_history
 from training.report.making import make_report
 from training.report.page import FILE as PAGE
 from training.targets import check_file, check_folder, check_png, check_target, refuse_among_pictures
+
+_FOREIGN = "foreign"
+"""The kind of outliers that the user has."""
 
 
 def evaluate(
@@ -144,7 +148,13 @@ def calibrate(
 def outliers(
     checkpoint: CheckpointArgument,
     data: DataOption,
-    count: Annotated[int, typer.Option(min=1, help="Pictures of each kind.")] = 500,
+    count: Annotated[int, typer.Option(min=1, help="Pictures of each kind that is drawn.")] = 500,
+    foreign: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER|FILE.npz", help="Pictures of your own that show none of the classes: one more kind."
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout instead of text.")] = False,
     seed: Annotated[int, seed_option("the pictures that are drawn")] = 0,
     device: DeviceOption = Device.auto,
@@ -155,6 +165,10 @@ def outliers(
         loaded = load(checkpoint)
         name, split = read_test(data, loaded.record, cache=cache, report=teller(console))
         kinds = draw_outliers(split.images, count=count, seed=seed)
+        yours = ""
+        if foreign is not None:
+            kinds[_FOREIGN] = read_foreign(foreign, loaded.record.input, report=teller(console))
+            yours = f", and {len(kinds[_FOREIGN]):,} foreign ones of {foreign}"
         graph = loaded.graph.to(choose_device(device.value))
         results = measure_rejection(graph, split.images, kinds, loaded.record.calibration)
         if as_json:
@@ -162,7 +176,9 @@ def outliers(
                 json.dumps({kind: dataclasses.asdict(result) for kind, result in results.items()}, indent=2)
             )
         else:
-            typer.echo(f"{name}: {len(split):,} pictures, against {count:,} of each kind that show no class")
+            print_lines(
+                [f"{name}: {len(split):,} pictures, against {count:,} of each kind that show no class{yours}"]
+            )
             typer.echo("\n".join(rejection_lines(results)))
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 from PIL import Image
+from torch import Tensor
 
 from models.pictures import Picture
 from models.preprocessing import InputSpec, to_images
@@ -126,9 +127,21 @@ def _sized(dataset: Dataset, side: int | None) -> Dataset:
 
 
 def _fit(split: Split, spec: InputSpec) -> Split:
-    """Bring images of another size to the network's, as the service would."""
-    if split.images.shape[1:3] == (spec.height, spec.width):
-        return split
-    height, width = split.images.shape[1:3]
-    pictures = [Picture(Image.fromarray(image.numpy()), "PNG", width, height) for image in split.images]
-    return replace(split, images=torch.from_numpy(to_images(pictures, spec)))
+    return replace(split, images=fit_images(split.images, spec))
+
+
+def fit_images(images: Tensor, spec: InputSpec) -> Tensor:
+    """Bring images of another size to the network's, as the service would.
+
+    Args:
+        images: uint8 (n, height, width, 3).
+        spec: of the network.
+
+    Returns:
+        uint8 (n, spec.height, spec.width, 3).
+    """
+    if images.shape[1:3] == (spec.height, spec.width):
+        return images
+    height, width = images.shape[1:3]
+    pictures = [Picture(Image.fromarray(image.numpy()), "PNG", width, height) for image in images]
+    return torch.from_numpy(to_images(pictures, spec))

@@ -5,6 +5,7 @@ import math
 import tokenize
 import zipfile
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +35,8 @@ _DAMAGE = (
 )
 """What numpy's reader raises over files that are no archive of plain arrays."""
 _NAMED = 5
+_PICTURES = ("x_test", "x_train", "x")
+"""Arrays of pictures, where no labels are needed: the first that is there."""
 _WHITE = 255
 _RECOUNT = (
     "labels, y = numpy.unique(numpy.concatenate([y_train, y_test]), return_inverse=True); "
@@ -117,23 +120,29 @@ def read_test_archive(path: Path, record: Record, *, report: Report) -> tuple[st
     return f"{path.stem} test", labels, test
 
 
+def read_images(path: Path) -> Tensor:
+    """Read the pictures of an archive alone, whatever they show.
+
+    Returns:
+        uint8 (n, height, width, 3): of `x_test` or, where there is none, of `x_train` or `x`.
+
+    Raises:
+        DataError: it cannot be read, or holds no pictures under these names.
+    """
+    held, arrays = _read_arrays(path, _PICTURES)
+    for name in _PICTURES:
+        if name in arrays and arrays[name].size:
+            return _check_images(path, arrays[name], name)
+    raise DataError(
+        f"{path} holds no pictures under {', '.join(_PICTURES)}; it holds {', '.join(held) or 'nothing'}. Store "
+        "them under one of these names: uint8 (n, height, width, 3)."
+    )
+
+
 def _load_arrays(path: Path, parts: tuple[str, ...]) -> dict[str, npt.NDArray[np.generic]]:
     """Load what the parts need, and the labels; whatever else lies in the archive is not looked at."""
     needed = [f"{kind}_{part}" for part in parts for kind in ("x", "y")]
-    try:
-        with path.open("rb") as file:
-            is_archive = zipfile.is_zipfile(file)
-        if not is_archive:
-            raise DataError(f"{path} is no .npz archive, or one that was cut off. Write it with numpy.savez.")
-        with np.load(path, allow_pickle=False) as archive:
-            held = list(archive.files)
-            arrays = {name: archive[name] for name in (*needed, "labels") if name in held}
-    except _DAMAGE as error:
-        reason = str(error).rstrip(".")
-        if "allow_pickle" in reason:
-            reason = "it holds Python objects. Store arrays of numbers, and labels as text"
-        raise DataError(f"{path} cannot be read as an .npz archive of plain arrays: {reason}.") from error
-    arrays = {name: array for name, array in arrays.items() if isinstance(array, np.ndarray)}
+    held, arrays = _read_arrays(path, (*needed, "labels"))
     missing = [name for name in needed if name not in arrays]
     if missing:
         raise DataError(
@@ -141,6 +150,24 @@ def _load_arrays(path: Path, parts: tuple[str, ...]) -> dict[str, npt.NDArray[np
             f"{_advice_on_names(path, held)}"
         )
     return arrays
+
+
+def _read_arrays(path: Path, names: Sequence[str]) -> tuple[list[str], dict[str, npt.NDArray[np.generic]]]:
+    """Read those of some arrays that an archive has, and tell all that it has."""
+    try:
+        with path.open("rb") as file:
+            is_archive = zipfile.is_zipfile(file)
+        if not is_archive:
+            raise DataError(f"{path} is no .npz archive, or one that was cut off. Write it with numpy.savez.")
+        with np.load(path, allow_pickle=False) as archive:
+            held = list(archive.files)
+            arrays = {name: archive[name] for name in names if name in held}
+    except _DAMAGE as error:
+        reason = str(error).rstrip(".")
+        if "allow_pickle" in reason:
+            reason = "it holds Python objects. Store arrays of numbers, and labels as text"
+        raise DataError(f"{path} cannot be read as an .npz archive of plain arrays: {reason}.") from error
+    return held, {name: array for name, array in arrays.items() if isinstance(array, np.ndarray)}
 
 
 def _advice_on_names(path: Path, held: list[str]) -> str:
@@ -160,25 +187,25 @@ def _advice_on_names(path: Path, held: list[str]) -> str:
 
 def _read_split(path: Path, arrays: dict[str, npt.NDArray[np.generic]], part: str) -> Split:
     targets = torch.from_numpy(_check_targets(path, arrays, part))
-    return Split(_check_images(path, arrays, part), targets)
+    images = _check_images(path, arrays[f"x_{part}"], f"x_{part}")
+    if len(images) != len(targets):
+        raise DataError(f"{path}: {len(images)} pictures in x_{part}, {len(targets)} labels.")
+    return Split(images, targets)
 
 
-def _check_images(path: Path, arrays: dict[str, npt.NDArray[np.generic]], part: str) -> Tensor:
-    images = arrays[f"x_{part}"]
+def _check_images(path: Path, images: npt.NDArray[np.generic], name: str) -> Tensor:
     is_flattened = images.ndim == 3 and 3 in images.shape[1:]
     channels = images.shape[3] if images.ndim == 4 else 1 if images.ndim == 3 and not is_flattened else 0
     if images.dtype != np.uint8 or channels not in (1, 3):
         raise DataError(
-            f"{path}: x_{part} is {images.dtype} {list(images.shape)}; uint8 (n, height, width, 3) is needed, or "
+            f"{path}: {name} is {images.dtype} {list(images.shape)}; uint8 (n, height, width, 3) is needed, or "
             f"(n, height, width) where pictures are grey.{_advice_on_images(images)}"
         )
     if 0 in images.shape[1:3]:
         raise DataError(
-            f"{path}: the pictures in x_{part} are {images.shape[1]} × {images.shape[2]} pixels; at least 1 × 1 "
+            f"{path}: the pictures in {name} are {images.shape[1]} × {images.shape[2]} pixels; at least 1 × 1 "
             "is needed. Write the archive again."
         )
-    if len(images) != len(arrays[f"y_{part}"]):
-        raise DataError(f"{path}: {len(images)} pictures in x_{part}, {len(arrays[f'y_{part}'])} labels.")
     if channels == 1:
         images = np.repeat(images.reshape(*images.shape[:3], 1), 3, axis=3)
     return torch.from_numpy(np.ascontiguousarray(images))

@@ -1,0 +1,42 @@
+"""Pictures of none of the classes that somebody has: read as the service reads what it is sent."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from models.preprocessing import Images, InputSpec
+from training.data import fit_images
+from training.data.archives import read_images
+from training.errors import DataError
+from training.predict import Refused, list_files, open_files
+
+
+def read_foreign(source: Path, spec: InputSpec, *, report: Callable[[str], None]) -> Tensor:
+    """Read pictures without labels.
+
+    Args:
+        source: an .npz file, a folder with everything below it, or a picture.
+        spec: of the network that is shown them.
+        report: told of each file that cannot be read, with the reason.
+
+    Returns:
+        uint8 (n, spec.height, spec.width, 3).
+
+    Raises:
+        DataError: no picture can be read.
+    """
+    if source.suffix.lower() == ".npz" and source.is_file():
+        return fit_images(read_images(source), spec)
+    images: list[Images] = []
+    for together in open_files(list_files([source]), spec):
+        for each in together:
+            if isinstance(each, Refused):
+                report(f"{each.file}: {each.reason}")
+            else:
+                images.append(each.image)
+    if not images:
+        raise DataError(f"No picture can be read in {source}. Name a folder of pictures, or an .npz file.")
+    return torch.from_numpy(np.stack(images))
