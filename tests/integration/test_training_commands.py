@@ -78,6 +78,8 @@ def test_from_a_folder_to_an_answer(
         "coverage",
         "balanced_accuracy",
         "without_copies",
+        "area_under_risk_coverage",
+        "selective_six_views",
         "reliability",
     ]
     assert measured["balanced_accuracy"] == measured["accuracy"]["single_view"]  # two of each class
@@ -127,9 +129,11 @@ def test_evaluate_prints_a_line_for_each_class(
     assert [line.split(":")[0].split() for line in lines[7:]] == [
         ["Accuracy", "of", "dark"],
         ["Accuracy", "of", "light"],
+        ["Six", "views", "for", "the", "least", "sure", "quarter", "alone"],
         ["Calibration,", "at", "temperature", "1", "→", "as", "it", "is"],
         ["single", "view"],
         ["six", "views"],
+        ["Area", "under", "the", "risk-coverage", "curve", "(AURC)"],
     ]
 
 

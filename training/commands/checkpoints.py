@@ -27,6 +27,8 @@ from training.data.rereading import find_leaked_again, read_as_trained, require_
 from training.devices import choose_device
 from training.errors import TrainingError
 from training.evaluate import (
+    SELECTIVE_SHARE,
+    accuracy_of_selective_views,
     balanced_accuracy,
     calibrate_and_measure,
     measure_checkpoint,
@@ -40,7 +42,7 @@ from training.measuring.grids import draw_predictions
 from training.measuring.label_mistakes import doubt_files
 from training.measuring.outliers import draw_outliers
 from training.measuring.rejection import measure_rejection, rejection_lines
-from training.measuring.reliability import reliability_lines
+from training.measuring.reliability import area_under_risk, reliability_lines
 from training.measuring.robustness import PICTURES, measure_robustness, robustness_lines
 from training.progress import tell, teller
 from training.recipes import shows_mirror_images
@@ -84,6 +86,8 @@ def evaluate(
         leaked = find_leaked_again(data, loaded.record, cache=cache, report=lambda _: None)
         without = None if leaked is None else measure_without(views, split.targets, leaked)
         reliability = reliability_by_view(views.before_and_after, split.targets)
+        risk = area_under_risk(views.single_view, split.targets)
+        selective = accuracy_of_selective_views(views, split.targets)
         robustness = None
         if corruptions:
             robustness = measure_robustness(
@@ -97,6 +101,8 @@ def evaluate(
             del fields["split"]
             fields["balanced_accuracy"] = balanced_accuracy(metrics)
             fields["without_copies"] = None if without is None else dataclasses.asdict(without)
+            fields["area_under_risk_coverage"] = risk
+            fields["selective_six_views"] = {"share": SELECTIVE_SHARE, "accuracy": selective}
             fields["reliability"] = {view: dataclasses.asdict(both) for view, both in reliability.items()}
             if robustness is not None:
                 fields["corruptions"] = dataclasses.asdict(robustness)
@@ -105,7 +111,9 @@ def evaluate(
             print_metrics(metrics)
             if without is not None:
                 typer.echo(without_copies_line(without))
+            typer.echo(f"Six views for the least sure quarter alone: {100 * selective:.2f} %")
             typer.echo("\n".join(reliability_lines(reliability)))
+            typer.echo(f"Area under the risk-coverage curve (AURC): {risk:.5f} (single view)")
             if robustness is not None:
                 typer.echo("\n".join(robustness_lines(robustness)))
 

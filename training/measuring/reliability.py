@@ -1,4 +1,4 @@
-"""Do the scores tell the truth? Four numbers and two curves."""
+"""Do the scores tell the truth? Five numbers and two curves."""
 
 from collections.abc import Mapping, Sequence
 
@@ -63,6 +63,20 @@ def coverage_curve(probabilities: Tensor, targets: Tensor) -> Tensor:
     """Accuracy of the k most confident answers, for k from 1 to n: float64 (n,)."""
     _, right = _most_confident_first(probabilities, targets)
     return right.cumsum(0) / torch.arange(1, len(right) + 1)
+
+
+def area_under_risk(probabilities: Tensor, targets: Tensor) -> float:
+    """Mean share of wrong answers among the k most confident, over k from 1 to n: the field's AURC, 0…1.
+
+    It is low where few answers are wrong and where the wrong ones have the lowest scores.
+
+    Args:
+        probabilities: float (n, classes).
+        targets: int64 (n,).
+
+    Source: Geifman et al., arXiv 1805.08206.
+    """
+    return 1 - coverage_curve(probabilities, targets).mean().item()
 
 
 def coverage_at(shares: Sequence[float], probabilities: Tensor, targets: Tensor) -> tuple[Coverage, ...]:

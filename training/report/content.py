@@ -1,9 +1,11 @@
 """What a report tells of, before it is words."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from torch import Tensor
 
+from models.calibration import BeforeAndAfter
 from models.checkpoint import Checkpoint
 from models.metrics import Metrics
 from training.data.dataset import Split
@@ -20,6 +22,7 @@ class Content:
         checkpoint: that was measured.
         metrics: of it on `split`.
         probabilities: single view, float32 (n, classes).
+        reliability: of each view, at temperature 1 and calibrated.
         split: the pictures and the truth.
         label_mistakes: the likeliest among them; None where they are no files.
         robustness: on spoilt copies; None leaves the table out.
@@ -31,6 +34,7 @@ class Content:
     checkpoint: Checkpoint
     metrics: Metrics
     probabilities: Tensor
+    reliability: Mapping[str, BeforeAndAfter]
     split: Split
     label_mistakes: list[LabelMistake] | None
     robustness: Robustness | None

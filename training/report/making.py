@@ -8,6 +8,7 @@ from models.checkpoint import Checkpoint
 from models.metrics import Metrics
 from training.data.dataset import Split
 from training.evaluate import ViewProbabilities
+from training.measuring.calibration import reliability_by_view
 from training.measuring.label_mistakes import LabelMistake
 from training.measuring.robustness import measure_robustness
 from training.report.content import Content
@@ -58,6 +59,7 @@ def make_report(
         checkpoint=checkpoint,
         metrics=metrics,
         probabilities=views.single_view,
+        reliability=reliability_by_view(views.before_and_after, split.targets),
         split=split,
         label_mistakes=label_mistakes,
         robustness=robustness,

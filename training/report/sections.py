@@ -2,16 +2,23 @@
 
 import math
 
+from models.calibration import VIEWS
 from training.evaluate import balanced_accuracy
 from training.measuring.corruptions import LEVELS, MEANINGS, SEVERITIES
 from training.measuring.intervals import Interval, interval
-from training.measuring.reliability import coverage_at, coverage_curve, score_bins
+from training.measuring.reliability import area_under_risk, coverage_at, coverage_curve, score_bins
 from training.report import figures, html
 from training.report.cases import Case, confident_mistakes, confusions, unsure_hits
 from training.report.content import Content
 
 _MOST_CASES = 24  # pictures in each gallery
 _MOST_CONFUSIONS = 12
+_RELIABILITY = {
+    "expected_calibration_error": ("Expected calibration error", True),
+    "adaptive_calibration_error": ("Adaptive calibration error", True),
+    "negative_log_likelihood": ("Negative log-likelihood", False),
+    "brier": ("Brier score", False),
+}
 _COVERAGES = (1.0, 0.95, 0.9, 0.8, 0.7, 0.5)
 _MOST_COLUMNS = 20  # a confusion matrix of more classes is a picture that nobody reads
 
@@ -110,7 +117,28 @@ def calibration(content: Content) -> str:
         html.figure(figures.draw_reliability(bins)),
         html.table(("Score", "Answers", "Mean score", "Right", "Gap, points"), rows),
         "</div>",
+        html.paragraph(
+            "What the calibration changed: before is temperature 1 without a floor. The lower, the better. The "
+            "service answers by the single view."
+        ),
+        _before_and_after(content),
     )
+
+
+def _before_and_after(content: Content) -> str:
+    rows = []
+    for name, (words, is_share) in _RELIABILITY.items():
+        values = [
+            getattr(when, name)
+            for view in VIEWS
+            for when in (content.reliability[view].before, content.reliability[view].after)
+        ]
+        rows.append((words, *(html.cell(html.percent(value) if is_share else f"{value:.4f}") for value in values)))
+    head = (
+        "",
+        *(f"{view.replace('_', ' ').capitalize()}, {when}" for view in VIEWS for when in ("before", "after")),
+    )
+    return html.table(head, rows)
 
 
 def coverage(content: Content) -> str:
@@ -121,11 +149,14 @@ def coverage(content: Content) -> str:
         found = interval(round(point.accuracy * point.n), point.n)
         cells = (f"{point.score:.3f}", f"{point.n:,}", html.percent(found.share), span(found))
         rows.append((html.percent(point.coverage, 0), *map(html.cell, cells)))
-    rule = _rule(content)
+    rule, risk = _rule(content), area_under_risk(content.probabilities, content.split.targets)
     return html.section(
         "coverage",
         TITLES["coverage"],
-        html.paragraph(f"Accuracy of the most confident answers, if the others are not given. {rule}"),
+        html.paragraph(
+            f"Accuracy of the most confident answers, if the others are not given. {rule} The area under the "
+            f"risk-coverage curve (AURC), which is the mean of what is wrong over all shares, is {risk:.5f}."
+        ),
         '<div class="pair">',
         html.figure(figures.draw_coverage(coverage_curve(content.probabilities, content.split.targets))),
         html.table(("Answered", "Score from", "Pictures", "Right", "95 % interval"), rows),

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from training.measuring.reliability import (
     CALIBRATION_BINS,
+    area_under_risk,
     coverage_at,
     coverage_curve,
     measure_reliability,
@@ -22,6 +23,12 @@ def _too_sure(n: int = 4_000) -> tuple[Tensor, Tensor]:
     logits = 2 * torch.randn(n, 5, generator=random)
     targets = torch.multinomial(logits.softmax(1), 1, generator=random).flatten()
     return (2 * logits).softmax(1), targets
+
+
+def test_the_area_under_the_risk_counts_what_is_wrong_of_the_surest() -> None:
+    """Of one answer none is wrong, of two one, of three two, of four two, of five two: their mean."""
+    assert area_under_risk(FIVE, FIVE_TARGETS) == pytest.approx((0 + 1 / 2 + 2 / 3 + 2 / 4 + 2 / 5) / 5)
+    assert area_under_risk(FIVE, FIVE.argmax(1)) == 0
 
 
 def test_sure_and_right_is_zero_everywhere() -> None:

@@ -14,6 +14,7 @@ from models.checkpoint import Checkpoint, load, save
 from models.record import Record
 from training.data.dataset import Split
 from training.evaluate import ViewProbabilities, measure
+from training.measuring.calibration import reliability_by_view
 from training.measuring.corruptions import KINDS
 from training.measuring.label_mistakes import LabelMistake
 from training.measuring.robustness import Robustness
@@ -74,11 +75,13 @@ def _content(
     targets = guesses if right else torch.randint(0, 2, (60,), generator=generator)  # class 2 has no picture
     split = Split(torch.randint(0, 256, (60, 32, 32, 3), generator=generator, dtype=torch.uint8), targets)
     distances = None if farthest is None else torch.arange(60.0)
-    views = ViewProbabilities(probabilities, probabilities, distances)
+    other = (probabilities.log() / 2).softmax(1)
+    views = ViewProbabilities(probabilities, other, distances, (other, probabilities))
     return Content(
         checkpoint=checkpoint,
         metrics=measure(views, split, labels=record.labels, name="made <test>", calibration=calibration),
         probabilities=probabilities,
+        reliability=reliability_by_view(views.before_and_after, targets),
         split=split,
         label_mistakes=[LabelMistake("<script>file</script>.jpg", record.labels[1], 0.01, record.labels[0], 0.97)],
         robustness=Robustness(60, 7, 0.5, dict.fromkeys(KINDS, (0.5, 0.4, 0.3, 0.2, 0.1)), 0.3),
@@ -242,6 +245,31 @@ def test_the_mean_of_the_classes_is_told(hostile: Checkpoint) -> None:
     (one, two) = (accuracy for accuracy in content.metrics.per_class.values() if accuracy is not None)
     text = page(content).replace("\N{NO-BREAK SPACE}", " ")
     assert f"The mean of the classes is {100 * (one + two) / 2:.2f} % (balanced accuracy)" in text
+
+
+def test_what_the_calibration_changed_is_told_of_both_views(hostile: Checkpoint) -> None:
+    """Four figures, before and after: of the single view and, the other way round here, of six views."""
+    content = _content(hostile)
+    text = page(content).replace("\N{NO-BREAK SPACE}", " ")
+    both = content.reliability["single_view"]
+    for name, words, digits in (
+        ("expected_calibration_error", "Expected calibration error", None),
+        ("adaptive_calibration_error", "Adaptive calibration error", None),
+        ("negative_log_likelihood", "Negative log-likelihood", 4),
+        ("brier", "Brier score", 4),
+    ):
+        before, after = (
+            f"{value:.4f}" if digits else f"{100 * value:.2f} %"
+            for value in (getattr(both.before, name), getattr(both.after, name))
+        )
+        assert before != after
+        cells = "".join(f"<td>{value}</td>" for value in (before, after, after, before))
+        assert f'<th scope="row">{words}</th>{cells}' in text
+
+
+def test_the_area_under_the_risk_is_told(hostile: Checkpoint) -> None:
+    """Nothing is wrong: it is zero."""
+    assert "is 0.00000." in page(_content(hostile, right=True))
 
 
 def test_many_classes_are_listed_instead_of_drawn(hostile: Checkpoint) -> None:
