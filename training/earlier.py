@@ -1,6 +1,6 @@
 """What an earlier training left to another one: a teacher, or the weights that it starts with."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ from models.networks import Architecture
 from models.networks.whitened import HEAD
 from models.preprocessing import InputSpec
 from models.record import Record
+from training.data.dataset import Dataset, fingerprint
 from training.data.held_out import COPIES_TOGETHER, HELD_OUT_FINGERPRINT
 from training.data.rereading import held_out_count
 from training.errors import TrainingError
@@ -104,8 +105,7 @@ def doubt(who: str, record: Record, configuration: Mapping[str, Any], *, is_test
     """
     wanted, known = configuration["held_out"], held_out_count(record)
     own = record.training.configuration
-    is_stranger = set(record.labels).isdisjoint(configuration["labels"])
-    if is_stranger and not any(own.get(field) for field in ("start", "teachers", "teacher")):
+    if _is_stranger(record, configuration["labels"]):
         return None
     reasons = []
     are_others = record.training.data_fingerprint != configuration["data_fingerprint"]
@@ -136,6 +136,34 @@ def doubt(who: str, record: Record, configuration: Mapping[str, Any], *, is_test
         f"here; {', and '.join(harms)} then. Take one with the same data, --seed and --held-out, unless neither "
         "it nor what it grew from can have seen these pictures: one from elsewhere, and photos of your own."
     )
+
+
+def doubt_as_judge(record: Record, dataset: Dataset) -> str | None:
+    """Say why who starts with a checkpoint may have learnt the pictures that it is to judge; None if it has not.
+
+    Args:
+        record: of the checkpoint.
+        dataset: all of whose pictures are judged.
+    """
+    if record.training.data_fingerprint == fingerprint(dataset.labels, dataset.train):
+        return (
+            "warning: the start was trained on these very pictures. It repeats the labels that it was told, so "
+            "that many wrong ones are missed. Leave --start out, or take a checkpoint of other pictures."
+        )
+    if _is_stranger(record, dataset.labels):
+        return None
+    return (
+        "warning: the start may have learnt some of these pictures, and would repeat the labels that it was told: "
+        "it knows classes of these names, or grew from another checkpoint. That is no matter if it cannot have "
+        "seen them: one from elsewhere, and photos of your own."
+    )
+
+
+def _is_stranger(record: Record, labels: Sequence[str]) -> bool:
+    """Whether a training is taken to have seen none of the pictures: no class by its name, and no ancestors."""
+    own = record.training.configuration
+    grew = any(own.get(field) for field in ("start", "teachers", "teacher"))
+    return not grew and set(record.labels).isdisjoint(labels)
 
 
 def _hold_copies_otherwise(

@@ -18,8 +18,9 @@ from training.devices import Computing
 from training.errors import TrainingError
 from training.fitting import fit_to_data, require_size
 from training.flat_pictures import mind_flat_pictures
+from training.fresh import Start
 from training.loop import train
-from training.measuring.label_mistakes import LabelMistake, find_label_mistakes
+from training.measuring.label_mistakes import MOST_LISTED, LabelMistake, find_label_mistakes
 from training.measuring.reading import fit_temperature
 from training.measuring.views import single_view
 from training.progress import tell
@@ -35,6 +36,8 @@ def judge_all(
     computing: Computing,
     console: Console,
     epochs: int | None = None,
+    start: Start | None = None,
+    most: int = MOST_LISTED,
 ) -> list[LabelMistake]:
     """List the likeliest mistakes of both parts, each picture judged by a network that has not learnt it.
 
@@ -47,6 +50,8 @@ def judge_all(
         computing: on what, and in which dtype.
         console: told of the progress.
         epochs: instead of the recipe's own.
+        start: weights that each network starts with, of the recipe's architecture; None draws them.
+        most: how many mistakes to list.
 
     Raises:
         TrainingError: the pictures are so few, or copies of so few, that a network would have fewer than two to
@@ -89,12 +94,13 @@ def judge_all(
             seed=seed,
             computing=computing,
             console=console,
+            start=start,
         )
         probabilities[judged] = single_view(trained.network, whole.images[judged])
     pictures = chosen(whole, can_judge)
     logits = probabilities[can_judge].clamp_min(1e-12).log()
     calibrated = torch.softmax(logits / fit_temperature(logits, pictures.targets), dim=1)
-    return find_label_mistakes(pictures, calibrated, labels=dataset.labels)
+    return find_label_mistakes(pictures, calibrated, labels=dataset.labels, most=most)
 
 
 def _joined(dataset: Dataset) -> Split:

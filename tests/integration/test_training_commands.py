@@ -21,6 +21,7 @@ from app.main import create_app
 from app.settings import Settings
 from models.checkpoint import load
 from tests.drawing import encode, solid, write_archive
+from tests.trainings import write_bright
 from training.cli import run
 from training.commands.options import RecipeName
 from training.data.rereading import read_as_trained
@@ -673,6 +674,41 @@ def test_mistakes_judges_every_picture(folder: Path, capsys: pytest.CaptureFixtu
     found = json.loads(capsys.readouterr().out)
     assert found[0]["file"] == "light/wrong.jpeg"
     assert (found[0]["label"], found[0]["likelier"]) == ("light", "dark")
+
+
+def test_as_many_mistakes_are_listed_as_were_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Five labels of 126 are wrong; of those that are found two are told."""
+    with np.load(write_bright(tmp_path / "bright.npz")) as archive:
+        arrays = dict(archive)
+    arrays["y_train"][:5] = (arrays["y_train"][:5] + 1) % 3
+    write_archive(tmp_path / "wrong.npz", arrays)
+    command = ["mistakes", "--data", str(tmp_path / "wrong.npz"), "--folds", "2", "--epochs", "6", "--json"]
+    assert run([*command, "--device", "cpu", "--count", "2"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert len(found) == 2
+    assert {item["file"] for item in found} < {f"train[{place}]" for place in range(5)}
+
+
+def test_judges_start_with_a_checkpoint(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One that learnt these pictures, or may have, is warned of; what cannot be a start is refused."""
+    (folder / "dark" / "01.jpeg").rename(folder / "light" / "wrong.jpeg")
+    out = folder.parent / "m.safetensors"
+    assert _train(folder, out, "fast", "--epochs", "3") == 0
+    capsys.readouterr()
+    command = ["mistakes", "--data", str(folder), "--folds", "2", "--epochs", "1", "--device", "cpu", "--json"]
+    assert run([*command, "--start", str(out)]) == 0
+    assert "warning: the start was trained on these very pictures." in capsys.readouterr().err
+    (folder / "dark" / "new.png").write_bytes(encode(solid("black")))
+    assert run([*command, "--start", str(out)]) == 0
+    assert "warning: the start may have learnt some of these pictures" in capsys.readouterr().err
+    for label in ("dark", "light"):
+        (folder / label).rename(folder / f"{label}er")
+    assert run([*command, "--start", str(out)]) == 0
+    assert "the start" not in capsys.readouterr().err
+    assert run([*command, "--start", str(out), "--recipe", "compact"]) == 1
+    assert "is the network fast" in capsys.readouterr().err
+    assert run([*command, "--start", str(out), "--recipe", "tutorial"]) == 1
+    assert "The tutorial starts with random weights: leave --start out." in capsys.readouterr().err
 
 
 def test_the_command_line_offers_every_recipe() -> None:

@@ -18,7 +18,7 @@ from training.data.dataset import Split
 FILE_NAME = "label_mistakes.json"
 """Of the list in a run's folder."""
 MOST_LISTED = 20
-"""What a person looks through in a minute. Source: choice."""
+"""Unless asked otherwise: what a person looks through in a minute. Source: choice."""
 _MOST_GIVEN, _LEAST_OTHER = 0.2, 0.5
 """Calibrated probability of the given label at most, of the likelier one at least. Source: docs/experiments.md,
 2026-11-24."""
@@ -43,19 +43,22 @@ class LabelMistake:
     likelier_probability: float
 
 
-def find_label_mistakes(split: Split, probabilities: Tensor, *, labels: Sequence[str]) -> list[LabelMistake]:
+def find_label_mistakes(
+    split: Split, probabilities: Tensor, *, labels: Sequence[str], most: int = MOST_LISTED
+) -> list[LabelMistake]:
     """List the pictures whose given label is improbable and another probable, the likeliest mistake first.
 
     Args:
         split: pictures that were not learnt; its targets are places in `labels`.
         probabilities: float32 (n, classes) of its pictures, calibrated, single view.
         labels: words for the classes.
+        most: how many to list.
     """
     rows = torch.arange(len(split))
     given = probabilities[rows, split.targets]
     best, likelier = probabilities.max(1)
     doubted = torch.nonzero((given <= _MOST_GIVEN) & (best >= _LEAST_OTHER)).flatten()
-    order = doubted[torch.argsort(given[doubted] / best[doubted], stable=True)][:MOST_LISTED]
+    order = doubted[torch.argsort(given[doubted] / best[doubted], stable=True)][:most]
     names = split.names("picture")
     return [
         LabelMistake(
@@ -79,13 +82,18 @@ def to_json(mistakes: Sequence[LabelMistake]) -> str:
     return json.dumps([asdict(item) for item in mistakes], indent=1)
 
 
-def label_mistake_lines(mistakes: Sequence[LabelMistake]) -> Iterator[str]:
-    """Tell the list in words, line by line."""
+def label_mistake_lines(mistakes: Sequence[LabelMistake], *, most: int = MOST_LISTED) -> Iterator[str]:
+    """Tell the list in words, line by line.
+
+    Args:
+        mistakes: the likeliest ones.
+        most: how many were asked for; where there are as many, there may be more.
+    """
     if not mistakes:
         yield "no label looks wrong"
         return
     count = "one label" if len(mistakes) == 1 else f"{len(mistakes)} labels"
-    more = " or more" if len(mistakes) == MOST_LISTED else ""
+    more = " or more" if len(mistakes) == most else ""
     yield f"{count}{more} may be wrong, or the network is; look at these pictures, the likeliest mistake first:"
     for item in mistakes:
         yield (

@@ -17,9 +17,9 @@ from models.networks import Architecture, build
 from models.networks.whitened import HEAD
 from models.preprocessing import InputSpec
 from models.record import Record
-from training.data.dataset import Split
+from training.data.dataset import Dataset, Split, fingerprint
 from training.data.held_out import hold_out
-from training.earlier import DOUBTED, doubt, load_start, load_teacher, start_with
+from training.earlier import DOUBTED, doubt, doubt_as_judge, load_start, load_teacher, start_with
 from training.errors import TrainingError
 from training.fresh import Start
 from training.recipes import RECIPES
@@ -227,6 +227,20 @@ def test_who_grew_from_somebody_else_may_know_what_that_one_knew(
     grown = dataclasses.replace(other.training, configuration={**other.training.configuration, field: known})
     told = _doubt("the start", dataclasses.replace(other, training=grown), student | {"labels": ["lamp", "cup"]})
     assert told is not None
+
+
+def test_a_judge_is_doubted_unless_it_is_a_stranger(record: Record) -> None:
+    """One that learnt these very pictures, one that knows a class by its name, and one that grew from another."""
+    pictures = Split(torch.zeros(2, 8, 8, 3, dtype=torch.uint8), torch.arange(2))
+    known = Dataset("made", record.labels, pictures, pictures)
+    strange = Dataset("made", ("lamp", "cup"), pictures, pictures)
+    same = _record_of(record, data=fingerprint(known.labels, pictures))
+    assert "trained on these very pictures" in (doubt_as_judge(same, known) or "")
+    assert "may have learnt some of these pictures" in (doubt_as_judge(record, known) or "")
+    assert doubt_as_judge(record, strange) is None
+    grown = dataclasses.replace(record.training, configuration={"start": "sha256:…"})
+    told = doubt_as_judge(dataclasses.replace(record, training=grown), strange) or ""
+    assert "may have learnt some of these pictures" in told
 
 
 @pytest.mark.parametrize(

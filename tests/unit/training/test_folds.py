@@ -21,6 +21,7 @@ from training.data.held_out import chosen
 from training.devices import Computing
 from training.errors import TrainingError
 from training.folds import judge_all
+from training.fresh import Start
 from training.loop import Trained
 from training.measuring.label_mistakes import label_mistake_lines, write_label_mistakes
 from training.recipes import ACCURATE, FAST, LargeBatchRecipe
@@ -54,6 +55,26 @@ def test_every_picture_is_judged_by_a_network_that_has_not_learnt_it(tmp_path: P
     assert any(line.startswith("  test[3]: cat ") for line in lines)
     written = json.loads(write_label_mistakes(found, tmp_path).read_text())
     assert [item["file"] for item in written] == [item.file for item in found]
+
+
+def test_each_judge_starts_with_what_it_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same weights for all of them; and no more mistakes are listed than were asked for."""
+    taken: list[object] = []
+
+    def train(recipe: LargeBatchRecipe, *_: object, start: Start | None, **__: object) -> Trained:
+        taken.append(start)
+        return Trained(Brightness(), recipe, seconds=0.0)
+
+    monkeypatch.setattr(folds, "train", train)
+    dataset = Dataset("made", LABELS, _colours(40), _colours(20))
+    dataset.train.targets[:6] = 1 - dataset.train.targets[:6]
+    computing, console = Computing(torch.device("cpu"), torch.float32), Console(file=io.StringIO())
+    start = Start({}, {})
+    found = judge_all(
+        FastRecipe(), dataset, folds=3, seed=0, computing=computing, console=console, start=start, most=4
+    )
+    assert taken == [start] * 3
+    assert len(found) == 4
 
 
 def _recipes_of_judges(

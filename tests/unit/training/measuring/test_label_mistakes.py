@@ -1,5 +1,6 @@
 """Labels that look wrong: the right ones are doubted, in the right order, and nothing else."""
 
+import pytest
 import torch
 
 from tests.networks import Brightness
@@ -44,6 +45,16 @@ def test_the_list_is_cut() -> None:
     split = _split([0] * 400, [1] * 50 + [0] * 350)
     found = find_label_mistakes(split, single_view(Brightness(), split.images), labels=LABELS)
     assert len(found) == MOST_LISTED
+    assert next(label_mistake_lines(found)).startswith("20 labels or more may be wrong")
+
+
+@pytest.mark.parametrize(("most", "count", "more"), [(30, 30, " or more"), (80, 50, "")])
+def test_the_list_is_as_long_as_it_was_asked_to_be(most: int, count: int, more: str) -> None:
+    """Where all were listed, no more are hinted at."""
+    split = _split([0] * 400, [1] * 50 + [0] * 350)
+    found = find_label_mistakes(split, single_view(Brightness(), split.images), labels=LABELS, most=most)
+    assert len(found) == count
+    assert next(label_mistake_lines(found, most=most)).startswith(f"{count} labels{more} may be wrong")
 
 
 def test_a_label_is_doubted_only_where_another_one_is_likelier_than_not() -> None:
