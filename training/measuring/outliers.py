@@ -1,8 +1,8 @@
-"""Pictures that show none of the classes, and how well a score tells them from those that do.
+"""Pictures that show none of the classes.
 
 Two sorts. Drawn ones have nothing to do with any data set: noise, waves, blobs, tiles, shapes. Made ones
 are pictures of the classes that were spoilt until they show none of them: shuffled, inverted, blended, or with
-only their spectrum left. Nothing here is used to fit anything: it measures.
+only their spectrum left. Nothing is fitted on them: they measure.
 """
 
 from collections.abc import Callable, Mapping
@@ -19,8 +19,6 @@ _Random = np.random.Generator
 _Floats = npt.NDArray[np.float64]
 _PATCHES = 4
 """Along each side of a shuffled picture: patches of 8 pixels still have the texture of the class."""
-_ACCEPTED = 0.95
-"""Of the pictures that do show a class, when false acceptances are counted. Source: OpenOOD, FPR@95."""
 
 
 def draw_outliers(images: Tensor, *, count: int, seed: int) -> dict[str, Tensor]:
@@ -46,31 +44,6 @@ def draw_outliers(images: Tensor, *, count: int, seed: int) -> dict[str, Tensor]
         pictures = np.stack([_to_bytes(spoil(random, first / 255, second / 255)) for first, second in chosen])
         made[kind] = torch.from_numpy(pictures)
     return made
-
-
-def auroc(inside: Tensor, outside: Tensor) -> float:
-    """Probability that a picture of a class has a higher score than an outlier; ties count half.
-
-    Args:
-        inside: scores of pictures of the classes, (n,), higher means surer.
-        outside: scores of outliers, (m,).
-    """
-    ordered = outside.double().sort().values
-    below = torch.searchsorted(ordered, inside.double(), side="left")
-    up_to = torch.searchsorted(ordered, inside.double(), side="right")
-    return float((below + up_to).double().mean() / (2 * len(outside)))
-
-
-def false_acceptance(inside: Tensor, outside: Tensor) -> float:
-    """Share of the outliers that are accepted by the threshold that 95 % of the others pass (FPR@95).
-
-    Args:
-        inside: scores of pictures of the classes, (n,), higher means surer.
-        outside: scores of outliers, (m,).
-    """
-    rejected = int(len(inside) * (1 - _ACCEPTED) + 1e-9)
-    threshold = inside.double().sort().values[rejected]
-    return float((outside.double() >= threshold).double().mean())
 
 
 def _uniform_noise(random: _Random, height: int, width: int) -> _Floats:

@@ -1,5 +1,6 @@
 """How well pictures of the classes are told from others."""
 
+import pytest
 import torch
 from torch import Tensor, nn
 
@@ -7,7 +8,7 @@ from models.calibration import Calibration
 from models.distance import ClassDistance
 from models.graph import Graph
 from tests.networks import Headless
-from training.measuring.rejection import Separation, measure_rejection
+from training.measuring.rejection import Separation, auroc, false_acceptance, measure_rejection
 
 
 class _RedOrGreen(Headless):
@@ -33,3 +34,21 @@ def test_who_looks_unsurer_and_farther_than_all_is_told_from_them_by_both() -> N
     found = measure_rejection(graph, inside, outside, Calibration())["yellow"]
     told = Separation(auroc=1.0, false_acceptance=0.0)
     assert (found.score, found.distance, found.both) == (told, told, told)
+
+
+def test_auroc_counts_pairs() -> None:
+    """Of six pairs five are in order and one is a tie: 5.5 of 6."""
+    assert auroc(torch.tensor([3.0, 2.0]), torch.tensor([2.0, 1.0, 0.0])) == pytest.approx(5.5 / 6)
+
+
+@pytest.mark.parametrize(("shift", "expected"), [(10.0, 1.0), (-10.0, 0.0), (0.0, 0.5)])
+def test_auroc_of_the_extremes(shift: float, expected: float) -> None:
+    """All surer is 1, all less sure 0, no difference one half."""
+    outside = torch.linspace(0, 1, 101)
+    assert auroc(outside + shift, outside) == pytest.approx(expected)
+
+
+def test_false_acceptance_is_counted_where_95_of_100_pass() -> None:
+    """Scores 1 to 100: the threshold is 6, which three of four outliers reach."""
+    inside = torch.arange(1.0, 101)
+    assert false_acceptance(inside, torch.tensor([5.0, 6.0, 50.0, 200.0])) == 0.75
