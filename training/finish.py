@@ -126,6 +126,7 @@ def finish(
             pictures=affordable_pictures(dataset.test.images),
             seed=request.seed,
             console=console,
+            without_copies=without,
         )
     return Result(metrics, trained.seconds, digests, report, doubted)
 

@@ -537,6 +537,8 @@ def test_of_a_folder_they_are_found_again_while_it_is_decoded(
     told = capsys.readouterr()
     assert line in told.out
     assert "train" not in told.err
+    assert run(["report", *command[1:], "--out", str(folder.parent), "--corruption-pictures", "0"]) == 0
+    assert "of the 5 pictures that neither equal nor" in (folder.parent / "report.html").read_text("utf-8")
     shutil.rmtree(folder.parent / "data" / "pictures")
     assert run(command) == 0
     assert line not in capsys.readouterr().out

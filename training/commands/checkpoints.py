@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from models.checkpoint import load, save
+from models.record import Record
 from training.commands.options import (
     AcceptOption,
     CacheOption,
@@ -23,11 +24,14 @@ from training.commands.options import (
 )
 from training.commands.terminal import CommandError, print_lines, print_metrics, told_in_a_sentence
 from training.data import read_test
+from training.data.dataset import Split
 from training.data.rereading import find_leaked_again, read_as_trained, require_enough_for_rule, require_held_out
 from training.devices import choose_device
 from training.errors import TrainingError
 from training.evaluate import (
     SELECTIVE_SHARE,
+    ViewProbabilities,
+    WithoutCopies,
     accuracy_of_selective_views,
     balanced_accuracy,
     calibrate_and_measure,
@@ -83,8 +87,7 @@ def evaluate(
         network = loaded.network.to(choose_device(device.value))
         name, split = read_test(data, loaded.record, cache=cache, report=teller(console))
         views, metrics = measure_checkpoint(loaded, split, name=name, console=console)
-        leaked = find_leaked_again(data, loaded.record, cache=cache, report=lambda _: None)
-        without = None if leaked is None else measure_without(views, split.targets, leaked)
+        without = _without_copies(data, loaded.record, views, split, cache=cache)
         reliability = reliability_by_view(views.before_and_after, split.targets)
         risk = area_under_risk(views.single_view, split.targets)
         selective = accuracy_of_selective_views(views, split.targets)
@@ -116,6 +119,16 @@ def evaluate(
             typer.echo(f"Area under the risk-coverage curve (AURC): {risk:.5f} (single view)")
             if robustness is not None:
                 typer.echo("\n".join(robustness_lines(robustness)))
+
+
+def _without_copies(
+    data: str, record: Record, views: ViewProbabilities, split: Split, *, cache: Path
+) -> WithoutCopies | None:
+    """Count what is right without the pictures that were learnt; None where there are none, or it is not known."""
+    leaked = find_leaked_again(
+        data, record, cache=cache, report=lambda _: None
+    )  # said when the test part was read
+    return None if leaked is None else measure_without(views, split.targets, leaked)
 
 
 def calibrate(
@@ -219,6 +232,7 @@ def report(
         loaded.network.to(choose_device(device.value))  # in place
         name, split = read_test(data, loaded.record, cache=cache, report=teller(console))
         views, metrics = measure_checkpoint(loaded, split, name=name, console=console)
+        without = _without_copies(data, loaded.record, views, split, cache=cache)
         doubted = doubt_files(split, views.single_view, labels=loaded.record.labels)
         path = make_report(
             loaded,
@@ -231,6 +245,7 @@ def report(
             pictures=corruption_pictures,
             seed=seed,
             console=console,
+            without_copies=without,
             shows_pictures=shows_pictures,
         )
         typer.echo(f"wrote {path}")

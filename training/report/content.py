@@ -9,6 +9,7 @@ from models.calibration import BeforeAndAfter
 from models.checkpoint import Checkpoint
 from models.metrics import Metrics
 from training.data.dataset import Split
+from training.evaluate import WithoutCopies
 from training.measuring.label_mistakes import LabelMistake
 from training.measuring.robustness import Robustness
 from training.report.history import History
@@ -28,6 +29,7 @@ class Content:
         robustness: on spoilt copies; None leaves the table out.
         history: of the run that made it; None leaves the curves out.
         created_at: ISO 8601, UTC.
+        without_copies: what is right without the pictures that were learnt; None where none are known.
         shows_pictures: whether pictures of the data may stand on the page; somebody else's may not be passed on.
     """
 
@@ -40,4 +42,5 @@ class Content:
     robustness: Robustness | None
     history: History | None
     created_at: str
+    without_copies: WithoutCopies | None = None
     shows_pictures: bool = True

@@ -7,7 +7,7 @@ from rich.console import Console
 from models.checkpoint import Checkpoint
 from models.metrics import Metrics
 from training.data.dataset import Split
-from training.evaluate import ViewProbabilities
+from training.evaluate import ViewProbabilities, WithoutCopies
 from training.measuring.calibration import reliability_by_view
 from training.measuring.label_mistakes import LabelMistake
 from training.measuring.robustness import measure_robustness
@@ -29,6 +29,7 @@ def make_report(
     pictures: int,
     seed: int,
     console: Console,
+    without_copies: WithoutCopies | None = None,
     shows_pictures: bool = True,
 ) -> Path:
     """Write `report.html` about a checkpoint that was measured.
@@ -44,6 +45,7 @@ def make_report(
         pictures: how many to spoil; 0 leaves that table out.
         seed: of their choice and of the noise.
         console: told of the progress.
+        without_copies: what is right without the pictures that were learnt; None leaves it out.
         shows_pictures: whether pictures of the split may stand on the page.
 
     Returns:
@@ -65,6 +67,7 @@ def make_report(
         robustness=robustness,
         history=history,
         created_at=now_utc(),
+        without_copies=without_copies,
         shows_pictures=shows_pictures,
     )
     return write_page(content, folder)

@@ -70,6 +70,10 @@ def _head(content: Content) -> str:
         (html.percent(six.share), f"right, six views; 95 % interval {sections.span(six)}"),
         (html.percent(metrics.expected_calibration_error), "expected calibration error, single view"),
     ]
+    if content.without_copies is not None:
+        others = content.without_copies
+        words = f"right, single view, of the {others.n:,} pictures that neither equal nor look like a learnt one"
+        numbers.insert(1, (html.percent(others.accuracy["single_view"]), words))
     if content.robustness is not None:
         spoilt = content.robustness
         numbers.append((html.percent(spoilt.mean), f"right on spoilt copies of {spoilt.n:,} pictures"))

@@ -13,7 +13,7 @@ from models.calibration import BeforeAndAfter, HeldOut, Reliability
 from models.checkpoint import Checkpoint, load, save
 from models.record import Record
 from training.data.dataset import Split
-from training.evaluate import ViewProbabilities, measure
+from training.evaluate import ViewProbabilities, WithoutCopies, measure
 from training.measuring.calibration import reliability_by_view
 from training.measuring.corruptions import KINDS
 from training.measuring.label_mistakes import LabelMistake
@@ -270,6 +270,18 @@ def test_what_the_calibration_changed_is_told_of_both_views(hostile: Checkpoint)
 def test_the_area_under_the_risk_is_told(hostile: Checkpoint) -> None:
     """Nothing is wrong: it is zero."""
     assert "is 0.00000." in page(_content(hostile, right=True))
+
+
+def test_what_is_right_without_learnt_pictures_stands_beside_the_whole(hostile: Checkpoint) -> None:
+    """As a number at the top, where there are such pictures."""
+    content, words = (
+        _content(hostile),
+        "right, single view, of the 1,050 pictures that neither equal nor look like",
+    )
+    assert words not in page(content)
+    without = WithoutCopies(n=1_050, copies=7, accuracy={"single_view": 0.8124, "six_views": 0.9})
+    text = page(dataclasses.replace(content, without_copies=without)).replace("\N{NO-BREAK SPACE}", " ")
+    assert f"<b>81.24 %</b><span>{words} a learnt one</span>" in text
 
 
 def test_many_classes_are_listed_instead_of_drawn(hostile: Checkpoint) -> None:
