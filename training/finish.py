@@ -16,6 +16,7 @@ from models.networks.network import Network
 from models.record import Record, TrainingRun
 from training.configuration import Request
 from training.data.dataset import Dataset, Split, to_unicode
+from training.data.held_out import COPIES_TOGETHER, HELD_OUT_FINGERPRINT
 from training.data.leaks import find_leaked
 from training.devices import describe_hardware
 from training.earlier import DOUBTED
@@ -189,7 +190,7 @@ def _record(
 ) -> Record:
     beside = {
         key: plan.configuration[key]
-        for key in ("held_out", "copies_together", "held_out_fingerprint", "dtype", "start", "teachers", DOUBTED)
+        for key in ("held_out", COPIES_TOGETHER, HELD_OUT_FINGERPRINT, "dtype", "start", "teachers", DOUBTED)
         if key in plan.configuration
     }
     return Record(

@@ -97,8 +97,8 @@ def coverage_at(shares: Sequence[float], probabilities: Tensor, targets: Tensor)
 
 def _most_confident_first(probabilities: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     scores, guesses = probabilities.double().max(dim=1)
-    order = scores.argsort(descending=True, stable=True)
-    return scores[order], (guesses == targets)[order].double()
+    order = scores.argsort(descending=True)
+    return scores[order], _mean_of_equals((guesses == targets).double(), scores)[order]
 
 
 def _bins_of_equal_width(scores: Tensor) -> Tensor:
@@ -107,7 +107,7 @@ def _bins_of_equal_width(scores: Tensor) -> Tensor:
 
 
 def _mean_of_equals(right: Tensor, scores: Tensor) -> Tensor:
-    """Share what is right among answers with the same score, so that it is the same which of them a bin gets.
+    """Share what is right among answers with the same score, so that it is the same which of them comes first.
 
     Pictures of a folder stand class by class: by places, equal scores would be compared with each class alone.
     """

@@ -70,9 +70,7 @@ def test_each_judge_starts_with_what_it_is_given(monkeypatch: pytest.MonkeyPatch
     dataset.train.targets[:6] = 1 - dataset.train.targets[:6]
     computing, console = Computing(torch.device("cpu"), torch.float32), Console(file=io.StringIO())
     start = Start({}, {})
-    found = judge_all(
-        FastRecipe(), dataset, folds=3, seed=0, computing=computing, console=console, start=start, most=4
-    )
+    found = judge_all(FAST, dataset, folds=3, seed=0, computing=computing, console=console, start=start, most=4)
     assert taken == [start] * 3
     assert len(found) == 4
 

@@ -132,3 +132,16 @@ def test_coverage_counts_the_most_confident_first() -> None:
         (1, 5, 0.6),
     ]
     assert points[0].score == pytest.approx(0.8)
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_answers_that_are_as_sure_count_alike_wherever_they_stand(turned: bool) -> None:
+    """Nine of ten sure ones are right: so is nine tenths of each first, and not the class that stands first."""
+    probabilities = torch.tensor([[1.0, 0.0]] * 10 + [[0.6, 0.4]])
+    targets = torch.tensor([1] + [0] * 10)
+    if turned:
+        probabilities, targets = probabilities.flip(0), targets.flip(0)
+    assert coverage_curve(probabilities, targets).tolist() == pytest.approx([0.9] * 10 + [10 / 11])
+    assert [point.accuracy for point in coverage_at((0.1, 0.5), probabilities, targets)] == pytest.approx(
+        [0.9, 0.9]
+    )
