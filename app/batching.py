@@ -18,10 +18,10 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 
-from app.batches.helping import Helper
 from app.batches.on_the_spot import OnTheSpot
 from app.batches.queues import Queue
-from app.batches.runs import Batch, BatchEvents, Clock, Item, Result, Run, outcomes, settle
+from app.batches.runs import Batch, BatchEvents, Clock, Item, Result, Run, Runner, settle
+from app.batches.spare_time import SpareTime
 from app.errors import EngineLostError, NotReadyError, OverloadedError
 from app.logs import SERVICE
 from models.preprocessing import Images
@@ -57,8 +57,7 @@ class Batcher:
         events: BatchEvents,
         clock: Clock = time.monotonic,
     ) -> None:
-        self._run = run
-        self._helper: Helper | None = None
+        self._spare_time: SpareTime | None = None
         self._on_the_spot: OnTheSpot | None = None
         self._max_queue = max_queue
         self._retry_after_s = retry_after_s
@@ -66,14 +65,15 @@ class Batcher:
         self._events = events
         self._clock = clock
         self._queue = Queue(max_batch_size=max_batch_size, events=events, clock=clock)
+        self._lanes = [self._runner(run) for _ in range(lanes)]
         self._is_closing = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._warm_up = warm_up
         self._warm = [Future[None]() for _ in range(lanes)]
         self._ended = [Future[None]() for _ in range(lanes)]
         self._threads = [
-            threading.Thread(target=self._live, args=(warm, ended), name=f"engine_{lane}", daemon=True)
-            for lane, (warm, ended) in enumerate(zip(self._warm, self._ended, strict=True))
+            threading.Thread(target=self._live, args=lane, name=f"engine_{number}", daemon=True)
+            for number, lane in enumerate(zip(self._lanes, self._warm, self._ended, strict=True))
         ]
 
     @property
@@ -92,13 +92,13 @@ class Batcher:
             thread.start()
         await asyncio.gather(*map(asyncio.wrap_future, self._warm))
 
-    def help_with(self, run_aside: Run) -> None:
+    def run_in_spare_time(self, run_aside: Run) -> None:
         """Let the event loop run single pictures while all lanes are busy and it has nothing else to do.
 
         Args:
             run_aside: an engine's run on this thread; the event loop does nothing else while it runs.
         """
-        self._helper = Helper(run_aside, self._queue, events=self._events, clock=self._clock)
+        self._spare_time = SpareTime(self._runner(run_aside), self._queue, clock=self._clock)
 
     def run_on_the_spot(self, run_aside: Run, *, most: int) -> None:
         """Let the event loop run what a turn has brought; lanes run only what a crowd brings, beside it.
@@ -107,7 +107,7 @@ class Batcher:
             run_aside: an engine's run on this thread; the event loop does nothing else while it runs.
             most: pictures of one such run.
         """
-        self._on_the_spot = OnTheSpot(run_aside, self._queue, most=most, events=self._events, clock=self._clock)
+        self._on_the_spot = OnTheSpot(self._runner(run_aside), self._queue, most=most, events=self._events)
 
     def submit(self, image: Images, *, deadline_s: float) -> asyncio.Future[Result]:
         """Put one picture into the queue; to be called on the event loop.
@@ -140,8 +140,8 @@ class Batcher:
             queue.put(item, wakes_lane=not self._on_the_spot or len(queue) >= self._crowd)
         if self._on_the_spot:
             self._on_the_spot.look_again()
-        elif self._helper and not queue.idle_lanes:
-            self._helper.look_again()
+        elif self._spare_time and not queue.idle_lanes:
+            self._spare_time.look_again()
         return item.answer
 
     def submit_first(self, images: Sequence[Images], *, deadline_s: float) -> list[asyncio.Future[Result]]:
@@ -183,6 +183,9 @@ class Batcher:
         if ended:
             await asyncio.wait(ended, timeout=timeout_s)
 
+    def _runner(self, run: Run) -> Runner:
+        return Runner(run, events=self._events, clock=self._clock, waiting=self._queue)
+
     def _item(self, image: Images, deadline_s: float) -> Item:
         assert self._loop is not None, "start() comes first"
         return Item(image, deadline_s, self._clock(), self._loop.create_future())
@@ -192,7 +195,7 @@ class Batcher:
         self._events.dropped("draining")
         return NotReadyError("The service is stopping. Send the picture again soon.")
 
-    def _live(self, warm: Future[None], ended: Future[None]) -> None:
+    def _live(self, runner: Runner, warm: Future[None], ended: Future[None]) -> None:
         """Warm a lane up, then run batches until there will be no more."""
         if not warm.set_running_or_notify_cancel():  # the start was given up
             ended.set_result(None)
@@ -203,15 +206,15 @@ class Batcher:
             warm.set_exception(error)
         else:
             warm.set_result(None)
-            self._answer_batches()
+            self._answer_batches(runner)
         finally:
             ended.set_result(None)
 
-    def _answer_batches(self) -> None:
+    def _answer_batches(self, runner: Runner) -> None:
         """Run what comes; a fault of ours between two batches ends the lane, and must not do so in silence."""
         try:
             while batch := self._next():
-                settle(outcomes(batch, self._run, events=self._events, clock=self._clock, waiting=self._queue))
+                settle(runner(batch))
         except Exception as error:  # noqa: BLE001 - whatever it is, only a new process has all lanes again
             SERVICE.error("a lane of the engine has ended", exc_info=error)
             lost = EngineLostError(f"A lane has ended ({type(error).__name__}: {error}). Restart the service.")

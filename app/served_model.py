@@ -92,7 +92,7 @@ class ServedModel:
             self.batcher.run_on_the_spot(self._run_aside, most=most)
         else:
             self._run_aside(images[:1])
-            self.batcher.help_with(self._run_aside)
+            self.batcher.run_in_spare_time(self._run_aside)
 
     @contextlib.contextmanager
     def in_use(self) -> Iterator[None]:

@@ -7,7 +7,7 @@ that thread has the interpreter the event loop waits for it (docs/benchmarks.md)
 import asyncio
 
 from app.batches.queues import Queue
-from app.batches.runs import BatchEvents, Clock, Run, deliver, outcomes
+from app.batches.runs import BatchEvents, Runner, deliver
 
 
 class OnTheSpot:
@@ -16,19 +16,17 @@ class OnTheSpot:
     It knows the queue, and not who drains it: a circle would keep a replaced model in memory.
 
     Args:
-        run: an engine's run on this thread; the event loop does nothing else while it runs.
+        runner: runs on this thread; the event loop does nothing else meanwhile.
         queue: the queue that the lanes take from, too.
         most: pictures of one run.
-        events: hears of each run.
-        clock: clock of the queue, in seconds.
+        events: hears when nothing waits any more.
     """
 
-    def __init__(self, run: Run, queue: Queue, *, most: int, events: BatchEvents, clock: Clock) -> None:
-        self._run = run
+    def __init__(self, runner: Runner, queue: Queue, *, most: int, events: BatchEvents) -> None:
+        self._runner = runner
         self._queue = queue
         self._most = most
         self._events = events
-        self._clock = clock
         self._loop = asyncio.get_running_loop()
         self._is_looking = False
 
@@ -45,7 +43,7 @@ class OnTheSpot:
         with queue.changed:
             batch = queue.take(most=self._most)
         if batch:
-            deliver(outcomes(batch, self._run, events=self._events, clock=self._clock, waiting=queue))
+            deliver(self._runner(batch))
         if len(queue):
             self.look_again()
         else:

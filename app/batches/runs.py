@@ -88,20 +88,73 @@ class Batch:
 Outcomes = Sequence[tuple[Item, Result | Exception]]
 
 
-def outcomes(batch: Batch, run: Run, *, events: BatchEvents, clock: Clock, waiting: Sized) -> Outcomes:
-    """Run a batch; one that fails is halved until the culprit is alone.
+class Runner:
+    """Runs batches of one engine, one at a time; a batch that fails is halved until the culprit is alone.
+
+    Each thread that runs batches has its own. Other threads may look at its attributes; it alone sets them.
 
     Args:
-        batch: pictures that are still wanted.
         run: the engine's run; whatever it raises becomes an outcome.
         events: hears of each run, and of each picture that failed alone.
         clock: clock of `submitted_s`, in seconds.
         waiting: the pictures that wait meanwhile; their number is told with each run.
+
+    Attributes:
+        batch: the one that it runs; None between two.
+        begun: how many runs of the engine have begun, those of halves included.
     """
-    try:
-        return _answers(batch, run, events=events, clock=clock, waiting=waiting)
-    except Exception as error:  # noqa: BLE001 - a fault of ours must not leave its callers waiting
-        return [(item, _failure(error, events)) for item in batch.items]
+
+    def __init__(self, run: Run, *, events: BatchEvents, clock: Clock, waiting: Sized) -> None:
+        self.batch: Batch | None = None
+        self.begun = 0
+        self._run = run
+        self._events = events
+        self._clock = clock
+        self._waiting = waiting
+
+    def __call__(self, batch: Batch) -> Outcomes:
+        """Run a batch of pictures that are still wanted; each of them gets an outcome."""
+        self.batch = batch
+        try:
+            return self._answers(batch)
+        except Exception as error:  # noqa: BLE001 - a fault of ours must not leave its callers waiting
+            return [(item, self._failure(error)) for item in batch.items]
+        finally:
+            self.batch = None
+
+    def _answers(self, batch: Batch) -> Outcomes:
+        self.begun += 1
+        started_s = self._clock()
+        size = len(batch.items)
+        try:
+            rows = self._run(batch.images)
+            if rows.ndim != 2 or len(rows) != size:
+                raise EngineError(f"The engine gave answers of shape {rows.shape} for {size} pictures.")
+        except EngineLostError as error:
+            self._events.failed(error)
+            return [(item, error) for item in batch.items]
+        except Exception as error:  # noqa: BLE001 - an engine may raise anything, and its thread must live
+            if size == 1:
+                return [(batch.items[0], self._failure(error))]
+            return [outcome for half in _halves(batch) for outcome in self._answers(half)]
+        infer_ms = (self._clock() - started_s) * 1000
+        self._events.ran(size=size, infer_ms=infer_ms, waiting=len(self._waiting))
+        is_finite = np.logical_and.reduce(np.isfinite(rows), axis=1)
+        return [
+            (
+                item,
+                Result(row, (started_s - item.submitted_s) * 1000, infer_ms, size)
+                if good
+                else self._failure(ArithmeticError("the scores are not finite")),
+            )
+            for item, row, good in zip(batch.items, rows, is_finite, strict=True)
+        ]
+
+    def _failure(self, error: Exception) -> EngineError:
+        failure = EngineError(f"The engine failed on a picture: {type(error).__name__}: {error}")
+        failure.__cause__ = error
+        self._events.failed(failure)
+        return failure
 
 
 def settle(outcomes: Outcomes) -> None:
@@ -122,48 +175,9 @@ def deliver(outcomes: Outcomes) -> None:
             item.answer.set_result(outcome)
 
 
-def _answers(batch: Batch, run: Run, *, events: BatchEvents, clock: Clock, waiting: Sized) -> Outcomes:
-    started_s = clock()
-    size = len(batch.items)
-    try:
-        rows = run(batch.images)
-        if rows.ndim != 2 or len(rows) != size:
-            raise EngineError(f"The engine gave answers of shape {rows.shape} for {size} pictures.")
-    except EngineLostError as error:
-        events.failed(error)
-        return [(item, error) for item in batch.items]
-    except Exception as error:  # noqa: BLE001 - an engine may raise anything, and its thread must live
-        if size == 1:
-            return [(batch.items[0], _failure(error, events))]
-        return [
-            outcome
-            for half in _halves(batch)
-            for outcome in _answers(half, run, events=events, clock=clock, waiting=waiting)
-        ]
-    infer_ms = (clock() - started_s) * 1000
-    events.ran(size=size, infer_ms=infer_ms, waiting=len(waiting))
-    is_finite = np.logical_and.reduce(np.isfinite(rows), axis=1)
-    return [
-        (
-            item,
-            Result(row, (started_s - item.submitted_s) * 1000, infer_ms, size)
-            if good
-            else _failure(ArithmeticError("the scores are not finite"), events),
-        )
-        for item, row, good in zip(batch.items, rows, is_finite, strict=True)
-    ]
-
-
 def _halves(batch: Batch) -> tuple[Batch, Batch]:
     middle = len(batch.items) // 2
     return (
         Batch(batch.items[:middle], batch.images[:middle]),
         Batch(batch.items[middle:], batch.images[middle:]),
     )
-
-
-def _failure(error: Exception, events: BatchEvents) -> EngineError:
-    failure = EngineError(f"The engine failed on a picture: {type(error).__name__}: {error}")
-    failure.__cause__ = error
-    events.failed(failure)
-    return failure

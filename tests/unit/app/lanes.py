@@ -104,14 +104,14 @@ def scores(results: list[Result]) -> list[int]:
 
 @contextlib.asynccontextmanager
 async def running(
-    run: Run, log: Log, *, helps: bool = False, on_the_spot: int = 0, **given: Any
+    run: Run, log: Log, *, in_spare_time: bool = False, on_the_spot: int = 0, **given: Any
 ) -> AsyncIterator[Batcher]:
     """A queue with small limits that has started; at the end it is drained, and none of its threads is left.
 
     Args:
         run: the engine of its lanes.
         log: told of everything.
-        helps: whether the event loop may run pictures, too.
+        in_spare_time: whether the event loop may run single pictures, too.
         on_the_spot: most pictures that the event loop runs at the end of a turn; 0 leaves them to the lanes.
         given: to the batcher, in place of 32 pictures a batch and 1,000 in the queue.
     """
@@ -119,8 +119,8 @@ async def running(
     queue = Batcher(run, events=log, **{"max_batch_size": 32, "max_queue": 1000, **given})
     try:
         await queue.start()
-        if helps:
-            queue.help_with(answers)
+        if in_spare_time:
+            queue.run_in_spare_time(answers)
         if on_the_spot:
             queue.run_on_the_spot(answers, most=on_the_spot)
         yield queue

@@ -345,11 +345,11 @@ def test_draining_one_that_never_started_is_nothing() -> None:
     lanes=st.integers(1, 3),
     cancelled=st.floats(0, 0.9),
     late=st.floats(0, 0.5),
-    helps=st.booleans(),
+    in_spare_time=st.booleans(),
     on_the_spot=st.integers(0, 40),
 )
 def test_nothing_leaks_after_10_000_requests(
-    seed: int, cap: int, lanes: int, cancelled: float, late: float, helps: bool, on_the_spot: int
+    seed: int, cap: int, lanes: int, cancelled: float, late: float, in_spare_time: bool, on_the_spot: int
 ) -> None:
     """With random cancellations, deadlines and poison all get their own answer, and nothing is left behind.
 
@@ -371,7 +371,7 @@ def test_nothing_leaks_after_10_000_requests(
         async with running(
             answers,
             log,
-            helps=helps,
+            in_spare_time=in_spare_time,
             on_the_spot=on_the_spot,
             lanes=lanes,
             max_batch_size=cap,

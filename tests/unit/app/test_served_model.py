@@ -57,9 +57,9 @@ class GoldenEngine:
         return answers[:, ::-1] if len(images) in self.wrong_sizes else answers
 
 
-@pytest.mark.parametrize(("run_s", "helps"), [(0.0019, True), (0.0021, False)])
+@pytest.mark.parametrize(("run_s", "is_short"), [(0.0019, True), (0.0021, False)])
 def test_only_runs_that_are_short_are_made_on_the_event_loop(
-    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch, run_s: float, helps: bool
+    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch, run_s: float, is_short: bool
 ) -> None:
     """They are timed on another thread: the first makes kernels, and a reload must not hold up all callers."""
     clock = [0.0]
@@ -75,12 +75,12 @@ def test_only_runs_that_are_short_are_made_on_the_event_loop(
         engine = GoldenEngine(checkpoint, run_aside)
         model = ServedModel(checkpoint, engine, max_queue=10, retry_after_s=lambda: 1, cores=2, events=Log())
         await model.start()
-        assert (model.batcher._helper is not None) is helps
+        assert (model.batcher._spare_time is not None) is is_short
         await model.retire(timeout_s=10)
 
     with_loop(check())
     here = threading.current_thread()
-    assert [thread is here for thread in threads] == [False] * (len(threads) - helps) + [True] * helps
+    assert [thread is here for thread in threads] == [False] * (len(threads) - is_short) + [True] * is_short
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_only_runs_that_are_short_are_made_on_the_event_loop(
 def test_a_quick_network_is_run_on_the_spot(
     checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch, picture_s: float, cores: int, most: int
 ) -> None:
-    """As many pictures as 5 ms have room for, each size made ready on the event loop; a slower one only helps.
+    """As many pictures as 5 ms have room for, each size made ready on the event loop; slower ones get spare time.
 
     With a second core the engine's thread has it, unless handing over takes longer than the network.
     """
@@ -110,7 +110,7 @@ def test_a_quick_network_is_run_on_the_spot(
         model = ServedModel(checkpoint, engine, max_queue=10, retry_after_s=lambda: 1, cores=cores, events=Log())
         await model.start()
         assert (model.batcher._on_the_spot is not None) is (most > 0)
-        assert (model.batcher._helper is not None) is (most == 0)
+        assert (model.batcher._spare_time is not None) is (most == 0)
         await model.retire(timeout_s=10)
 
     with_loop(check())

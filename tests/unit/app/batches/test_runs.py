@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from app.batches.runs import Batch, Clock, Item, Result, Run, outcomes
+from app.batches.runs import Batch, Clock, Item, Result, Run, Runner
 from app.errors import EngineError, EngineLostError
 from models.preprocessing import Answers, Images
 from tests.unit.app.lanes import FAR, POISON, Log, answers, picture, scores
@@ -21,7 +21,7 @@ def ran(run: Run, values: Sequence[int], log: Log, *, clock: Clock = lambda: 3.0
         loop = asyncio.get_running_loop()
         items = [Item(picture(value), FAR, 1.0, loop.create_future()) for value in values]
         batch = Batch(items, np.stack([item.image for item in items]))
-        told = outcomes(batch, run, events=log, clock=clock, waiting=range(5))
+        told = Runner(run, events=log, clock=clock, waiting=range(5))(batch)
         assert [item for item, _ in told] == items
         found.extend(outcome for _, outcome in told)
 

@@ -6,28 +6,26 @@ Its core would only wait.
 import asyncio
 
 from app.batches.queues import Queue
-from app.batches.runs import BatchEvents, Clock, Run, deliver, outcomes
+from app.batches.runs import Clock, Runner, deliver
 
 _IDLE_TURN_S = 0.0001
 """A turn of the event loop that takes longer did something for somebody; hearing one request takes 0.1 ms."""
 
 
-class Helper:
+class SpareTime:
     """Looks once a turn whether it is needed, as long as somebody waits; to be made and used on the event loop.
 
     It knows the queue, and not who drains it: a circle would keep a replaced model in memory.
 
     Args:
-        run: an engine's run on this thread; the event loop does nothing else while it runs.
+        runner: runs on this thread; the event loop does nothing else meanwhile.
         queue: the queue that the lanes take from, too.
-        events: hears of each run.
         clock: clock that a turn is measured with, in seconds.
     """
 
-    def __init__(self, run: Run, queue: Queue, *, events: BatchEvents, clock: Clock) -> None:
-        self._run = run
+    def __init__(self, runner: Runner, queue: Queue, *, clock: Clock) -> None:
+        self._runner = runner
         self._queue = queue
-        self._events = events
         self._clock = clock
         self._loop = asyncio.get_running_loop()
         self._looking_since_s: float | None = None
@@ -36,9 +34,9 @@ class Helper:
         """Look at the end of this turn; called when a picture came and no lane is idle."""
         if self._looking_since_s is None:
             self._looking_since_s = self._clock()
-            self._loop.call_soon(self._help)
+            self._loop.call_soon(self._run_one)
 
-    def _help(self) -> None:
+    def _run_one(self) -> None:
         """Run one picture, if every lane is busy and the last turn had nothing else to do."""
         assert self._looking_since_s is not None
         turn_s = self._clock() - self._looking_since_s
@@ -48,6 +46,6 @@ class Helper:
             is_needed = not queue.idle_lanes and len(queue) > 0
             batch = queue.take_one() if is_needed and turn_s < _IDLE_TURN_S else None
         if batch:
-            deliver(outcomes(batch, self._run, events=self._events, clock=self._clock, waiting=queue))
+            deliver(self._runner(batch))
         if is_needed:
             self.look_again()

@@ -14,12 +14,12 @@ def idle() -> float:
     return 1.0
 
 
-def test_the_event_loop_helps_while_every_lane_is_busy() -> None:
+def test_the_event_loop_runs_pictures_while_every_lane_is_busy() -> None:
     """One picture at a time, the first that came; the lane's own batch is not touched."""
 
     async def check() -> None:
         log, engine = Log(), GatedEngine()
-        async with running(engine, log, helps=True, clock=idle) as queue:
+        async with running(engine, log, in_spare_time=True, clock=idle) as queue:
             first = queue.submit(picture(0), deadline_s=FAR)
             await engine.began()
             others = [queue.submit(picture(value), deadline_s=FAR) for value in (1, 2, 3)]
@@ -36,7 +36,7 @@ def test_the_event_loop_leaves_an_idle_lane_its_work() -> None:
 
     async def check() -> None:
         log, engine = Log(), GatedEngine()
-        async with running(engine, log, helps=True, clock=idle) as queue:
+        async with running(engine, log, in_spare_time=True, clock=idle) as queue:
             while not log.idles:
                 await asyncio.sleep(0)
             only = queue.submit(picture(7), deadline_s=FAR)
@@ -53,7 +53,7 @@ def test_the_event_loop_takes_the_last_of_a_prepared_batch() -> None:
 
     async def check() -> None:
         log, engine = Log(), GatedEngine()
-        async with running(engine, log, helps=True, clock=idle, max_batch_size=3) as queue:
+        async with running(engine, log, in_spare_time=True, clock=idle, max_batch_size=3) as queue:
             first = queue.submit(picture(0), deadline_s=FAR)
             await engine.began()
             prepared = [queue.submit(picture(value), deadline_s=FAR) for value in (1, 2, 3)]
@@ -69,13 +69,13 @@ def test_the_event_loop_takes_the_last_of_a_prepared_batch() -> None:
     with_loop(check())
 
 
-def test_a_busy_event_loop_does_not_help() -> None:
+def test_a_busy_event_loop_has_no_spare_time() -> None:
     """A turn in which it had something else to do is followed by another look; the lane gets the picture."""
 
     async def check() -> None:
         log, engine = Log(), GatedEngine()
         now_s = iter(range(1_000_000))
-        async with running(engine, log, helps=True, clock=lambda: float(next(now_s))) as queue:
+        async with running(engine, log, in_spare_time=True, clock=lambda: float(next(now_s))) as queue:
             first = queue.submit(picture(0), deadline_s=FAR)
             await engine.began()
             second = queue.submit(picture(1), deadline_s=FAR)
@@ -94,7 +94,7 @@ def test_a_picture_that_fails_on_the_event_loop_fails_alone() -> None:
 
     async def check() -> None:
         log, engine = Log(), GatedEngine()
-        async with running(engine, log, helps=True, clock=idle) as queue:
+        async with running(engine, log, in_spare_time=True, clock=idle) as queue:
             first = queue.submit(picture(0), deadline_s=FAR)
             await engine.began()
             poisoned, good = (queue.submit(picture(value), deadline_s=FAR) for value in (POISON, 5))
