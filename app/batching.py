@@ -13,14 +13,16 @@ Source: text-embeddings-inference: no delay, one batch ahead, closed callers fil
 """
 
 import asyncio
+import math
 import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 
 from app.batches.on_the_spot import OnTheSpot
+from app.batches.patience import Patience
 from app.batches.queues import Queue
-from app.batches.runs import Batch, BatchEvents, Clock, Item, Result, Run, Runner, settle
+from app.batches.runs import Batch, BatchEvents, Clock, Item, Result, Run, Runner, deliver, settle
 from app.batches.spare_time import SpareTime
 from app.errors import EngineLostError, NotReadyError, OverloadedError
 from app.logs import SERVICE
@@ -42,6 +44,7 @@ class Batcher:
         max_queue: most pictures that may wait.
         retry_after_s: asked for the whole seconds after which there is room again, where so many wait.
         events: hears of everything that happens.
+        longest_run_s: how long a lane's run may take, in seconds in which the event loop turns.
         clock: clock of the deadlines, in seconds.
     """
 
@@ -55,6 +58,7 @@ class Batcher:
         max_queue: int,
         retry_after_s: Callable[[], int] = lambda: 1,
         events: BatchEvents,
+        longest_run_s: float = math.inf,
         clock: Clock = time.monotonic,
     ) -> None:
         self._spare_time: SpareTime | None = None
@@ -66,6 +70,7 @@ class Batcher:
         self._clock = clock
         self._queue = Queue(max_batch_size=max_batch_size, events=events, clock=clock)
         self._lanes = [self._runner(run) for _ in range(lanes)]
+        self._patience = [Patience(runner, longest_s=longest_run_s) for runner in self._lanes]
         self._is_closing = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._warm_up = warm_up
@@ -166,6 +171,17 @@ class Batcher:
             self._on_the_spot.look_again()
         return [item.answer for item in items]
 
+    def turned(self, seconds: float) -> None:
+        """Hear that the event loop has turned for so long more; called on it, again and again.
+
+        An engine with a run that has not come back by then is lost: all who wait for it hear so, and nobody else
+        is taken. The event loop's own runs are none of this: while one hangs nothing is called.
+        """
+        for patience in self._patience:
+            if patience.is_over(turned_s=seconds):
+                self._give_up(patience)
+                return
+
     async def drain(self, *, timeout_s: float) -> None:
         """Refuse new pictures, answer all that wait, then end the threads.
 
@@ -185,6 +201,25 @@ class Batcher:
 
     def _runner(self, run: Run) -> Runner:
         return Runner(run, events=self._events, clock=self._clock, waiting=self._queue)
+
+    def _give_up(self, patience: Patience) -> None:
+        """Fail the batch of a lane that hangs, and all who wait: other lanes may end what they run."""
+        batch = patience.runner.batch
+        if batch is None:  # it has come back in this very moment
+            return
+        self._patience = []
+        with self._queue.changed:
+            self._is_closing = True
+            items = [*batch.items, *self._queue.clear()]
+            self._queue.changed.notify_all()
+        size = len(batch.items)
+        facts = {"seconds": round(patience.waited_s), "pictures": size, "waiting": len(items) - size}
+        SERVICE.error("a run of the engine does not come back", extra={"fields": facts})
+        lost = EngineLostError(
+            f"A run of {size} pictures has not come back for {patience.waited_s:.0f} s. Restart the service."
+        )
+        deliver([(item, lost) for item in items])
+        self._events.failed(lost)
 
     def _item(self, image: Images, deadline_s: float) -> Item:
         assert self._loop is not None, "start() comes first"

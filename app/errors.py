@@ -163,4 +163,4 @@ class EngineError(GlimpseError):
 
 
 class EngineLostError(EngineError):
-    """The engine will fail on everything from now on; only a new process helps."""
+    """The engine fails on everything from now on, or does not come back; only a new process helps."""

@@ -19,7 +19,7 @@ class QueueWatch:
         doubt: called on the event loop when a picture failed alone: was that its fault, or the engine's?
 
     Attributes:
-        is_lost: the device failed for good; only a new process helps.
+        is_lost: the engine fails for good, or hangs; only a new process helps.
     """
 
     def __init__(self, metrics: Metrics, prices: Prices, *, doubt: Callable[[], None]) -> None:

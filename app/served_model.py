@@ -38,6 +38,7 @@ class ServedModel:
         retry_after_s: asked for the whole seconds after which there is room again, where so many wait.
         cores: of this process.
         events: hears of everything that happens in the queue.
+        longest_run_s: how long a run may take before the engine is taken as lost, in seconds.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class ServedModel:
         retry_after_s: Callable[[], int],
         cores: int,
         events: BatchEvents,
+        longest_run_s: float = math.inf,
     ) -> None:
         self.checkpoint = checkpoint
         self.engine = engine
@@ -61,6 +63,7 @@ class ServedModel:
             max_queue=max_queue,
             retry_after_s=retry_after_s,
             events=events,
+            longest_run_s=longest_run_s,
         )
         self._run_aside = checked(engine.run_aside) if engine.run_aside else None
         self._longest_on_the_spot_s = longest_on_the_spot(cores)

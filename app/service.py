@@ -8,6 +8,7 @@ from typing import NamedTuple, Protocol
 from starlette.requests import ClientDisconnect
 
 from app.admission import Admission
+from app.batches.patience import longest_run_s
 from app.batches.runs import Result
 from app.bodies import Bodies
 from app.build import versions
@@ -301,12 +302,15 @@ class Service:
         return self._serve(self._open_model(self.settings, threads=self._threads.engine))
 
     def _serve(self, opened: Opened) -> ServedModel:
+        checkpoint, engine = opened
         return ServedModel(
-            *opened,
+            checkpoint,
+            engine,
             max_queue=self.settings.max_queue,
             retry_after_s=self.admission.retry_after_s,
             cores=self._threads.cores,
             events=self._watch,
+            longest_run_s=longest_run_s(max_deadline_s=self.settings.max_deadline_ms / 1000, device=engine.device),
         )
 
     async def _open_beside(self) -> ServedModel:
@@ -337,7 +341,7 @@ class Service:
         return result
 
     def _beat(self, due_s: float) -> None:
-        """Measure how late the event loop is, and how much waits: an engine that hangs tells nobody."""
+        """Measure how late the event loop is, and how much waits; an engine that hangs tells nobody by itself."""
         now_s = time.monotonic()
         self.admission.lagged(now_s - due_s)
         waiting = sum(model.batcher.waiting for model in (self.model, *self._retiring.values()))
@@ -347,6 +351,7 @@ class Service:
         self.metrics.bodies.set(self.bodies.held_bytes)
         self.refusals.tell_if_due(now_s)
         self.predictions.tell()
+        self.model.batcher.turned(_BEAT_S)
         self._heartbeat = asyncio.get_running_loop().call_later(_BEAT_S, self._beat, now_s + _BEAT_S)
 
     def _on_failure(self) -> None:

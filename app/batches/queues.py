@@ -86,6 +86,13 @@ class Queue:
         self._prepared = Batch(others, self._prepared.images[:-1]) if others else None
         return Batch([item], item.image[None]) if self._keep_or_drop(item) else None
 
+    def clear(self) -> list[Item]:
+        """Take all who wait out of it: nobody will run them."""
+        prepared, self._prepared = self._prepared, None
+        items = [*(prepared.items if prepared else ()), *self._items]
+        self._items.clear()
+        return items
+
     def _form(self, most: int) -> Batch | None:
         """Take who is still worth running, up to so many."""
         while self._items:

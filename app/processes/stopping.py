@@ -68,7 +68,7 @@ def drained_on_signals(service: Service, delay_s: float) -> Iterator[None]:
 
     async def stop_when_lost() -> None:
         await service.lost.wait()
-        SERVICE.error("the device, or a thread that runs it, is lost, and only a new process can have it back")
+        SERVICE.error("the device, or a thread that runs it, is lost or hangs, and only a new process has it back")
         service.drain()
         stop()
 

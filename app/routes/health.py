@@ -37,8 +37,8 @@ async def live(request: Request) -> StatusBody:
     service = service_of(request.scope)
     if service and service.is_lost:
         raise NotReadyError(
-            "The device, or a thread that runs it, is lost, and only a new process can have it back. Restart the "
-            "service."
+            "The device, or a thread that runs it, is lost or hangs, and only a new process has it back. Restart "
+            "the service."
         )
     return StatusBody(status="live")
 

@@ -213,6 +213,42 @@ def test_a_lost_device_ends_the_process(
     assert told == []
 
 
+def test_an_engine_that_hangs_ends_the_process(
+    settings: Settings, told: list[int], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """No answer of the device says that it is lost: a run that does not come back does."""
+    monkeypatch.setattr("app.service.longest_run_s", lambda **_: 0.2)
+    service, engine = scripted(settings)
+
+    def ask(port: int) -> tuple[int, int]:
+        try:
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+            connection.request("GET", "/health/live")
+            live = connection.getresponse()
+            live.read()
+            engine.hang()
+            connection.request("POST", "/predict", PNG)
+            answer = connection.getresponse()
+            assert json.loads(answer.read())["code"] == "engine_failed"
+            connection.close()
+            return live.status, answer.status
+        except BaseException:  # else nobody would end the server
+            loop = service.model.batcher._loop
+            assert loop
+            loop.call_soon_threadsafe(service.lost.set)
+            raise
+
+    with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(1) as threads:
+        asked = threads.submit(ask, listener.getsockname()[1])
+        exit_code = serve(service, listener)
+        engine.go_on()
+        assert asked.result() == (200, 500)
+        assert exit_code == 4
+    assert "a run of the engine does not come back" in caplog.text
+    assert "is lost or hangs, and only a new process has it back" in caplog.text
+    assert told == []
+
+
 @pytest.mark.parametrize(
     ("exit_code", "is_lost", "at_once"), [(4, True, [4]), (3, True, [3]), (0, False, []), (3, False, [])]
 )

@@ -12,7 +12,7 @@ from app.batches.runs import Result
 from app.batching import Batcher
 from app.errors import DeadlineError, EngineError, EngineLostError, NotReadyError, OverloadedError
 from tests.unit.app.lanes import FAR, POISON, GatedEngine, Log, answers, picture, running, scores
-from tests.unit.app.loops import with_loop
+from tests.unit.app.loops import turns, with_loop
 
 
 def test_a_picture_that_comes_alone_is_run_at_once() -> None:
@@ -331,6 +331,59 @@ def test_a_lane_whose_start_was_given_up_before_it_began_does_nothing(monkeypatc
 
     with_loop(check())
     assert (len(late), warmed, died) == (1, [], [])
+
+
+def test_a_run_that_does_not_come_back_is_not_waited_for_for_ever(caplog: pytest.LogCaptureFixture) -> None:
+    """Its callers hear that the engine is lost, and so do all who wait; who comes later is not taken."""
+
+    async def check() -> None:
+        log, engine = Log(), GatedEngine()
+        async with running(engine, log, max_batch_size=2, longest_run_s=60.0) as queue:
+            hanging = [queue.submit(picture(0), deadline_s=FAR)]
+            await engine.began()
+            waiting = [queue.submit(picture(value), deadline_s=FAR) for value in (1, 2, 3)]
+            for _ in range(60):
+                queue.turned(1.0)
+            await turns()
+            assert (log.errors, [answer.done() for answer in hanging + waiting]) == ([], [False] * 4)
+            queue.turned(1.0)
+            for answer in hanging + waiting:
+                with pytest.raises(EngineLostError, match="A run of 1 pictures has not come back for 60 s"):
+                    await answer
+            assert queue.waiting == 0
+            with pytest.raises(NotReadyError):
+                queue.submit(picture(4), deadline_s=FAR)
+            queue.turned(99.0)
+            assert [type(error) for error in log.errors] == [EngineLostError]
+            engine.let_go()
+        assert engine.runs == [[0]]
+
+    with_loop(check())
+    (line,) = caplog.records
+    assert (line.levelname, line.getMessage()) == ("ERROR", "a run of the engine does not come back")
+    assert vars(line)["fields"] == {"seconds": 60, "pictures": 1, "waiting": 3}
+
+
+def test_one_lane_that_hangs_is_enough() -> None:
+    """What the others run is answered all the same."""
+
+    async def check() -> None:
+        log, engine = Log(), GatedEngine()
+        async with running(engine, log, lanes=2, max_batch_size=1, longest_run_s=60.0) as queue:
+            hanging = queue.submit(picture(0), deadline_s=FAR)
+            await engine.began()
+            queue.turned(1.0)
+            queue.turned(30.0)
+            other = queue.submit(picture(1), deadline_s=FAR)
+            await engine.began()
+            queue.turned(30.0)
+            with pytest.raises(EngineLostError, match="has not come back"):
+                await hanging
+            assert not other.done()
+            engine.let_go(2)
+            assert scores([await other]) == [1]
+
+    with_loop(check())
 
 
 def test_draining_one_that_never_started_is_nothing() -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from app.batches.runs import Result
 from app.callers import Caller
-from app.errors import NotReadyError, OverloadedError
+from app.errors import EngineLostError, NotReadyError, OverloadedError
 from app.service import _BEAT_S, Opened, Service
 from app.settings import Settings
 from app.threads import LAST_WORK_S
@@ -173,6 +173,38 @@ def test_of_several_pictures_the_longest_time_of_each_stage_is_told(
             'glimpse_stage_seconds_sum{stage="infer"} 1.2',
         } <= shown(service)
         await service.stop()
+
+    with_loop(check())
+
+
+def test_the_time_in_which_a_process_was_stopped_is_not_held_against_its_engine(checkpoint_path: Path) -> None:
+    """Two hours after a beat was due a run may still come back; after a minute of beats it is lost."""
+    may_end = threading.Event()
+
+    async def check() -> None:
+        engine = HangingEngine(load(checkpoint_path), may_end)
+        service = Service(Settings(checkpoint=checkpoint_path), opened=(load(checkpoint_path), engine))
+        await service.start()
+        answer = service.model.batcher.submit(service.model.checkpoint.golden_images[0], deadline_s=FAR)
+        while service.model.batcher.waiting:
+            await asyncio.sleep(0)
+        for late_s in (7200.0, 7200.0, 0.0):
+            beat(service, late_s=late_s)
+        was_lost = service.is_lost
+        for _ in range(1_200):
+            beat(service)
+        with pytest.raises(EngineLostError, match="has not come back for 60 s"):
+            await answer
+        assert (was_lost, service.is_lost) == (False, True)
+        await service.lost.wait()
+        may_end.set()
+        await service.stop()
+
+    def beat(service: Service, *, late_s: float = 0.0) -> None:
+        """In the place of the beat that was due."""
+        assert service._heartbeat
+        service._heartbeat.cancel()
+        service._beat(time.monotonic() - late_s)
 
     with_loop(check())
 
