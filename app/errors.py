@@ -16,6 +16,7 @@ GlimpseError
 ├── StartError                    it cannot run as it was set up; the operator hears it
 │   ├── SettingsError             a setting has a name or a value that cannot be used
 │   ├── ListenError               the address is taken, or not of this machine
+│   ├── AnotherCheckpointError    the file is not the one whose digest was given
 │   ├── MissingEngineError        the engine is not there or broken, or does not run on that device
 │   └── DeviceError               the device is not there, or cannot hold the network
 ├── UnavailableError              not now; come back later
@@ -101,6 +102,10 @@ class SettingsError(StartError):
 
 class ListenError(StartError):
     """The address is taken, or not of this machine."""
+
+
+class AnotherCheckpointError(StartError):
+    """The checkpoint is not the file whose digest was given."""
 
 
 class MissingEngineError(StartError):

@@ -90,6 +90,9 @@ class ReloadBody(BaseModel):
 
     model: ModelReference
     previous: ModelReference
+    labels_added: list[str] = Field(description="labels that the previous model did not have")
+    labels_removed: list[str] = Field(description="labels that only the previous model had")
+    labels_moved: list[str] = Field(description="labels of both that have another class_index now")
 
 
 class HealthBody(BaseModel):

@@ -13,6 +13,7 @@ from app.batches.runs import BatchEvents, Run
 from app.batching import Batcher
 from app.engines import Engine, open_engine
 from app.errors import EngineError, StartError
+from app.pinning import require
 from app.processes.cores import longest_on_the_spot
 from app.settings import Settings
 from app.threads import in_own_thread
@@ -182,10 +183,11 @@ def open_checked(settings: Settings, *, threads: int) -> tuple[Checkpoint, Engin
 
     Raises:
         CheckpointError: the file is refused, or the engine gives other answers.
-        StartError: the engine cannot be had as asked for, or there is not enough memory.
+        StartError: it is another file than was asked for, the engine cannot be had, or there is not enough memory.
     """
     try:
         checkpoint = load(settings.checkpoint)
+        require(settings.checkpoint_digest, checkpoint, settings.checkpoint)
         engine = open_engine(
             checkpoint,
             engine=settings.engine,

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import time
+from functools import partial
 from typing import NamedTuple, Protocol
 
 from starlette.requests import ClientDisconnect
@@ -266,10 +267,13 @@ class Service:
             spec = self.model.checkpoint.record.input
             return (await self._decoders.prepare(data, spec, caller, timing)).image
 
-    async def reload(self) -> tuple[Checkpoint, Checkpoint]:
+    async def reload(self, *, digest: str | None = None) -> tuple[Checkpoint, Checkpoint]:
         """Load the checkpoint again, beside the old one, and let it answer if its own answers are right.
 
         Requests that have begun end with the model that they began with.
+
+        Args:
+            digest: that the file must have; None takes what the settings say.
 
         Returns:
             The old checkpoint, and the new one.
@@ -281,7 +285,7 @@ class Service:
             raise ReloadError("Another reload is running. Wait for its answer.")
         async with self._reloading:
             old = self.model
-            new = await self._open_beside()
+            new = await self._open_beside(digest)
             self.model = new
             self.prices.serves(lanes=new.engine.lanes)
             self.announce()
@@ -298,8 +302,9 @@ class Service:
             async with asyncio.timeout(LAST_WORK_S):
                 await asyncio.gather(*self._retiring)
 
-    def _open(self) -> ServedModel:
-        return self._serve(self._open_model(self.settings, threads=self._threads.engine))
+    def _open(self, digest: str | None = None) -> ServedModel:
+        settings = self.settings.model_copy(update={"checkpoint_digest": digest}) if digest else self.settings
+        return self._serve(self._open_model(settings, threads=self._threads.engine))
 
     def _serve(self, opened: Opened) -> ServedModel:
         checkpoint, engine = opened
@@ -313,9 +318,9 @@ class Service:
             longest_run_s=longest_run_s(max_deadline_s=self.settings.max_deadline_ms / 1000, device=engine.device),
         )
 
-    async def _open_beside(self) -> ServedModel:
+    async def _open_beside(self, digest: str | None) -> ServedModel:
         try:
-            new = await in_own_thread(self._open)
+            new = await in_own_thread(partial(self._open, digest))
         except Exception as error:  # whatever an engine raises, the old one goes on and the operator hears why
             raise _reload_error(error) from error
         try:

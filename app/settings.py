@@ -12,6 +12,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from app.errors import SettingsError
+from app.pinning import to_digest
 from models.checkpoint import CHECKPOINTS
 from models.pictures import DEFAULT_MAX_PIXELS, MOST_PIXELS
 
@@ -34,6 +35,9 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", min_length=1, description="address to listen on; 0.0.0.0 for all")
     port: int = Field(8000, ge=0, le=65535, description="port to listen on; 0 lets the system choose")
     checkpoint: Path = Field(CHECKPOINTS / "cifar10.safetensors", description="the .safetensors file to serve")
+    checkpoint_digest: str | None = Field(
+        None, description="digest that the file must have, sha256:…; another file is refused"
+    )
     engine: Literal["auto", "torch", "openvino"] = Field(
         "auto", description="what runs the network; auto: torch on CUDA, else openvino, else torch"
     )
@@ -104,6 +108,11 @@ class Settings(BaseSettings):
         if path == "":
             raise ValueError("name a .safetensors file")
         return path
+
+    @field_validator("checkpoint_digest")
+    @classmethod
+    def _is_a_digest(cls, digest: str | None) -> str | None:
+        return None if digest is None else to_digest(digest)
 
     @field_validator("admin_key")
     @classmethod

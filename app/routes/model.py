@@ -2,21 +2,27 @@
 
 import dataclasses
 import secrets
+from collections.abc import Sequence
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
-from app.errors import AdminKeyError
+from app.errors import AdminKeyError, ParameterError
+from app.pinning import DIGEST
 from app.routes.dependencies import RunningService
 from app.routes.openapi import problems
 from app.schemas import ModelBody, ModelReference, ReloadBody
+from models.checkpoint import Checkpoint
 
 router = APIRouter(tags=["model"])
 admin_router = APIRouter(tags=["model"])
 """The route that needs the operator's key; left out where the settings hold none."""
 
 BearerKey = Annotated[HTTPAuthorizationCredentials | None, Depends(HTTPBearer(auto_error=False))]
+FileDigest = Annotated[
+    str | None, Query(pattern=DIGEST, description="what the file must be, sha256:…; another is refused with 409")
+]
 
 
 @router.head("/model", include_in_schema=False)
@@ -32,21 +38,41 @@ async def model(service: RunningService) -> Response:
 
 @admin_router.post(
     "/model/reload",
-    responses=problems(401, 409, 503),
+    responses=problems(401, 409, 422, 503),
 )
-async def reload(service: RunningService, key: BearerKey) -> ReloadBody:
+async def reload(
+    request: Request, service: RunningService, key: BearerKey, digest: FileDigest = None
+) -> ReloadBody:
     """Read the checkpoint file again, and answer with it from now on.
 
     It is loaded beside the old one, and asked the golden pictures; if anything is wrong with it the old one goes
     on, and the answer says why. No request fails: each ends with the model that it began with. Send the key as
-    `Authorization: Bearer …`.
+    `Authorization: Bearer …`. With `digest` no other file is taken, whatever lies there by then; without it any
+    is, unless GLIMPSE_CHECKPOINT_DIGEST names one.
     """
     wanted = service.settings.admin_key
     assert wanted is not None, "without a key there is no such route"
     offered = key.credentials if key else ""
     if not secrets.compare_digest(offered.encode(), wanted.get_secret_value().encode()):
         raise AdminKeyError("The header Authorization: Bearer … with the operator's key is missing or wrong.")
-    old, new = await service.reload()
+    if [name for name, _ in request.query_params.multi_items()] not in ([], ["digest"]):
+        raise ParameterError("A reload has one parameter, digest, and others came. Leave them out.")
+    old, new = await service.reload(digest=digest)
+    return _to_body(old, new)
+
+
+def _to_body(old: Checkpoint, new: Checkpoint) -> ReloadBody:
+    before, after = old.record.labels, new.record.labels
+    places = {label: index for index, label in enumerate(before)}
     return ReloadBody(
-        model=ModelReference.model_validate(new.reference), previous=ModelReference.model_validate(old.reference)
+        model=ModelReference.model_validate(new.reference),
+        previous=ModelReference.model_validate(old.reference),
+        labels_added=_without(after, before),
+        labels_removed=_without(before, after),
+        labels_moved=[label for index, label in enumerate(after) if places.get(label, index) != index],
     )
+
+
+def _without(labels: Sequence[str], others: Sequence[str]) -> list[str]:
+    known = set(others)
+    return [label for label in labels if label not in known]

@@ -17,7 +17,7 @@ _DESCRIPTIONS = {
     401: "the key is missing or wrong",
     404: "there is no such demo; the detail names those that there are",
     408: "the request did not arrive in time; the connection is closed",
-    409: "the new checkpoint was refused; the old one goes on",
+    409: "the new checkpoint was refused, or another reload is running; the old one goes on",
     413: "too many bytes, pixels or files",
     415: "not a picture that is read here",
     422: "what was sent cannot be used: a broken picture or form, a missing file, a bad parameter",

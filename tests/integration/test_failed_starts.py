@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from app.processes.server import main
+from models.checkpoint import load
 from tests.forgery import FORGERIES, forge
 
 pytestmark = pytest.mark.usefixtures("_logging_as_before")
@@ -76,6 +77,21 @@ def test_the_sentences_are_all_different(trained_checkpoint: Path, capsys: pytes
         damage(trained_checkpoint)
         sentences.add(re.sub(r"0\.\d+", "0.…", _sentence(trained_checkpoint, capsys)))
     assert len(sentences) == len(DAMAGES) - 1
+
+
+@pytest.mark.parametrize("workers", ["0", "1", "2"])
+def test_another_file_than_the_one_that_was_meant_is_refused(
+    checkpoint_path: Path, workers: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """However good it is: exit code 3, and a sentence with both digests."""
+    meant = f"sha256:{'0' * 64}"
+    options = ["--port", "0", "--device", "cpu", "--engine", "torch", "--workers", workers]
+    assert main([*options, "--checkpoint", str(checkpoint_path), "--checkpoint-digest", meant]) == 3
+    told = capsys.readouterr().err
+    assert told.startswith(
+        f"Error: {checkpoint_path}: it is {load(checkpoint_path).digest}, and {meant} was asked"
+    )
+    assert told.count("\n") == 1
 
 
 @pytest.mark.usefixtures("_variables_as_before")

@@ -65,7 +65,13 @@ def test_the_new_file_answers_from_now_on(client: TestClient, write_other: Calla
     assert client.get("/health").json()["model"] == before
     answer = client.post("/model/reload", headers=KEY)
     assert answer.status_code == 200
-    assert answer.json() == {"model": {"name": "other", "digest": digest}, "previous": before}
+    assert answer.json() == {
+        "model": {"name": "other", "digest": digest},
+        "previous": before,
+        "labels_added": ["circle", "square", "line", "dot"],
+        "labels_removed": ["red", "green", "blue"],
+        "labels_moved": [],
+    }
     body = client.post("/predict", files={"file": PNG}).json()
     assert body["model"]["digest"] == digest
     assert {item["label"] for item in body["predictions"]} == {"circle", "square", "line", "dot"}
@@ -86,6 +92,68 @@ def test_a_broken_file_leaves_the_old_one_in_place(client: TestClient, checkpoin
     assert client.get("/health/ready").status_code == 200
     checkpoint_path.unlink()
     assert "cannot be read" in client.post("/model/reload", headers=KEY).json()["detail"]
+
+
+def test_only_the_file_that_is_meant_is_taken(client: TestClient, write_other: Callable[[], str]) -> None:
+    """409 with both digests for another one, and the old one goes on; 200 once it is there."""
+    before, digest, meant = client.get("/health").json()["model"], write_other(), f"sha256:{'0' * 64}"
+    answer = client.post(f"/model/reload?digest={meant}", headers=KEY)
+    assert (answer.status_code, answer.json()["code"]) == (409, "reload_refused")
+    assert f"it is {digest}, and {meant} was asked for" in answer.json()["detail"]
+    assert client.post("/predict", files={"file": PNG}).json()["model"] == before
+    answer = client.post(f"/model/reload?digest={digest.removeprefix('sha256:')}", headers=KEY)
+    assert (answer.status_code, answer.json()["model"]["digest"]) == (200, digest)
+
+
+def test_the_file_that_the_settings_name_is_meant_in_a_reload_too(
+    settings: Settings, write_other: Callable[[], str]
+) -> None:
+    """Unless the reload names another, which holds for this once."""
+    pinned = settings.model_copy(update={"checkpoint_digest": load(settings.checkpoint).digest})
+    with TestClient(create_app(pinned)) as client:
+        assert client.post("/model/reload", headers=KEY).status_code == 200
+        digest = write_other()
+        assert "was asked for" in client.post("/model/reload", headers=KEY).json()["detail"]
+        assert client.post(f"/model/reload?digest={digest}", headers=KEY).status_code == 200
+        assert client.post("/model/reload", headers=KEY).status_code == 409
+
+
+@pytest.mark.parametrize(
+    ("query", "told"),
+    [
+        ("?digest=latest", "The query parameter digest is 'latest'"),
+        ("?digest=", "The query parameter digest is ''"),
+        ("?diget=1", "A reload has one parameter, digest"),
+        (f"?digest={'0' * 64}&digest={'1' * 64}", "A reload has one parameter, digest"),
+    ],
+)
+def test_what_is_not_understood_reloads_nothing(client: TestClient, query: str, told: str) -> None:
+    """A mistyped pin is none: 422, before any file is read."""
+    answer = client.post(f"/model/reload{query}", headers=KEY)
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_parameter")
+    assert told in answer.json()["detail"]
+
+
+def test_the_openapi_page_knows_the_digest(client: TestClient) -> None:
+    """One query parameter, not required; and 422 among the answers."""
+    post = client.get("/openapi.json").json()["paths"]["/model/reload"]["post"]
+    (parameter,) = post["parameters"]
+    assert (parameter["name"], parameter["in"], parameter["required"]) == ("digest", "query", False)
+    assert set(post["responses"]) == {"200", "401", "409", "422", "503"}
+    assert "application/problem+json" in post["responses"]["422"]["content"]
+
+
+def test_labels_that_have_another_class_index_are_told(client: TestClient, record: Record) -> None:
+    """Whoever stores the number, and not the label, reads something else from now on."""
+    service = client.app.state.service  # type: ignore[attr-defined]
+    labels = ("green", "red", "violet")
+    metrics = dataclasses.replace(record.metrics, per_class=dict.fromkeys(labels, 1.0))
+    other = dataclasses.replace(record, labels=labels, metrics=metrics)
+    torch.manual_seed(1)
+    save(service.settings.checkpoint, build(other.architecture, classes=3, spec=other.input), other)
+    body = client.post("/model/reload", headers=KEY).json()
+    assert (body["labels_added"], body["labels_removed"]) == (["violet"], ["blue"])
+    assert body["labels_moved"] == ["green", "red"]
 
 
 @pytest.mark.gpu

@@ -10,6 +10,7 @@ from app.errors import SettingsError
 from app.settings import Settings, read_settings, to_environment
 
 KEY = "a key that is long enough"
+DIGEST = f"sha256:{'0123456789abcdef' * 4}"
 
 
 def test_every_setting_has_a_default_that_works() -> None:
@@ -31,7 +32,7 @@ def test_an_option_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) ->
 def test_every_setting_is_an_option(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     """A value that is not the default arrives; --help names the option."""
     option = f"--{name.replace('_', '-')}"
-    value = KEY if name == "admin_key" else _another(Settings.model_fields[name])
+    value = {"admin_key": KEY, "checkpoint_digest": DIGEST}.get(name) or _another(Settings.model_fields[name])
     read = getattr(read_settings([option, str(value)]), name)
     assert (read.get_secret_value() if name == "admin_key" else read) == value
     with pytest.raises(SystemExit):
@@ -89,6 +90,16 @@ def test_an_empty_variable_is_refused(monkeypatch: pytest.MonkeyPatch, variable:
     monkeypatch.setenv(variable, "")
     with pytest.raises(SettingsError, match=f"^{variable} is '': "):
         read_settings([])
+
+
+def test_a_digest_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In words, and not only when the checkpoint is read; sha256sum's own way of writing it is understood."""
+    monkeypatch.setenv("GLIMPSE_CHECKPOINT_DIGEST", DIGEST.removeprefix("sha256:").upper())
+    assert read_settings([]).checkpoint_digest == DIGEST
+    for wrong in ("", "latest", DIGEST[:-1]):
+        monkeypatch.setenv("GLIMPSE_CHECKPOINT_DIGEST", wrong)
+        with pytest.raises(SettingsError, match=f"^GLIMPSE_CHECKPOINT_DIGEST is '{wrong}': give sha256: and 64"):
+            read_settings([])
 
 
 @pytest.mark.parametrize(
