@@ -14,6 +14,7 @@ import uvicorn
 
 from app import logs
 from app.ending import exit_code_of, say_stopped_early
+from app.processes.verdicts import Verdicts
 
 _TOGETHER_S = 60
 """Seconds that a process which is ready waits for the others: the first would get all connections of a burst."""
@@ -39,11 +40,22 @@ class Server(uvicorn.Server):
     Args:
         config: how to serve.
         ready: counts the processes that are ready; all of them begin when all are.
+        verdicts: which of several processes answer rightly; None for one that is alone.
+        slot: place of this process among them, from 0.
     """
 
-    def __init__(self, config: uvicorn.Config, ready: "Synchronized[int] | None" = None) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        ready: "Synchronized[int] | None" = None,
+        *,
+        verdicts: Verdicts | None = None,
+        slot: int = 0,
+    ) -> None:
         super().__init__(config)
         self._ready = ready
+        self._verdicts = verdicts
+        self._slot = slot
         self._being_connected: set[asyncio.Task[object]] = set()
         self._is_alone = config.workers <= 1
         self._took_s: float | None = None
@@ -97,6 +109,16 @@ class Server(uvicorn.Server):
         desk = self.lifespan.state.get("desk")
         return desk is not None and desk.is_lost
 
+    @property
+    def _is_right(self) -> bool:
+        desk = self.lifespan.state.get("desk")
+        return desk is not None and desk.is_right
+
+    async def on_tick(self, counter: int) -> bool:
+        if self._verdicts is not None:
+            self._verdicts.tell(self._slot, is_right=self._is_right)
+        return await super().on_tick(counter)
+
     async def _begin_together(self, ready: "Synchronized[int]") -> None:
         with ready.get_lock():
             ready.value += 1
@@ -107,6 +129,10 @@ class Server(uvicorn.Server):
 
     def _accept(self, listener: socket.socket, most: int | None = None) -> None:
         loop = asyncio.get_running_loop()
+        if most is None and self._leaves_all_to_others():
+            self._took_s = None
+            self._look_away(listener)
+            return
         for _ in range(most or self._share(loop.time())):
             try:
                 connection, _ = listener.accept()
@@ -115,8 +141,7 @@ class Server(uvicorn.Server):
                 return
             except OSError as error:  # no file descriptor left: look away for a while, or this is all that is done
                 logs.SERVICE.error("cannot take a connection", extra={"fields": {"reason": error.strerror}})
-                loop.remove_reader(listener)
-                loop.call_later(_LOOK_AWAY_S, self._accept_again, listener)
+                self._look_away(listener)
                 return
             task = loop.create_task(loop.connect_accepted_socket(self._protocol, connection))
             self._being_connected.add(task)
@@ -125,6 +150,15 @@ class Server(uvicorn.Server):
             self._took_s = loop.time()
             loop.remove_reader(listener)
             loop.call_later(_OTHERS_TURN_S, self._accept_again, listener)
+
+    def _leaves_all_to_others(self) -> bool:
+        """Say whether this process answers wrongly and another one rightly; where none does, all say so."""
+        return self._verdicts is not None and not self._is_right and self._verdicts.is_another_right(self._slot)
+
+    def _look_away(self, listener: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(listener)
+        loop.call_later(_LOOK_AWAY_S, self._accept_again, listener)
 
     def _share(self, now_s: float) -> int:
         """Count the connections that this process takes in now."""

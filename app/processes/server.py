@@ -10,6 +10,7 @@ import socket
 import sys
 from collections.abc import Sequence
 
+import torch
 import uvicorn
 from fastapi import FastAPI
 from uvicorn.config import STARTUP_FAILURE
@@ -22,6 +23,7 @@ from app.main import create_app
 from app.metrics import FOLDER_VARIABLE
 from app.processes.accepting import BACKLOG, Server
 from app.processes.cores import choose_workers, share
+from app.processes.gpus import names_of
 from app.processes.shared_folder import copy_checked, shared_folder
 from app.processes.workers import Workers
 from app.served_model import open_checked, picture_seconds
@@ -73,6 +75,10 @@ def _prepare(settings: Settings) -> tuple[Settings, str, Service | None]:
     else:
         opened = open_checked(settings_to_check(settings), threads=usable_cores())
     digest = opened[0].digest
+    gpus = len(_gpus(settings))
+    if gpus > settings.workers:
+        facts = {"gpus": gpus, "workers": settings.workers}
+        logs.SERVICE.warning("GPUs are left idle: each worker uses one (GLIMPSE_WORKERS)", extra={"fields": facts})
     return settings, digest, None if settings.workers > 1 else Service(settings, opened=opened)
 
 
@@ -136,7 +142,7 @@ def _serve_with_workers(settings: Settings, listener: socket.socket, *, digest: 
         os.environ |= {FOLDER_VARIABLE: str(folder), **to_environment(settings)}
         _say_where(listener)
         config = configure(settings, "app.main:from_environment")
-        workers = Workers(config, sockets=[listener])
+        workers = Workers(config, sockets=[listener], gpus=_gpus(settings))
         with contextlib.suppress(KeyboardInterrupt):
             workers.run()
         if any(worker.exitcode == STARTUP_FAILURE for worker in workers.processes):
@@ -156,6 +162,11 @@ def settings_to_check(settings: Settings) -> Settings:
     if takes_cuda(settings.engine, settings.device):
         return settings.model_copy(update={"device": "cpu", "engine": "torch"})
     return settings
+
+
+def _gpus(settings: Settings) -> list[str]:
+    """Name the GPUs that these settings may use; none where they ask for the CPU."""
+    return names_of(torch.cuda.device_count()) if takes_cuda(settings.engine, settings.device) else []
 
 
 def configure(settings: Settings, app: FastAPI | str) -> uvicorn.Config:

@@ -4,14 +4,16 @@ A fresh process imports this before it can be stopped in good order, so it impor
 """
 
 import contextlib
+import itertools
 import multiprocessing
 import pickle
 import signal
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from multiprocessing import connection
 from multiprocessing.sharedctypes import Synchronized
+from typing import ClassVar
 
 import uvicorn
 from uvicorn.supervisors import Multiprocess
@@ -19,6 +21,8 @@ from uvicorn.supervisors import multiprocess as supervisor
 
 from app import logs
 from app.processes.accepting import Server
+from app.processes.gpus import shown_to_children
+from app.processes.verdicts import Verdicts
 
 _GLANCE_S = 0.2
 """Seconds between two looks for a signal, while a worker does not answer."""
@@ -30,21 +34,34 @@ class Worker(supervisor.Process):
     Attributes:
         ready: counts those that are ready; to be set before any is made.
         has_signal: whether the first process was sent a signal; to be set before any is made.
+        verdicts: which of them answer rightly; to be set before any is made.
+        gpus: that they share out; to be set before any is made.
+        taken: slots of those that there are; who takes the place of another takes its slot, and its GPU.
     """
 
     ready: "Synchronized[int]"
     has_signal: Callable[[], bool]
+    verdicts: Verdicts
+    gpus: Sequence[str] = ()
+    taken: ClassVar[set[int]] = set()
 
     def __init__(self, config: uvicorn.Config, sockets: list[socket.socket]) -> None:
         super().__init__(config, sockets)
         self._ready = Worker.ready  # its own: what a class knows does not reach a fresh process
+        self._verdicts = Worker.verdicts
+        self._slot = next(slot for slot in itertools.count() if slot not in Worker.taken)
+        Worker.taken.add(self._slot)
         self._unanswered = 0  # pings; who was left for a signal may still answer
 
     @property
     def server(self) -> uvicorn.Server:
         if self._server is None:
-            self._server = Server(self.config, self._ready)
+            self._server = Server(self.config, self._ready, verdicts=self._verdicts, slot=self._slot)
         return self._server
+
+    def start(self) -> None:
+        with shown_to_children(Worker.gpus, self._slot):
+            super().start()
 
     def is_alive(self, timeout: float = 5) -> bool:
         """Whether it need not be replaced: after a signal nobody is, as all may have heard it."""
@@ -78,6 +95,11 @@ class Worker(supervisor.Process):
             "a worker died" if is_dead else "a worker hangs, and is killed", extra={"fields": fields}
         )
         super().kill()
+        Worker.taken.discard(self._slot)
+
+    def terminate(self) -> None:
+        super().terminate()
+        Worker.taken.discard(self._slot)
 
     def pong(self) -> None:
         self.child_conn.recv()
@@ -86,6 +108,11 @@ class Worker(supervisor.Process):
 
 class Workers(Multiprocess):
     """Watches over the processes; at a stop the last of them closes the listener, and nobody waits at it then.
+
+    Args:
+        config: how they serve, and how many.
+        sockets: the listener.
+        gpus: names of those that they share out, as CUDA_VISIBLE_DEVICES has them.
 
     Attributes:
         stopped_by: the signal that ended them; None where something else did.
@@ -98,8 +125,10 @@ class Workers(Multiprocess):
         """Whether one of them ever was."""
         return Worker.ready.value > 0
 
-    def __init__(self, config: uvicorn.Config, sockets: list[socket.socket]) -> None:
+    def __init__(self, config: uvicorn.Config, sockets: list[socket.socket], *, gpus: Sequence[str] = ()) -> None:
         Worker.ready = multiprocessing.get_context("spawn").Value("i", 0)
+        Worker.verdicts = Verdicts()
+        Worker.gpus = gpus
         supervisor.Process = Worker  # type: ignore[misc]  # what is started, and started again
         Worker.has_signal = lambda: bool(self.signal_queue)
         is_ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN  # by nohup, say

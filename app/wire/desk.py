@@ -235,6 +235,11 @@ class Desk:
         return self._service.is_draining
 
     @property
+    def is_right(self) -> bool:
+        """Whether the golden pictures were answered rightly when they were last asked."""
+        return self._service.judge.fault is None
+
+    @property
     def is_lost(self) -> bool:
         """Whether only a new process can answer anything."""
         return self._service.is_lost

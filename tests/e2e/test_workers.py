@@ -93,6 +93,39 @@ def test_a_quick_network_is_served_by_several_processes(
     assert told.count('"stopped"') == expected
 
 
+_TWO_GPUS = """
+import runpy, sys
+import torch
+
+torch.cuda.is_available, torch.cuda.device_count = lambda: True, lambda: 2
+sys.argv[0] = "app"
+runpy.run_module("app", run_name="__main__")
+"""
+"""A first process that finds two GPUs; its workers, fresh processes, find none, and take the CPU."""
+
+
+def test_each_worker_is_shown_a_gpu_of_its_own(checkpoint_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of those that the operator chose; and who takes the place of another is shown the same."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "6,4")
+    options = ["--port", "0", "--checkpoint", str(checkpoint_path), "--engine", "torch", "--drain-delay-s", "0"]
+    with program("-c", _TWO_GPUS, *options, "--workers", "2") as process:
+        for _ in range(2):
+            wait_for_line(process, '"ready"')
+        before = {_gpu_shown_to(worker): worker for worker in _workers(process.pid)}
+        os.kill(before["4"], signal.SIGKILL)
+        wait_for_line(process, '"ready"')
+        after = {_gpu_shown_to(worker): worker for worker in _workers(process.pid)}
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=30)
+    assert set(before) == set(after) == {"4", "6"}
+    assert (after["6"] == before["6"], after["4"] == before["4"]) == (True, False)
+
+
+def _gpu_shown_to(worker: int) -> str:
+    variables = Path(f"/proc/{worker}/environ").read_text().split("\0")
+    return dict(variable.split("=", 1) for variable in variables if variable)["CUDA_VISIBLE_DEVICES"]
+
+
 def test_a_stop_leaves_nobody_at_the_door(start_server: Callable[..., Server]) -> None:
     """Callers who come again after `Connection: close` are answered or refused, but not cut off."""
     server = start_server("--workers", "2", "--drain-delay-s", "1")

@@ -120,7 +120,8 @@ def test_how_workers_ended_is_the_exit_code(
 
         stopped_by, were_ready = by, ready
 
-        def __init__(self, config: Any, sockets: Any) -> None:
+        def __init__(self, config: Any, sockets: Any, *, gpus: Any) -> None:
+            assert gpus == []
             assert (config.workers, config.timeout_keep_alive) == (2, 90)
             assert len(sockets) == 1
             self.processes = [SimpleNamespace(exitcode=-15), SimpleNamespace(exitcode=code)]
@@ -131,6 +132,36 @@ def test_how_workers_ended_is_the_exit_code(
     monkeypatch.setattr("app.processes.server.Workers", Workers)
     options = ["--port", "0", "--device", "cpu", "--engine", "torch", "--workers", "2", "--keep-alive-s", "90"]
     assert main([*options, "--checkpoint", str(checkpoint_path)]) == expected
+
+
+@pytest.mark.usefixtures("_variables_as_before")
+@pytest.mark.parametrize(("chosen", "gpus"), [(None, ["0", "1"]), ("3,1", ["3", "1"])])
+def test_workers_share_out_the_gpus(
+    monkeypatch: pytest.MonkeyPatch, checkpoint_path: Path, chosen: str | None, gpus: list[str]
+) -> None:
+    """Those that the operator chose, else all: left alone, each worker would take the first."""
+    given: list[list[str]] = []
+
+    class Workers:
+        """Those of uvicorn."""
+
+        processes: tuple[()] = ()
+        stopped_by = None
+
+        def __init__(self, *_: Any, gpus: list[str], **__: Any) -> None:
+            given.append(gpus)
+
+        def run(self) -> None:
+            """Nothing."""
+
+    monkeypatch.setattr("app.processes.server.Workers", Workers)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if chosen is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", chosen)
+    assert main(["--port", "0", "--workers", "2", "--checkpoint", str(checkpoint_path)]) == 0
+    assert given == [gpus]
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,8 @@ from uvicorn.config import STARTUP_FAILURE
 
 from app.errors import ListenError
 from app.processes.accepting import _LOOK_AWAY_S, Server
-from app.processes.server import _listen, main, open_to_choose, settings_to_check
+from app.processes.server import _listen, _prepare, main, open_to_choose, settings_to_check
+from app.processes.verdicts import Verdicts
 from app.settings import Settings
 from tests.unit.app.loops import stopped_clock, turns, with_loop
 
@@ -74,6 +75,35 @@ def test_the_parent_of_workers_opens_no_gpu(
 
 
 @pytest.mark.parametrize(
+    ("gpus", "workers", "device", "idle"),
+    [
+        (4, 1, "auto", True),
+        (4, 2, "cuda", True),
+        (2, 2, "auto", False),
+        (1, 1, "auto", False),
+        (4, 1, "cpu", False),
+    ],
+)
+def test_gpus_that_nobody_would_use_are_told(
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    gpus: int,
+    workers: int,
+    device: str,
+    idle: bool,
+) -> None:
+    """In silence seven of eight would be paid for and do nothing."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    opened = SimpleNamespace(digest="sha256:x"), SimpleNamespace()
+    monkeypatch.setattr("app.processes.server.open_checked", lambda *_, **__: opened)
+    monkeypatch.setattr("app.processes.server.Service", lambda *_, **__: None)
+    _prepare(Settings.model_validate({"workers": workers, "device": device}))
+    lines = [vars(line)["fields"] for line in caplog.records if line.getMessage().startswith("GPUs are left idle")]
+    assert lines == ([{"gpus": gpus, "workers": workers}] if idle else [])
+
+
+@pytest.mark.parametrize(
     ("picture_s", "admin_key", "workers"),
     [(0.0001, None, 2), (0.001, None, 1), (None, None, 1), (0.0001, "0123456789abcdef", 1)],
 )
@@ -100,11 +130,13 @@ def test_the_models_speed_chooses_the_workers(
 class Taking(Server):
     """Counts the connections that it takes in, and answers nobody."""
 
-    def __init__(self, *, workers: int, ready: Any = None) -> None:
+    def __init__(self, *, workers: int, ready: Any = None, verdicts: Verdicts | None = None) -> None:
         async def nothing(_scope: Any, _receive: Any, _send: Any) -> None:
             """Nobody calls it."""
 
-        super().__init__(uvicorn.Config(nothing, workers=workers, lifespan="off", log_config=None), ready)
+        super().__init__(
+            uvicorn.Config(nothing, workers=workers, lifespan="off", log_config=None), ready, verdicts=verdicts
+        )
         self.config.load()
         self.lifespan = self.config.lifespan_class(self.config)
         self.taken = 0
@@ -300,6 +332,54 @@ def test_a_process_that_can_answer_nothing_leaves_those_who_wait_to_the_others(
                 stack.enter_context(socket.create_connection(listener.getsockname()))
             await server.shutdown([listener])
         assert server.taken == taken
+
+    with_loop(check())
+
+
+def test_a_process_that_answers_wrongly_leaves_new_connections_to_those_that_do_not() -> None:
+    """While another one is right; where none is, each says so to whoever comes, and so does one that is mended."""
+
+    async def check() -> None:
+        verdicts = Verdicts()
+        server = Taking(workers=2, verdicts=verdicts)
+        desk = server.lifespan.state["desk"] = SimpleNamespace(is_lost=False, is_right=False)
+        with ExitStack() as callers, socket.create_server(("127.0.0.1", 0)) as listener:
+            with stopped_clock() as put_forward:
+                await server.startup([listener])
+                for is_right, is_another_right, taken in (
+                    (True, True, 2),
+                    (False, True, 2),
+                    (False, False, 6),
+                    (False, True, 6),
+                    (True, True, 10),
+                ):
+                    desk.is_right = is_right
+                    for _ in range(2):
+                        callers.enter_context(socket.create_connection(listener.getsockname()))
+                    for _ in range(3):  # it takes one, and later the rest
+                        verdicts.tell(1, is_right=is_another_right)
+                        await turns()
+                        put_forward(_LOOK_AWAY_S)
+                    await turns()
+                    assert server.taken == taken
+            server.should_exit = True
+            await server.shutdown([listener])
+
+    with_loop(check())
+
+
+def test_a_process_says_again_and_again_whether_it_is_right() -> None:
+    """At every tick of the server; one that has no desk yet is not."""
+
+    async def check() -> None:
+        verdicts = Verdicts()
+        server = Taking(workers=2, verdicts=verdicts)
+        told = []
+        for desk in (None, SimpleNamespace(is_right=True), SimpleNamespace(is_right=False)):
+            server.lifespan.state["desk"] = desk
+            await server.on_tick(1)
+            told.append(verdicts.is_another_right(1))
+        assert told == [False, True, False]
 
     with_loop(check())
 

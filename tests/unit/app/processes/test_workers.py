@@ -1,6 +1,7 @@
 """The first process asks the others whether they answer."""
 
 import multiprocessing
+import os
 import signal
 import time
 from multiprocessing.connection import Connection
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 import uvicorn
 
+from app.processes.verdicts import Verdicts
 from app.processes.workers import Worker
 
 
@@ -20,6 +22,8 @@ def signals(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     monkeypatch.setattr("app.processes.workers._GLANCE_S", 0.01)
     monkeypatch.setattr(Worker, "ready", multiprocessing.get_context("spawn").Value("i", 0), raising=False)
     monkeypatch.setattr(Worker, "has_signal", lambda: bool(come), raising=False)
+    monkeypatch.setattr(Worker, "verdicts", Verdicts(), raising=False)
+    monkeypatch.setattr(Worker, "taken", set())
     return come
 
 
@@ -32,13 +36,46 @@ def process() -> tuple[Connection, Connection]:
 @pytest.fixture
 def worker(signals: list[bool], process: tuple[Connection, Connection]) -> Worker:
     """One whose pings nobody answers but a test."""
+    worker = _made()
+    worker.process = SimpleNamespace(sentinel=process[0], is_alive=lambda: False)  # type: ignore[assignment]
+    return worker
 
+
+def _made() -> Worker:
     async def nothing(_scope: Any, _receive: Any, _send: Any) -> None:
         """Nobody calls it."""
 
-    worker = Worker(uvicorn.Config(nothing, log_config=None), [])
-    worker.process = SimpleNamespace(sentinel=process[0], is_alive=lambda: False)  # type: ignore[assignment]
-    return worker
+    return Worker(uvicorn.Config(nothing, log_config=None), [])
+
+
+@pytest.mark.usefixtures("signals")
+@pytest.mark.parametrize("ends", ["kill", "terminate"])
+def test_who_takes_the_place_of_another_takes_its_gpu(monkeypatch: pytest.MonkeyPatch, ends: str) -> None:
+    """Whichever has died: else one GPU would get two processes, and another none."""
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(Worker, "gpus", ["5", "7"])
+    monkeypatch.setattr("os.kill", lambda *_: None)
+    seen: list[str | None] = []
+
+    def started() -> Worker:
+        worker = _made()
+        worker.process = SimpleNamespace(  # type: ignore[assignment]
+            start=lambda: seen.append(os.environ.get("CUDA_VISIBLE_DEVICES")),
+            pid=7,
+            exitcode=None,
+            join=lambda _: None,
+            kill=lambda: None,
+        )
+        worker.start()
+        return worker
+
+    workers = [started() for _ in range(4)]
+    getattr(workers[2], ends)()
+    getattr(workers[1], ends)()
+    started()
+    started()
+    assert seen == ["5", "7", "5", "7", "7", "5"]
+    assert [worker._slot for worker in workers] == [0, 1, 2, 3]
 
 
 def test_each_ping_waits_for_its_own_answer(worker: Worker) -> None:
