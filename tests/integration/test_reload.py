@@ -9,6 +9,7 @@ import shutil
 import threading
 import weakref
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,7 @@ from models.preprocessing import Answers, Images
 from models.record import Record
 from tests.drawing import encode, gradient
 from tests.integration.conftest import ADMIN_KEY
+from tests.unit.app.loops import turns
 
 PNG = encode(gradient())
 KEY = {"Authorization": f"Bearer {ADMIN_KEY.get_secret_value()}"}
@@ -305,6 +307,65 @@ def test_a_batch_ends_with_the_model_that_it_began_with(
     assert body["model"]["digest"] == digest != after["model"]["digest"]
     for result in body["results"]:
         assert {item["label"] for item in result["predictions"]} == {"red", "green", "blue"}
+
+
+def test_a_picture_that_is_being_decoded_ends_with_the_model_that_it_began_with(
+    settings: Settings, write_other: Callable[[], str]
+) -> None:
+    """It comes to the queue only after the reload, which must not have closed it by then."""
+    may_decode = threading.Event()
+    large = encode(gradient(300, 300))
+
+    async def check() -> None:
+        service = Service(settings)
+        await service.start()
+        old = service.model.checkpoint
+        for _ in range(service._threads.decode):
+            service._decoders._threads.submit(may_decode.wait, 20)
+        answering = asyncio.create_task(service.classify(large, Caller(None, timeout_s=60), Timing()))
+        await turns()
+        write_other()
+        await service.reload()
+        await turns()
+        assert not answering.done()
+        may_decode.set()
+        answer = await answering
+        assert answer.checkpoint is old
+        assert len(answer.probabilities) == 3
+        await service.stop()
+
+    try:
+        asyncio.run(check())
+    finally:
+        may_decode.set()
+
+
+def test_a_reload_while_another_one_runs_is_refused(settings: Settings) -> None:
+    """409 at once: two new models beside the old one might be more than there is memory for."""
+    began, may_open = threading.Event(), threading.Event()
+
+    def open_slowly(settings: Settings, *, threads: int) -> tuple[Checkpoint, Engine]:
+        if is_serving:
+            began.set()
+            assert may_open.wait(timeout=20)
+        return open_checked(settings, threads=threads)
+
+    is_serving: list[None] = []
+    with (
+        TestClient(create_app(settings, service=Service(settings, open_slowly))) as client,
+        ThreadPoolExecutor(1) as threads,
+    ):
+        is_serving.append(None)
+        first = threads.submit(client.post, "/model/reload", headers=KEY)
+        try:
+            assert began.wait(timeout=20)
+            second = client.post("/model/reload", headers=KEY)
+            assert (second.status_code, second.json()["code"]) == (409, "reload_refused")
+            assert second.json()["detail"] == "Another reload is running. Wait for its answer."
+        finally:
+            may_open.set()
+        assert first.result().status_code == 200
+        assert client.post("/model/reload", headers=KEY).status_code == 200
 
 
 def test_the_queue_depth_counts_what_waits_for_a_replaced_model(settings: Settings) -> None:

@@ -6,10 +6,10 @@ from typing import cast
 import pytest
 
 from app.errors import DeadlineError, EngineError
-from app.judging import Judge
+from app.judging import _ASK_AGAIN_S, Judge
 from app.metrics import Metrics
 from app.served_model import ServedModel
-from tests.unit.app.loops import turns, with_loop
+from tests.unit.app.loops import stopped_clock, turns, with_loop
 
 
 class _Model:
@@ -109,6 +109,27 @@ def test_wrong_answers_are_asked_again_after_the_interval_where_that_is_short(
         judge.start()
         async with asyncio.timeout(2):
             await model.again.wait()
+        await judge.stop()
+
+    with_loop(check())
+
+
+@pytest.mark.parametrize(("is_wrong", "waits_s"), [(True, _ASK_AGAIN_S), (False, 8.0)])
+def test_wrong_answers_are_asked_again_soon_where_the_interval_is_long(is_wrong: bool, waits_s: float) -> None:
+    """What has mended itself is ready within a second; right answers are asked again after the interval."""
+
+    async def check() -> None:
+        model = _Failing() if is_wrong else _Model()
+        judge = _judge(model, interval_s=8.0)
+        with stopped_clock() as put_forward:
+            model.judge = judge
+            await judge.judge()
+            judge._doubt.clear()
+            judge.start()
+            for passed_s, asked in ((0.0, 1), (waits_s - 0.1, 1), (0.2, 2), (waits_s - 0.1, 2), (0.2, 3)):
+                put_forward(passed_s)
+                await turns()
+                assert model.asked == asked
         await judge.stop()
 
     with_loop(check())

@@ -12,7 +12,7 @@ import pytest
 
 from app.batches.runs import Result
 from app.callers import Caller
-from app.errors import EngineLostError, NotReadyError, OverloadedError
+from app.errors import EngineLostError, NotReadyError, OverloadedError, ReloadError
 from app.service import _BEAT_S, Opened, Service
 from app.settings import Settings
 from app.threads import LAST_WORK_S
@@ -285,6 +285,94 @@ def test_what_hangs_at_a_stop_is_waited_for_together(checkpoint_path: Path) -> N
         with_loop(check())
     finally:
         may_end.set()
+
+
+def reloading(path: Path, *engines: GoldenEngine) -> Service:
+    """A service that has these engines one after the other; its judge is asked by the test alone."""
+    left = iter(engines)
+
+    def open_model(settings: Settings, *, threads: int) -> Opened:
+        assert threads >= 1
+        return load(settings.checkpoint), next(left)
+
+    service = Service(Settings(checkpoint=path), open_model)
+    service.judge.start = lambda: None  # type: ignore[method-assign]
+    return service
+
+
+def wrong(checkpoint: Checkpoint) -> GoldenEngine:
+    """An engine whose answers are wrong when the golden pictures are asked together."""
+    engine = GoldenEngine(checkpoint)
+    engine.wrong_sizes = {len(checkpoint.golden_images)}
+    return engine
+
+
+def test_a_new_model_that_answers_wrongly_through_the_queue_is_refused(checkpoint_path: Path) -> None:
+    """Though it could be opened; the old one goes on, and none of the new one's threads is left."""
+    before = set(threading.enumerate())
+    checkpoint = load(checkpoint_path)
+
+    def lanes() -> list[threading.Thread]:
+        return [thread for thread in set(threading.enumerate()) - before if thread.name.startswith("engine_")]
+
+    async def check() -> None:
+        service = reloading(checkpoint_path, GoldenEngine(checkpoint), wrong(checkpoint))
+        await service.start()
+        model, old_lanes = service.model, lanes()
+        with pytest.raises(ReloadError, match=r"the old one goes on: .*give other answers"):
+            await service.reload()
+        assert service.model is model
+        for lane in set(lanes()) - set(old_lanes):  # each says that it ends a moment before it does
+            lane.join(timeout=10)
+        assert lanes() == old_lanes
+        service.require_ready()
+        await service.judge.judge()
+        service.require_ready()
+        await service.stop()
+
+    with_loop(check())
+
+
+def test_a_reload_makes_a_service_ready_whose_old_model_was_wrong(checkpoint_path: Path) -> None:
+    """At once: the new one was asked before it took over, and nobody need wait for the judge's next time."""
+    checkpoint = load(checkpoint_path)
+    old = GoldenEngine(checkpoint)
+
+    async def check() -> None:
+        service = reloading(checkpoint_path, old, GoldenEngine(checkpoint))
+        await service.start()
+        old.wrong_sizes = {1, len(checkpoint.golden_images)}
+        await service.judge.judge()
+        with pytest.raises(NotReadyError, match="give other answers"):
+            service.require_ready()
+        await service.reload()
+        service.require_ready()
+        service.admit(10.0)
+        assert b"glimpse_ready 1.0" in service.metrics.exposition()
+        await service.stop()
+
+    with_loop(check())
+
+
+def test_after_a_reload_a_picture_soon_has_another_price(checkpoint_path: Path) -> None:
+    """What the old model cost is a first guess: the first run of the new one counts for half, for its lanes."""
+    checkpoint = load(checkpoint_path)
+    new = GoldenEngine(checkpoint)
+    new.lanes = 4
+
+    async def check() -> None:
+        service = reloading(checkpoint_path, GoldenEngine(checkpoint), new)
+        await service.start()
+        for _ in range(100):
+            service.prices.answered(size=1, seconds=1.0, finished_s=100.0, waiting=0)
+        await service.reload()
+        with service.admission.picture():
+            first_guess_s = service.admission.wait_s
+            service.prices.answered(size=1, seconds=4 * first_guess_s / 100, finished_s=200.0, waiting=0)
+            assert service.admission.wait_s < 0.8 * first_guess_s
+        await service.stop()
+
+    with_loop(check())
 
 
 def test_a_stop_tells_of_the_last_who_were_turned_away(checkpoint_path: Path) -> None:
