@@ -131,11 +131,16 @@ class UnavailableError(GlimpseError):
 
 
 class NotReadyError(UnavailableError):
-    """The service is starting, stopping, or does not give right answers."""
+    """The service is starting, stopping, or does not give right answers.
 
-    def __init__(self, message: str, *, retry_after_s: int = 5) -> None:
+    Attributes:
+        is_another_ready: a process beside this one would answer, on another connection.
+    """
+
+    def __init__(self, message: str, *, retry_after_s: int = 5, is_another_ready: bool = False) -> None:
         # 5 s: about the time of a start
         super().__init__(message, retry_after_s=retry_after_s, reason="not_ready")
+        self.is_another_ready = is_another_ready
 
 
 def stopped_too_soon() -> NotReadyError:

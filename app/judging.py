@@ -29,6 +29,7 @@ class Judge:
 
     Attributes:
         fault: what is wrong, in words; None when all is right.
+        is_another_right: whether another process would answer whom this one refuses; set by the server.
         timeout_s: seconds for the answers.
     """
 
@@ -42,6 +43,7 @@ class Judge:
         on_verdict: Callable[[], None],
     ) -> None:
         self.fault: str | None = "it is starting"
+        self.is_another_right = False
         self._public_reason = self.fault
         self.timeout_s = timeout_s
         self._current = current
@@ -59,7 +61,7 @@ class Judge:
                 tells everybody only that there was one.
         """
         if self.fault:
-            raise _not_ready(self._public_reason)
+            raise _not_ready(self._public_reason, is_another_ready=self.is_another_right)
 
     def require_no_fault(self) -> None:
         """Do the same for an operator, who hears the whole reason."""
@@ -135,5 +137,8 @@ def _public_reason_of(error: Exception) -> str:
     return reason_of(error)
 
 
-def _not_ready(reason: str) -> NotReadyError:
-    return NotReadyError(f"The service is not ready: {reason}. Come back after Retry-After seconds.")
+def _not_ready(reason: str, *, is_another_ready: bool = False) -> NotReadyError:
+    return NotReadyError(
+        f"The service is not ready: {reason}. Come back after Retry-After seconds.",
+        is_another_ready=is_another_ready,
+    )

@@ -127,6 +127,8 @@ def to_reply(error: Exception, request_id: str) -> Reply:
         headers["www-authenticate"] = "Bearer"
     if isinstance(error, BodyTooLargeError) and not error.is_let_by:
         headers["connection"] = "close"  # the rest of the body is not read
+    if isinstance(error, NotReadyError) and error.is_another_ready:
+        headers["connection"] = "close"  # the next one may be to that process
     body = json.dumps(to_body(error, request_id)).encode()
     return Reply(kind_of(error).status, MEDIA_TYPE, headers, body)
 

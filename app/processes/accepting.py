@@ -115,8 +115,10 @@ class Server(uvicorn.Server):
         return desk is not None and desk.is_right
 
     async def on_tick(self, counter: int) -> bool:
-        if self._verdicts is not None:
-            self._verdicts.tell(self._slot, is_right=self._is_right)
+        desk = self.lifespan.state.get("desk")
+        if self._verdicts is not None and desk is not None:
+            self._verdicts.tell(self._slot, is_right=desk.is_right)
+            desk.hear_of_others(is_another_right=self._leaves_all_to_others())
         return await super().on_tick(counter)
 
     async def _begin_together(self, ready: "Synchronized[int]") -> None:

@@ -239,6 +239,10 @@ class Desk:
         """Whether the golden pictures were answered rightly when they were last asked."""
         return self._service.judge.fault is None
 
+    def hear_of_others(self, *, is_another_right: bool) -> None:
+        """Learn whether a process beside this one would answer those whom this one has to send away."""
+        self._service.judge.is_another_right = is_another_right
+
     @property
     def is_lost(self) -> bool:
         """Whether only a new process can answer anything."""

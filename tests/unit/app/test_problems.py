@@ -208,10 +208,11 @@ def test_who_comes_too_early_is_told_when_to_come_back(error: GlimpseError, seco
     [
         (AdminKeyError("No key."), 401, "www-authenticate", "Bearer"),
         (BodyTooLargeError("Too much."), 413, "connection", "close"),
+        (NotReadyError("It is wrong.", is_another_ready=True), 503, "connection", "close"),
     ],
 )
 def test_some_errors_have_a_header(error: GlimpseError, status: int, name: str, value: str) -> None:
-    """401 says how to authenticate; a body that is not read to its end ends its connection."""
+    """401 says how to authenticate; a body that is not read to its end, or a better process, ends a connection."""
     answer = to_response(error, "abc")
     assert (answer.status_code, answer.headers[name]) == (status, value)
 

@@ -369,17 +369,22 @@ def test_a_process_that_answers_wrongly_leaves_new_connections_to_those_that_do_
 
 
 def test_a_process_says_again_and_again_whether_it_is_right() -> None:
-    """At every tick of the server; one that has no desk yet is not."""
+    """At every tick of the server, once it has a desk; and one that is wrong hears of the others."""
 
     async def check() -> None:
         verdicts = Verdicts()
         server = Taking(workers=2, verdicts=verdicts)
-        told = []
-        for desk in (None, SimpleNamespace(is_right=True), SimpleNamespace(is_right=False)):
-            server.lifespan.state["desk"] = desk
+        await server.on_tick(1)
+        assert not verdicts.is_another_right(1)
+        heard: list[dict[str, bool]] = []
+        for is_right, is_another_right in ((True, True), (False, True), (False, False)):
+            server.lifespan.state["desk"] = SimpleNamespace(
+                is_right=is_right, hear_of_others=lambda **told: heard.append(told)
+            )
+            verdicts.tell(1, is_right=is_another_right)
             await server.on_tick(1)
-            told.append(verdicts.is_another_right(1))
-        assert told == [False, True, False]
+            assert verdicts.is_another_right(1) == is_right
+        assert [told["is_another_right"] for told in heard] == [False, True, False]
 
     with_loop(check())
 

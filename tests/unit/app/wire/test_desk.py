@@ -99,6 +99,21 @@ def test_a_refusal_is_given_again_on_its_own_path_alone(
     assert isinstance(come(desk, b"/pixels"), Admitted)
 
 
+@pytest.mark.parametrize("is_another_right", [True, False])
+def test_who_would_be_answered_by_another_process_is_told_to_connect_again(
+    checkpoint_path: Path, is_another_right: bool
+) -> None:
+    """A connection stays with the process that took it in; where all are wrong it is as good as any."""
+    service, desk = at_desk(checkpoint_path)
+    service.judge._find("it answers wrongly")
+    desk.hear_of_others(is_another_right=is_another_right)
+    refused = come(desk)
+    assert isinstance(refused, bytes)
+    assert refused.startswith(b"HTTP/1.1 503 ")
+    assert (b"\r\nconnection: close\r\n" in refused) == is_another_right
+    assert not desk.is_right
+
+
 def test_a_body_without_memory_is_counted_as_refused(checkpoint_path: Path) -> None:
     """It is the room that it lacks, as one that does not fit beside the others."""
     service, desk = at_desk(checkpoint_path)
