@@ -20,6 +20,8 @@ _TOGETHER_S = 60
 """Seconds that a process which is ready waits for the others: the first would get all connections of a burst."""
 _GLANCE_S = 0.05
 _LOOK_AWAY_S = 1.0
+DEVICE_LOST = 4
+"""Exit code of a process whose device, or a thread that runs it, was lost or hung."""
 BACKLOG = 2048
 """Most connections that may wait to be taken in."""
 BEAT_S = 0.05
@@ -66,6 +68,8 @@ class Server(uvicorn.Server):
             if on_hup in (signal.SIG_DFL, signal.getsignal(signal.SIGTERM)):  # else nohup, say, has seen to it
                 signal.signal(signal.SIGHUP, self.handle_exit)
             signal.signal(signal.SIGTERM, self._hear_again)
+        else:
+            signal.signal(signal.SIGTERM, self._end_one_of_several)
         await super().serve(sockets)
         # All is answered. Should a thread still run, another signal ends the process without it.
         for number in (signal.SIGTERM, signal.SIGHUP):
@@ -76,6 +80,13 @@ class Server(uvicorn.Server):
         """Take a signal that uvicorn sends its own process after a clean stop, which would die of it otherwise."""
         if not self.started:  # it is a caller's, before uvicorn listens to signals
             self.handle_exit(sig, frame)
+
+    def _end_one_of_several(self, sig: int, _frame: FrameType | None) -> None:
+        """Die of the signal that uvicorn sends its own process after a stop, or, with a lost engine, tell so."""
+        if self.started and self._is_lost:
+            os._exit(DEVICE_LOST)
+        signal.signal(sig, signal.SIG_DFL)
+        signal.raise_signal(sig)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Note that the process is to end; one that still warms up serves nobody, and ends at once."""

@@ -21,7 +21,7 @@ from app.engines import takes_cuda
 from app.errors import ListenError, SettingsError
 from app.main import create_app
 from app.metrics import FOLDER_VARIABLE
-from app.processes.accepting import BACKLOG, Server
+from app.processes.accepting import BACKLOG, DEVICE_LOST, Server
 from app.processes.cores import choose_workers, share
 from app.processes.gpus import names_of
 from app.processes.shared_folder import copy_checked, shared_folder
@@ -32,7 +32,6 @@ from app.settings import Settings, read_settings, to_environment
 from models.cores import usable_cores
 from models.errors import GlimpseError
 
-_DEVICE_LOST = 4
 _WORKER_PATIENCE_S = 60
 """Seconds after which uvicorn kills a worker that does not answer it: importing torch alone takes some."""
 
@@ -104,7 +103,7 @@ def serve(service: Service, listener: socket.socket) -> int:
         if end.code != STARTUP_FAILURE:  # that one is uvicorn's, the others are those of a signal
             raise
         return STARTUP_FAILURE
-    return _DEVICE_LOST if service.is_lost else 0
+    return DEVICE_LOST if service.is_lost else 0
 
 
 def open_to_choose(settings: Settings) -> tuple[Settings, Opened]:

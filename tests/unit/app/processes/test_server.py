@@ -1,6 +1,7 @@
 """What the start decides before it serves; starts themselves are in tests/e2e."""
 
 import asyncio
+import contextlib
 import errno
 import multiprocessing
 import os
@@ -165,6 +166,36 @@ def test_a_process_that_still_warms_up_ends_when_it_is_told(
     assert codes == ([] if is_started else [code])
     assert told == ([f"Stopped by {name} before it served.\n"] if workers == 1 and not is_started else [])
     assert server.should_exit
+
+
+@pytest.mark.parametrize(
+    ("is_started", "is_lost", "codes", "raised"),
+    [(True, True, [4], []), (True, False, [], [signal.SIGTERM]), (False, True, [], [signal.SIGTERM])],
+)
+def test_one_of_several_whose_engine_is_lost_ends_with_a_code_of_its_own(
+    monkeypatch: pytest.MonkeyPatch, is_started: bool, is_lost: bool, codes: list[int], raised: list[int]
+) -> None:
+    """The log of the first process would tell of a SIGTERM that nobody sent; any other stop is one, as ever."""
+    left: list[int] = []
+    again: list[int] = []
+
+    def leave(code: int) -> None:
+        left.append(code)
+        raise SystemExit
+
+    monkeypatch.setattr("app.processes.accepting.os._exit", leave)
+    monkeypatch.setattr("app.processes.accepting.signal.raise_signal", again.append)
+    server = Taking(workers=2)
+    server.started = is_started
+    server.lifespan.state["desk"] = SimpleNamespace(is_lost=is_lost)
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        with contextlib.suppress(SystemExit):
+            server._end_one_of_several(signal.SIGTERM, None)
+        assert (left, again) == (codes, raised)
+        assert (signal.getsignal(signal.SIGTERM) == signal.SIG_DFL) or codes
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @pytest.mark.parametrize("is_lost", [False, True])
