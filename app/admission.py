@@ -100,6 +100,16 @@ class Admission:
             self._usable_time.note_refusal()
             raise self._too_many(pictures, wait_s=wait_s)
 
+    def has_room(self, *, pictures: int, within_s: float) -> bool:
+        """Tell whether so many pictures more would be answered in time; if not, nobody is refused.
+
+        Args:
+            pictures: of somebody who was let in.
+            within_s: as for `check`.
+        """
+        wait_s = self.wait_s + (pictures - 1) * self._prices.picture_s
+        return wait_s <= self._usable_time.of(within_s) and self.pictures + pictures <= self._max_waiting
+
     @contextmanager
     def reserve(self, decoding_bytes: Sequence[int], *, within_s: float) -> Iterator[Callable[[int], None]]:
         """Refuse a batch whole, or keep room for each of its pictures until that is counted by itself.

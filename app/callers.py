@@ -39,7 +39,7 @@ class Caller:
 
     async def __aenter__(self) -> "Caller":
         loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(max(0.0, self.deadline_s - self._clock()), self._time_is_over)
+        self._timer = loop.call_later(max(0.0, self.left_s), self._time_is_over)
         if self._receive:
             self._listener = loop.create_task(self._listen(self._receive))
         return self
@@ -49,6 +49,11 @@ class Caller:
             self._timer.cancel()
         if self._listener:
             self._listener.cancel()
+
+    @property
+    def left_s(self) -> float:
+        """Seconds that are left of the caller's time."""
+        return self.deadline_s - self._clock()
 
     def require_waiting(self) -> None:
         """Do nothing while somebody waits.

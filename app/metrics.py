@@ -81,6 +81,9 @@ class Metrics:
             "glimpse_predictions", "Answered pictures by best label.", ["label"], registry=registry
         )
         self.abstained = Counter("glimpse_abstained", "Answers not to be relied on.", registry=registry)
+        self.second_looks = Counter(
+            "glimpse_second_looks", "Pictures looked at again.", ["result"], registry=registry
+        )
         self.best_score = CountedHistogram(
             "glimpse_best_score", "Score of the best label.", buckets=SCORES, registry=registry
         )

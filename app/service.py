@@ -26,6 +26,7 @@ from app.prices import Prices
 from app.processes.cores import share
 from app.queue_watch import QueueWatch
 from app.refusals import Refusals
+from app.second_look import SecondLook
 from app.served_model import ServedModel, open_checked
 from app.settings import Settings
 from app.threads import LAST_WORK_S, in_own_thread
@@ -126,6 +127,7 @@ class Service:
             prices=self.prices,
             metrics=self.metrics,
         )
+        self._second_look = SecondLook(self.admission, self.metrics) if settings.second_look == "on" else None
         self._watch = QueueWatch(self.metrics, self.prices, doubt=self._on_failure)
         self._reloading = asyncio.Lock()
         self._retiring: dict[asyncio.Task[None], ServedModel] = {}
@@ -251,9 +253,11 @@ class Service:
         model = model or self.model
         with self.admission.picture(), model.in_use():
             prepared = await self._decoders.prepare(data, model.checkpoint.record.input, caller, timing)
-            result = await self._run(model, prepared.image, caller, timing)
+            row = (await self._run(model, prepared.image, caller, timing)).answers
+            if self._second_look:
+                run = partial(self._run, model, caller=caller, timing=timing)
+                row = await self._second_look.join(row, prepared.image, model.checkpoint, caller, run)
         classes = len(model.checkpoint.record.labels)
-        row = result.answers
         distance = float(row[classes]) if len(row) > classes else None
         return Answer(model.checkpoint, prepared, row[:classes], distance)
 

@@ -50,6 +50,9 @@ class Settings(BaseSettings):
         le=64,
         description="processes, each with a model and its share of the cores; 0 takes what fits them",
     )
+    second_look: Literal["off", "on"] = Field(
+        "off", description="on: ask six views of a picture before its answer abstains; surer, and more work"
+    )
     max_batch_size: int = Field(
         0, ge=0, le=1024, description="most pictures of one run; 0 leaves it to the engine"
     )

@@ -21,8 +21,7 @@ from models.checkpoint import CHECKPOINTS, load
 from models.cores import usable_cores
 from models.preprocessing import Answers, Images
 from training.data import read_test
-from training.measuring.calibration import accepted
-from training.measuring.reliability import measure_reliability
+from training.measuring.reliability import accepted, measure_reliability
 
 THOUSAND = 1_000
 

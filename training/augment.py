@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from models.views import reflect
 from training.pixels import per_picture
 
 _MOST_MIXED_IN = 0.5
@@ -99,7 +100,7 @@ def crop(images: Tensor, order: Order, index: Tensor) -> Tensor:
     rows = torch.arange(height, device=images.device) + order.down[index, None]  # (batch, height)
     columns = torch.arange(width, device=images.device).expand(len(index), width)
     columns = torch.where(order.mirrored[index, None], columns.flip(1), columns) + order.right[index, None]
-    return _gather(images, index, _reflect(rows, height), _reflect(columns, width))
+    return _gather(images, index, reflect(rows, height), reflect(columns, width))
 
 
 def mix(images: Tensor, order: Order, index: Tensor) -> Tensor:
@@ -161,25 +162,6 @@ def resize(images: Tensor, side: float) -> Tensor:
     return F.interpolate(channels_first, size=size, mode="bilinear").permute(0, 2, 3, 1)
 
 
-def six_views(images: Tensor, *, mirrors: bool) -> tuple[tuple[float, Tensor], ...]:
-    """Give the weighted views whose logits are averaged: each of three crops and its mirror image.
-
-    The picture itself counts half, the crops one pixel up-left and one down-right a quarter each.
-
-    Args:
-        images: uint8 (batch, height, width, 3).
-        mirrors: False leaves the mirror images out, where these are another class: three views.
-    Source:
-        arXiv 2404.00498, section 3.5; averaging logits does better than averaging probabilities.
-    """
-    views = []
-    for weight, step in ((0.5, 0), (0.25, -1), (0.25, 1)):
-        rows, columns = (_reflect(torch.arange(n) + step, n).to(images.device) for n in images.shape[1:3])
-        moved = images if step == 0 else images[:, rows][:, :, columns]
-        views += [(weight / 2, moved), (weight / 2, moved.flip(2))] if mirrors else [(weight, moved)]
-    return tuple(views)
-
-
 @functools.cache
 def _pixel(colour: tuple[int, int, int], device: torch.device) -> Tensor:
     """Make a colour once: at every step a GPU would be waited for."""
@@ -192,12 +174,6 @@ def _gather(images: Tensor, index: Tensor, rows: Tensor, columns: Tensor) -> Ten
     flat = (index[:, None, None] * height + rows[:, :, None]) * width + columns[:, None, :]
     pixels = images.reshape(n * height * width, channels)
     return pixels.index_select(0, flat.flatten()).view(len(index), height, width, channels)
-
-
-def _reflect(position: Tensor, length: int) -> Tensor:
-    """Mirror positions beyond an edge, without repeating the edge: −1 → 1, length → length − 2."""
-    position = position.abs()
-    return torch.where(position >= length, 2 * (length - 1) - position, position)
 
 
 def _generator(seed: int, *, stream: int) -> torch.Generator:

@@ -10,12 +10,13 @@ from models.networks import Architecture
 from models.networks.whitened import HEAD
 from models.preprocessing import InputSpec
 from models.record import Record
+from models.views import shows_mirror_images
 from training.data.dataset import Dataset, fingerprint
 from training.data.held_out import COPIES_TOGETHER, HELD_OUT_FINGERPRINT
 from training.data.rereading import held_out_count
 from training.errors import TrainingError
 from training.fresh import Start
-from training.recipes import RECIPES, LargeBatchRecipe, is_taught, shows_mirror_images
+from training.recipes import RECIPES, LargeBatchRecipe, is_taught
 
 DOUBTED = "may_know_held_out"
 """Field of a training's configuration: true where its teacher or start may have learnt what it is judged on."""

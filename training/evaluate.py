@@ -12,18 +12,16 @@ from models.checkpoint import Checkpoint
 from models.distance import ClassDistance
 from models.metrics import Metrics
 from models.networks.network import Network
+from models.views import shows_mirror_images
 from training.data.dataset import Dataset, Split
-from training.measuring.calibration import ACCEPTED_SHARE, Calibrated, accepted, calibrate
+from training.measuring.calibration import ACCEPTED_SHARE, Calibrated, calibrate
 from training.measuring.reading import Reading
-from training.measuring.reliability import coverage_at, measure_reliability, score_bins
+from training.measuring.reliability import accepted, coverage_at, measure_reliability, score_bins
 from training.measuring.views import view_logits
 from training.progress import tell
-from training.recipes import shows_mirror_images
 
 _COVERAGES = tuple(share / 20 for share in range(1, 21))
 _NOT_CALIBRATED = Calibration()
-SELECTIVE_SHARE = 0.25
-"""Of the pictures, those that selective six views look at again. Source: choice."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +30,7 @@ class ViewProbabilities:
 
     Attributes:
         single_view: of the picture as it is: what the service answers.
-        six_views: from logits averaged over `training.augment.six_views`.
+        six_views: from logits averaged over `models.views.six_views`.
         distances: of the pictures from the classes, float32 (n,); None where the checkpoint has none.
         uncalibrated: what both views would be at temperature 1; None where nobody asked.
     """
@@ -81,7 +79,7 @@ def calibrate_and_measure(
         dataset: divided as for the network's training; its test part is measured.
         name: of the test part, in words.
         console: told of the progress.
-        mirrors: whether mirror images are among the six views (`training.recipes.shows_mirror_images`).
+        mirrors: whether mirror images are among the six views (`models.views.shows_mirror_images`).
         accept: share of the held-out pictures that the abstain rule lets pass, at least.
     """
     fitted = calibrate(network, dataset.train, dataset.held_out, console=console, mirrors=mirrors, accept=accept)
@@ -120,7 +118,7 @@ def measure_network(
         console: told of the progress.
         calibration: of the checkpoint, with the rule by which it abstains.
         distance: of the checkpoint; None where there is none.
-        mirrors: whether mirror images are among the six views (`training.recipes.shows_mirror_images`).
+        mirrors: whether mirror images are among the six views (`models.views.shows_mirror_images`).
     """
     views = run_views(
         network, split.images, console=console, calibration=calibration, distance=distance, mirrors=mirrors
@@ -164,7 +162,7 @@ def run_views(
         console: told of the progress.
         calibration: of the checkpoint: six views have a temperature and a floor of their own.
         distance: of the checkpoint; None where there is none.
-        mirrors: whether mirror images are among the six views (`training.recipes.shows_mirror_images`).
+        mirrors: whether mirror images are among the six views (`models.views.shows_mirror_images`).
     """
     outputs = view_logits(
         network,
@@ -222,22 +220,6 @@ def without_copies_line(found: WithoutCopies) -> str:
         f"Without the {found.copies:,} {pictures}: {single:.2f} % (single view), {six:.2f} % (six views) of the "
         f"other {found.n:,}"
     )
-
-
-def accuracy_of_selective_views(views: ViewProbabilities, targets: Tensor) -> float:
-    """Give the accuracy if only the least sure quarter of the pictures is looked at in six views.
-
-    It costs 2.25 views a picture instead of six, since the single view is one of them; where mirror images are
-    left out, 1.5 instead of three.
-
-    Args:
-        views: of the pictures.
-        targets: int64 (n,).
-    """
-    unsure = views.single_view.amax(1).argsort(stable=True)[: round(SELECTIVE_SHARE * len(targets))]
-    guesses = views.single_view.argmax(1)
-    guesses[unsure] = views.six_views[unsure].argmax(1)
-    return int((guesses == targets).sum()) / len(targets)
 
 
 def balanced_accuracy(metrics: Metrics) -> float:

@@ -14,6 +14,7 @@ from models.checkpoint import load, save
 from models.metrics import Metrics
 from models.networks.network import Network
 from models.record import Record, TrainingRun
+from models.views import shows_mirror_images
 from training.configuration import Request
 from training.data.dataset import Dataset, Split, to_unicode
 from training.data.held_out import COPIES_TOGETHER, HELD_OUT_FINGERPRINT
@@ -27,7 +28,6 @@ from training.measuring.label_mistakes import LabelMistake, doubt_files, write_l
 from training.measuring.robustness import affordable_pictures
 from training.plan import Plan
 from training.progress import tell
-from training.recipes import shows_mirror_images
 from training.report.history import read_history
 from training.report.making import make_report
 from training.runs.provenance import now_utc

@@ -5,9 +5,7 @@ checkpoint. Learning rates are for a loss that is summed over the batch, so that
 size by themselves.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 from models.networks import Architecture
 from models.preprocessing import CIFAR10_MEAN, CIFAR10_STD
@@ -261,12 +259,3 @@ RECIPES: dict[str, Recipe] = {
 def is_taught(recipe: Recipe) -> bool:
     """Whether a recipe learns a teacher's answers, and cannot do without one."""
     return isinstance(recipe, LargeBatchRecipe) and recipe.teaching is not None
-
-
-def shows_mirror_images(recipe: Mapping[str, Any]) -> bool:
-    """Tell whether mirror images count among a network's six views: unless it was trained with --no-mirror.
-
-    Args:
-        recipe: every number of it, as a checkpoint's record has them.
-    """
-    return not recipe.get("unmirrored")

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
+import torch
 from fastapi.testclient import TestClient
 from PIL import Image
 
@@ -18,6 +19,7 @@ from models.calibration import Calibration
 from models.checkpoint import load
 from tests.drawing import encode
 from training.cli import run
+from training.measuring.second_look import look_again
 
 pytestmark = pytest.mark.usefixtures("_one_thread")
 ENGINES = [
@@ -52,6 +54,35 @@ def trained(archive: Path) -> Path:
     arguments = ["--data", str(archive), "--out", str(out), "--device", "cpu", "--epochs", "4", "--seed", "3"]
     assert run(["train", "--recipe", "fast", *arguments]) == 0
     return out
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_second_look_answers_with_all_views(trained: Path, engine: str) -> None:
+    """What is none of the classes gets what the training measures for it; a clear picture what it had before."""
+    loaded = load(trained)
+    (clear, *_), _ = _pictures(1, seed=5)
+    unclear = np.full_like(clear, 128)
+    for second_look in ("off", "on"):
+        settings = Settings.model_validate(
+            {"checkpoint": trained, "engine": engine, "device": "cpu", "second_look": second_look}
+        )
+        with TestClient(create_app(settings)) as client:
+            answers = [
+                client.post("/predict", files={"file": encode(Image.fromarray(picture))}).json()
+                for picture in (clear, unclear)
+            ]
+            shown = client.get("/metrics").text
+        found = [[0.0] * 3 for _ in answers]
+        for row, one in zip(found, answers, strict=True):
+            for item in one["predictions"]:
+                row[item["class_index"]] = item["score"]
+        images = torch.from_numpy(np.stack([clear, unclear]))
+        first = torch.from_numpy(loaded.graph.answers(images).detach().numpy())[:, :3]
+        again = look_again(loaded.graph, images, mirrors=True)[:, :3]
+        wanted = [first[0], (again if second_look == "on" else first)[1]]
+        for row, expected in zip(found, wanted, strict=True):
+            assert row == pytest.approx(expected.tolist(), abs=0.02), second_look
+        assert ('glimpse_second_looks_total{result="taken"} 1.0' in shown) is (second_look == "on")
 
 
 @pytest.mark.parametrize("engine", ENGINES)

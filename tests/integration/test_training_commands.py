@@ -80,7 +80,7 @@ def test_from_a_folder_to_an_answer(
         "balanced_accuracy",
         "without_copies",
         "area_under_risk_coverage",
-        "selective_six_views",
+        "second_look",
         "reliability",
     ]
     assert measured["balanced_accuracy"] == measured["accuracy"]["single_view"]  # two of each class
@@ -130,7 +130,6 @@ def test_evaluate_prints_a_line_for_each_class(
     assert [line.split(":")[0].split() for line in lines[7:]] == [
         ["Accuracy", "of", "dark"],
         ["Accuracy", "of", "light"],
-        ["Six", "views", "for", "the", "least", "sure", "quarter", "alone"],
         ["Calibration,", "at", "temperature", "1", "→", "as", "it", "is"],
         ["single", "view"],
         ["six", "views"],

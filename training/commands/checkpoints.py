@@ -9,6 +9,7 @@ import typer
 
 from models.checkpoint import load, save
 from models.record import Record
+from models.views import shows_mirror_images
 from training.commands.options import (
     AcceptOption,
     CacheOption,
@@ -29,10 +30,8 @@ from training.data.rereading import find_leaked_again, read_as_trained, require_
 from training.devices import choose_device
 from training.errors import TrainingError
 from training.evaluate import (
-    SELECTIVE_SHARE,
     ViewProbabilities,
     WithoutCopies,
-    accuracy_of_selective_views,
     balanced_accuracy,
     calibrate_and_measure,
     measure_checkpoint,
@@ -48,8 +47,8 @@ from training.measuring.outliers import draw_outliers
 from training.measuring.rejection import measure_rejection, rejection_lines
 from training.measuring.reliability import area_under_risk, reliability_lines
 from training.measuring.robustness import PICTURES, measure_robustness, robustness_lines
+from training.measuring.second_look import measure_second_look, second_look_line
 from training.progress import tell, teller
-from training.recipes import shows_mirror_images
 from training.report.history import check_origin, read_history
 from training.report.making import make_report
 from training.report.page import FILE as PAGE
@@ -90,7 +89,15 @@ def evaluate(
         without = _without_copies(data, loaded.record, views, split, cache=cache)
         reliability = reliability_by_view(views.before_and_after, split.targets)
         risk = area_under_risk(views.single_view, split.targets)
-        selective = accuracy_of_selective_views(views, split.targets)
+        second = measure_second_look(
+            loaded.graph,
+            split.images,
+            split.targets,
+            first=views.single_view,
+            distances=views.distances,
+            calibration=loaded.record.calibration,
+            mirrors=shows_mirror_images(loaded.record.training.configuration),
+        )
         robustness = None
         if corruptions:
             robustness = measure_robustness(
@@ -105,7 +112,7 @@ def evaluate(
             fields["balanced_accuracy"] = balanced_accuracy(metrics)
             fields["without_copies"] = None if without is None else dataclasses.asdict(without)
             fields["area_under_risk_coverage"] = risk
-            fields["selective_six_views"] = {"share": SELECTIVE_SHARE, "accuracy": selective}
+            fields["second_look"] = None if second is None else dataclasses.asdict(second)
             fields["reliability"] = {view: dataclasses.asdict(both) for view, both in reliability.items()}
             if robustness is not None:
                 fields["corruptions"] = dataclasses.asdict(robustness)
@@ -114,7 +121,8 @@ def evaluate(
             print_metrics(metrics)
             if without is not None:
                 typer.echo(without_copies_line(without))
-            typer.echo(f"Six views for the least sure quarter alone: {100 * selective:.2f} %")
+            if second is not None:
+                typer.echo(second_look_line(second))
             typer.echo("\n".join(reliability_lines(reliability)))
             typer.echo(f"Area under the risk-coverage curve (AURC): {risk:.5f} (single view)")
             if robustness is not None:

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from models.checkpoint import load, save
+from models.views import shows_mirror_images
 from training.commands.options import (
     AcceptOption,
     CacheOption,
@@ -23,7 +24,6 @@ from training.evaluate import calibrate_and_measure
 from training.measuring.calibration import ACCEPTED_SHARE
 from training.progress import teller
 from training.quantization import quantize as quantize_network
-from training.recipes import shows_mirror_images
 from training.runs.provenance import current_commit, now_utc
 from training.targets import check_target, refuse_among_pictures
 

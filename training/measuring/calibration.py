@@ -21,7 +21,7 @@ from training.data.held_out import FEWEST_FOR_RULE, FEWEST_FOR_TEMPERATURE
 from training.data.sampling import draw_by_class
 from training.measuring.distance import MOST_PICTURES, fit_distance
 from training.measuring.reading import SHARPEST, Reading, fit_few, fit_reading
-from training.measuring.reliability import measure_reliability
+from training.measuring.reliability import accepted, measure_reliability
 from training.measuring.views import ViewLogits, view_logits
 
 _SCORE_ROUNDING = 1e-6
@@ -112,25 +112,6 @@ def choose_thresholds(scores: Tensor, distances: Tensor, *, accept: float = ACCE
         if _accepted(scores, distances, score, distance).double().mean() >= accept
     ]
     return pairs[-1]
-
-
-def accepted(probabilities: Tensor, distances: Tensor | None, calibration: Calibration) -> Tensor:
-    """Tell for each picture whether the model stands by its answer, as the service does.
-
-    Args:
-        probabilities: float (n, classes), single view.
-        distances: float (n,); None where the checkpoint has none.
-        calibration: of the checkpoint.
-
-    Returns:
-        bool (n,).
-    """
-    rows = zip(
-        probabilities.amax(1).tolist(),
-        [None] * len(probabilities) if distances is None else distances.tolist(),
-        strict=True,
-    )
-    return torch.tensor([not calibration.abstains(score, distance) for score, distance in rows])
 
 
 def reliability_by_view(

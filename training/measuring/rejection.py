@@ -8,7 +8,7 @@ from torch import Tensor
 
 from models.calibration import Calibration
 from models.graph import Graph
-from training.measuring.calibration import accepted
+from training.measuring.reliability import accepted
 from training.measuring.views import answers
 
 _ACCEPTED = 0.95

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from models.calibration import BeforeAndAfter, Reliability
+from models.calibration import BeforeAndAfter, Calibration, Reliability
 from models.metrics import Coverage, ScoreBin
 
 CALIBRATION_BINS = 15
@@ -93,6 +93,25 @@ def coverage_at(shares: Sequence[float], probabilities: Tensor, targets: Tensor)
         Coverage(coverage=n / len(right), n=n, accuracy=right[:n].mean().item(), score=scores[n - 1].item())
         for n in counts
     )
+
+
+def accepted(probabilities: Tensor, distances: Tensor | None, calibration: Calibration) -> Tensor:
+    """Tell for each picture whether the model stands by its answer, as the service does.
+
+    Args:
+        probabilities: float (n, classes), single view.
+        distances: float (n,); None where the checkpoint has none.
+        calibration: of the checkpoint.
+
+    Returns:
+        bool (n,).
+    """
+    rows = zip(
+        probabilities.amax(1).tolist(),
+        [None] * len(probabilities) if distances is None else distances.tolist(),
+        strict=True,
+    )
+    return torch.tensor([not calibration.abstains(score, distance) for score, distance in rows])
 
 
 def _most_confident_first(probabilities: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from models.graph import Graph, answer
 from models.networks.network import Network
-from training.augment import six_views
+from models.views import six_views
 from training.chunks import chunks
 from training.progress import RunProgress
 
@@ -19,7 +19,7 @@ class ViewLogits:
 
     Attributes:
         single_view: logits (n, classes) of the picture as it is, at temperature 1.
-        six_views: logits (n, classes), averaged over `training.augment.six_views`, at temperature 1.
+        six_views: logits (n, classes), averaged over `models.views.six_views`, at temperature 1.
         features: (n, features) of the picture as it is.
     """
 

@@ -10,9 +10,9 @@ import PIL
 import torch
 
 from models.files import write_atomically
+from models.views import shows_mirror_images
 from training.configuration import flatten
 from training.measuring.intervals import interval
-from training.recipes import shows_mirror_images
 from training.report import figures, html, sections
 from training.report.content import Content
 from training.report.history import History

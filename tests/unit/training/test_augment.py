@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.operations import Operations
-from training.augment import batches, cover, crop, draw_order, mix, resize, six_views
+from training.augment import batches, cover, crop, draw_order, mix, resize
 
 
 def _images(n: int = 6, height: int = 9, width: int = 7) -> torch.Tensor:
@@ -103,33 +103,6 @@ def test_resize_to_full_size_changes_nothing() -> None:
     """At 1.0 the very same tensor comes back."""
     images = _images()
     assert resize(images, 1.0) is images
-
-
-def test_six_views_are_three_crops_and_their_mirrors() -> None:
-    """The picture, its crop up-left and its crop down-right over a reflected border, each with its mirror."""
-    images = _images(1)
-    views = six_views(images, mirrors=True)
-    padded = _padded(images[0], 1)
-    windows = [images[0].numpy(), padded[0:9, 0:7], padded[2:11, 2:9]]
-    expected = [side for window in windows for side in (window, window[:, ::-1])]
-    assert len(views) == 6
-    for (_, view), wanted in zip(views, expected, strict=True):
-        assert np.array_equal(view[0].numpy(), wanted)
-
-
-def test_weights_of_the_six_views_are_those_of_the_recipe() -> None:
-    """The picture and its mirror count a quarter each, the four others an eighth."""
-    weights = [weight for weight, _ in six_views(_images(1), mirrors=True)]
-    assert weights == [0.25, 0.25, 0.125, 0.125, 0.125, 0.125]
-
-
-def test_without_mirror_images_the_views_are_three() -> None:
-    """The crops, with the weights that each had together with its mirror."""
-    images = _images(1)
-    all_views, views = six_views(images, mirrors=True), six_views(images, mirrors=False)
-    assert [weight for weight, _ in views] == [0.5, 0.25, 0.25]
-    for (_, view), (_, wanted) in zip(views, all_views[::2], strict=True):
-        assert torch.equal(view, wanted)
 
 
 def test_a_covered_square_is_wholly_inside_and_has_the_colour() -> None:

@@ -9,11 +9,10 @@ from rich.console import Console
 from models.calibration import Calibration
 from models.networks import Architecture, build
 from models.preprocessing import InputSpec
-from training.augment import six_views
+from models.views import six_views
 from training.data.dataset import Split
 from training.evaluate import (
     ViewProbabilities,
-    accuracy_of_selective_views,
     balanced_accuracy,
     measure,
     measure_without,
@@ -53,17 +52,6 @@ def test_the_accuracy_without_what_was_learnt_is_that_of_the_others() -> None:
     )
     assert measure_without(views, targets, torch.zeros(4, dtype=torch.bool)) is None
     assert measure_without(views, targets, torch.ones(4, dtype=torch.bool)) is None
-
-
-def test_selective_six_views_answer_for_the_least_sure_quarter() -> None:
-    """Six views are right where the single view is wrong: of eight pictures the two least sure ones count."""
-    scores = torch.tensor([0.9, 0.6, 0.95, 0.8, 0.55, 0.99, 0.7, 0.85])
-    single = torch.stack([scores, 1 - scores], 1)
-    views = ViewProbabilities(single, single.flip(1))
-    assert accuracy_of_selective_views(views, torch.ones(8, dtype=torch.int64)) == 2 / 8
-    only_unsure = torch.zeros(8, dtype=torch.int64)
-    only_unsure[[1, 4]] = 1
-    assert accuracy_of_selective_views(views, only_unsure) == 1
 
 
 def test_the_balanced_accuracy_counts_each_class_alike() -> None:

@@ -18,10 +18,11 @@ from tests.networks import Headless
 from training.data.dataset import Dataset, Split
 from training.data.held_out import FEWEST_FOR_RULE, FEWEST_FOR_TEMPERATURE
 from training.evaluate import calibrate_and_measure, measure, run_views
-from training.measuring.calibration import ACCEPTED_SHARE, accepted, calibrate, choose_thresholds
+from training.measuring.calibration import ACCEPTED_SHARE, calibrate, choose_thresholds
 from training.measuring.distance import fit_distance
 from training.measuring.reading import fit_few, fit_reading
 from training.measuring.rejection import measure_rejection
+from training.measuring.reliability import accepted
 from training.measuring.views import view_logits
 
 CONSOLE = Console(file=io.StringIO())
