@@ -101,14 +101,18 @@ class Admission:
             raise self._too_many(pictures, wait_s=wait_s)
 
     def has_room(self, *, pictures: int, within_s: float) -> bool:
-        """Tell whether so many pictures more would be answered in time; if not, nobody is refused.
+        """Tell whether so many pictures more would be answered in time, and leave room for new callers.
+
+        They have half of it to themselves: who was let in already would come before them whenever a run ends, and
+        several runs for one picture would keep them out. Source: choice.
 
         Args:
-            pictures: of somebody who was let in.
+            pictures: of somebody who was let in, and whose own picture is counted.
             within_s: as for `check`.
         """
-        wait_s = self.wait_s + (pictures - 1) * self._prices.picture_s
-        return wait_s <= self._usable_time.of(within_s) and self.pictures + pictures <= self._max_waiting
+        own_s, usable_s = (pictures - 1) * self._prices.picture_s, self._usable_time.of(within_s)
+        is_half_free = self.wait_s <= usable_s / 2 and self.pictures <= self._max_waiting / 2
+        return is_half_free and self.wait_s + own_s <= usable_s and self.pictures + pictures <= self._max_waiting
 
     @contextmanager
     def reserve(self, decoding_bytes: Sequence[int], *, within_s: float) -> Iterator[Callable[[int], None]]:
@@ -146,13 +150,13 @@ class Admission:
                 give_up(place)
 
     @contextmanager
-    def picture(self) -> Iterator[None]:
-        """Count a picture from the moment that it is there until it is answered."""
-        self._pictures += 1
+    def picture(self, count: int = 1) -> Iterator[None]:
+        """Count a picture, or several, from the moment that it is there until it is answered."""
+        self._pictures += count
         try:
             yield
         finally:
-            self._pictures -= 1
+            self._pictures -= count
 
     @contextmanager
     def decoding(self, size_bytes: int) -> Iterator[None]:

@@ -25,7 +25,7 @@ class SecondLook:
 
     Args:
         admission: asked whether there is time.
-        metrics: told how often a picture was looked at again, or was not for want of time.
+        metrics: told how often a picture was looked at again, or was to be and was not.
     """
 
     def __init__(self, admission: Admission, metrics: Metrics) -> None:
@@ -63,9 +63,11 @@ class SecondLook:
         if not self._admission.has_room(pictures=len(others), within_s=caller.left_s):
             self._looks.labels("skipped").inc()
             return first
-        found = await asyncio.gather(
-            *(self._one(run, np.ascontiguousarray(view[0].numpy())) for _, view in others), return_exceptions=True
-        )
+        # Counted before anything is awaited: all pictures of a run come here in one turn of the event loop.
+        with self._admission.picture(len(others)):
+            found = await asyncio.gather(
+                *(run(np.ascontiguousarray(view[0].numpy())) for _, view in others), return_exceptions=True
+            )
         results = [one for one in found if isinstance(one, Result)]
         if len(results) < len(others):
             _raise_all_but_ours(found)
@@ -74,10 +76,6 @@ class SecondLook:
         self._looks.labels("taken").inc()
         weights = [weight, *(part for part, _ in others)]
         return together(np.stack([first, *(one.answers for one in results)]), weights, classes=classes)
-
-    async def _one(self, run: Callable[[Images], Awaitable[Result]], view: Images) -> Result:
-        with self._admission.picture():
-            return await run(view)
 
 
 def _raise_all_but_ours(found: list[Result | BaseException]) -> None:

@@ -94,6 +94,22 @@ def test_three_fifths_of_the_deadline_may_be_used_up(let_in: LetIn) -> None:
         door.check(within_s=8.33)
 
 
+def test_more_views_leave_half_of_the_room_to_new_callers(let_in: LetIn) -> None:
+    """Of 6 s that may be used up 3 are theirs, as long as 24 pictures take, and 5 places of 10."""
+    door = measured(0.125)
+    let_in(door, 24)
+    assert [door.has_room(pictures=count, within_s=10) for count in (5, 25, 26)] == [True, True, False]
+    let_in(door, 1)
+    assert not door.has_room(pictures=1, within_s=10)
+    door.check(within_s=10)
+    small = admission(max_waiting=10)
+    let_in(small, 5)
+    assert [small.has_room(pictures=count, within_s=10) for count in (5, 6)] == [True, False]
+    let_in(small, 1)
+    assert not small.has_room(pictures=1, within_s=10)
+    small.check(within_s=10)
+
+
 def test_a_batch_waits_for_its_own_pictures_too(let_in: LetIn) -> None:
     """8 waiting pictures and 5 new ones: the last of them waits for twelve others, 3 s."""
     door = measured(0.25)
