@@ -56,7 +56,12 @@ def _stop(number: int, _frame: FrameType | None) -> NoReturn:
 
 def run() -> NoReturn:
     """Run it as a process, which ends with it."""
-    exit_code = main()
+    try:
+        exit_code = main()
+    except SystemExit as end:
+        if not end.code or not isinstance(end.code, int):
+            raise  # of --help that cannot be written the interpreter's own exit code tells
+        exit_code = end.code
     flush_streams()
     _leave_within(LAST_THREADS_S, exit_code)
     sys.exit(exit_code)

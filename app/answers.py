@@ -266,7 +266,7 @@ def _labels(service: Service, answer: Answer, top_k: int) -> dict[str, object]:
     predictions = rank(answer.probabilities, record.labels, top_k=top_k)
     best = predictions[0]
     abstains = record.calibration.abstains(best.score, answer.distance)
-    service.predictions.count(best.label, best.score, abstains=abstains)
+    service.predictions.count(best, abstains=abstains)
     return {
         "predictions": [
             {"label": item.label, "class_index": item.class_index, "score": item.score} for item in predictions

@@ -66,7 +66,7 @@ class Judge:
     def require_no_fault(self) -> None:
         """Do the same for an operator, who hears the whole reason."""
         if self.fault:
-            raise _not_ready(self.fault)
+            raise _not_ready(self.fault, is_another_ready=self.is_another_right)
 
     def doubt(self) -> None:
         """Ask at once; called on the event loop."""
@@ -137,7 +137,7 @@ def _public_reason_of(error: Exception) -> str:
     return reason_of(error)
 
 
-def _not_ready(reason: str, *, is_another_ready: bool = False) -> NotReadyError:
+def _not_ready(reason: str, *, is_another_ready: bool) -> NotReadyError:
     return NotReadyError(
         f"The service is not ready: {reason}. Come back after Retry-After seconds.",
         is_another_ready=is_another_ready,

@@ -118,6 +118,13 @@ def to_body(error: Exception, request_id: str) -> dict[str, object]:
     return problem_body(kind.status, kind.code, detail, request_id=request_id)
 
 
+def ends_connection(error: Exception) -> bool:
+    """Tell whether nothing more is answered on the connection of a request with this error."""
+    if isinstance(error, BodyTooLargeError):
+        return not error.is_let_by  # else the rest of the body is not read
+    return isinstance(error, NotReadyError) and error.is_another_ready  # the next one may be to that process
+
+
 def to_reply(error: Exception, request_id: str) -> Reply:
     """Answer a request with an error, and with the headers that belong to it."""
     headers = {}
@@ -125,10 +132,8 @@ def to_reply(error: Exception, request_id: str) -> Reply:
         headers["retry-after"] = str(error.retry_after_s)
     if isinstance(error, AdminKeyError):
         headers["www-authenticate"] = "Bearer"
-    if isinstance(error, BodyTooLargeError) and not error.is_let_by:
-        headers["connection"] = "close"  # the rest of the body is not read
-    if isinstance(error, NotReadyError) and error.is_another_ready:
-        headers["connection"] = "close"  # the next one may be to that process
+    if ends_connection(error):
+        headers["connection"] = "close"
     body = json.dumps(to_body(error, request_id)).encode()
     return Reply(kind_of(error).status, MEDIA_TYPE, headers, body)
 

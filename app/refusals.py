@@ -39,14 +39,17 @@ class Refusals:
             self.tell()
 
     def tell(self) -> None:
-        """Tell what was not told yet; where that is nothing, do nothing."""
+        """Tell what was not told yet; where that is nothing, do nothing.
+
+        What cannot be told is lost, and not told twice.
+        """
         if not self._untold:
             return
+        untold, self._untold = self._untold, Counter()
         codes: Counter[str] = Counter()
         reasons: Counter[str] = Counter()
-        for (code, reason), count in self._untold.items():
+        for (code, reason), count in untold.items():
             self._metrics.refused.labels(code, reason).inc(count)
             codes[code] += count
             reasons[reason] += count
         SERVICE.warning("refused", extra={"fields": {**codes, "reasons": dict(reasons)}})
-        self._untold.clear()

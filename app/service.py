@@ -352,7 +352,10 @@ class Service:
     def _beat(self, due_s: float) -> None:
         """Measure how late the event loop is, and how much waits; an engine that hangs tells nobody by itself."""
         now_s = time.monotonic()
+        # First of all: whatever fails below, as metrics in files may, must not be the last beat.
+        self._heartbeat = asyncio.get_running_loop().call_later(_BEAT_S, self._beat, now_s + _BEAT_S)
         self.admission.lagged(now_s - due_s)
+        self.model.batcher.turned(_BEAT_S)
         waiting = sum(model.batcher.waiting for model in (self.model, *self._retiring.values()))
         self.metrics.queue_depth.set(waiting)
         self.metrics.wait.set(self.admission.wait_s)
@@ -360,8 +363,6 @@ class Service:
         self.metrics.bodies.set(self.bodies.held_bytes)
         self.refusals.tell_if_due(now_s)
         self.predictions.tell()
-        self.model.batcher.turned(_BEAT_S)
-        self._heartbeat = asyncio.get_running_loop().call_later(_BEAT_S, self._beat, now_s + _BEAT_S)
 
     def _on_failure(self) -> None:
         if self.is_lost:

@@ -21,15 +21,16 @@ class DeskCycle:
     Args:
         admitted: header that was let in; None for a refusal, which is answered already and whose body is not kept.
         client: address of the caller, for the log.
+        keep_alive: whether the next request on the connection is answered, too.
     """
 
     message_event = _NobodyWaits()
 
-    def __init__(self, admitted: Admitted | None, *, client: str = "") -> None:
+    def __init__(self, admitted: Admitted | None, *, client: str = "", keep_alive: bool = True) -> None:
         self.admitted = admitted
         self.client = client
         self.response_started = self.response_complete = admitted is None
-        self.keep_alive = True
+        self.keep_alive = keep_alive
         self.disconnected = False
         self.body: list[bytes] = []
         self.caller: Caller | None = None

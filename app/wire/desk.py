@@ -14,10 +14,10 @@ from app.answers import PATHS, body_limits, reply_to
 from app.callers import Caller
 from app.errors import OverloadedError, ParameterError, UnavailableError, UploadTimeoutError, stopped_too_soon
 from app.logs import log_request
-from app.problems import CLIENT_CLOSED, kind_of, to_reply
+from app.problems import CLIENT_CLOSED, ends_connection, kind_of, to_reply
 from app.service import Service
 from app.settings import Settings
-from app.wire.exchange import NO_TIME, SERVER_TIMING, Admitted, Asked, Reply
+from app.wire.exchange import NO_TIME, SERVER_TIMING, Admitted, Asked, Refused, Reply
 from app.wire.headers import RawHeaders, announced_bytes, header, request_id_of, timeout_ms, trace_id_of
 from models.errors import GlimpseError
 
@@ -38,14 +38,14 @@ class _KeptRefusal(NamedTuple):
         path: the path that it was given for.
         timeout_ms: the time, in ms, that the request had.
         error: the error that it tells.
-        answer: the whole HTTP answer, with `_ID` for the request's id.
+        refused: what is given again, with `_ID` for the request's id.
     """
 
     until_s: float
     path: str
     timeout_ms: int
     error: UnavailableError
-    answer: bytes
+    refused: Refused
 
 
 class Connection(Protocol):
@@ -76,13 +76,12 @@ class Desk:
         self._kept: _KeptRefusal | None = None
         self._limits = body_limits(settings)
 
-    def admit(self, method: bytes, target: bytes, headers: RawHeaders) -> Admitted | bytes | None:
+    def admit(self, method: bytes, target: bytes, headers: RawHeaders) -> Admitted | Refused | None:
         """Look at the header of a request.
 
         Returns:
-            The request that was let in; or the whole HTTP answer of its refusal; or None for what belongs to the
-            framework: another path or method, an unknown or too large length, a header that cannot be understood,
-            a service that stops.
+            The request that was let in; or its refusal; or None for what belongs to the framework: another path or
+            method, an unknown or too large length, a header that cannot be understood, a service that stops.
         """
         raw_path, _, query = target.partition(b"?")
         path = _PATHS.get(raw_path)
@@ -102,8 +101,8 @@ class Desk:
         try:
             timeout_s = self._service.admit(asked_ms / 1000)
         except UnavailableError as error:
-            answer = refusal(error, _ID)
-            self._kept = _KeptRefusal(time.monotonic() + _REFUSAL_KEPT_S, path, asked_ms, error, answer)
+            refused = Refused(refusal(error, _ID), ends_connection(error))
+            self._kept = _KeptRefusal(time.monotonic() + _REFUSAL_KEPT_S, path, asked_ms, error, refused)
             return self._give_again(self._kept, headers)
         self._service.admission.expect()
         content_type, content_encoding = header(headers, b"content-type"), header(headers, b"content-encoding")
@@ -264,12 +263,14 @@ class Desk:
             more={},
         )
 
-    def _give_again(self, kept: _KeptRefusal, headers: RawHeaders) -> bytes:
+    def _give_again(self, kept: _KeptRefusal, headers: RawHeaders) -> Refused:
         self._service.metrics.count_answer(kept.path, kind_of(kept.error).status)
         request_id = request_id_of(headers)
         if len(request_id) == len(_ID):
-            return kept.answer.replace(_ID.encode(), request_id.encode())
-        return refusal(kept.error, request_id)
+            answer = kept.refused.answer.replace(_ID.encode(), request_id.encode())
+        else:
+            answer = refusal(kept.error, request_id)
+        return Refused(answer, kept.refused.ends_connection)
 
 
 def _failure(error: Exception, asked: Asked) -> Reply:

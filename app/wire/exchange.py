@@ -76,6 +76,18 @@ class Admitted(NamedTuple):
     trace_id: str | None = None
 
 
+class Refused(NamedTuple):
+    """A request that was turned away by its header; its body goes by.
+
+    Attributes:
+        answer: the whole HTTP answer.
+        ends_connection: whether it says that nothing more is answered on its connection.
+    """
+
+    answer: bytes
+    ends_connection: bool
+
+
 @dataclass(slots=True)
 class Asked:
     """A request whose body is there.

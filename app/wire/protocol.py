@@ -18,7 +18,7 @@ from app.errors import MalformedRequestError, RequestError, stopped_too_soon
 from app.problems import kind_of
 from app.wire.cycles import Arrival, ClosedLate, DeskCycle
 from app.wire.desk import Desk, refusal
-from app.wire.exchange import ANSWERED_WITH, REQUEST_ID, Admitted
+from app.wire.exchange import ANSWERED_WITH, REQUEST_ID, Admitted, Refused
 from app.wire.headers import (
     MOST_HEADER_BYTES,
     forwarded_for,
@@ -133,9 +133,9 @@ class DeskProtocol(HttpToolsProtocol):
             if httptools.parse_url(self.url).path is None:
                 raise httptools.HttpParserInvalidURLError("the target has no path")
             super().on_headers_complete()
-        elif isinstance(admitted, bytes):
-            self.transport.write(admitted)
-            self.cycle = DeskCycle(None)  # type: ignore[assignment]
+        elif isinstance(admitted, Refused):
+            self.transport.write(admitted.answer)
+            self.cycle = DeskCycle(None, keep_alive=not admitted.ends_connection)  # type: ignore[assignment]
         else:
             self.cycle = self._desk_cycle = DeskCycle(admitted, client=self._client_host())  # type: ignore[assignment]
         self._arrival = Arrival.BODY
@@ -156,7 +156,7 @@ class DeskProtocol(HttpToolsProtocol):
                 self.transport.write(answer)
 
     def on_message_complete(self) -> None:
-        """Begin to answer, or, behind a refusal, wait for the next request."""
+        """Begin to answer, or, behind a refusal, wait for the next request or end the connection."""
         if self.parser.should_upgrade():
             return
         self._arrival = Arrival.WHOLE

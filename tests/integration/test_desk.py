@@ -20,7 +20,7 @@ from app.routes.lean import LeanRoute
 from app.service import Service
 from app.settings import Settings
 from app.wire.desk import Desk
-from app.wire.exchange import Admitted, Reply
+from app.wire.exchange import Admitted, Refused, Reply
 from tests.drawing import encode, gradient
 
 PNG = encode(gradient(40, 30), "PNG")
@@ -181,9 +181,10 @@ def test_a_refusal_says_when_to_come_back_under_the_callers_id(settings: Setting
     async def check(service: Service, desk: Desk, client: httpx.AsyncClient) -> None:
         service.judge.fault = "a test says so"
         for given in ("short", "a" * 32, "b" * 32, "c" * 128, ""):
-            answer = desk.admit(b"POST", b"/predict", headers_of(PNG, None, x_request_id=given))
-            assert isinstance(answer, bytes)
-            head, _, body = answer.partition(b"\r\n\r\n")
+            refused = desk.admit(b"POST", b"/predict", headers_of(PNG, None, x_request_id=given))
+            assert isinstance(refused, Refused)
+            assert not refused.ends_connection
+            head, _, body = refused.answer.partition(b"\r\n\r\n")
             lines = dict(line.split(": ", 1) for line in head.decode().split("\r\n")[1:])
             assert head.startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
             assert int(lines["content-length"]) == len(body)
@@ -192,8 +193,8 @@ def test_a_refusal_says_when_to_come_back_under_the_callers_id(settings: Setting
             problem = json.loads(body)
             assert (problem["code"], problem["request_id"]) == ("not_ready", lines["x-request-id"])
             assert lines["x-request-id"] == given or (not given and len(lines["x-request-id"]) == 32)
-        refused = service.metrics.exposition().decode()
-        assert 'glimpse_requests_total{route="/predict",status="503"} 5.0' in refused
+        shown = service.metrics.exposition().decode()
+        assert 'glimpse_requests_total{route="/predict",status="503"} 5.0' in shown
         service.judge.fault = None
 
     serve(settings, check)
@@ -206,7 +207,7 @@ def test_a_refusal_is_not_held_for_others(settings: Settings) -> None:
         service.admission.lagged(5.0)  # the default deadline of 10 s leaves 60 % of it for the estimate
         service.admission.lagged(5.0)
         soon = headers_of(PNG, None, x_request_timeout_ms="1000")
-        assert isinstance(desk.admit(b"POST", b"/predict", soon), bytes)
+        assert isinstance(desk.admit(b"POST", b"/predict", soon), Refused)
         later = headers_of(PNG, None, x_request_timeout_ms="60000")
         assert isinstance(desk.admit(b"POST", b"/predict", later), Admitted)
 

@@ -21,6 +21,18 @@ sys.modules["app.processes.server"].main = main
 runpy.run_module("app", run_name="__main__")
 """
 
+_STOPPED_WITH_WORDS_LEFT = """
+import runpy, signal, sys, types
+
+def main():
+    print("Words that nobody hears.")
+    signal.raise_signal(signal.SIGTERM)
+
+sys.modules["app.processes.server"] = types.ModuleType("app.processes.server")
+sys.modules["app.processes.server"].main = main
+runpy.run_module("app", run_name="__main__")
+"""
+
 
 @pytest.mark.parametrize(
     ("name", "by", "code"), [("SIGTERM", "SIGTERM", 143), ("SIGHUP", "SIGHUP", 143), ("SIGINT", "Ctrl-C", 130)]
@@ -52,3 +64,24 @@ def test_a_thread_that_is_stuck_does_not_keep_the_process() -> None:
         [sys.executable, "-c", _ENDED_WITH_A_STUCK_THREAD], cwd=ROOT, capture_output=True, check=False, timeout=30
     )
     assert (done.returncode, done.stderr) == (4, b"")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+@pytest.mark.parametrize(
+    ("arguments", "code"), [(["-c", _STOPPED_WITH_WORDS_LEFT], 143), (["-m", "app", "--help"], 120)]
+)
+def test_a_full_disk_hides_no_signal_and_is_told_by_who_has_but_words_to_give(
+    arguments: list[str], code: int
+) -> None:
+    """Python's own exit code, 120, is for words that are lost: of a help, and not of a start that was stopped."""
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, *arguments],
+            cwd=ROOT,
+            env=os.environ | {"PYTHONUNBUFFERED": ""},
+            stdout=full,
+            stderr=subprocess.PIPE,
+            check=False,
+            timeout=120,
+        )
+    assert done.returncode == code

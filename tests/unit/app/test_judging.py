@@ -5,7 +5,7 @@ from typing import cast
 
 import pytest
 
-from app.errors import DeadlineError, EngineError
+from app.errors import DeadlineError, EngineError, NotReadyError
 from app.judging import _ASK_AGAIN_S, Judge
 from app.metrics import Metrics
 from app.served_model import ServedModel
@@ -78,6 +78,17 @@ def test_a_model_that_was_asked_before_it_came_is_trusted() -> None:
         judge.require_right_answers()
 
     with_loop(check())
+
+
+@pytest.mark.parametrize("is_another_right", [True, False])
+def test_who_is_refused_hears_whether_another_process_is_right(is_another_right: bool) -> None:
+    """A probe too, whose connection would stay with this one for ever."""
+    judge = _judge(_Model(), interval_s=1e6)
+    judge.is_another_right = is_another_right
+    for require in (judge.require_right_answers, judge.require_no_fault):
+        with pytest.raises(NotReadyError, match="it is starting") as refusal:
+            require()
+        assert refusal.value.is_another_ready == is_another_right
 
 
 def test_its_own_failures_are_no_new_doubt() -> None:

@@ -5,6 +5,7 @@ from prometheus_client import Histogram
 
 from app.metrics import SCORES, Metrics
 from app.predictions import Predictions
+from models.prediction import Prediction
 from tests.unit.app.test_metrics import labels, samples
 
 
@@ -21,7 +22,7 @@ def test_what_was_answered_is_told_once() -> None:
     metrics = Metrics()
     predictions = Predictions(metrics)
     for label, abstains in (("cat", False), ("dog", True), ("cat", True)):
-        predictions.count(label, 0.8, abstains=abstains)
+        predictions.count(Prediction(label, 0, 0.8), abstains=abstains)
     assert shown(metrics) == {}
     for _ in range(2):
         predictions.tell()
@@ -29,7 +30,7 @@ def test_what_was_answered_is_told_once() -> None:
         assert shown(metrics) == {"cat": 2, "dog": 1}
         assert found["glimpse_abstained_total", labels()] == 2
         assert found["glimpse_best_score_count", labels()] == 3
-    predictions.count("dog", 0.9, abstains=False)
+    predictions.count(Prediction("dog", 1, 0.9), abstains=False)
     predictions.tell()
     found = samples(metrics.exposition())
     assert shown(metrics) == {"cat": 2, "dog": 2}
@@ -44,7 +45,7 @@ def test_scores_fall_where_the_library_would_count_them() -> None:
     predictions = Predictions(metrics)
     for place, score in enumerate(scores):
         reference.observe(score)
-        predictions.count("cat", score, abstains=False)
+        predictions.count(Prediction("cat", 0, score), abstains=False)
         if place % 5 == 0:
             predictions.tell()
     predictions.tell()
@@ -58,14 +59,46 @@ def test_scores_fall_where_the_library_would_count_them() -> None:
 
 
 def test_a_scrape_has_no_more_labels_than_it_can_bear() -> None:
-    """The first 200 stay apart for good; all that come later are one, and none is lost."""
+    """Those of the first 200 classes, whichever come first: all processes show the same, after a restart too."""
     metrics = Metrics()
     predictions = Predictions(metrics)
-    for _ in range(2):
-        for number in range(300):
-            predictions.count(f"class {number}", 0.5, abstains=False)
+    for number in reversed(range(300)):
+        for _ in range(2):
+            predictions.count(Prediction(f"class {number}", number, 0.5), abstains=False)
         predictions.tell()
     found = shown(metrics)
     assert len(found) == 201
     assert found["other"] == 200
     assert {found[f"class {number}"] for number in range(200)} == {2}
+
+
+def test_the_labels_of_a_new_model_are_shown() -> None:
+    """Those of the old one keep no places."""
+    metrics = Metrics()
+    predictions = Predictions(metrics)
+    for name in ("old", "new"):
+        for number in range(200):
+            predictions.count(Prediction(f"{name} {number}", number, 0.5), abstains=False)
+        predictions.tell()
+    assert shown(metrics)["new 199"] == 1
+    assert "other" not in shown(metrics)
+
+
+def test_what_fails_half_way_is_not_told_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The metrics are files where there are several workers, and a disk may be full for a while."""
+    metrics = Metrics()
+    predictions = Predictions(metrics)
+    predictions.count(Prediction("cat", 0, 0.5), abstains=True)
+    with monkeypatch.context() as patched:
+        patched.setattr(metrics.abstained, "inc", _full)
+        with pytest.raises(OSError, match="full"):
+            predictions.tell()
+    predictions.tell()
+    predictions.count(Prediction("dog", 1, 0.5), abstains=True)
+    predictions.tell()
+    assert shown(metrics) == {"cat": 1, "dog": 1}
+    assert samples(metrics.exposition())["glimpse_abstained_total", labels()] == 1
+
+
+def _full(_amount: float) -> None:
+    raise OSError("The disk is full.")

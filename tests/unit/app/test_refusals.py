@@ -84,3 +84,25 @@ def test_where_nobody_was_refused_there_is_no_line(caplog: pytest.LogCaptureFixt
     refusals.count(FULL)
     refusals.tell_if_due(100.05)
     assert told(caplog) == [("WARNING", "refused", {"overloaded": 1, "reasons": {"queue_full": 1}})]
+
+
+def test_what_fails_half_way_is_not_told_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The metrics are files where there are several workers, and a disk may be full for a while."""
+    metrics = Metrics()
+    refusals = Refusals(metrics)
+    refusals.count(FULL)
+    refusals.count(STARTING)
+
+    def full(code: str, _reason: str) -> None:
+        assert code == "not_ready"
+        raise OSError("The disk is full.")
+
+    by_code = metrics.refused.labels
+    with monkeypatch.context() as patched:
+        patched.setattr(
+            metrics.refused, "labels", lambda *row: by_code(*row) if row[0] == "overloaded" else full(*row)
+        )
+        with pytest.raises(OSError, match="full"):
+            refusals.tell()
+    refusals.tell()
+    assert refused(metrics) == {("overloaded", "queue_full"): 1}

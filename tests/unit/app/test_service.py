@@ -18,6 +18,7 @@ from app.settings import Settings
 from app.threads import LAST_WORK_S
 from app.wire.exchange import Timing
 from models.checkpoint import Checkpoint, load
+from models.prediction import Prediction
 from models.preprocessing import Answers, Images
 from tests.drawing import encode, gradient
 from tests.unit.app.lanes import FAR
@@ -88,11 +89,34 @@ def test_a_beat_tells_the_metrics_what_was_counted(checkpoint_path: Path) -> Non
     async def check() -> None:
         service = opened(checkpoint_path)
         service.refusals.count(NotReadyError("It is starting."))
-        service.predictions.count("red", 0.9, abstains=False)
+        service.predictions.count(Prediction("red", 0, 0.9), abstains=False)
         service._beat(time.monotonic())
         found = service.metrics.exposition()
         assert b'glimpse_refused_total{code="not_ready",reason="not_ready"} 1.0' in found
         assert b'glimpse_predictions_total{label="red"} 1.0' in found
+        await service.stop()
+
+    with_loop(check())
+
+
+def test_a_beat_that_fails_is_not_the_last(checkpoint_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file of the metrics that cannot be written, say: an engine that hangs is looked for all the same."""
+
+    async def check() -> None:
+        service = opened(checkpoint_path)
+        turned: list[float] = []
+
+        def full(_value: float) -> None:
+            raise OSError("The disk is full.")
+
+        monkeypatch.setattr(service.metrics.queue_depth, "set", full)
+        monkeypatch.setattr(service.model.batcher, "turned", turned.append)
+        with pytest.raises(OSError, match="full"):
+            service._beat(time.monotonic() - 3.0)
+        assert service._heartbeat is not None
+        assert not service._heartbeat.cancelled()
+        assert service.admission.lag_s >= 3.0
+        assert turned == [_BEAT_S]
         await service.stop()
 
     with_loop(check())
@@ -395,7 +419,7 @@ def test_a_stop_tells_of_the_last_that_were_answered(checkpoint_path: Path) -> N
         with service.model.in_use():
             stopping = asyncio.create_task(service.stop())
             await turns()
-            service.predictions.count("red", 0.9, abstains=False)
+            service.predictions.count(Prediction("red", 0, 0.9), abstains=False)
         await stopping
         assert b'glimpse_predictions_total{label="red"} 1.0' in service.metrics.exposition()
 

@@ -11,7 +11,7 @@ from uvicorn.server import ServerState
 from app.callers import Caller
 from app.errors import OverloadedError, UploadTimeoutError
 from app.wire.desk import Connection as DeskConnection
-from app.wire.exchange import Admitted, Reply
+from app.wire.exchange import Admitted, Refused, Reply
 from app.wire.headers import RawHeaders
 from app.wire.protocol import DeskProtocol
 from models.errors import GlimpseError
@@ -95,15 +95,18 @@ class FakeDesk:
         self.turned_away: list[type[GlimpseError]] = []
         self.ids_turned_away: list[str] = []
         self.room_bytes = 1_000
+        self.ends_connection = False
 
-    def admit(self, method: bytes, target: bytes, headers: RawHeaders) -> Admitted | bytes | None:
+    def admit(self, method: bytes, target: bytes, headers: RawHeaders) -> Admitted | Refused | None:
         """Count it; only one path is its own."""
         if target != b"/predict":
             return None
         assert method == b"POST"
         assert headers
         self.asked += 1
-        return REFUSAL if self.refuses else Admitted("/predict", b"", None, None, f"id-{self.asked}", 100.0)
+        if self.refuses:
+            return Refused(REFUSAL, self.ends_connection)
+        return Admitted("/predict", b"", None, None, f"id-{self.asked}", 100.0)
 
     def receive(self, admitted: Admitted, size_bytes: int) -> bytes | None:
         """Take so many bytes of all bodies, and no more."""

@@ -6,13 +6,13 @@ import pytest
 
 from app.service import Service
 from app.wire.desk import Desk
-from app.wire.exchange import Admitted
+from app.wire.exchange import Admitted, Refused
 from tests.unit.app.services import shown, trusted
 
 HEADERS = [(b"host", b"x"), (b"content-length", b"5")]
 
 
-def come(desk: Desk, path: bytes = b"/predict") -> Admitted | bytes | None:
+def come(desk: Desk, path: bytes = b"/predict") -> Admitted | Refused | None:
     """A header comes."""
     return desk.admit(b"POST", path, HEADERS)
 
@@ -35,7 +35,7 @@ def refused_once(path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Service, 
     monkeypatch.setattr("app.wire.desk._REFUSAL_KEPT_S", 1e6)
     service, desk = at_desk(path)
     service.judge.fault = "a test says so"
-    assert isinstance(come(desk), bytes)
+    assert isinstance(come(desk), Refused)
     service.judge.fault = None
     return service, desk
 
@@ -46,8 +46,8 @@ def test_who_is_on_the_way_takes_a_place(checkpoint_path: Path) -> None:
     let_in(desk)
     let_in(desk)
     refused = come(desk)
-    assert isinstance(refused, bytes)
-    assert b"2 pictures are in work or on their way" in refused
+    assert isinstance(refused, Refused)
+    assert b"2 pictures are in work or on their way" in refused.answer
 
 
 def test_who_does_not_come_to_the_end_gives_the_place_back(checkpoint_path: Path) -> None:
@@ -84,7 +84,7 @@ def test_a_refusal_that_is_given_again_is_counted_again(
     """Three who ask the same within its time are three answers and three refusals, and it is made once."""
     service, desk = refused_once(checkpoint_path, monkeypatch)
     for _ in range(2):
-        assert isinstance(come(desk), bytes)
+        assert isinstance(come(desk), Refused)
     assert {
         'glimpse_requests_total{route="/predict",status="503"} 3.0',
         'glimpse_refused_total{code="not_ready",reason="not_ready"} 3.0',
@@ -108,9 +108,9 @@ def test_who_would_be_answered_by_another_process_is_told_to_connect_again(
     service.judge._find("it answers wrongly")
     desk.hear_of_others(is_another_right=is_another_right)
     refused = come(desk)
-    assert isinstance(refused, bytes)
-    assert refused.startswith(b"HTTP/1.1 503 ")
-    assert (b"\r\nconnection: close\r\n" in refused) == is_another_right
+    assert isinstance(refused, Refused)
+    assert refused.answer.startswith(b"HTTP/1.1 503 ")
+    assert (b"\r\nconnection: close\r\n" in refused.answer) == is_another_right == refused.ends_connection
     assert not desk.is_right
 
 

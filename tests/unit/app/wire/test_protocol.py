@@ -202,6 +202,24 @@ def test_a_refused_body_goes_by_and_the_next_request_is_heard() -> None:
     with_connection(check, refuses=True)
 
 
+@pytest.mark.parametrize("pieces", [(b"abcde", WHOLE), (b"abcde" + WHOLE,)], ids=["apart", "together"])
+def test_nothing_is_answered_behind_a_refusal_that_ends_the_connection(pieces: tuple[bytes, ...]) -> None:
+    """It says `connection: close`; its own body is read, and whatever comes then: else all would be reset."""
+
+    async def check(connection: Connection) -> None:
+        connection.desk.ends_connection = True
+        connection.receive(HEAD + b"\r\n")
+        assert (connection.transport.written, connection.transport.is_over) == (REFUSAL, False)
+        for piece in pieces:
+            connection.receive(piece)
+            assert connection.transport.is_over
+        assert (connection.transport.written, connection.transport.is_closed) == (REFUSAL, False)
+        assert (connection.desk.asked, has_timer(connection)) == (1, False)
+        connection.protocol.connection_lost(None)
+
+    with_connection(check, refuses=True)
+
+
 @pytest.mark.parametrize(
     "header",
     [b"Connection: close\r\n", b"Expect: 100-continue\r\n", b"Connection: close\r\nUpgrade: h2c\r\n"],
