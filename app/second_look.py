@@ -8,7 +8,6 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 import numpy as np
-import torch
 
 from app.admission import Admission
 from app.batches.runs import Result
@@ -59,14 +58,14 @@ class SecondLook:
         if not checkpoint.record.calibration.abstains(float(first[:classes].max()), distance):
             return first
         mirrors = shows_mirror_images(checkpoint.record.training.configuration)
-        (weight, _), *others = six_views(torch.tensor(image)[None], mirrors=mirrors)
+        (weight, _), *others = six_views(image[None], mirrors=mirrors)
         if not self._admission.has_room(pictures=len(others), within_s=caller.left_s):
             self._looks.labels("skipped").inc()
             return first
         # Counted before anything is awaited: all pictures of a run come here in one turn of the event loop.
         with self._admission.picture(len(others)):
             found = await asyncio.gather(
-                *(run(np.ascontiguousarray(view[0].numpy())) for _, view in others), return_exceptions=True
+                *(run(np.ascontiguousarray(view[0])) for _, view in others), return_exceptions=True
             )
         results = [one for one in found if isinstance(one, Result)]
         if len(results) < len(others):

@@ -13,7 +13,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from models.views import reflect
 from training.pixels import per_picture
 
 _MOST_MIXED_IN = 0.5
@@ -100,7 +99,7 @@ def crop(images: Tensor, order: Order, index: Tensor) -> Tensor:
     rows = torch.arange(height, device=images.device) + order.down[index, None]  # (batch, height)
     columns = torch.arange(width, device=images.device).expand(len(index), width)
     columns = torch.where(order.mirrored[index, None], columns.flip(1), columns) + order.right[index, None]
-    return _gather(images, index, reflect(rows, height), reflect(columns, width))
+    return _gather(images, index, _reflect(rows, height), _reflect(columns, width))
 
 
 def mix(images: Tensor, order: Order, index: Tensor) -> Tensor:
@@ -174,6 +173,12 @@ def _gather(images: Tensor, index: Tensor, rows: Tensor, columns: Tensor) -> Ten
     flat = (index[:, None, None] * height + rows[:, :, None]) * width + columns[:, None, :]
     pixels = images.reshape(n * height * width, channels)
     return pixels.index_select(0, flat.flatten()).view(len(index), height, width, channels)
+
+
+def _reflect(position: Tensor, length: int) -> Tensor:
+    """Mirror positions beyond an edge, without repeating the edge: −1 → 1, length → length − 2."""
+    position = position.abs()
+    return torch.where(position >= length, 2 * (length - 1) - position, position)
 
 
 def _generator(seed: int, *, stream: int) -> torch.Generator:
