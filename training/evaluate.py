@@ -14,6 +14,7 @@ from models.metrics import Metrics
 from models.networks.network import Network
 from models.views import shows_mirror_images
 from training.data.dataset import Dataset, Split
+from training.data.leaks import Leaked
 from training.measuring.calibration import ACCEPTED_SHARE, Calibrated, calibrate
 from training.measuring.reading import Reading
 from training.measuring.reliability import accepted, coverage_at, measure_reliability, score_bins
@@ -56,11 +57,13 @@ class WithoutCopies:
         n: number of these pictures.
         copies: of the others.
         accuracy: `single_view` and `six_views`, of the n.
+        has_alike: whether pictures that only look like a learnt one are among the copies; else they are equal.
     """
 
     n: int
     copies: int
     accuracy: Mapping[str, float]
+    has_alike: bool
 
 
 def calibrate_and_measure(
@@ -182,18 +185,18 @@ def run_views(
     )
 
 
-def measure_without(views: ViewProbabilities, targets: Tensor, leaked: Tensor) -> WithoutCopies | None:
+def measure_without(views: ViewProbabilities, targets: Tensor, leaked: Leaked) -> WithoutCopies | None:
     """Count what is right without the pictures that were learnt.
 
     Args:
         views: of the test part.
         targets: int64 (n,).
-        leaked: bool (n,), the pictures of which a copy was learnt.
+        leaked: the pictures of which a copy was learnt.
 
     Returns:
         None where there are none, or nothing else.
     """
-    copies, others = int(leaked.sum()), ~leaked
+    copies, others = int(leaked.is_learnt.sum()), ~leaked.is_learnt
     n = int(others.sum())
     if not copies or not n:
         return None
@@ -205,17 +208,17 @@ def measure_without(views: ViewProbabilities, targets: Tensor, leaked: Tensor) -
             view: int((probabilities.argmax(1) == targets)[others].sum()) / n
             for view, probabilities in seen.items()
         },
+        has_alike=leaked.has_alike,
     )
 
 
 def without_copies_line(found: WithoutCopies) -> str:
     """Tell it in words."""
     single, six = (100 * found.accuracy[view] for view in ("single_view", "six_views"))
-    pictures = (
-        "test picture that equals or looks like a learnt one"
-        if found.copies == 1
-        else ("test pictures that equal or look like learnt ones")
-    )
+    if found.copies == 1:
+        pictures = f"test picture that equals {'or looks like ' if found.has_alike else ''}a learnt one"
+    else:
+        pictures = f"test pictures that equal {'or look like ' if found.has_alike else ''}learnt ones"
     return (
         f"Without the {found.copies:,} {pictures}: {single:.2f} % (single view), {six:.2f} % (six views) of the "
         f"other {found.n:,}"

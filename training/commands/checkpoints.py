@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
 
 from models.checkpoint import load, save
 from models.record import Record
@@ -86,7 +87,7 @@ def evaluate(
         network = loaded.network.to(choose_device(device.value))
         name, split = read_test(data, loaded.record, cache=cache, report=teller(console))
         views, metrics = measure_checkpoint(loaded, split, name=name, console=console)
-        without = _without_copies(data, loaded.record, views, split, cache=cache)
+        without = _without_copies(data, loaded.record, views, split, cache=cache, console=console)
         reliability = reliability_by_view(views.before_and_after, split.targets)
         risk = area_under_risk(views.single_view, split.targets)
         second = measure_second_look(
@@ -130,12 +131,10 @@ def evaluate(
 
 
 def _without_copies(
-    data: str, record: Record, views: ViewProbabilities, split: Split, *, cache: Path
+    data: str, record: Record, views: ViewProbabilities, split: Split, *, cache: Path, console: Console
 ) -> WithoutCopies | None:
     """Count what is right without the pictures that were learnt; None where there are none, or it is not known."""
-    leaked = find_leaked_again(
-        data, record, cache=cache, report=lambda _: None
-    )  # said when the test part was read
+    leaked = find_leaked_again(data, record, cache=cache, report=teller(console))
     return None if leaked is None else measure_without(views, split.targets, leaked)
 
 
@@ -240,7 +239,7 @@ def report(
         loaded.network.to(choose_device(device.value))  # in place
         name, split = read_test(data, loaded.record, cache=cache, report=teller(console))
         views, metrics = measure_checkpoint(loaded, split, name=name, console=console)
-        without = _without_copies(data, loaded.record, views, split, cache=cache)
+        without = _without_copies(data, loaded.record, views, split, cache=cache, console=console)
         doubted = doubt_files(split, views.single_view, labels=loaded.record.labels)
         path = make_report(
             loaded,

@@ -125,7 +125,7 @@ def read_tree(root: Path, *, spec: InputSpec, cache: Path, report: Report, fewes
 
 
 def is_decoded(root: Path, *, spec: InputSpec, cache: Path) -> bool:
-    """Whether the pictures of class folders are in the cache, so that to read them takes no time to speak of.
+    """Whether the pictures of class folders are in the cache, so that none has to be decoded to read them.
 
     Args:
         root: the folder.
@@ -133,7 +133,8 @@ def is_decoded(root: Path, *, spec: InputSpec, cache: Path) -> bool:
         cache: folder that decoded pictures are kept in.
 
     Raises:
-        DataError: too few classes.
+        DataError: too few classes, or two whose names look the same.
+        OSError: a folder or a file cannot be looked at.
     """
     return has_entry(root, _files(root, _class_names(root, fewest=2)), spec=spec, cache=cache)
 

@@ -12,6 +12,7 @@ from training.data.class_trees import (
     Tree,
     composed,
     find_parts,
+    is_decoded,
     read_tree,
     refuse_bare,
     report_unreadable,
@@ -105,6 +106,31 @@ def _two_parts(name: str, train: tuple[str, Tree], test: tuple[str, Tree]) -> Da
         ],
     )
     return Dataset(name, tree.labels, *splits, findings=findings)
+
+
+def read_learnt(
+    root: Path, spec: InputSpec, *, cache: Path, report: Report
+) -> tuple[tuple[str, ...], Split] | None:
+    """Read the training part of a folder alone, if that takes no decoding.
+
+    Args:
+        root: with train/ and test/.
+        spec: of the images that the pictures become.
+        cache: folder for decoded pictures.
+        report: told of the progress, a sentence at a time.
+
+    Returns:
+        Its labels and its pictures; None where the folder has not both parts, or they are not decoded.
+
+    Raises:
+        DataError: it cannot be used.
+        OSError: it cannot be looked at.
+    """
+    train_root, test_root = find_parts(root)
+    if train_root is None or test_root is None or not is_decoded(train_root, spec=spec, cache=cache):
+        return None
+    tree = read_tree(train_root, spec=spec, cache=cache, report=report)
+    return tree.labels, _whole(tree, below=f"{train_root.name}/")
 
 
 def read_test_folder(

@@ -48,7 +48,7 @@ def lines_before_training(dataset: Dataset) -> Iterator[str]:
         return
     counts = torch.bincount(dataset.train.targets, minlength=len(dataset.labels)).tolist()
     yield from uneven_lines(dict(zip(dataset.labels, counts, strict=True)))
-    leaked = torch.nonzero(find_leaked(dataset)).flatten().tolist()
+    leaked = torch.nonzero(find_leaked(dataset).is_learnt).flatten().tolist()
     if leaked:
         names = dataset.test.names("test")
         named = ", ".join(names[place] for place in leaked[:_NAMED]) + (" …" if len(leaked) > _NAMED else "")

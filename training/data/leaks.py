@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -9,14 +10,24 @@ from torch import Tensor
 from training.data.dataset import Dataset
 
 
-def find_leaked(dataset: Dataset) -> Tensor:
+@dataclass(frozen=True)
+class Leaked:
+    """Test pictures of which a copy was learnt.
+
+    Attributes:
+        is_learnt: bool (n,), of the test part.
+        has_alike: whether those that only look alike were looked for; else they are equal pictures alone.
+    """
+
+    is_learnt: Tensor
+    has_alike: bool
+
+
+def find_leaked(dataset: Dataset) -> Leaked:
     """Tell which test pictures have a copy among those that are learnt or held out.
 
     In a folder these are the leaks among its findings, with those that only look alike. In arrays they are equal
     pictures alone, since a training does not wait until half a minute's search for the others is over.
-
-    Returns:
-        bool (n,), of the test part.
     """
     if dataset.findings is not None:
         files = {
@@ -26,10 +37,10 @@ def find_leaked(dataset: Dataset) -> Tensor:
             for file, part in zip(group.files, group.parts, strict=True)
             if part == "test"
         }
-        return torch.tensor([file in files for file in dataset.test.files])
+        return Leaked(torch.tensor([file in files for file in dataset.test.files]), has_alike=True)
     learnt = [part for part in (dataset.train, dataset.held_out) if part is not None]
     known = {digest for part in learnt for digest in _digests(part.images)}
-    return torch.tensor([digest in known for digest in _digests(dataset.test.images)])
+    return Leaked(torch.tensor([digest in known for digest in _digests(dataset.test.images)]), has_alike=False)
 
 
 def _digests(images: Tensor) -> Iterator[bytes]:

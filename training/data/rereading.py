@@ -2,14 +2,12 @@
 
 from pathlib import Path
 
-from torch import Tensor
-
 from models.record import Record
 from training.data import CIFAR10, read_dataset
-from training.data.class_trees import find_parts, is_decoded
 from training.data.dataset import Dataset, fingerprint
+from training.data.folder_dataset import read_learnt
 from training.data.held_out import COPIES_TOGETHER, FEWEST_FOR_RULE, HELD_OUT_FINGERPRINT, set_aside
-from training.data.leaks import find_leaked
+from training.data.leaks import Leaked, find_leaked
 from training.data.picture_cache import Report
 from training.errors import DataError, TrainingError
 
@@ -47,30 +45,43 @@ def read_as_trained(source: str, record: Record, *, cache: Path, report: Report)
     return divided
 
 
-def find_leaked_again(source: str, record: Record, *, cache: Path, report: Report) -> Tensor | None:
+def find_leaked_again(source: str, record: Record, *, cache: Path, report: Report) -> Leaked | None:
     """Tell which test pictures have a copy among those that a checkpoint learnt.
+
+    It is an addition to what was measured already: whatever keeps it from being found out stops nobody.
 
     Args:
         source: `cifar10`, an .npz file or a folder.
         record: of the checkpoint.
         cache: folder for downloads and decoded pictures.
-        report: told what was skipped, a sentence at a time.
+        report: told before a search, and of the training part of a folder, a sentence at a time.
 
     Returns:
-        bool (n,), of the test part; None where there is nothing to find, or it is not known: of data that are not
-        those of the training, and of a folder whose other part would have to be decoded first.
+        None where there is nothing to find, or it is not known: of data that are not those of the training, or
+        cannot be read, or do not fit into memory, and of a folder whose training part would have to be decoded
+        first.
     """
-    if source != CIFAR10 and Path(source).is_dir():
-        learnt, measured = find_parts(Path(source))
-        # a split by --seed keeps copies together
-        if not learnt or not measured or not is_decoded(learnt, spec=record.input, cache=cache):
-            return None
     try:
-        dataset = _read(source, record, cache=cache, report=report)
-    except DataError:  # a test part alone can be measured on
+        return _find_leaked_again(source, record, cache=cache, report=report)
+    except (DataError, OSError, MemoryError):  # a test part alone can be measured on
         return None
+
+
+def _find_leaked_again(source: str, record: Record, *, cache: Path, report: Report) -> Leaked | None:
+    if source != CIFAR10 and Path(source).is_dir():
+        # a split by --seed keeps copies together
+        learnt = read_learnt(Path(source), record.input, cache=cache, report=report)
+        if learnt is None or fingerprint(*learnt) != record.training.data_fingerprint:
+            return None
+        report("looking for test pictures that equal or look like learnt ones")
+        return find_leaked(_read(source, record, cache=cache, report=_say_nothing))
+    dataset = _read(source, record, cache=cache, report=_say_nothing)
     is_same = fingerprint(dataset.labels, dataset.train) == record.training.data_fingerprint
     return find_leaked(dataset) if is_same else None
+
+
+def _say_nothing(_: str) -> None:
+    """Take what was told when the test part was read."""
 
 
 def _read(source: str, record: Record, *, cache: Path, report: Report) -> Dataset:

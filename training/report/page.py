@@ -72,7 +72,8 @@ def _head(content: Content) -> str:
     ]
     if content.without_copies is not None:
         others = content.without_copies
-        words = f"right, single view, of the {others.n:,} pictures that neither equal nor look like a learnt one"
+        which = "neither equal nor look like a learnt one" if others.has_alike else "equal no learnt one"
+        words = f"right, single view, of the {others.n:,} pictures that {which}"
         numbers.insert(1, (html.percent(others.accuracy["single_view"]), words))
     if content.robustness is not None:
         spoilt = content.robustness

@@ -1,6 +1,7 @@
 """Measuring, against counting by hand."""
 
 import io
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,8 +12,10 @@ from models.networks import Architecture, build
 from models.preprocessing import InputSpec
 from models.views import six_views
 from training.data.dataset import Split
+from training.data.leaks import Leaked
 from training.evaluate import (
     ViewProbabilities,
+    WithoutCopies,
     balanced_accuracy,
     measure,
     measure_without,
@@ -42,7 +45,7 @@ def test_the_accuracy_without_what_was_learnt_is_that_of_the_others() -> None:
     """Four pictures, of which the two that were learnt are right; of the others one is, with six views both."""
     single = torch.tensor([[0.7, 0.3], [0.7, 0.3], [0.7, 0.3], [0.3, 0.7]])
     views, targets = ViewProbabilities(single, torch.tensor([[0.7, 0.3]] * 4)), torch.tensor([0, 0, 0, 0])
-    leaked = torch.tensor([True, False, True, False])
+    leaked = Leaked(torch.tensor([True, False, True, False]), has_alike=True)
     without = measure_without(views, targets, leaked)
     assert without is not None
     assert (without.n, without.copies, without.accuracy) == (2, 2, {"single_view": 0.5, "six_views": 1.0})
@@ -50,8 +53,25 @@ def test_the_accuracy_without_what_was_learnt_is_that_of_the_others() -> None:
         "Without the 2 test pictures that equal or look like learnt ones: 50.00 % (single view), "
         "100.00 % (six views) of the other 2"
     )
-    assert measure_without(views, targets, torch.zeros(4, dtype=torch.bool)) is None
-    assert measure_without(views, targets, torch.ones(4, dtype=torch.bool)) is None
+    for each in (torch.zeros(4, dtype=torch.bool), torch.ones(4, dtype=torch.bool)):
+        assert measure_without(views, targets, replace(leaked, is_learnt=each)) is None
+
+
+@pytest.mark.parametrize(
+    ("copies", "has_alike", "words"),
+    [
+        (1, True, "1 test picture that equals or looks like a learnt one"),
+        (1, False, "1 test picture that equals a learnt one"),
+        (2, False, "2 test pictures that equal learnt ones"),
+    ],
+)
+def test_pictures_that_look_alike_are_spoken_of_where_they_were_looked_for(
+    copies: int, has_alike: bool, words: str
+) -> None:
+    """Of arrays only equal ones are known."""
+    accuracy = {"single_view": 0.5, "six_views": 1.0}
+    line = without_copies_line(WithoutCopies(n=2, copies=copies, accuracy=accuracy, has_alike=has_alike))
+    assert line.startswith(f"Without the {words}: ")
 
 
 def test_the_balanced_accuracy_counts_each_class_alike() -> None:

@@ -19,7 +19,8 @@ def _split(values: list[int], files: tuple[str, ...] = ()) -> Split:
 def test_in_arrays_equal_pictures_are_found_in_what_is_learnt_and_held_out() -> None:
     """The second equals one to learn from, the third one held out; two equal test pictures are no leak."""
     dataset = Dataset("made", ("a",), _split([1, 2, 3]), _split([9, 2, 5, 9]), held_out=_split([5, 6]))
-    assert find_leaked(dataset).tolist() == [False, True, True, False]
+    assert find_leaked(dataset).is_learnt.tolist() == [False, True, True, False]
+    assert not find_leaked(dataset).has_alike
 
 
 def test_in_a_folder_they_are_those_of_its_findings() -> None:
@@ -34,5 +35,6 @@ def test_in_a_folder_they_are_those_of_its_findings() -> None:
         copies=Copies(exact=((0, 3),), near=((1, 5), (2, 4)), group=np.arange(6)),
     )
     dataset = Dataset("made", ("a",), _split([1, 2], train), _split([3, 4, 5, 6], test), findings=findings)
-    assert find_leaked(dataset).tolist() == [False, True, False, True]
-    assert find_leaked(replace(dataset, findings=replace(findings, copies=()))).any().item() is False
+    assert find_leaked(dataset).is_learnt.tolist() == [False, True, False, True]
+    assert find_leaked(dataset).has_alike
+    assert not find_leaked(replace(dataset, findings=replace(findings, copies=()))).is_learnt.any()

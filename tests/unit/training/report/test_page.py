@@ -279,9 +279,12 @@ def test_what_is_right_without_learnt_pictures_stands_beside_the_whole(hostile: 
         "right, single view, of the 1,050 pictures that neither equal nor look like",
     )
     assert words not in page(content)
-    without = WithoutCopies(n=1_050, copies=7, accuracy={"single_view": 0.8124, "six_views": 0.9})
+    without = WithoutCopies(n=1_050, copies=7, accuracy={"single_view": 0.8124, "six_views": 0.9}, has_alike=True)
     text = page(dataclasses.replace(content, without_copies=without)).replace("\N{NO-BREAK SPACE}", " ")
     assert f"<b>81.24 %</b><span>{words} a learnt one</span>" in text
+    equal = dataclasses.replace(without, has_alike=False)
+    text = page(dataclasses.replace(content, without_copies=equal))
+    assert "right, single view, of the 1,050 pictures that equal no learnt one</span>" in text
 
 
 def test_many_classes_are_listed_instead_of_drawn(hostile: Checkpoint) -> None:
