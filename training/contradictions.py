@@ -6,8 +6,10 @@ from pathlib import Path
 
 from models.networks.tutorial import SMALLEST_SIDE as TUTORIAL_SIDE
 from training.configuration import Request
+from training.data.held_out import FEWEST_FOR_RULE
 from training.errors import TrainingError
-from training.recipes import RECIPES, LargeBatchRecipe, is_taught
+from training.measuring.calibration import ACCEPTED_SHARE
+from training.recipes import RECIPES, LargeBatchRecipe, TutorialRecipe, is_taught
 
 
 def refuse_contradictions(request: Request, *, world: int) -> None:
@@ -31,6 +33,8 @@ def refuse_contradictions(request: Request, *, world: int) -> None:
         raise TrainingError(
             f"The recipe {recipe.name} needs a teacher; name one with --teacher, a checkpoint of the same classes."
         )
+    held_out = 0 if request.held_out is None and isinstance(recipe, TutorialRecipe) else request.held_out
+    refuse_share_without_rule(request.accept, held_out=held_out)
     if isinstance(recipe, LargeBatchRecipe):
         return
     if request.input_size is not None and request.input_size < TUTORIAL_SIDE:
@@ -51,6 +55,23 @@ def refuse_contradictions(request: Request, *, world: int) -> None:
             raise TrainingError(f"The tutorial shows pictures as they are: leave {option} out.")
     if world > 1:
         raise TrainingError("The tutorial trains in one process, as it does in the book: leave torchrun out.")
+
+
+def refuse_share_without_rule(accept: float, *, held_out: int | None) -> None:
+    """Refuse a share that nothing would come of: too few pictures are held out for an abstain rule.
+
+    Args:
+        accept: share of the held-out pictures that the rule shall let pass; the default asks for nothing.
+        held_out: pictures; of None, which the data decide, nothing is known yet.
+
+    Raises:
+        TrainingError: it is another share.
+    """
+    if accept != ACCEPTED_SHARE and held_out is not None and held_out < FEWEST_FOR_RULE:
+        raise TrainingError(
+            f"--accept {accept} is of the abstain rule, which needs {FEWEST_FOR_RULE} held-out pictures; here "
+            f"{held_out} are held out. Leave --accept out, or add --held-out {FEWEST_FOR_RULE} or more."
+        )
 
 
 def refuse_to_overwrite(request: Request, targets: Sequence[Path]) -> None:

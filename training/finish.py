@@ -22,8 +22,15 @@ from training.data.leaks import find_leaked
 from training.devices import describe_hardware
 from training.earlier import DOUBTED
 from training.errors import check_finite_weights
-from training.evaluate import calibrate_and_measure, measure_network, measure_without, without_copies_line
+from training.evaluate import (
+    balanced_accuracy,
+    calibrate_and_measure,
+    measure_network,
+    measure_without,
+    without_copies_line,
+)
 from training.loop import Trained
+from training.measuring.calibration import with_share
 from training.measuring.label_mistakes import LabelMistake, doubt_files, write_label_mistakes
 from training.measuring.robustness import affordable_pictures
 from training.plan import Plan
@@ -105,7 +112,7 @@ def finish(
         tell(console, without_copies_line(without))
     fallback = plan.recipe.name if run is None else run.folder.resolve().name
     name = to_unicode(Path(request.out).stem if request.out else fallback)
-    record = _record(name, trained, plan, metrics, fitted.calibration, device=device)
+    record = _record(name, trained, plan, metrics, fitted.calibration, accept=request.accept, device=device)
     write = partial(save, network=trained.network, record=record, distance=fitted.distance)
     # a run has its last state, and is gone on with when there is room
     digests = tuple(write_or_rescue(target, write) if run is None else write(target) for target in targets)
@@ -172,7 +179,8 @@ def _measure_held_out(
     tell(
         console,
         f"held-out part, {metrics.n:,} pictures: {100 * accuracy['single_view']:.2f} % (single view), "
-        f"{100 * accuracy['six_views']:.2f} % (six views)",
+        f"{100 * accuracy['six_views']:.2f} % (six views); mean of the classes (balanced accuracy) "
+        f"{100 * balanced_accuracy(metrics):.2f} % (single view)",
     )
     if run is not None:
         run.log(kind="held_out", n=metrics.n, **accuracy)
@@ -186,6 +194,7 @@ def _record(
     metrics: Metrics,
     calibration: Calibration,
     *,
+    accept: float,
     device: torch.device,
 ) -> Record:
     beside = {
@@ -202,7 +211,7 @@ def _record(
         metrics=metrics,
         training=TrainingRun(
             recipe=trained.recipe.name,
-            configuration=dataclasses.asdict(trained.recipe) | beside,
+            configuration=with_share(dataclasses.asdict(trained.recipe) | beside, accept),
             seed=plan.configuration["seed"],
             data_fingerprint=plan.configuration["data_fingerprint"],
             commit=plan.commit,

@@ -13,6 +13,7 @@ from models.checkpoint import Checkpoint
 from models.networks import build
 from models.preprocessing import InputSpec
 from training.configuration import Request
+from training.contradictions import refuse_share_without_rule
 from training.data import read_dataset
 from training.data.dataset import Dataset, fingerprint
 from training.data.held_out import COPIES_TOGETHER, HELD_OUT_FINGERPRINT, group_copies, set_aside
@@ -84,7 +85,8 @@ def prepare(request: Request, computing: Computing, *, tell: Callable[[str], Non
         tell: told of the data, a sentence at a time.
 
     Raises:
-        GlimpseError: the data, a teacher or what it starts with cannot be read, or do not fit.
+        GlimpseError: the data, a teacher or what it starts with cannot be read, or do not fit; or too few pictures
+            are held out for what was asked of the abstain rule.
     """
     table = RECIPES[request.recipe]
     earlier = None
@@ -99,6 +101,7 @@ def prepare(request: Request, computing: Computing, *, tell: Callable[[str], Non
     # the tutorial, to the letter, learns from every picture
     count = 0 if isinstance(table, TutorialRecipe) and request.held_out is None else request.held_out
     dataset = set_aside(read, count=count, seed=request.seed)
+    refuse_share_without_rule(request.accept, held_out=dataset.held_out_count)
     height, width = dataset.train.images.shape[1:3]
     spec = InputSpec(height=height, width=width, mean=table.mean, std=table.std)
     recipe = adapt(table, request, dataset)

@@ -570,7 +570,7 @@ def test_pictures_of_an_asked_size_are_found_again(kind: str, folder: Path) -> N
 
 
 def test_the_accepted_share_is_chosen_without_training_again(tmp_path: Path) -> None:
-    """`train` takes it, `calibrate` and `quantize` choose another; the file says what came out."""
+    """`train` takes it, `calibrate` and `quantize` keep it or choose another; the file says what came out."""
     random = np.random.default_rng(0)
     images, targets = random.integers(0, 256, (240, 16, 16, 3), dtype=np.uint8), np.arange(240) % 2
     data = tmp_path / "a.npz"
@@ -578,12 +578,17 @@ def test_the_accepted_share_is_chosen_without_training_again(tmp_path: Path) -> 
     out, again = tmp_path / "m.safetensors", tmp_path / "again.safetensors"
     assert _train(data, out, "fast", "--epochs", "1", "--held-out", "120", "--accept", "0.8") == 0
     assert 0.8 <= _accepted(out) < 0.83
+    assert load(out).record.training.configuration["accept"] == 0.8
     for command in ("calibrate", "quantize"):
         arguments = [command, str(out), "--data", str(data), "--device", "cpu", "--out", str(again)]
         assert run([*arguments, "--accept", "0.9"]) == 0
         assert 0.9 <= _accepted(again) < 0.93
+        assert load(again).record.training.configuration["accept"] == 0.9
         assert run(arguments) == 0
+        assert 0.8 <= _accepted(again) < 0.83
+        assert run([*arguments, "--accept", "0.95"]) == 0
         assert 0.95 <= _accepted(again) < 0.98
+        assert "accept" not in load(again).record.training.configuration
     for wrong in ("0.5", "1", "nan"):
         assert run(["calibrate", str(out), "--data", str(data), "--out", str(again), "--accept", wrong]) == 2
 
@@ -602,6 +607,9 @@ def test_a_share_is_refused_where_there_is_no_rule(folder: Path, capsys: pytest.
         assert run([command, str(out), "--data", str(folder), "--out", str(again), "--accept", "0.9"]) == 1
         assert "needs 100 held-out pictures; the training held out 4." in capsys.readouterr().err
         assert not again.exists()
+    assert _train(folder, again, "fast", "--epochs", "1", "--accept", "0.9") == 1
+    assert "needs 100 held-out pictures; here 0 are held out." in " ".join(capsys.readouterr().err.split())
+    assert not again.exists()
 
 
 def test_copies_are_held_out_together_and_found_again(folder: Path) -> None:

@@ -12,7 +12,7 @@ from models.checkpoint import load, save
 from models.record import Record
 from models.views import shows_mirror_images
 from training.commands.options import (
-    AcceptOption,
+    AcceptAgainOption,
     CacheOption,
     CheckpointArgument,
     CorruptionPicturesOption,
@@ -41,7 +41,7 @@ from training.evaluate import (
 )
 from training.export import export_onnx
 from training.foreign import read_foreign
-from training.measuring.calibration import ACCEPTED_SHARE, reliability_by_view
+from training.measuring.calibration import reliability_by_view, share_in, with_share
 from training.measuring.grids import draw_predictions
 from training.measuring.label_mistakes import doubt_files
 from training.measuring.outliers import draw_outliers
@@ -142,7 +142,7 @@ def calibrate(
     checkpoint: CheckpointArgument,
     data: DataOption,
     out: Annotated[Path, typer.Option(help="The checkpoint to write, a .safetensors file; may be the same.")],
-    accept: AcceptOption = None,
+    accept: AcceptAgainOption = None,
     device: DeviceOption = Device.auto,
     cache: CacheOption = Path("data"),
 ) -> None:
@@ -159,15 +159,22 @@ def calibrate(
             require_enough_for_rule(loaded.record)
         dataset = read_as_trained(data, loaded.record, cache=cache, report=teller(console))
         network = loaded.network.to(choose_device(device.value))
+        training = loaded.record.training
+        share = share_in(training.configuration) if accept is None else accept
         fitted, _, metrics = calibrate_and_measure(
             network,
             dataset,
             name=loaded.record.metrics.split,
             console=console,
-            mirrors=shows_mirror_images(loaded.record.training.configuration),
-            accept=ACCEPTED_SHARE if accept is None else accept,
+            mirrors=shows_mirror_images(training.configuration),
+            accept=share,
         )
-        record = dataclasses.replace(loaded.record, calibration=fitted.calibration, metrics=metrics)
+        record = dataclasses.replace(
+            loaded.record,
+            calibration=fitted.calibration,
+            metrics=metrics,
+            training=dataclasses.replace(training, configuration=with_share(training.configuration, share)),
+        )
         digest = save(out, network, record, distance=fitted.distance)
         print_metrics(metrics)
         typer.echo(f"wrote {out} ({digest})")

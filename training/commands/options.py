@@ -71,17 +71,23 @@ def _refuse_no_number(share: float | None) -> float | None:
     return share
 
 
-AcceptOption = Annotated[
-    float | None,
-    typer.Option(
+def _accept_option(default: str) -> object:
+    """Describe `--accept` of a command.
+
+    Args:
+        default: what it stands for where it is left out, in words.
+    """
+    return typer.Option(
         min=0.8,
         max=0.999,
         metavar="SHARE",
         callback=_refuse_no_number,
-        help="Of the held-out pictures, 0.8 to 0.999, for the abstain rule to accept "
-        f"[default: {ACCEPTED_SHARE}].",
-    ),
-]
+        help=f"Of the held-out pictures, 0.8 to 0.999, for the abstain rule to accept [default: {default}].",
+    )
+
+
+AcceptOption = Annotated[float | None, _accept_option(str(ACCEPTED_SHARE))]
+AcceptAgainOption = Annotated[float | None, _accept_option("the share that the checkpoint was made with")]
 MirrorOption = Annotated[
     bool | None,
     typer.Option(

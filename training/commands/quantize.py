@@ -9,7 +9,7 @@ import typer
 from models.checkpoint import load, save
 from models.views import shows_mirror_images
 from training.commands.options import (
-    AcceptOption,
+    AcceptAgainOption,
     CacheOption,
     CheckpointArgument,
     DataOption,
@@ -21,7 +21,7 @@ from training.data.rereading import read_as_trained, require_enough_for_rule
 from training.devices import choose_device
 from training.errors import TrainingError
 from training.evaluate import calibrate_and_measure
-from training.measuring.calibration import ACCEPTED_SHARE
+from training.measuring.calibration import share_in, with_share
 from training.progress import teller
 from training.quantization import quantize as quantize_network
 from training.runs.provenance import current_commit, now_utc
@@ -32,7 +32,7 @@ def quantize(
     checkpoint: CheckpointArgument,
     data: DataOption,
     out: Annotated[Path, typer.Option(help="The checkpoint to write, a .safetensors file.")],
-    accept: AcceptOption = None,
+    accept: AcceptAgainOption = None,
     device: DeviceOption = Device.auto,
     cache: CacheOption = Path("data"),
 ) -> None:
@@ -58,13 +58,14 @@ def quantize(
             spec=record.input,
             console=console,
         )
+        share = share_in(record.training.configuration) if accept is None else accept
         fitted, _, metrics = calibrate_and_measure(
             network,
             dataset,
             name=record.metrics.split,
             console=console,
             mirrors=shows_mirror_images(record.training.configuration),
-            accept=ACCEPTED_SHARE if accept is None else accept,
+            accept=share,
         )
         origin = {"from": loaded.digest, "from_created_at": record.created_at, "commit": current_commit()}
         quantized = dataclasses.replace(
@@ -73,7 +74,8 @@ def quantize(
             calibration=fitted.calibration,
             metrics=metrics,
             training=dataclasses.replace(
-                record.training, configuration={**record.training.configuration, "quantized": origin}
+                record.training,
+                configuration={**with_share(record.training.configuration, share), "quantized": origin},
             ),
             created_at=now_utc(),
         )

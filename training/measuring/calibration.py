@@ -7,6 +7,7 @@ too good: a temperature from them makes a network overconfident, a threshold fro
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from rich.console import Console
@@ -28,6 +29,8 @@ _SCORE_ROUNDING = 1e-6
 """By which float32 probabilities of equal pictures may differ, as they fall into batches."""
 ACCEPTED_SHARE = 0.95
 """Of held-out pictures of the classes, by default. Source: the field's custom, as in OpenOOD's FPR@95."""
+ACCEPT = "accept"
+"""Field of a training's configuration: the share that was asked for; absent where it is the default."""
 _NOTABLE_ERROR = 0.02
 """Calibration error from which scores are called modest; with every held-out picture right there is none."""
 
@@ -88,6 +91,18 @@ def calibrate(
         calibration = _fit(outputs, distance(outputs.features).flatten(), held_out.targets, accept=accept)
     network.temperature = calibration.temperature
     return Calibrated(calibration, distance, _describe(calibration))
+
+
+def with_share(configuration: Mapping[str, Any], accept: float) -> dict[str, Any]:
+    """Write into a training's configuration which share its abstain rule was asked to accept."""
+    others = {name: value for name, value in configuration.items() if name != ACCEPT}
+    return others if accept == ACCEPTED_SHARE else {**others, ACCEPT: accept}
+
+
+def share_in(configuration: Mapping[str, Any]) -> float:
+    """Read it back; the default where it does not say, as older files do not."""
+    share = configuration.get(ACCEPT)
+    return share if type(share) is float and 0 < share < 1 else ACCEPTED_SHARE
 
 
 def choose_thresholds(scores: Tensor, distances: Tensor, *, accept: float = ACCEPTED_SHARE) -> tuple[float, float]:
@@ -205,6 +220,7 @@ def _describe(calibration: Calibration) -> str:
             f"{calibration.temperature:.2f}, fitted with caution. Floor and abstain rule need "
             f"{FEWEST_FOR_RULE}; the model never abstains."
         )
+    assert held_out.accuracy_of_accepted is not None  # four of five pass at least
     error = held_out.reliability["single_view"]
     is_at_limit = math.isclose(calibration.temperature, SHARPEST, rel_tol=1e-3)
     limit = (
@@ -216,6 +232,7 @@ def _describe(calibration: Calibration) -> str:
     return (
         f"Calibrated on {held_out.n:,} held-out pictures: temperature {calibration.temperature:.3f}{floor}, "
         f"expected calibration error {100 * error.before.expected_calibration_error:.1f} → "
-        f"{100 * error.after.expected_calibration_error:.1f} %; {100 * held_out.accepted:.1f} % are accepted."
+        f"{100 * error.after.expected_calibration_error:.1f} %; {100 * held_out.accepted:.1f} % are accepted, "
+        f"{100 * held_out.accuracy_of_accepted:.1f} % of them right."
         f"{limit}"
     )

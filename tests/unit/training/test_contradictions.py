@@ -56,6 +56,17 @@ def test_a_teacher_is_for_the_recipe_that_learns_from_one(recipe: str) -> None:
         refuse_contradictions(replace(REQUEST, recipe=recipe, teachers=("any.safetensors",)), world=1)
 
 
+@pytest.mark.parametrize(("recipe", "held_out"), [("tutorial", None), ("tutorial", 99), ("fast", 0), ("fast", 99)])
+def test_a_share_to_accept_is_refused_where_there_is_no_rule(recipe: str, held_out: int | None) -> None:
+    """The default asks for nothing; where the data decide, it is seen later."""
+    request = replace(REQUEST, recipe=recipe, held_out=held_out, accept=0.9)
+    with pytest.raises(TrainingError, match=f"; here {held_out or 0} are held out"):
+        refuse_contradictions(request, world=1)
+    refuse_contradictions(replace(request, accept=0.95), world=1)
+    refuse_contradictions(replace(request, held_out=100), world=1)
+    refuse_contradictions(replace(request, recipe="fast", held_out=None), world=1)
+
+
 def test_who_is_to_be_taught_needs_a_teacher() -> None:
     """Nothing is learnt from labels instead."""
     with pytest.raises(TrainingError, match="The recipe taught needs a teacher; name one with --teacher"):

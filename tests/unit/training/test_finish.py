@@ -115,6 +115,21 @@ def test_held_out_figures_are_those_of_the_held_out_part(network: Network, recor
 
 
 @pytest.mark.usefixtures("_no_page")
+def test_the_mean_of_the_classes_is_told_of_the_held_out_part(
+    network: Network, record: Record, tmp_path: Path
+) -> None:
+    """To choose by, with classes of unequal size: 15 of one are right, and 5 of another wrong."""
+    plan = _plan(network, record)
+    assert plan.dataset.held_out is not None
+    right = plan.dataset.held_out.targets[-1].item()
+    plan.dataset.held_out.targets[:] = right  # the network names one class alone
+    plan.dataset.held_out.targets[:5] = (right + 1) % 3
+    told = _finish(plan, network, tmp_path)
+    assert "20 pictures: 75.00 % (single view), 75.00 % (six views); mean of the classes" in told
+    assert "(balanced accuracy) 50.00 % (single view)" in told
+
+
+@pytest.mark.usefixtures("_no_page")
 def test_a_checkpoint_remembers_the_seed_of_its_training(network: Network, record: Record, tmp_path: Path) -> None:
     """Who calibrates it later holds the same pictures out by it."""
     _finish(_plan(network, record, seed=7), network, tmp_path)

@@ -16,6 +16,7 @@ from tests.drawing import encode, write_archive
 from training.configuration import Request
 from training.data.dataset import Dataset, Split
 from training.devices import Computing
+from training.errors import TrainingError
 from training.plan import Plan, adapt, choose_computing, prepare
 from training.recipes import COMPACT, RECIPES, LargeBatchRecipe
 
@@ -108,3 +109,16 @@ def test_a_start_of_another_seed_may_know_the_test_part_of_a_folder(record: Reco
     (warning,) = [sentence for sentence in told if "the start was trained with" in sentence]
     assert "the seed 1 instead of 0, so it may know what is measured on here" in warning
     assert plan.configuration["may_know_held_out"] is True
+
+
+def test_a_share_to_accept_is_refused_of_data_that_give_no_rule(tmp_path: Path) -> None:
+    """Nobody said how many are held out, and of 60 pictures none are; the default asks for nothing."""
+    images, targets = np.zeros((60, 32, 32, 3), np.uint8), np.arange(60) % 3
+    write_archive(
+        tmp_path / "few.npz", {"x_train": images, "y_train": targets, "x_test": images, "y_test": targets}
+    )
+    computing = Computing(torch.device("cpu"), torch.float32)
+    request = Request(recipe="fast", data=str(tmp_path / "few.npz"), accept=0.9)
+    with pytest.raises(TrainingError, match="pictures; here 0 are held out"):
+        prepare(request, computing, tell=lambda _: None)
+    prepare(replace(request, accept=0.95), computing, tell=lambda _: None)

@@ -18,7 +18,7 @@ from tests.networks import Headless
 from training.data.dataset import Dataset, Split
 from training.data.held_out import FEWEST_FOR_RULE, FEWEST_FOR_TEMPERATURE
 from training.evaluate import calibrate_and_measure, measure, run_views
-from training.measuring.calibration import ACCEPTED_SHARE, calibrate, choose_thresholds
+from training.measuring.calibration import ACCEPTED_SHARE, calibrate, choose_thresholds, share_in, with_share
 from training.measuring.distance import fit_distance
 from training.measuring.reading import fit_few, fit_reading
 from training.measuring.rejection import measure_rejection
@@ -66,6 +66,22 @@ def test_a_network_is_calibrated_and_told_its_temperature(trained: Network) -> N
         assert both.after.negative_log_likelihood <= both.before.negative_log_likelihood
     assert ACCEPTED_SHARE <= calibration.held_out.accepted < ACCEPTED_SHARE + 0.01
     assert "Calibrated on 400 held-out pictures: temperature" in fitted.sentence
+    figures = calibration.held_out
+    assert figures.accuracy_of_accepted is not None
+    right = (
+        f"{100 * figures.accepted:.1f} % are accepted, {100 * figures.accuracy_of_accepted:.1f} % of them right."
+    )
+    assert right in fitted.sentence
+
+
+def test_the_share_that_was_asked_for_is_remembered() -> None:
+    """The default is not written, and takes another one's place; what is no share counts as nothing."""
+    asked = with_share({"lr": 0.1}, 0.8)
+    assert asked == {"lr": 0.1, "accept": 0.8}
+    assert share_in(asked) == 0.8
+    assert with_share(asked, ACCEPTED_SHARE) == {"lr": 0.1}
+    for other in ({}, {"accept": None}, {"accept": True}, {"accept": 7.0}, {"accept": float("nan")}):
+        assert share_in(other) == ACCEPTED_SHARE
 
 
 class _OnePixel(Headless):
