@@ -151,6 +151,21 @@ def test_options_that_contradict_the_run_are_refused(
     assert sentence in capsys.readouterr().err
 
 
+def test_a_seed_above_the_largest_is_for_runs_that_have_it(
+    finished: Path, stopped: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Older versions took one: their runs may be named with it, a new one may not begin so."""
+    large = str(2**32)
+    shutil.copy(finished / "checkpoint.safetensors", stopped)
+    _edit(stopped, '"seed": 0', f'"seed": {large}')
+    assert train("--resume", stopped, "--seed", large) == 0
+    assert f"The run in {stopped} is finished" in " ".join(capsys.readouterr().err.split())
+    assert train("--resume", finished, "--seed", large) == 1
+    assert "seed is 4294967296 and was 0" in capsys.readouterr().err
+    assert train("--recipe", "fast", "--data", data, "--out", stopped / "m.safetensors", "--seed", large) == 2
+    assert "--seed is 4294967296; 4294967295 is the largest." in capsys.readouterr().err
+
+
 def test_who_wants_more_epochs_is_told_how(
     stopped: Path, finished: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

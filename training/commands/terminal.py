@@ -14,6 +14,7 @@ from rich.console import Console
 from models.errors import GlimpseError
 from models.memory import lacks_device_memory, lacks_memory
 from models.metrics import Metrics
+from training.commands.options import MOST_SEED
 from training.configuration import read_configuration
 from training.errors import TrainingError
 from training.evaluate import balanced_accuracy
@@ -110,7 +111,8 @@ def page_command(run_folder: Path) -> str:
         asked, _ = read_configuration(run_folder / CONFIGURATION)
     except (TrainingError, OSError):
         return command
-    options = ["--data", asked.data, "--cache", asked.cache, "--seed", asked.seed, "--device", asked.device]
+    seed = ["--seed", asked.seed] if asked.seed <= MOST_SEED else []  # older versions took larger ones
+    options = ["--data", asked.data, "--cache", asked.cache, *seed, "--device", asked.device]
     words = [run_folder / CHECKPOINT, *options, "--run", run_folder, "--out", run_folder]
     return f"{command} {shlex.join(map(str, words))}"
 

@@ -89,7 +89,9 @@ def train(
     mirror: MirrorOption = None,
     seed: Annotated[
         int | None,
-        typer.Option(min=0, max=MOST_SEED, help="Of split, initialisation, order and augmentation [default: 0]."),
+        typer.Option(
+            min=0, help=f"Of split, initialisation, order and augmentation, {MOST_SEED} at most [default: 0]."
+        ),
     ] = None,
     epochs: Annotated[
         int | None,
@@ -194,6 +196,8 @@ def _ask(given: dict[str, Any], keeping: Keeping | None) -> Request:
         return ask_again(asked, given, folder=keeping.extends)
     if not {"recipe", "data"} <= given.keys():
         raise CommandError("--recipe and --data are needed, or --resume DIR.")
+    if given.get("seed", 0) > MOST_SEED:  # a run of an older version may go on with one
+        raise CommandError(f"--seed is {given['seed']}; {MOST_SEED} is the largest.")
     if "out" not in given and keeping is None:
         raise CommandError("name a file with --out, a folder with --run, or both.")
     return Request(**given)

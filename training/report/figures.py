@@ -81,7 +81,8 @@ def draw_history(history: History) -> str:
         lower.set(xlabel="step", ylabel="learning rate")
         lower.set_ylim(bottom=0)
 
-    title = "Loss, accuracy on held-out pictures, and learning rate over the steps"
+    lines = "Loss, accuracy on held-out pictures, and" if history.held_out else "Loss and"
+    title = f"{lines} learning rate over the steps"
     return _svg(draw, title, name="history", height=6.2 if history.held_out else 4.4)
 
 

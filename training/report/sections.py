@@ -147,7 +147,7 @@ def coverage(content: Content) -> str:
     rows = []
     for point in points:
         found = interval(round(point.accuracy * point.n), point.n)
-        cells = (f"{point.score:.3f}", f"{point.n:,}", html.percent(found.share), span(found))
+        cells = (f"{point.score:.3f}", f"{point.n:,}", html.percent(point.accuracy), span(found))
         rows.append((html.percent(point.coverage, 0), *map(html.cell, cells)))
     rule, risk = _rule(content), area_under_risk(content.probabilities, content.split.targets)
     return html.section(

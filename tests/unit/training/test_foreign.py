@@ -28,9 +28,23 @@ def test_files_and_arrays_are_read_alike(tmp_path: Path) -> None:
     (tmp_path / "some" / "a.txt").write_text("no picture")
     files = read_foreign(tmp_path / "some", SPEC, report=told.append)
     assert files.shape == (70, 16, 16, 3)
-    assert [line.partition(": ")[0] for line in told] == [str(tmp_path / "some" / "a.txt")]
+    assert told[0].startswith(f"{tmp_path / 'some' / 'a.txt'}: ")
+    assert told[1:] == ["1 of 71 files are no readable pictures"]
     write_archive(tmp_path / "x.npz", {"x": pictures})
     assert torch.equal(read_foreign(tmp_path / "x.npz", SPEC, report=told.append), files)
+
+
+def test_of_many_unreadable_files_ten_are_named(tmp_path: Path) -> None:
+    """And all are counted."""
+    told = list[str]()
+    for number in range(12):
+        (tmp_path / f"{number:02}.txt").write_text("no picture")
+    (tmp_path / "picture.png").write_bytes(encode(Image.fromarray(_grain(1, 16)[0])))
+    assert len(read_foreign(tmp_path, SPEC, report=told.append)) == 1
+    assert [line.startswith(f"{tmp_path / f'{number:02}.txt'}: ") for number, line in enumerate(told[:-1])] == [
+        True
+    ] * 10
+    assert told[-1] == "12 of 13 files are no readable pictures (2 more not named)"
 
 
 def test_of_an_archive_the_test_part_is_taken_first(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """A failure that has a name is one sentence, and one that has none is not hidden."""
 
 import errno
+import re
 import sys
 from pathlib import Path
 
@@ -8,7 +9,9 @@ import pytest
 import torch
 import typer
 
-from training.commands.terminal import print_lines, told_in_a_sentence
+from training.commands.options import MOST_SEED
+from training.commands.terminal import page_command, print_lines, told_in_a_sentence
+from training.configuration import Request, write_configuration
 from training.runs.run import CONFIGURATION
 
 PYTHON = ".venv/bin/python"
@@ -103,6 +106,18 @@ def test_memory_that_is_lacking_tells_how_a_run_goes_on(
     told = capsys.readouterr().err
     assert "memory (full). Free it, or " in told
     assert told.endswith(f"; go on with: {PYTHON} -m training train --resume {tmp_path}\n")
+
+
+@pytest.mark.parametrize("seed", [MOST_SEED, MOST_SEED + 1])
+def test_a_page_is_made_without_a_seed_that_its_command_does_not_take(seed: int, tmp_path: Path) -> None:
+    """An older version took larger ones for a run."""
+    write_configuration(
+        tmp_path / CONFIGURATION,
+        request=Request(recipe="fast", data="cifar10", seed=seed),
+        configuration={},
+        environment={},
+    )
+    assert re.findall("--seed ([0-9]+) ", page_command(tmp_path)) == ([str(seed)] if seed == MOST_SEED else [])
 
 
 def test_any_other_error_of_pytorch_is_not_hidden() -> None:

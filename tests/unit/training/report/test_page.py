@@ -287,6 +287,36 @@ def test_what_is_right_without_learnt_pictures_stands_beside_the_whole(hostile: 
     assert "right, single view, of the 1,050 pictures that equal no learnt one</span>" in text
 
 
+def test_answers_of_the_same_score_share_what_is_right(hostile: Checkpoint) -> None:
+    """Of two, one is right: of the half that is answered, which is one of them, it is half as well."""
+    content = _content(hostile)
+    split = Split(content.split.images[:2], torch.tensor([0, 1]))
+    text = page(
+        dataclasses.replace(
+            content, probabilities=torch.tensor([[0.8, 0.1, 0.1]] * 2), split=split, robustness=None
+        )
+    ).replace("\N{NO-BREAK SPACE}", " ")
+    row = text.split("<h2>Answering only when sure</h2>")[1].split(">50 %<")[1].split("</tr>")[0]
+    assert ">50.00 %<" in row
+
+
+@pytest.mark.parametrize(
+    ("held_out", "title"),
+    [
+        ([], "Loss and learning rate over the steps"),
+        ([(10, 0.5), (20, 0.6)], "Loss, accuracy on held-out pictures, and learning rate over the steps"),
+    ],
+)
+def test_the_curves_are_called_what_they_show(
+    held_out: list[tuple[int, float]], title: str, hostile: Checkpoint
+) -> None:
+    """For those who do not see them: held-out pictures are spoken of where some were asked."""
+    content = _content(hostile)
+    assert content.history is not None
+    history = dataclasses.replace(content.history, held_out=held_out)
+    assert f'aria-label="{title}"' in page(dataclasses.replace(content, history=history))
+
+
 def test_many_classes_are_listed_instead_of_drawn(hostile: Checkpoint) -> None:
     """A matrix of more than 20 classes is left out; the commonest confusions remain."""
     content = _content(hostile)
