@@ -1,5 +1,6 @@
 """`python -m app`: the service, or `tensors` for its lab; a stop is understood before the rest is imported."""
 
+import atexit
 import os
 import signal
 import sys
@@ -55,13 +56,28 @@ def _stop(number: int, _frame: FrameType | None) -> NoReturn:
 
 
 def run() -> NoReturn:
-    """Run it as a process, which ends with it."""
+    """Run it as a process, which ends with it.
+
+    When all is done, no signal changes the exit code any more, and the interpreter takes nothing apart: with torch
+    that takes a second, in which a supervisor waits, and in which Python gives every signal its deadly default.
+    """
+    exit_codes: list[int] = []
+
+    def leave() -> None:
+        if exit_codes:
+            flush_streams()
+            os._exit(exit_codes[0])
+
+    atexit.register(leave)  # the first to be registered is the last to be called
     try:
         exit_code = main()
     except SystemExit as end:
         if not end.code or not isinstance(end.code, int):
             raise  # of --help that cannot be written the interpreter's own exit code tells
         exit_code = end.code
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    exit_codes.append(exit_code)
     flush_streams()
     _leave_within(LAST_THREADS_S, exit_code)
     sys.exit(exit_code)

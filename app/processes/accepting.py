@@ -72,7 +72,7 @@ class Server(uvicorn.Server):
             signal.signal(signal.SIGTERM, self._end_one_of_several)
         await super().serve(sockets)
         # All is answered. Should a thread still run, another signal ends the process without it.
-        for number in (signal.SIGTERM, signal.SIGHUP):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             if signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, lambda *_: os._exit(0))
 

@@ -21,6 +21,25 @@ sys.modules["app.processes.server"].main = main
 runpy.run_module("app", run_name="__main__")
 """
 
+_STOPPED_AGAIN_AT_ITS_END = """
+import atexit, os, runpy, signal, sys, types
+
+class Torch:
+    def __del__(self):
+        os.write(2, b"taken apart")
+
+def main():
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        atexit.register(signal.raise_signal, number)
+    sys.torch = Torch()
+    print("words")
+    return 0
+
+sys.modules["app.processes.server"] = types.ModuleType("app.processes.server")
+sys.modules["app.processes.server"].main = main
+runpy.run_module("app", run_name="__main__")
+"""
+
 _STOPPED_WITH_WORDS_LEFT = """
 import runpy, signal, sys, types
 
@@ -64,6 +83,14 @@ def test_a_thread_that_is_stuck_does_not_keep_the_process() -> None:
         [sys.executable, "-c", _ENDED_WITH_A_STUCK_THREAD], cwd=ROOT, capture_output=True, check=False, timeout=30
     )
     assert (done.returncode, done.stderr) == (4, b"")
+
+
+def test_a_signal_after_the_end_changes_nothing() -> None:
+    """It has stopped as asked: the exit code is 0, and nobody waits until all that was imported is taken apart."""
+    done = subprocess.run(
+        [sys.executable, "-c", _STOPPED_AGAIN_AT_ITS_END], cwd=ROOT, capture_output=True, check=False, timeout=30
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"words\n", b"")
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
