@@ -174,8 +174,12 @@ class Service:
         self.is_draining = True
         self.metrics.ready.set(0)
 
-    def announce(self) -> None:
-        """Say in log and metrics which model answers; whoever hears it may stop the service in good order."""
+    def announce(self, *, previous: Checkpoint | None = None) -> None:
+        """Say in log and metrics which model answers; whoever hears it may stop the service in good order.
+
+        Args:
+            previous: that a reload put it in the place of; None at a start.
+        """
         engine, checkpoint = self.model.engine, self.model.checkpoint
         facts = {
             "model": checkpoint.record.name,
@@ -185,7 +189,10 @@ class Service:
             "dtype": engine.dtype,
         }
         self.metrics.serves(accepted=checkpoint.record.metrics.accepted, **facts)
-        SERVICE.info("ready", extra={"fields": {**facts, "version": self.versions["version"]}})
+        if previous:
+            SERVICE.info("reloaded", extra={"fields": {**facts, "previous": previous.digest}})
+        else:
+            SERVICE.info("ready", extra={"fields": {**facts, "version": self.versions["version"]}})
 
     def admit(self, timeout_s: float) -> float:
         """Let a request in, if it can be answered rightly and in time.
@@ -286,13 +293,13 @@ class Service:
             ReloadError: the new one was refused, with the reason; the old one goes on.
         """
         if self._reloading.locked():
-            raise ReloadError("Another reload is running. Wait for its answer.")
+            raise _refused("Another reload is running. Wait for its answer.")
         async with self._reloading:
             old = self.model
             new = await self._open_beside(digest)
             self.model = new
             self.prices.serves(lanes=new.engine.lanes)
-            self.announce()
+            self.announce(previous=old.checkpoint)
             self.explainer.keep_only(self.model.checkpoint.digest)
             self.judge.trust()  # a fault of the old one is none of the new one's
             retiring = asyncio.create_task(old.retire(timeout_s=self.settings.max_deadline_ms / 1000))
@@ -375,4 +382,10 @@ class Service:
 
 
 def _reload_error(error: Exception) -> ReloadError:
-    return ReloadError(f"The checkpoint was refused, and the old one goes on: {reason_of(error)}")
+    return _refused(f"The checkpoint was refused, and the old one goes on: {reason_of(error)}")
+
+
+def _refused(reason: str) -> ReloadError:
+    """Make the error of a reload, and log its reason: whoever asked may be a script that shows none."""
+    SERVICE.warning("reload refused", extra={"fields": {"reason": reason}})
+    return ReloadError(reason)

@@ -1,6 +1,7 @@
 """GET /model: everything the checkpoint says about itself. POST /model/reload: read it again."""
 
 import dataclasses
+import difflib
 import secrets
 from collections.abc import Sequence
 from typing import Annotated
@@ -9,10 +10,11 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from app.errors import AdminKeyError, ParameterError
-from app.pinning import DIGEST
+from app.pinning import DIGEST, to_digest
 from app.routes.dependencies import RunningService
 from app.routes.openapi import problems
 from app.schemas import ModelBody, ModelReference, ReloadBody
+from app.wire.headers import shortened
 from models.checkpoint import Checkpoint
 
 router = APIRouter(tags=["model"])
@@ -21,7 +23,11 @@ admin_router = APIRouter(tags=["model"])
 
 BearerKey = Annotated[HTTPAuthorizationCredentials | None, Depends(HTTPBearer(auto_error=False))]
 FileDigest = Annotated[
-    str | None, Query(pattern=DIGEST, description="what the file must be, sha256:…; another is refused with 409")
+    str | None,
+    Query(
+        json_schema_extra={"pattern": DIGEST},
+        description="what the file must be, sha256:…; another is refused with 409",
+    ),
 ]
 
 
@@ -55,10 +61,29 @@ async def reload(
     offered = key.credentials if key else ""
     if not secrets.compare_digest(offered.encode(), wanted.get_secret_value().encode()):
         raise AdminKeyError("The header Authorization: Bearer … with the operator's key is missing or wrong.")
-    if [name for name, _ in request.query_params.multi_items()] not in ([], ["digest"]):
-        raise ParameterError("A reload has one parameter, digest, and others came. Leave them out.")
+    _check_parameters([name for name, _ in request.query_params.multi_items()], digest)
     old, new = await service.reload(digest=digest)
     return _to_body(old, new)
+
+
+def _check_parameters(names: Sequence[str], digest: str | None) -> None:
+    """Refuse what was not understood: a mistyped digest would let any file be taken.
+
+    Raises:
+        ParameterError: there is another parameter than one digest, or it is none.
+    """
+    for name in names:
+        if name != "digest":
+            is_close = difflib.get_close_matches(name, ["digest"])
+            hint = "did you mean digest?" if is_close else "a reload has only digest. Leave it out."
+            raise ParameterError(f"{shortened(name)} is not a parameter; {hint}")
+    if len(names) > 1:
+        raise ParameterError("The parameter digest came more than once. Send it once.")
+    if digest is not None:
+        try:
+            to_digest(digest)
+        except ValueError as error:
+            raise ParameterError(f"The query parameter digest is {shortened(digest)}: {error}.") from error
 
 
 def _to_body(old: Checkpoint, new: Checkpoint) -> ReloadBody:

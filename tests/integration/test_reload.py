@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import dataclasses
 import gc
+import logging
 import math
 import shutil
 import threading
@@ -96,6 +97,25 @@ def test_a_broken_file_leaves_the_old_one_in_place(client: TestClient, checkpoin
     assert "cannot be read" in client.post("/model/reload", headers=KEY).json()["detail"]
 
 
+def test_the_log_tells_a_reload_from_a_start_and_why_one_was_refused(
+    client: TestClient,
+    checkpoint_path: Path,
+    write_other: Callable[[], str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """With the digest before it; and the refusal is a warning with the sentence that the caller hears."""
+    before, digest = client.get("/health").json()["model"]["digest"], write_other()
+    with caplog.at_level(logging.INFO, logger="glimpse"):
+        client.post("/model/reload", headers=KEY)
+        checkpoint_path.write_bytes(b"no checkpoint")
+        detail = client.post("/model/reload", headers=KEY).json()["detail"]
+    reloaded, refused = (line for line in caplog.records if line.name == "glimpse")
+    assert (reloaded.levelname, reloaded.message) == ("INFO", "reloaded")
+    assert vars(reloaded)["fields"].items() >= {"digest": digest, "previous": before}.items()
+    assert (refused.levelname, refused.message) == ("WARNING", "reload refused")
+    assert vars(refused)["fields"] == {"reason": detail}
+
+
 def test_only_the_file_that_is_meant_is_taken(client: TestClient, write_other: Callable[[], str]) -> None:
     """409 with both digests for another one, and the old one goes on; 200 once it is there."""
     before, digest, meant = client.get("/health").json()["model"], write_other(), f"sha256:{'0' * 64}"
@@ -123,10 +143,14 @@ def test_the_file_that_the_settings_name_is_meant_in_a_reload_too(
 @pytest.mark.parametrize(
     ("query", "told"),
     [
-        ("?digest=latest", "The query parameter digest is 'latest'"),
-        ("?digest=", "The query parameter digest is ''"),
-        ("?diget=1", "A reload has one parameter, digest"),
-        (f"?digest={'0' * 64}&digest={'1' * 64}", "A reload has one parameter, digest"),
+        (
+            "?digest=latest",
+            "The query parameter digest is 'latest': give sha256: and 64 hexadecimal digits, as /model shows it.",
+        ),
+        ("?digest=", "The query parameter digest is '': give sha256:"),
+        ("?diget=1", "'diget' is not a parameter; did you mean digest?"),
+        ("?force=1", "'force' is not a parameter; a reload has only digest. Leave it out."),
+        (f"?digest={'0' * 64}&digest={'1' * 64}", "The parameter digest came more than once. Send it once."),
     ],
 )
 def test_what_is_not_understood_reloads_nothing(client: TestClient, query: str, told: str) -> None:
