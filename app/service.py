@@ -188,7 +188,9 @@ class Service:
             "device": engine.device,
             "dtype": engine.dtype,
         }
-        self.metrics.serves(accepted=checkpoint.record.metrics.accepted, **facts)
+        may_abstain = checkpoint.record.calibration.may_abstain  # else it accepts all, and no share is expected
+        accepted = checkpoint.record.metrics.accepted if may_abstain else None
+        self.metrics.serves(accepted=accepted, **facts)
         if previous:
             SERVICE.info("reloaded", extra={"fields": {**facts, "previous": previous.digest}})
         else:

@@ -125,6 +125,11 @@ class Calibration:
         if self.distance_threshold is not None and not is_number(self.distance_threshold):
             raise ValueError(f"the distance threshold is {self.distance_threshold!r}; it must be finite")
 
+    @property
+    def may_abstain(self) -> bool:
+        """Whether there is a threshold at all."""
+        return self.abstain_threshold is not None or self.distance_threshold is not None
+
     def abstains(self, score: float, distance: float | None) -> bool:
         """Decide whether an answer should not be relied on.
 

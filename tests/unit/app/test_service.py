@@ -17,6 +17,7 @@ from app.service import _BEAT_S, Opened, Service
 from app.settings import Settings
 from app.threads import LAST_WORK_S
 from app.wire.exchange import Timing
+from models.calibration import Calibration
 from models.checkpoint import Checkpoint, load
 from models.prediction import Prediction
 from models.preprocessing import Answers, Images
@@ -147,6 +148,17 @@ def test_it_shows_as_ready_while_its_answers_are_right_and_it_does_not_stop(chec
     with_loop(check())
 
 
+def test_who_never_abstains_is_expected_to_accept_nothing_in_particular(checkpoint_path: Path) -> None:
+    """The share in its file, 1, says nothing: no alert may compare with it."""
+    service = opened(checkpoint_path)
+    checkpoint = service.model.checkpoint
+    metrics = dataclasses.replace(checkpoint.record.metrics, accepted=1.0)
+    record = dataclasses.replace(checkpoint.record, metrics=metrics, calibration=Calibration())
+    service.model.checkpoint = dataclasses.replace(checkpoint, record=record)
+    service.announce()
+    assert "glimpse_expected_accepted_ratio NaN" in shown(service)
+
+
 def test_what_serves_is_told_in_metrics_and_log(checkpoint_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """The model and the share on which it does not abstain; the versions from the start on."""
     service = opened(checkpoint_path)
@@ -154,7 +166,9 @@ def test_what_serves_is_told_in_metrics_and_log(checkpoint_path: Path, caplog: p
     assert f"glimpse_build_info{{{versions}}} 1.0" in shown(service)
     checkpoint = service.model.checkpoint
     metrics = dataclasses.replace(checkpoint.record.metrics, accepted=0.75)
-    record = dataclasses.replace(checkpoint.record, metrics=metrics)
+    record = dataclasses.replace(
+        checkpoint.record, metrics=metrics, calibration=Calibration(abstain_threshold=0.5)
+    )
     service.model.checkpoint = dataclasses.replace(checkpoint, record=record)
     with caplog.at_level(logging.INFO, logger="glimpse"):
         service.announce()

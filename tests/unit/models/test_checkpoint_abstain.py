@@ -224,3 +224,10 @@ def test_either_half_of_the_rule_is_enough(score: float, distance: float | None,
 def test_without_thresholds_nothing_abstains() -> None:
     """The rule of a checkpoint that was not calibrated."""
     assert not Calibration().abstains(0.0, 1e9)
+    assert not Calibration().may_abstain
+
+
+@pytest.mark.parametrize("rule", [Calibration(abstain_threshold=0.0), Calibration(distance_threshold=0.0)])
+def test_one_threshold_is_enough_to_abstain(rule: Calibration) -> None:
+    """Whichever it is, some answers may not be relied on; at 0, too."""
+    assert rule.may_abstain
