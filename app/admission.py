@@ -170,15 +170,25 @@ class Admission:
     def _too_late(
         self, pictures: int, *, own_s: float, wait_s: float, usable_s: float, within_s: float
     ) -> OverloadedError:
-        advice = (
-            "Send fewer pictures at a time, or give it more"
-            if own_s > usable_s > 0
-            else "Come back after Retry-After seconds, or give it more"
-        )
+        picture_s, whole_s = self._prices.picture_s, within_s + self._lag_s
+        if picture_s > whole_s:
+            told = (
+                f"This request allows {max(0.0, whole_s) * 1000:,.1f} ms, and one picture takes about "
+                f"{picture_s * 1000:,.1f} ms here, however few others ask. Give it more"
+            )
+        else:
+            advice = (
+                "Send fewer pictures at a time, or give it more"
+                if own_s > usable_s > 0
+                else "Come back after Retry-After seconds, or give it more"
+            )
+            told = (
+                f"{self._pictures:,} pictures are being answered and this request brings {pictures:,}, about "
+                f"{wait_s * 1000:,.0f} ms of work; {max(0.0, within_s) * 1000:,.0f} ms are left of its time, and "
+                f"that is too little. {advice}"
+            )
         return OverloadedError(
-            f"{self._pictures:,} pictures are being answered and this request brings {pictures:,}, about "
-            f"{wait_s * 1000:,.0f} ms of work; {max(0.0, within_s) * 1000:,.0f} ms are left of its time, and "
-            f"that is too little. {advice} with X-Request-Timeout-Ms.",
+            f"{told} with X-Request-Timeout-Ms.",
             retry_after_s=_whole(wait_s - self._lag_s - max(0.0, usable_s)),
             reason="deadline",
         )

@@ -179,14 +179,15 @@ async def _on_error(request: Request, error: Exception) -> Response:
 async def _on_http_exception(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     hint = " curl -T adds the file's name to a URL that ends in a slash." if request.method == "PUT" else ""
+    methods = ", ".join(_methods_of(request)) if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED else ""
     details = {
         404: f"There is nothing at {request.url.path}. POST /predict takes pictures; GET /docs lists the rest."
         + hint,
-        405: f"{request.url.path} does not answer {request.method}; the Allow header says what it does.",
+        405: f"{request.url.path} does not answer {request.method}; it answers {methods}.",
     }
     headers = dict(error.headers or {})
-    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-        headers["Allow"] = ", ".join(_methods_of(request))  # the router knows those of one route of the path alone
+    if methods:
+        headers["Allow"] = methods  # the router knows those of one route of the path alone
     body = problem_body(
         error.status_code,
         HTTP_CODES.get(error.status_code, "http_error"),

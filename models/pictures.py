@@ -115,9 +115,10 @@ FORMATS = tuple(_FORMATS)
 _WITHOUT_BALLAST: dict[str, Callable[[bytes], bytes]] = {"PNG": png.without_ballast, "GIF": gif.without_ballast}
 """Format → what leaves out of its bytes what costs Pillow time or memory, and is not needed here."""
 
+_HEIC, _TIFF = _UNREAD_PICTURES = ("a HEIC photo", "a TIFF picture")
 _OTHER_KINDS: tuple[tuple[Callable[[bytes], bool], str], ...] = (
-    (lambda head: head[4:8] == b"ftyp" and head[8:11] in (b"hei", b"hev", b"mif"), "a HEIC photo"),
-    (lambda head: head.startswith((b"II*\0", b"MM\0*")), "a TIFF picture"),
+    (lambda head: head[4:8] == b"ftyp" and head[8:11] in (b"hei", b"hev", b"mif"), _HEIC),
+    (lambda head: head.startswith((b"II*\0", b"MM\0*")), _TIFF),
     (lambda head: head.startswith(b"%PDF"), "a PDF document"),
     (lambda head: head.startswith(b"PK\x03\x04"), "a ZIP archive"),
     (lambda head: head.startswith(b"\x1f\x8b"), "packed by gzip"),
@@ -320,9 +321,10 @@ def recognise(head: bytes) -> str:
         if matches(head):
             return name
     kind = next((kind for matches, kind in _OTHER_KINDS if matches(head)), "no picture format known here")
+    advice = "Convert it" if kind in _UNREAD_PICTURES else "If it is a picture, convert it"
     raise UnsupportedFormatError(
         f"The file is {kind} (it begins with {head[:8]!r}); {', '.join(FORMATS)} are read. "
-        "If it is a picture, convert it, for example to JPEG."
+        f"{advice}, for example to JPEG."
     )
 
 

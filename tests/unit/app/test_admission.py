@@ -210,6 +210,21 @@ def test_large_numbers_can_be_read(let_in: LetIn) -> None:
         door.check(within_s=60)
 
 
+def test_a_time_in_which_no_picture_is_answered_is_told_as_that() -> None:
+    """Coming back would not help, and the others are not what is in its way; a late event loop is."""
+    door = measured(0.012)
+    door.expect()
+    with pytest.raises(
+        OverloadedError,
+        match=r"^This request allows 1\.0 ms, and one picture takes about 12\.0 ms here, however few others ask\. "
+        r"Give it more with X-Request-Timeout-Ms\.$",
+    ):
+        door.check(within_s=0.001)
+    door.lagged(2.0)
+    with pytest.raises(OverloadedError, match=r"^0 pictures are being answered .* Come back"):
+        door.check(within_s=-1.0)
+
+
 def test_bytes_that_wait_for_a_decoding_thread_count_too() -> None:
     """8,000 bytes at 0.5 ms each are 4 s of work, and 2 s for two threads, beside the engine's 0.25 s."""
     door = measured(0.25, byte_s=0.0005)

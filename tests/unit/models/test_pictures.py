@@ -292,6 +292,20 @@ def test_other_files_are_called_by_their_kind(data: bytes, kind: str) -> None:
         decode(data)
 
 
+@pytest.mark.parametrize(
+    ("data", "advice"),
+    [
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "Convert it, for example to JPEG."),
+        (encode(gradient(), "TIFF"), "Convert it, for example to JPEG."),
+        (b"%PDF-1.7\n", "If it is a picture, convert it, for example to JPEG."),
+    ],
+)
+def test_what_was_recognised_as_a_picture_is_not_doubted(data: bytes, advice: str) -> None:
+    """The sentence has just called it one."""
+    with pytest.raises(UnsupportedFormatError, match=rf" are read\. {advice}$"):
+        decode(data)
+
+
 @pytest.mark.parametrize("picture_format", FORMATS)
 @pytest.mark.parametrize("share", [0.25, 0.5, 0.75])
 def test_a_picture_that_was_cut_off_is_broken(picture_format: str, share: float) -> None:
