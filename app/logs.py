@@ -83,4 +83,10 @@ def configure(level: str) -> None:
     # Pillow has one for each damaged tag of a picture's EXIF, and a caller may send 65,535.
     warnings.filterwarnings("ignore", module=r"PIL\.")
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    logging.getLogger("uvicorn.error").addFilter(_tells_something)
     logging.getLogger("uvicorn").setLevel(max(logging.WARNING, logging.getLogger().level))
+
+
+def _tells_something(record: logging.LogRecord) -> bool:
+    """Leave out the error by which uvicorn says that at a stop it had to cancel nothing: an upload was slow."""
+    return not (str(record.msg).startswith("Cancel %s running task(s)") and record.args == (0,))

@@ -133,13 +133,16 @@ class Settings(BaseSettings):
         if self.deadline_ms > self.max_deadline_ms:
             raise ValueError(f"deadline_ms is {self.deadline_ms}, over max_deadline_ms, {self.max_deadline_ms}")
         if self.admin_key and self.workers > 1:
-            raise ValueError("a reload reaches one process: leave out admin_key, or use 1 worker")
+            raise ValueError("a reload reaches one process: leave out admin_key, or set workers to 1")
         if self.max_batch_files > self.max_queue:
             raise ValueError(f"max_batch_files is {self.max_batch_files}, over max_queue, {self.max_queue}")
         for name in ("max_body_bytes", "max_batch_bytes"):
             if (limit := getattr(self, name)) > self.max_bodies_bytes:
                 raise ValueError(f"{name} is {limit}, over max_bodies_bytes, {self.max_bodies_bytes}: raise both")
         return self
+
+
+_NAMES = re.compile(rf"\b({'|'.join(Settings.model_fields)})\b")
 
 
 def read_settings(arguments: Sequence[str]) -> Settings:
@@ -215,11 +218,17 @@ def _refuse_unknown_variables(environment: Mapping[str, str]) -> None:
 
 
 def _sentence(fault: Mapping[str, Any], given: Mapping[str, str]) -> str:
-    if not fault["loc"]:  # settings that contradict each other
-        return f"The settings do not agree: {fault['ctx']['error']}."
+    if not fault["loc"]:  # settings that contradict each other; `_agree` calls them by their fields' names
+        told = _NAMES.sub(lambda found: _source(found[0], given), str(fault["ctx"]["error"]))
+        return f"The settings do not agree: {told}."
     name = str(fault["loc"][0])
-    source = f"--{name.replace('_', '-')}" if name in given else PREFIX + name.upper()
+    source = _source(name, given)
     shown = "a secret" if name in _SECRETS else repr(fault["input"])
     if fault["type"] == "value_error":  # our own sentence, which pydantic puts its prefix to
         return f"{source} is {shown}: {fault['ctx']['error']}."
     return f"{source} is {shown}: {fault['msg']}."
+
+
+def _source(name: str, given: Mapping[str, str]) -> str:
+    """Call a setting as whoever gave it did: by its option, or else by its variable."""
+    return f"--{name.replace('_', '-')}" if name in given else PREFIX + name.upper()

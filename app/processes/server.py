@@ -5,6 +5,7 @@ a thread of the engine was lost, 130 Ctrl-C and 143 SIGTERM or SIGHUP before it 
 """
 
 import contextlib
+import errno
 import os
 import socket
 import sys
@@ -32,6 +33,10 @@ from app.settings import Settings, read_settings, to_environment
 from models.cores import usable_cores
 from models.errors import GlimpseError
 
+_ADVICE = {
+    errno.EADDRINUSE: "Stop what listens there, or choose another --host or --port.",
+    errno.EADDRNOTAVAIL: "No interface of this machine has that address. Choose another --host; 0.0.0.0 is all.",
+}
 _WORKER_PATIENCE_S = 60
 """Seconds after which uvicorn kills a worker that does not answer it: importing torch alone takes some."""
 
@@ -192,7 +197,7 @@ def configure(settings: Settings, app: FastAPI | str) -> uvicorn.Config:
 
 def _say_where(listener: socket.socket) -> None:
     host, port = listener.getsockname()[:2]
-    logs.SERVICE.info(f"serving on http://{f'[{host}]' if ':' in host else host}:{port}")
+    logs.SERVICE.info(f"listening on http://{f'[{host}]' if ':' in host else host}:{port}")
 
 
 def _listen(settings: Settings) -> socket.socket:
@@ -210,9 +215,9 @@ def _listen(settings: Settings) -> socket.socket:
             dualstack_ipv6=settings.host == "::" and socket.has_dualstack_ipv6(),  # all addresses of both kinds
         )
     except OSError as error:
+        advice = _ADVICE.get(error.errno or 0, "Choose another --host or --port.")
         raise ListenError(
-            f"Cannot listen on {settings.host} port {settings.port}: {_reason(error)}. Stop what listens "
-            "there, or choose another --host or --port."
+            f"Cannot listen on {settings.host} port {settings.port}: {_reason(error)}. {advice}"
         ) from error
 
 

@@ -42,7 +42,7 @@ class Server:
         workers = int(arguments[arguments.index("--workers") + 1]) if "--workers" in arguments else 1
         try:
             with killed_when_late(self.process):
-                self.url = self._wait_for("serving on ").split("serving on ")[1]
+                self.url = self._wait_for("listening on ").split("listening on ")[1]
                 for _ in range(workers):
                     self._wait_for("ready")
         except BaseException:

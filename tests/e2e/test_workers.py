@@ -83,7 +83,7 @@ def test_a_quick_network_is_served_by_several_processes(
     expected = min(4, usable_cores()) if workers > 1 else 1
     options = ["--port", "0", "--checkpoint", str(checkpoint_path), "--engine", "openvino", "--drain-delay-s", "0"]
     with program("-c", _QUICK, *options, *more) as process:
-        url = json.loads(wait_for_line(process, '"serving on '))["message"].removeprefix("serving on ")
+        url = json.loads(wait_for_line(process, '"listening on '))["message"].removeprefix("listening on ")
         for _ in range(expected):
             wait_for_line(process, '"ready"')
         assert httpx.post(f"{url}/predict", files={"file": PNG}).status_code == 200
@@ -164,7 +164,7 @@ def test_a_stop_of_all_processes_during_the_start(checkpoint_path: Path, told: s
     """While both workers import, as systemd and a terminal tell it: none hangs, or waits for one that is gone."""
     options = ["--port", "0", "--checkpoint", str(checkpoint_path), "--engine", "torch", "--workers", "2"]
     with program("-m", "app", *options) as process:
-        wait_for_line(process, "serving on ")
+        wait_for_line(process, "listening on ")
         _wait_for(lambda: sum(map(_hears_sigterm, _workers(process.pid))) == 2, timeout_s=60)
         os.killpg(process.pid, told)
         _, said = process.communicate(timeout=30)
@@ -198,7 +198,7 @@ runpy.run_module("app", run_name="__main__")
 
 
 @pytest.mark.parametrize(
-    ("workers", "begins", "start"), [(2, "serving on ", ("-m", "app")), (1, "warms up", ("-c", _SLOW_TO_START))]
+    ("workers", "begins", "start"), [(2, "listening on ", ("-m", "app")), (1, "warms up", ("-c", _SLOW_TO_START))]
 )
 @pytest.mark.parametrize("by", ["SIGTERM", "SIGHUP"])
 def test_what_still_loads_does_not_keep_a_stop_waiting(
@@ -345,8 +345,8 @@ def test_a_broken_checkpoint_is_told_before_any_worker_starts(checkpoint_path: P
     ("arguments", "sentence"),
     [
         (("--workers", "2", "--admin-key", "0123456789abcdef"), "a reload reaches one process"),
-        (("--deadline-ms", "70000"), "deadline_ms is 70000, over max_deadline_ms, 60000"),
-        (("--max-queue", "10"), "max_batch_files is 256, over max_queue, 10"),
+        (("--deadline-ms", "70000"), "--deadline-ms is 70000, over GLIMPSE_MAX_DEADLINE_MS, 60000"),
+        (("--max-queue", "10"), "GLIMPSE_MAX_BATCH_FILES is 256, over --max-queue, 10"),
         (("--admin-key", "short"), "--admin-key is a secret: "),
     ],
 )

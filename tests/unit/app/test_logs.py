@@ -60,3 +60,16 @@ def test_pillows_warnings_are_no_lines(caplog: pytest.LogCaptureFixture) -> None
     lines = [record.getMessage() for record in caplog.records if record.name == "py.warnings"]
     assert len(lines) == 1
     assert "worth a line" in lines[0]
+
+
+def test_uvicorns_error_about_nothing_is_no_line(caplog: pytest.LogCaptureFixture) -> None:
+    """At a stop with a slow upload it has no task to cancel; where it has some, it says so."""
+    configure("info")
+    uvicorn = logging.getLogger("uvicorn.error")
+    logging.getLogger().addHandler(caplog.handler)
+    try:
+        for tasks in (0, 2):
+            uvicorn.error("Cancel %s running task(s), timeout graceful shutdown exceeded", tasks)
+    finally:
+        logging.captureWarnings(False)
+    assert [record.args for record in caplog.records] == [(2,)]

@@ -152,17 +152,21 @@ def test_kubernetes_service_links_are_explained(monkeypatch: pytest.MonkeyPatch)
     [
         (
             ["--deadline-ms", "5000", "--max-deadline-ms", "4000"],
-            "deadline_ms is 5000, over max_deadline_ms, 4000",
+            "--deadline-ms is 5000, over --max-deadline-ms, 4000",
         ),
-        (["--workers", "2", "--admin-key", KEY], "a reload reaches one process: leave out admin_key"),
-        (["--max-batch-files", "20", "--max-queue", "10"], "max_batch_files is 20, over max_queue, 10"),
+        (
+            ["--workers", "2", "--admin-key", KEY],
+            "a reload reaches one process: leave out --admin-key, or set --workers to 1.",
+        ),
+        (["--max-batch-files", "20", "--max-queue", "10"], "--max-batch-files is 20, over --max-queue, 10"),
+        (["--max-batch-files", "2000"], "--max-batch-files is 2000, over GLIMPSE_MAX_QUEUE, 1024"),
         (
             ["--max-body-bytes", "50", "--max-batch-bytes", "101", "--max-bodies-bytes", "100"],
-            "max_batch_bytes is 101, over max_bodies_bytes, 100",
+            "--max-batch-bytes is 101, over --max-bodies-bytes, 100",
         ),
         (
             ["--max-body-bytes", "101", "--max-batch-bytes", "50", "--max-bodies-bytes", "100"],
-            "max_body_bytes is 101, over max_bodies_bytes, 100",
+            "--max-body-bytes is 101, over --max-bodies-bytes, 100",
         ),
     ],
 )
@@ -171,6 +175,14 @@ def test_settings_that_contradict_each_other_are_refused(arguments: list[str], r
     with pytest.raises(SettingsError, match=rf"^The settings do not agree: {reason}") as caught:
         read_settings(arguments)
     assert KEY not in str(caught.value)
+
+
+def test_settings_of_the_environment_are_called_by_their_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever set them there would look for another name in vain."""
+    monkeypatch.setenv("GLIMPSE_WORKERS", "2")
+    monkeypatch.setenv("GLIMPSE_ADMIN_KEY", KEY)
+    with pytest.raises(SettingsError, match="leave out GLIMPSE_ADMIN_KEY, or set GLIMPSE_WORKERS to 1"):
+        read_settings([])
 
 
 @pytest.mark.parametrize(

@@ -32,13 +32,15 @@ def test_an_address_that_cannot_be_had_is_told_in_the_systems_words() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(
-            ListenError, match=rf"^Cannot listen on 127\.0\.0\.1 port {port}: Address already in use\. "
+            ListenError, match=rf"^Cannot listen on 127\.0\.0\.1 port {port}: Address already in use\. Stop"
         ):
             _listen(Settings.model_validate({"port": port}))
     with pytest.raises(
-        ListenError, match=r"^Cannot listen on no\.such\.invalid port 0: (?!Unknown)[A-Z][a-z ]+\. Stop"
+        ListenError, match=r"^Cannot listen on no\.such\.invalid port 0: (?!Unknown)[A-Z][a-z ]+\. Choose"
     ):
         _listen(Settings.model_validate({"host": "no.such.invalid", "port": 0}))
+    with pytest.raises(ListenError, match=r"^Cannot listen on 192\.0\.2\.1 .*\. No interface of this machine has"):
+        _listen(Settings.model_validate({"host": "192.0.2.1", "port": 0}))  # of the examples of RFC 5737
     with pytest.raises(ListenError, match=r"^Cannot listen on ä\.\.b: no host can have that name\."):
         _listen(Settings.model_validate({"host": "ä..b", "port": 0}))
 
