@@ -83,8 +83,9 @@ def main() -> None:
         checkpoint = load(out)
     kinds = draw_outliers(dataset.test.images, count=given.count, seed=given.seed)
     kinds[LEFT_OUT] = strangers.images
-    results = measure_rejection(checkpoint.graph, dataset.test.images, kinds, checkpoint.record.calibration)
-    print("\n".join(rejection_lines(results)))
+    calibration = checkpoint.record.calibration
+    results = measure_rejection(checkpoint.graph, dataset.test.images, kinds, calibration)
+    print("\n".join(rejection_lines(results, may_abstain=calibration.may_abstain)))
     facts = {
         **describe("near_classes", device=given.device),
         "without": given.without.split(","),

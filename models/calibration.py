@@ -127,7 +127,7 @@ class Calibration:
 
     @property
     def may_abstain(self) -> bool:
-        """Whether there is a threshold at all."""
+        """Whether there is a rule at all: a threshold for the score, for the distance, or for both."""
         return self.abstain_threshold is not None or self.distance_threshold is not None
 
     def abstains(self, score: float, distance: float | None) -> bool:

@@ -11,6 +11,7 @@ from training.configuration import Request
 from training.contradictions import refuse_contradictions
 from training.data import findings
 from training.devices import Computing, choose_device, keep_freed_memory
+from training.earlier import SHIPPED, advise_start
 from training.finish import Result, finish
 from training.loop import train
 from training.plan import Plan, choose_computing, prepare
@@ -101,6 +102,9 @@ def _prepare(
 ) -> tuple[Plan, Run | None]:
     """Plan a training, and open the folder of its run, if it has one."""
     plan = prepare(request, computing, tell=tell)
+    is_new = keeping is None or not (keeping.goes_on or keeping.extends)
+    if is_new and plan.start is None and (advice := advise_start(plan.dataset, plan.recipe, SHIPPED)):
+        tell(advice)
     if ranks.is_first:
         check_room(_needed_bytes(plan, targets, keeping))
     if keeping is None:

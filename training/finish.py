@@ -55,6 +55,7 @@ class Result:
         digests: of each file that was written.
         report: the page about it, in the run's folder; None without one.
         label_mistakes: the likeliest of a folder's test part; None for what is no folder.
+        may_abstain: whether an abstain rule was fitted.
     """
 
     metrics: Metrics
@@ -62,6 +63,7 @@ class Result:
     digests: tuple[str, ...]
     report: Path | None
     label_mistakes: list[LabelMistake] | None
+    may_abstain: bool
 
 
 def finish(
@@ -136,7 +138,7 @@ def finish(
             console=console,
             without_copies=without,
         )
-    return Result(metrics, trained.seconds, digests, report, doubted)
+    return Result(metrics, trained.seconds, digests, report, doubted, fitted.calibration.may_abstain)
 
 
 def gap_to_test(held_out: Metrics, test: Metrics) -> str | None:

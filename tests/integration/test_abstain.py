@@ -250,7 +250,11 @@ def test_few_pictures_give_a_temperature_and_no_rule(few: Path, capsys: pytest.C
     out = few.with_name("few.safetensors")
     arguments = ["--data", str(few), "--out", str(out), "--device", "cpu", "--epochs", "1"]
     assert run(["train", "--recipe", "fast", *arguments]) == 0
-    assert "Calibrated on 30 held-out pictures, which is few: temperature" in capsys.readouterr().err
+    told = capsys.readouterr()
+    assert "Calibrated on 30 held-out pictures, which is few: temperature" in told.err
+    assert "Accepted, without abstaining" not in told.out
+    assert "train again with --held-out 100 or more." in told.out
+    assert "270 pictures of 3 classes are few to learn from." in told.err
     loaded = load(out)
     assert loaded.record.calibration.temperature != 1
     assert loaded.record.calibration.abstain_threshold is None
@@ -259,6 +263,19 @@ def test_few_pictures_give_a_temperature_and_no_rule(few: Path, capsys: pytest.C
         picture = encode(Image.fromarray(_pictures(1, seed=2)[0][0]))
         assert client.post("/predict", files={"file": picture}).json()["abstain"] is False
         assert client.get("/model").json()["calibration"]["held_out"]["n"] == 30
+
+
+def test_a_file_without_a_rule_says_so_once(few: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`evaluate` and `outliers` tell how it gets one, instead of that all is accepted."""
+    out = few.with_name("few.safetensors")
+    arguments = ["--data", str(few), "--device", "cpu"]
+    assert run(["train", "--recipe", "fast", *arguments, "--out", str(out), "--epochs", "1"]) == 0
+    capsys.readouterr()
+    for command in (["evaluate"], ["outliers", "--count", "3"]):
+        assert run([*command, str(out), *arguments]) == 0
+        text = capsys.readouterr().out
+        assert text.count("no abstain rule") == text.count("train again with --held-out 100 or more.") == 1
+        assert "ccepted" not in text
 
 
 def test_very_few_pictures_fit_nothing_and_it_is_told(few: Path, capsys: pytest.CaptureFixture[str]) -> None:

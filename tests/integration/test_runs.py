@@ -76,9 +76,10 @@ def test_the_seed_decides_the_weights(data: Path, tmp_path: Path) -> None:
     assert not torch.equal(*heads)
 
 
-def test_a_run_goes_on_from_its_state(stopped: Path, finished: Path) -> None:
+def test_a_run_goes_on_from_its_state(stopped: Path, finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Resumed from the middle, it ends with the weights that the whole run has."""
     assert train("--resume", stopped) == 0
+    assert "few to learn from" not in capsys.readouterr().err  # it can no longer begin otherwise
     now, then = weights_of(stopped), weights_of(finished)
     assert all(torch.equal(now[name], then[name]) for name in then)
 

@@ -24,7 +24,7 @@ from training.commands.options import (
     ReportPicturesOption,
     seed_option,
 )
-from training.commands.terminal import CommandError, print_lines, print_metrics, told_in_a_sentence
+from training.commands.terminal import NO_RULE, CommandError, print_lines, print_metrics, told_in_a_sentence
 from training.data import read_test
 from training.data.dataset import Split
 from training.data.rereading import find_leaked_again, read_as_trained, require_enough_for_rule, require_held_out
@@ -119,7 +119,7 @@ def evaluate(
                 fields["corruptions"] = dataclasses.asdict(robustness)
             typer.echo(json.dumps(fields, indent=2))
         else:
-            print_metrics(metrics)
+            print_metrics(metrics, may_abstain=loaded.record.calibration.may_abstain)
             if without is not None:
                 typer.echo(without_copies_line(without))
             if second is not None:
@@ -176,7 +176,7 @@ def calibrate(
             training=dataclasses.replace(training, configuration=with_share(training.configuration, share)),
         )
         digest = save(out, network, record, distance=fitted.distance)
-        print_metrics(metrics)
+        print_metrics(metrics, may_abstain=fitted.calibration.may_abstain)
         typer.echo(f"wrote {out} ({digest})")
 
 
@@ -214,7 +214,10 @@ def outliers(
             print_lines(
                 [f"{name}: {len(split):,} pictures, against {count:,} of each kind that show no class{yours}"]
             )
-            typer.echo("\n".join(rejection_lines(results)))
+            may_abstain = loaded.record.calibration.may_abstain
+            typer.echo("\n".join(rejection_lines(results, may_abstain=may_abstain)))
+            if not may_abstain:
+                typer.echo(NO_RULE)
 
 
 def report(

@@ -82,5 +82,5 @@ def quantize(
         digest = save(out, network, quantized, distance=fitted.distance)
         single, six = (100 * record.metrics.accuracy[view] for view in ("single_view", "six_views"))
         typer.echo(f"Before it was quantized: {single:.2f} % (single view), {six:.2f} % (six views)")
-        print_metrics(metrics)
+        print_metrics(metrics, may_abstain=fitted.calibration.may_abstain)
         typer.echo(f"wrote {out} ({digest})")

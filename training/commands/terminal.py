@@ -16,6 +16,7 @@ from models.memory import lacks_device_memory, lacks_memory
 from models.metrics import Metrics
 from training.commands.options import MOST_SEED
 from training.configuration import read_configuration
+from training.data.held_out import FEWEST_FOR_RULE
 from training.errors import TrainingError
 from training.evaluate import balanced_accuracy
 from training.interrupts import Terminated, sigterm_at_once
@@ -117,8 +118,20 @@ def page_command(run_folder: Path) -> str:
     return f"{command} {shlex.join(map(str, words))}"
 
 
-def print_metrics(metrics: Metrics) -> None:
-    """Print what was measured, overall and per class."""
+NO_RULE = (
+    f"This file has no abstain rule and always answers. A rule needs {FEWEST_FOR_RULE} held-out pictures: train "
+    f"again with --held-out {FEWEST_FOR_RULE} or more."
+)
+"""Of a checkpoint, in place of what its rule accepts."""
+
+
+def print_metrics(metrics: Metrics, *, may_abstain: bool) -> None:
+    """Print what was measured, overall and per class.
+
+    Args:
+        metrics: of a checkpoint.
+        may_abstain: whether it has a rule; who has none accepts everything, and is told how to get one instead.
+    """
     print_lines([f"{metrics.split}: {metrics.n:,} pictures"])
     typer.echo(f"Accuracy of the network: {_percent(metrics.accuracy['single_view'])} (single view)")
     typer.echo(f"Accuracy of the network: {_percent(metrics.accuracy['six_views'])} (six views)")
@@ -126,7 +139,9 @@ def print_metrics(metrics: Metrics) -> None:
     typer.echo(f"95 % interval of the single view: {100 * seen.low:.2f} to {_percent(seen.high)}")
     typer.echo(f"Mean of the classes (balanced accuracy): {_percent(balanced_accuracy(metrics))} (single view)")
     typer.echo(f"Expected calibration error: {_percent(metrics.expected_calibration_error)}")
-    if metrics.accepted is not None:
+    if not may_abstain:
+        typer.echo(NO_RULE)
+    elif metrics.accepted is not None:
         kept = (
             ""
             if metrics.accuracy_of_accepted is None

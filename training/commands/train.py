@@ -239,7 +239,7 @@ def _tell_finished(console: Console, run: Path, *, out: Path | None) -> None:
 
 
 def _print(result: Result, targets: list[Path]) -> None:
-    print_metrics(result.metrics)
+    print_metrics(result.metrics, may_abstain=result.may_abstain)
     if result.label_mistakes is not None:
         typer.echo("Among the pictures that were measured on, ", nl=False)
         print_lines(label_mistake_lines(result.label_mistakes))

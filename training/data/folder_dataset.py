@@ -161,8 +161,10 @@ def read_test_folder(
         if held_out is not None:
             return f"{name}, the test part of its training", tree.labels, held_out
         report(
-            f"{name} has no test part, and is not what the checkpoint was trained on, or has changed: all "
-            "of it counts. If the training saw some of it, the figures are too good."
+            f"warning: {name} has no test part, and is not what the checkpoint was trained on, or has changed "
+            f"since, if only in one label: all {len(tree):,} pictures count. If the training was on this folder, "
+            "it has learnt most of them, and the figures are too good; train again, or measure on pictures that "
+            "it has not seen"
         )
     below = f"{test_root.name}/" if test_root else ""
     return f"{name} {'test' if test_root else 'whole'}", tree.labels, _whole(tree, below=below)

@@ -36,7 +36,7 @@ class Rejection:
         score: by the best probability.
         distance: by the distance from the classes; None where the checkpoint has none.
         both: by the worse of the two, each as its rank among the pictures of the classes.
-        accepted: share that the checkpoint's own rule lets pass.
+        accepted: share that the checkpoint's own rule lets pass; all where it has none.
     """
 
     score: Separation
@@ -85,17 +85,28 @@ def false_acceptance(inside: Tensor, outside: Tensor) -> float:
     return float((outside.double() >= threshold).double().mean())
 
 
-def rejection_lines(results: Mapping[str, Rejection]) -> list[str]:
-    """Write a table for people: AUROC / FPR95 by score, distance and both, and what the rule accepts."""
+def rejection_lines(results: Mapping[str, Rejection], *, may_abstain: bool) -> list[str]:
+    """Write a table for people: AUROC / FPR95 by score, distance and both, and what the rule accepts.
+
+    Args:
+        results: by kind.
+        may_abstain: whether the checkpoint has a rule; without one there is no column for what it accepts, as
+            there are none for distance and both without a distance.
+    """
     title = "AUROC / FPR95, %"
     width = max(len(name) for name in (title, *results))
-    lines = [f"{title:>{width}}   score         distance      both          accepted by the rule"]
+    has_distance = any(result.distance for result in results.values())
+    heads = ["score", "distance", "both"] if has_distance else ["score"]
+    head = "  ".join(f"{name:<12}" for name in heads) + ("  accepted by the rule" if may_abstain else "")
+    lines = [f"{title:>{width}}   {head.rstrip()}"]
     for kind, result in results.items():
         cells = [
-            f"{100 * found.auroc:5.1f} /{100 * found.false_acceptance:5.1f}" if found else "–".center(12)
+            f"{100 * found.auroc:5.1f} /{100 * found.false_acceptance:5.1f}"
             for found in (result.score, result.distance, result.both)
+            if found
         ]
-        lines.append(f"{kind:>{width}} : {'  '.join(cells)}  {100 * result.accepted:5.1f} %")
+        rule = f"  {100 * result.accepted:5.1f} %" if may_abstain else ""
+        lines.append(f"{kind:>{width}} : {'  '.join(cells)}{rule}")
     return lines
 
 

@@ -76,7 +76,7 @@ def measure_second_look(
     Returns:
         None where the model never abstains.
     """
-    if calibration.abstain_threshold is None and calibration.distance_threshold is None:
+    if not calibration.may_abstain:
         return None
     stands = accepted(first, distances, calibration)
     probabilities = first.clone()

@@ -19,7 +19,16 @@ from models.preprocessing import InputSpec
 from models.record import Record
 from training.data.dataset import Dataset, Split, fingerprint
 from training.data.held_out import hold_out
-from training.earlier import DOUBTED, doubt, doubt_as_judge, load_start, load_teacher, start_with
+from training.earlier import (
+    DOUBTED,
+    SHIPPED,
+    advise_start,
+    doubt,
+    doubt_as_judge,
+    load_start,
+    load_teacher,
+    start_with,
+)
 from training.errors import TrainingError
 from training.fresh import Start
 from training.recipes import RECIPES
@@ -35,6 +44,30 @@ def test_a_teacher_of_other_classes_or_pictures_is_refused(checkpoint_path: Path
     with pytest.raises(TrainingError, match=r"--teacher .*; the pictures have 48 × 48"):
         load_teacher(checkpoint_path, mirrors=True, labels=record.labels, spec=InputSpec(height=48, width=48))
     load_teacher(checkpoint_path, mirrors=True, labels=record.labels, spec=record.input)
+
+
+def _so_many(pictures: int) -> Dataset:
+    """Pictures of two classes."""
+    split = Split(torch.zeros(pictures, 1, 1, 3, dtype=torch.uint8), torch.arange(pictures) % 2)
+    return Dataset("made", ("a", "b"), split, split)
+
+
+def test_who_learns_from_few_pictures_is_told_of_the_shipped_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In words that can be typed: up to 100 of a class on average, unless the recipe cannot start with it."""
+    monkeypatch.chdir(SHIPPED.parent)
+    advice = advise_start(_so_many(200), RECIPES["fast"], SHIPPED)
+    assert advice is not None
+    assert advice.startswith("200 pictures of 2 classes are few to learn from.")
+    assert advice.endswith("--recipe compact --start cifar10.safetensors")
+    assert advise_start(_so_many(201), RECIPES["fast"], SHIPPED) is None
+    for recipe in ("tutorial", "taught"):
+        assert advise_start(_so_many(200), RECIPES[recipe], SHIPPED) is None
+
+
+def test_a_start_that_is_not_there_or_does_not_fit_is_not_named(tmp_path: Path, checkpoint_path: Path) -> None:
+    """An installation may lack it, and another network be in its place."""
+    for path in (tmp_path / "gone.safetensors", checkpoint_path):
+        assert advise_start(_so_many(20), RECIPES["fast"], path) is None
 
 
 SMALL = Architecture("fast", {"widths": [4, 4, 8]})

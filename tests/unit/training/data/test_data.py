@@ -530,11 +530,12 @@ def test_a_folder_of_which_something_is_gone_is_warned_of(tmp_path: Path, record
     for path in sorted([root / gone, *(root / gone).rglob("*")], reverse=True):
         path.rmdir() if path.is_dir() else path.unlink()
     told: list[str] = []
-    name, _ = read_test(str(root), known, cache=tmp_path / "cache", report=told.append)
+    name, split = read_test(str(root), known, cache=tmp_path / "cache", report=told.append)
     assert name == "pets whole"
     assert told[-1].startswith(
-        "pets has no test part, and is not what the checkpoint was trained on, or has changed"
+        "warning: pets has no test part, and is not what the checkpoint was trained on, or has changed since"
     )
+    assert f": all {len(split)} pictures count. " in told[-1]
 
 
 def test_what_only_looks_alike_is_divided_again_as_it_was(tmp_path: Path, record: Record) -> None:

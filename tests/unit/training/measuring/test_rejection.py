@@ -8,7 +8,14 @@ from models.calibration import Calibration
 from models.distance import ClassDistance
 from models.graph import Graph
 from tests.networks import Headless
-from training.measuring.rejection import Separation, auroc, false_acceptance, measure_rejection
+from training.measuring.rejection import (
+    Rejection,
+    Separation,
+    auroc,
+    false_acceptance,
+    measure_rejection,
+    rejection_lines,
+)
 
 
 class _RedOrGreen(Headless):
@@ -34,6 +41,18 @@ def test_who_looks_unsurer_and_farther_than_all_is_told_from_them_by_both() -> N
     found = measure_rejection(graph, inside, outside, Calibration())["yellow"]
     told = Separation(auroc=1.0, false_acceptance=0.0)
     assert (found.score, found.distance, found.both) == (told, told, told)
+
+
+def test_a_table_has_no_column_for_what_the_checkpoint_has_not() -> None:
+    """All would be accepted where there is no rule, and a dash is no distance."""
+    half = Separation(auroc=0.5, false_acceptance=0.25)
+    full = rejection_lines({"tiles": Rejection(half, half, half, accepted=0.125)}, may_abstain=True)
+    assert full == [
+        "AUROC / FPR95, %   score         distance      both          accepted by the rule",
+        "           tiles :  50.0 / 25.0   50.0 / 25.0   50.0 / 25.0   12.5 %",
+    ]
+    bare = rejection_lines({"tiles": Rejection(half, None, None, accepted=1.0)}, may_abstain=False)
+    assert bare == ["AUROC / FPR95, %   score", "           tiles :  50.0 / 25.0"]
 
 
 def test_auroc_counts_pairs() -> None:
