@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -120,8 +121,8 @@ def _below_pytorch() -> dict[str, Any]:
 def differences(now: Mapping[str, Any], then: Mapping[str, Any], *, apart_from: tuple[str, ...] = ()) -> list[str]:
     """Name each field that two texts do not share, with both values: "seed is 1 and was 0".
 
-    A field that is None now and was not there then is the same: a recipe that does not have what a newer version
-    can do.
+    Digests are shortened. A field that is None now and was not there then is the same: a recipe that does not have
+    what a newer version can do.
 
     Args:
         now: as it is.
@@ -131,12 +132,17 @@ def differences(now: Mapping[str, Any], then: Mapping[str, Any], *, apart_from: 
     new, old = dict(flatten(now)), dict(flatten(then))
     absent = "absent"
     return [
-        f"{name} is {new.get(name, absent)!r} and was {old.get(name, absent)!r}"
+        f"{name} is {_shown(new.get(name, absent))} and was {_shown(old.get(name, absent))}"
         for name in [*old, *(name for name in new if name not in old)]
         if new.get(name, absent) != old.get(name, absent)
         and not (name not in old and new[name] is None)
         and name not in apart_from
     ]
+
+
+def _shown(value: object) -> str:
+    """Write a value; of a SHA-256 the first twelve digits, which nobody compares by eye."""
+    return re.sub(r"\b([0-9a-f]{12})[0-9a-f]{52}\b", r"\1…", repr(value))
 
 
 def write_configuration(

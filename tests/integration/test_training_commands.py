@@ -335,7 +335,7 @@ def test_a_broken_folder_is_refused_before_training(
     (root / "only").mkdir(parents=True)
     (root / "only" / "a.png").write_bytes(encode(solid("red")))
     assert _train(root, tmp_path / "m.safetensors") == 1
-    assert "has 1 class folders (only); at least 2 are needed" in capsys.readouterr().err
+    assert "has 1 class folder (only); at least 2 are needed" in capsys.readouterr().err
     (root / "cifar10.npz").touch()
     assert _train(root, tmp_path / "m.safetensors") == 1
     assert f"or read the archive in it with --data {root / 'cifar10.npz'}." in capsys.readouterr().err
@@ -344,7 +344,7 @@ def test_a_broken_folder_is_refused_before_training(
     assert _train(root, tmp_path / "m.safetensors") == 1
     error = capsys.readouterr().err
     assert "junk/a.txt: The file is no picture format" in error
-    assert "No picture can be read of this class in " in error
+    assert "A class has no picture that can be read in " in error
     assert ": 'junk' (1 file). Add pictures" in error
     assert not (tmp_path / "m.safetensors").exists()
 

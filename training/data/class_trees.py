@@ -213,7 +213,7 @@ def _class_names(root: Path, *, fewest: int) -> tuple[str, ...]:
     if len(names) < fewest:
         archive = min(root.glob("*.npz"), default=None)
         raise DataError(
-            f"{root} has {len(names)} class folders ({', '.join(names) or 'none'}); at least {fewest} are needed. "
+            f"{root} has {_class_folders(names)}; at least {fewest} {'is' if fewest == 1 else 'are'} needed. "
             "Put the pictures of each class into a sub-folder that has the class's name"
             + (f", or read the archive in it with --data {archive}." if archive else ".")
         )
@@ -228,6 +228,12 @@ def _class_names(root: Path, *, fewest: int) -> tuple[str, ...]:
     return names
 
 
+def _class_folders(names: Sequence[str]) -> str:
+    if not names:
+        return "no class folders"
+    return f"{len(names)} class folder{'' if len(names) == 1 else 's'} ({', '.join(names)})"
+
+
 def _count_files(folder: Path) -> str:
     if not os.access(folder, os.R_OK | os.X_OK):
         return "cannot be opened"
@@ -237,7 +243,7 @@ def _count_files(folder: Path) -> str:
 
 def _no_pictures(root: Path, labels: Sequence[str]) -> DataError:
     classes = [f"{label!r} ({_count_files(root / label)})" for label in labels]
-    what, which = ("this class", "the folder") if len(labels) == 1 else ("these classes", "the folders")
+    whose, which = ("A class has", "the folder") if len(labels) == 1 else ("Some classes have", "the folders")
     return DataError(
-        f"No picture can be read of {what} in {root}: {_some_of(classes)}. Add pictures, or remove {which}."
+        f"{whose} no picture that can be read in {root}: {_some_of(classes)}. Add pictures, or remove {which}."
     )

@@ -36,8 +36,9 @@ def draw_reliability(bins: Sequence[ScoreBin]) -> str:
             alpha = 1.0 if each.n >= _FEW else 0.35
             upper.bar(each.lower, each.accuracy, width, align="edge", color=_ACCENT, alpha=alpha)
         upper.plot([0, 1], [0, 1], color=_INK, linestyle=(0, (4, 3)), linewidth=1)
-        upper.plot([b.score for b in bins], [b.accuracy for b in bins], "o", color=_INK, markersize=3)
-        upper.set(ylabel="accuracy", xlim=(0, 1), ylim=(0, 1.02))
+        points = [b.score for b in bins], [b.accuracy for b in bins]
+        upper.plot(*points, "o", color=_INK, markersize=3, clip_on=False)
+        upper.set(ylabel="accuracy", xlim=(0, 1), ylim=(0, 1))
         lower.bar([b.lower for b in bins], [b.n for b in bins], width, align="edge", color=_SECOND)
         lower.set(xlabel="score of the answer", ylabel="answers")
 
@@ -56,8 +57,10 @@ def draw_coverage(curve: Tensor) -> str:
         n = len(curve)
         # the first hundredth is a few pictures, whose accuracy jumps
         places = _thin(range(max(1, n // 100), n + 1))
-        axes.plot([100 * k / n for k in places], [100 * float(curve[k - 1]) for k in places], color=_ACCENT, lw=2)
+        shares = [100 * k / n for k in places], [100 * float(curve[k - 1]) for k in places]
+        axes.plot(*shares, color=_ACCENT, lw=2, clip_on=False)
         axes.set(xlabel="answered, % of the pictures", ylabel="right, % of the answers", xlim=(0, 100))
+        _end_with_shares(axes, whole=100)
 
     return _svg(draw, "Coverage against accuracy", name="coverage")
 
@@ -74,8 +77,9 @@ def draw_history(history: History) -> str:
         upper.set(ylabel="loss per picture")
         for axes in middle:
             epochs = [history.held_out[place] for place in _thin(range(len(history.held_out)))]
-            axes.plot(*zip(*epochs, strict=True), color=_ACCENT, lw=1.5, marker=".")
+            axes.plot(*zip(*epochs, strict=True), color=_ACCENT, lw=1.5, marker=".", clip_on=False)
             axes.set(ylabel="held out: right")
+            _end_with_shares(axes, whole=1)
             axes.yaxis.set_major_formatter(lambda share, _: f"{100 * share:g} %")
         lower.plot(steps, [history.rates[place] for place in places], color=_SECOND, lw=1.5)
         lower.set(xlabel="step", ylabel="learning rate")
@@ -84,6 +88,12 @@ def draw_history(history: History) -> str:
     lines = "Loss, accuracy on held-out pictures, and" if history.held_out else "Loss and"
     title = f"{lines} learning rate over the steps"
     return _svg(draw, title, name="history", height=6.2 if history.held_out else 4.4)
+
+
+def _end_with_shares(axes: "Axes", *, whole: float) -> None:
+    """End the upright axis of shares at nothing and at the whole, where the margin around a line would go on."""
+    lowest, highest = axes.get_ylim()
+    axes.set_ylim(max(0, lowest), min(whole, highest))
 
 
 def _thin(places: range) -> Sequence[int]:

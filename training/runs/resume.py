@@ -137,7 +137,7 @@ def open_run(
     before = read_configuration(path)[1]
     changed = differences(configuration, before)
     if found is not None and before.get("data_fingerprint") != configuration["data_fingerprint"]:
-        changed += changed_counts(found, folder)
+        changed = [*changed_counts(found, folder), *changed]  # what can be acted on first
     if changed:
         raise TrainingError(
             f"{folder} cannot go on, because this differs from {path.name}: {'; '.join(changed)}. "

@@ -67,6 +67,15 @@ def test_each_field_that_differs_is_named_with_both_values() -> None:
     ]
 
 
+def test_digests_are_shortened_in_what_differs() -> None:
+    """Their first twelve digits, alone and in a list; whoever wants all of them has the files."""
+    then, now = {"data": "0a" * 32, "teachers": []}, {"data": "1b" * 32, "teachers": ["sha256:" + "2c" * 32]}
+    assert differences(now, then) == [
+        "data is '1b1b1b1b1b1b…' and was '0a0a0a0a0a0a…'",
+        "teachers is ['sha256:2c2c2c2c2c2c…'] and was []",
+    ]
+
+
 def test_what_a_newer_version_can_do_and_a_run_does_not_is_no_difference() -> None:
     """A run from before `selection` goes on; one that now would have it does not, nor one that lost it."""
     assert differences({"recipe": {"selection": None}}, {"recipe": {}}) == []

@@ -131,18 +131,41 @@ def test_many_bad_files_are_not_all_named(tmp_path: Path) -> None:
     assert told[-1] == "25 of 27 files are no readable pictures (15 more not named)"
 
 
+@pytest.mark.parametrize(
+    ("names", "fewest", "told"),
+    [
+        ((), 1, "has no class folders; at least 1 is needed"),
+        (("red",), 2, r"has 1 class folder \(red\); at least 2 are needed"),
+        (("red", "blue"), 3, r"has 2 class folders \(blue, red\); at least 3 are needed"),
+    ],
+)
+def test_too_few_classes_are_counted(names: tuple[str, ...], fewest: int, told: str, tmp_path: Path) -> None:
+    """And named."""
+    for name in names:
+        (tmp_path / name).mkdir()
+    with pytest.raises(DataError, match=told):
+        read_tree(
+            tmp_path,
+            spec=InputSpec(),
+            cache=tmp_path.parent / "cache",
+            report=lambda _: None,
+            fewest_classes=fewest,
+        )
+
+
 def test_a_class_without_a_readable_picture_is_refused(tmp_path: Path) -> None:
     """An empty folder, or one of junk alone, is named."""
     _add(tmp_path, "red", ["1.png"])
     (tmp_path / "blue").mkdir()
-    with pytest.raises(DataError, match=r"of this class in .*: 'blue' \(0 files\)\. .* remove the folder\."):
+    with pytest.raises(DataError, match=r"A class has no picture .*: 'blue' \(0 files\)\. .* remove the folder\."):
         _read(tmp_path)
     assert not (tmp_path.parent / f"{tmp_path.name} cache").exists(), "refused before anything was decoded"
     _add(tmp_path, "blue", ["1.txt"], b"no")
     for number in range(6):
         _add(tmp_path, f"green {number}", ["1.txt"], b"no")
     with pytest.raises(
-        DataError, match=r"of these classes .*: 'blue' \(1 file\), 'green 0' \(1 file\), .* and 2 more\."
+        DataError,
+        match=r"Some classes have no picture .*: 'blue' \(1 file\), 'green 0' \(1 file\), .* and 2 more\.",
     ):
         _read(tmp_path)
 
@@ -152,7 +175,7 @@ def test_a_class_that_cannot_be_opened_is_refused_as_such(tmp_path: Path, monkey
     _add(tmp_path, "red", ["1.png"])
     (tmp_path / "blue").mkdir()
     monkeypatch.setattr(os, "access", lambda path, _mode: path.name != "blue")
-    with pytest.raises(DataError, match=r"of this class in .*: 'blue' \(cannot be opened\)\."):
+    with pytest.raises(DataError, match=r"A class has no picture .*: 'blue' \(cannot be opened\)\."):
         _read(tmp_path)
 
 

@@ -31,12 +31,12 @@ def _open(folder: Path, *, data: str, found: Findings | None) -> Run:
 
 
 def test_a_folder_of_pictures_that_changed_is_refused_in_words(tmp_path: Path) -> None:
-    """Beside the digests stands which class has how many pictures, and had."""
+    """Before the digests stands which class has how many pictures, and had."""
     _open(tmp_path, data="a", found=FOUND)
     write(FOUND, tmp_path)
     fewer = replace(FOUND, counts={**FOUND.counts, "dog": {"train": 3, "test": 1}})
     _open(tmp_path, data="a", found=fewer)  # the pictures decide, not the counts
-    told = r"data_fingerprint is 'b' and was 'a'; 'dog' has 3 pictures to learn from and had 5\. Restore"
+    told = r": 'dog' has 3 pictures to learn from and had 5; data_fingerprint is 'b' and was 'a'\. Restore"
     with pytest.raises(TrainingError, match=told):
         _open(tmp_path, data="b", found=fewer)
 
