@@ -57,9 +57,9 @@ def settle_norms(
         return
     tell(
         console,
-        f"The batch norms' averages lagged behind the weights: with them {own:.0%} of {len(images)} training "
-        f"pictures were named rightly, with averages of these pictures {anew:.0%}. The latter are kept; a longer "
-        "training is surer.",
+        f"The batch norms' averages lagged behind the weights: with them {100 * own:.0f} % of {len(images)} "
+        f"training pictures were named rightly, with averages of these pictures {100 * anew:.0f} %. The latter "
+        "are kept; a longer training is surer.",
     )
 
 

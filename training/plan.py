@@ -107,7 +107,7 @@ def prepare(request: Request, computing: Computing, *, tell: Callable[[str], Non
     recipe = adapt(table, request, dataset)
     tell(
         f"{dataset.name}: {len(dataset.train):,} pictures to learn from, {dataset.held_out_count:,} held out to "
-        f"choose on, {len(dataset.test):,} to measure on, {width} × {height} pixels each"
+        f"calibrate on, {len(dataset.test):,} to measure on, {width} × {height} pixels each"
     )
     configuration = _configuration(recipe, read, dataset, spec=spec, seed=request.seed, dtype=computing.dtype)
     start, of_start = _take_start(earlier, request, configuration, dataset=dataset, tell=tell)

@@ -75,7 +75,7 @@ class RunProgress:
         rate = f"{self._pictures / max(now_s - self._started_s, 1e-9):,.0f} pictures/s"
         facts = [
             *([] if loss is None else [f"loss {loss:.3f}"]),
-            *([] if held_out is None else [f"held out {held_out:.1%}"]),
+            *([] if held_out is None else [f"held out {100 * held_out:.1f} %"]),
             rate,
         ]
         status = " · ".join(facts)

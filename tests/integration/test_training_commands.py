@@ -171,7 +171,9 @@ def test_report_writes_one_page(folder: Path, tmp_path: Path, capsys: pytest.Cap
     shutil.copy(out, run_folder / "checkpoint.safetensors")
     assert run(command) == 0
     page = tmp_path / "page" / "report.html"
-    assert capsys.readouterr().out == f"wrote {page}\n"
+    told = capsys.readouterr()
+    assert told.out == f"wrote {page}\n"
+    assert "for the report: spoilt copies, gaussian noise 1 · step 1/55 · " in told.err
     text = page.read_text("utf-8")
     for expected in ("dark", "light", "gaussian noise", 'id="run"', "pictures, the test part of its training"):
         assert expected in text

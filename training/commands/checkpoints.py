@@ -102,7 +102,12 @@ def evaluate(
         robustness = None
         if corruptions:
             robustness = measure_robustness(
-                network, split, pictures=corruption_pictures or PICTURES, seed=seed, console=console
+                network,
+                split,
+                pictures=corruption_pictures or PICTURES,
+                seed=seed,
+                place="spoilt copies",
+                console=console,
             )
         if grid is not None:  # last: whoever stops the measurement hears that nothing was written
             draw_predictions(split, views.single_view, labels=labels, seed=seed, path=grid)

@@ -82,7 +82,8 @@ def _accept_option(default: str) -> object:
         max=0.999,
         metavar="SHARE",
         callback=_refuse_no_number,
-        help=f"Of the held-out pictures, 0.8 to 0.999, for the abstain rule to accept [default: {default}].",
+        help="Of the held-out pictures for the abstain rule to accept: a share such as 0.9, from 0.8 to 0.999 "
+        f"[default: {default}].",
     )
 
 

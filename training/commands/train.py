@@ -101,8 +101,8 @@ def train(
         int | None,
         typer.Option(
             min=0,
-            help="Pictures to choose on and not to learn from [default: a tenth to a fifth, 2,000 at most; none "
-            "of fewer than 100, nor for the tutorial].",
+            help="Pictures to calibrate on and not to learn from [default: a tenth to a fifth, 2,000 at most; "
+            "none of fewer than 100, nor for the tutorial].",
         ),
     ] = None,
     save_every: Annotated[

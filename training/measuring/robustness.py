@@ -56,7 +56,7 @@ def affordable_pictures(images: Tensor) -> int:
 
 
 def measure_robustness(
-    network: Network, split: Split, *, pictures: int, seed: int, console: Console
+    network: Network, split: Split, *, pictures: int, seed: int, place: str, console: Console
 ) -> Robustness:
     """Spoil some pictures of a split in every way of `training.measuring.corruptions` and count the right answers.
 
@@ -65,6 +65,7 @@ def measure_robustness(
         split: to choose from.
         pictures: how many; a split with fewer counts whole.
         seed: of everything random.
+        place: what is done, in words, for the console.
         console: told of the progress.
     """
     places = torch.randperm(len(split), generator=torch.Generator().manual_seed(seed))[:pictures].sort().values
@@ -76,7 +77,7 @@ def measure_robustness(
             for severity in SEVERITIES:
                 spoilt = corrupt(images, kind=kind, severity=severity, seed=seed, places=places)
                 row.append(_accuracy(network, spoilt, targets))
-                progress.step(place=f"{kind} {severity}", pictures=len(images))
+                progress.step(place=f"{place}, {kind.replace('_', ' ')} {severity}", pictures=len(images))
             accuracy[kind] = tuple(row)
     every = [value for row in accuracy.values() for value in row]
     clean = _accuracy(network, images, targets)

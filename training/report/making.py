@@ -56,7 +56,14 @@ def make_report(
     """
     robustness = None
     if pictures:
-        robustness = measure_robustness(checkpoint.network, split, pictures=pictures, seed=seed, console=console)
+        robustness = measure_robustness(
+            checkpoint.network,
+            split,
+            pictures=pictures,
+            seed=seed,
+            place="for the report: spoilt copies",
+            console=console,
+        )
     content = Content(
         checkpoint=checkpoint,
         metrics=metrics,

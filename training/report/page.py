@@ -109,9 +109,12 @@ def _run(content: Content) -> str:
 def _held_out(history: History) -> str:
     if not history.held_out:
         return ""
-    best = max(accuracy for _, accuracy in history.held_out)
+    last, best = (
+        html.percent(accuracy, 1)
+        for accuracy in (history.held_out[-1][1], max(accuracy for _, accuracy in history.held_out))
+    )
     return (
-        f" Of held-out pictures {history.held_out[-1][1]:.1%} were named rightly after the last epoch, {best:.1%} "
+        f" Of held-out pictures {last} were named rightly after the last epoch, {best} "
         "after the best. Where that falls while the loss does too, the network learns its pictures by heart; "
         "where it still rises, more epochs will help."
     )

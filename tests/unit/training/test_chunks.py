@@ -71,7 +71,7 @@ def test_spoilt_copies_are_shown_and_made_so_too(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr("training.measuring.robustness.KINDS", ("darker",))
     monkeypatch.setattr("training.measuring.robustness.SEVERITIES", (1,))
     split = Split(images, torch.zeros(9, dtype=torch.int64))
-    measure_robustness(network, split, pictures=9, seed=0, console=CONSOLE)
+    measure_robustness(network, split, pictures=9, seed=0, place="spoilt", console=CONSOLE)
     assert network.most == 7
     spoilt: list[int] = []
 

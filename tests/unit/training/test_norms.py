@@ -41,8 +41,8 @@ def test_averages_that_lag_behind_are_taken_anew(mean: float) -> None:
     images, targets = _pictures()
     settle_norms(network, images, targets, most=2_000, computing=_CPU, console=Console(file=out))
     assert torch.equal(network(images).argmax(1), targets)
-    assert "with them 50% of 40 training pictures were named rightly" in out.getvalue()
-    assert "with averages of these pictures 100%" in out.getvalue()
+    assert "with them 50 % of 40 training pictures were named rightly" in out.getvalue()
+    assert "with averages of these pictures 100 %" in out.getvalue()
     assert network.norm.momentum == 0.4
     assert not network.training
 

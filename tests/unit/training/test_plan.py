@@ -106,6 +106,7 @@ def test_a_start_of_another_seed_may_know_the_test_part_of_a_folder(record: Reco
     )
     told: list[str] = []
     plan = prepare(request, Computing(torch.device("cpu"), torch.float32), tell=told.append)
+    assert any(" 0 held out to calibrate on, " in sentence for sentence in told)
     (warning,) = [sentence for sentence in told if "the start was trained with" in sentence]
     assert "the seed 1 instead of 0, so it may know what is measured on here" in warning
     assert plan.configuration["may_know_held_out"] is True

@@ -39,7 +39,7 @@ def test_the_accuracy_on_held_out_pictures_stands_beside_the_loss() -> None:
         progress.step(place="epoch 1/2", pictures=40, loss=1.5, held_out=0.875)
     assert out.getvalue().splitlines() == [
         "epoch 1/2 · step 1/2 · loss 2.000 · 2 pictures/s · 0:00:20 left",
-        "epoch 1/2 · step 2/2 · loss 1.500 · held out 87.5% · 2 pictures/s · 0:00:00 left",
+        "epoch 1/2 · step 2/2 · loss 1.500 · held out 87.5 % · 2 pictures/s · 0:00:00 left",
     ]
 
 

@@ -25,11 +25,14 @@ class _IsLight(Headless):
         return torch.stack([-mean, mean], dim=1)
 
 
-def _measure(pictures: int, seed: int = 0) -> Robustness:
+def _measure(pictures: int, seed: int = 0, *, out: io.StringIO | None = None) -> Robustness:
     """Four dark pictures and four light ones."""
     images = torch.tensor([40, 160] * 4, dtype=torch.uint8)[:, None, None, None].expand(8, 16, 16, 3).contiguous()
     split = Split(images, torch.tensor([0, 1] * 4))
-    return measure_robustness(_IsLight(), split, pictures=pictures, seed=seed, console=Console(file=io.StringIO()))
+    console = Console(file=io.StringIO() if out is None else out, width=200)
+    return measure_robustness(
+        _IsLight(), split, pictures=pictures, seed=seed, place="for the report: spoilt copies", console=console
+    )
 
 
 def test_accuracy_is_counted_kind_by_kind() -> None:
@@ -43,6 +46,13 @@ def test_accuracy_is_counted_kind_by_kind() -> None:
     assert found.accuracy["gaussian_blur"] == (1.0,) * 5
     every = [value for row in found.accuracy.values() for value in row]
     assert found.mean == pytest.approx(sum(every) / (len(KINDS) * len(SEVERITIES)))
+
+
+def test_what_is_measured_is_told() -> None:
+    """What the copies are for stands before the kind."""
+    out = io.StringIO()
+    _measure(8, out=out)
+    assert out.getvalue().startswith("for the report: spoilt copies, gaussian noise 1 · step 1/55 · ")
 
 
 def test_clean_pictures_are_counted_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -314,7 +314,9 @@ def test_the_curves_are_called_what_they_show(
     content = _content(hostile)
     assert content.history is not None
     history = dataclasses.replace(content.history, held_out=held_out)
-    assert f'aria-label="{title}"' in page(dataclasses.replace(content, history=history))
+    text = page(dataclasses.replace(content, history=history))
+    assert f'aria-label="{title}"' in text
+    assert ("60.0\N{NO-BREAK SPACE}% were named rightly after the last epoch, 60.0" in text) is bool(held_out)
 
 
 def test_many_classes_are_listed_instead_of_drawn(hostile: Checkpoint) -> None:
