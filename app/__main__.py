@@ -78,8 +78,8 @@ def run() -> NoReturn:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     exit_codes.append(exit_code)
-    flush_streams()
     _leave_within(LAST_THREADS_S, exit_code)
+    flush_streams()
     sys.exit(exit_code)
 
 

@@ -5,6 +5,7 @@ Off unless `GLIMPSE_SECOND_LOOK` is `on`: a picture that would be abstained from
 """
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 
 import numpy as np
@@ -17,6 +18,10 @@ from models.checkpoint import Checkpoint
 from models.errors import GlimpseError
 from models.preprocessing import Answers, Images
 from models.views import shows_mirror_images, six_views, together
+
+_SHARE_OF_TIME = 0.5
+"""Of what is left of a caller's time: an answer that is there must not be held until it is too late. Source:
+choice."""
 
 
 class SecondLook:
@@ -62,11 +67,13 @@ class SecondLook:
         if not self._admission.has_room(pictures=len(others), within_s=caller.left_s):
             self._looks.labels("skipped").inc()
             return first
+        found: list[Result | BaseException] = []
         # Counted before anything is awaited: all pictures of a run come here in one turn of the event loop.
-        with self._admission.picture(len(others)):
-            found = await asyncio.gather(
-                *(run(np.ascontiguousarray(view[0])) for _, view in others), return_exceptions=True
-            )
+        with self._admission.picture(len(others)), contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(caller.left_s * _SHARE_OF_TIME):
+                found = await asyncio.gather(
+                    *(run(np.ascontiguousarray(view[0])) for _, view in others), return_exceptions=True
+                )
         results = [one for one in found if isinstance(one, Result)]
         if len(results) < len(others):
             _raise_all_but_ours(found)

@@ -7,7 +7,7 @@ from typing import Any, Self
 from models.values import is_count, is_fraction, is_number, require_amounts, require_fractions
 
 VIEWS = ("single_view", "six_views")
-"""The two ways to look at a picture: as it is, and averaged over `training.augment.six_views`."""
+"""The two ways to look at a picture: as it is, and averaged over `models.views.six_views`."""
 
 
 @dataclass(frozen=True)

@@ -74,7 +74,7 @@ class Server(uvicorn.Server):
         # All is answered. Should a thread still run, another signal ends the process without it.
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             if signal.getsignal(number) is not signal.SIG_IGN:
-                signal.signal(number, lambda *_: os._exit(0))
+                signal.signal(number, lambda *_: os._exit(DEVICE_LOST if self._is_lost else 0))
 
     def _hear_again(self, sig: int, frame: FrameType | None) -> None:
         """Take a signal that uvicorn sends its own process after a clean stop, which would die of it otherwise."""

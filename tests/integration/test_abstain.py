@@ -17,6 +17,7 @@ from app.settings import Settings
 from models import checkpoint
 from models.calibration import Calibration
 from models.checkpoint import load
+from models.graph import Graph
 from tests.drawing import encode
 from training.cli import run
 from training.measuring.second_look import look_again
@@ -61,7 +62,12 @@ def test_a_second_look_answers_with_all_views(trained: Path, engine: str) -> Non
     """What is none of the classes gets what the training measures for it; a clear picture what it had before."""
     loaded = load(trained)
     (clear, *_), _ = _pictures(1, seed=5)
-    unclear = np.full_like(clear, 128)
+    noise = torch.randint(0, 256, (100, 16, 16, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        distances = loaded.graph.answers(noise)
+    moved = (look_again(loaded.graph, noise, mirrors=True) - distances)[:, :3].abs().amax(1)
+    unclear = noise[moved.argmax()].numpy()  # of which the views say the most different things
+    assert moved.max() > 0.1
     for second_look in ("off", "on"):
         settings = Settings.model_validate(
             {"checkpoint": trained, "engine": engine, "device": "cpu", "second_look": second_look}
@@ -83,6 +89,36 @@ def test_a_second_look_answers_with_all_views(trained: Path, engine: str) -> Non
         for row, expected in zip(found, wanted, strict=True):
             assert row == pytest.approx(expected.tolist(), abs=0.02), second_look
         assert ('glimpse_second_looks_total{result="taken"} 1.0' in shown) is (second_look == "on")
+
+
+def test_the_second_look_is_measured_where_the_network_is(
+    trained: Path, archive: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """All that an engine runs is moved there, the distance, too, which the network's own move leaves behind."""
+    moved = []
+    move = Graph.to
+
+    def to(graph: Graph, device: torch.device) -> Graph:
+        moved.append(device)
+        return move(graph, device)
+
+    monkeypatch.setattr(Graph, "to", to)
+    assert run(["evaluate", str(trained), "--data", str(archive), "--device", "cpu", "--json"]) == 0
+    assert 0 < json.loads(capsys.readouterr().out)["second_look"]["share"] < 0.2
+    assert moved == [torch.device("cpu")]
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+def test_on_cuda_the_second_look_is_that_of_the_cpu(
+    trained: Path, archive: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In float32, so the same pictures are looked at again."""
+    found = []
+    for device in ("cpu", "cuda"):
+        assert run(["evaluate", str(trained), "--data", str(archive), "--device", device, "--json"]) == 0
+        found.append(json.loads(capsys.readouterr().out)["second_look"])
+    assert found[1] == pytest.approx(found[0], abs=0.01)
 
 
 @pytest.mark.parametrize("engine", ENGINES)

@@ -84,14 +84,15 @@ def evaluate(
             check_png(grid)
         loaded = load(checkpoint)
         labels = loaded.record.labels
-        network = loaded.network.to(choose_device(device.value))
+        target = choose_device(device.value)
+        network = loaded.network.to(target)
         name, split = read_test(data, loaded.record, cache=cache, report=teller(console))
         views, metrics = measure_checkpoint(loaded, split, name=name, console=console)
         without = _without_copies(data, loaded.record, views, split, cache=cache, console=console)
         reliability = reliability_by_view(views.before_and_after, split.targets)
         risk = area_under_risk(views.single_view, split.targets)
         second = measure_second_look(
-            loaded.graph,
+            loaded.graph.to(target),  # the distance, too
             split.images,
             split.targets,
             first=views.single_view,

@@ -119,8 +119,9 @@ def page_command(run_folder: Path) -> str:
 
 
 NO_RULE = (
-    f"This file has no abstain rule and always answers. A rule needs {FEWEST_FOR_RULE} held-out pictures: if you "
-    f"can spare them, train again with --held-out {FEWEST_FOR_RULE} or more."
+    f"This file has no abstain rule and always answers. `calibrate` gives it one if its training held out "
+    f"{FEWEST_FOR_RULE} pictures; else, if you can spare them, train again with "
+    f"--held-out {FEWEST_FOR_RULE} or more."
 )
 """Of a checkpoint, in place of what its rule accepts."""
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from models.checkpoint import load
-from models.record import Record
+from models.record import Record, TrainingRun
 from training.errors import TrainingError
+from training.measuring.calibration import ACCEPTED_SHARE, with_share
 from training.runs.run import CHECKPOINT, METRICS
 
 
@@ -89,11 +90,16 @@ def check_origin(run: Path, record: Record) -> None:
             return
         before = {name: value for name, value in training.configuration.items() if name != "quantized"}
         training, created_at = replace(training, configuration=before), str(quantized.get("from_created_at"))
-    if (made.created_at, made.training) != (created_at, training):
+    if (made.created_at, _but_for_share(made.training)) != (created_at, _but_for_share(training)):
         raise TrainingError(
             f"{run} made another checkpoint: {made.name} of {made.created_at}, and this one is {record.name} of "
             f"{record.created_at}. {advice}"
         )
+
+
+def _but_for_share(training: TrainingRun) -> TrainingRun:
+    """Leave out how much the abstain rule accepts, which `calibrate` may change."""
+    return replace(training, configuration=with_share(training.configuration, ACCEPTED_SHARE))
 
 
 def _numbers(line: str, *names: str) -> tuple[int, list[float]] | None:

@@ -155,6 +155,25 @@ def test_pictures_of_one_run_see_each_others_views() -> None:
     assert room.counts == {"taken": 2, "skipped": 6}
 
 
+def test_views_that_do_not_come_back_do_not_hold_the_answer() -> None:
+    """They are given up after half of the caller's time, and leave no room taken."""
+    room, given_up = _Room(), list[bool]()
+
+    async def run(image: Images) -> Result:
+        try:
+            await asyncio.get_running_loop().create_future()
+        except asyncio.CancelledError:
+            given_up.append(True)
+            raise
+        raise AssertionError
+
+    room.run = run  # type: ignore[method-assign]
+    assert room.look(UNSURE, timeout_s=0.2) is UNSURE
+    assert len(given_up) == 5
+    assert room.counts == {"skipped": 1}
+    assert room.admission.pictures == 0
+
+
 @pytest.mark.parametrize(
     "fault",
     [

@@ -71,6 +71,8 @@ def test_a_run_that_made_another_checkpoint_is_refused(tmp_path: Path, network: 
     save(tmp_path / "checkpoint.safetensors", network, record)
     check_origin(tmp_path, record)
     check_origin(tmp_path, replace(record, calibration=replace(record.calibration, abstain_threshold=0.5)))
+    shared = replace(record.training, configuration={**record.training.configuration, "accept": 0.8})
+    check_origin(tmp_path, replace(record, training=shared))
     for other in (
         replace(record, created_at="2026-01-02T00:00:00+00:00"),
         replace(record, training=replace(record.training, seed=1)),
