@@ -23,6 +23,8 @@ from training.devices import describe_hardware
 from training.earlier import DOUBTED
 from training.errors import check_finite_weights
 from training.evaluate import (
+    ViewProbabilities,
+    WithoutCopies,
     balanced_accuracy,
     calibrate_and_measure,
     measure_network,
@@ -123,22 +125,48 @@ def finish(
     if run is not None:
         if doubted is not None:
             write_label_mistakes(doubted, run.folder)
-        written = load(run.folder / CHECKPOINT)
-        written.network.to(device)  # in place
-        report = make_report(
-            written,
+        report = _write_page(
+            run.folder,
             dataset.test,
-            views=views,
-            metrics=metrics,
-            label_mistakes=doubted,
-            history=read_history(run.folder),
-            folder=run.folder,
-            pictures=affordable_pictures(dataset.test.images),
+            views,
+            metrics,
+            doubted=doubted,
+            without=without,
             seed=request.seed,
+            device=device,
             console=console,
-            without_copies=without,
         )
     return Result(metrics, trained.seconds, digests, report, doubted, fitted.calibration.may_abstain)
+
+
+def _write_page(
+    folder: Path,
+    test: Split,
+    views: ViewProbabilities,
+    metrics: Metrics,
+    *,
+    doubted: list[LabelMistake] | None,
+    without: WithoutCopies | None,
+    seed: int,
+    device: torch.device,
+    console: Console,
+) -> Path:
+    """Write the page about a run's checkpoint, as it was written, into its folder."""
+    written = load(folder / CHECKPOINT)
+    written.network.to(device)  # in place
+    return make_report(
+        written,
+        test,
+        views=views,
+        metrics=metrics,
+        label_mistakes=doubted,
+        history=read_history(folder),
+        folder=folder,
+        pictures=affordable_pictures(test.images),
+        seed=seed,
+        console=console,
+        without_copies=without,
+    )
 
 
 def gap_to_test(held_out: Metrics, test: Metrics) -> str | None:

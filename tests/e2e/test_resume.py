@@ -206,7 +206,7 @@ def test_what_torchrun_cannot_do_leaves_no_run_behind(data: Path, tmp_path: Path
 def test_two_processes_end_where_one_does(recipe: str, teacher: Path, tmp_path: Path) -> None:
     """A few steps on a CPU in float32, the stem resting after three: weights within 5 % of those of one process.
 
-    Losses are within 0.1 %, and of three held-out pictures both name as many rightly after an epoch, but for one.
+    Losses are within 0.01 %, and of three held-out pictures both name as many rightly after an epoch, but for one.
     Muon makes ten times as much of the last bits at each step, in four 0.007 % (2 % with seed 0); with batch norms
     of each process alone the weights are off by 80 %, and losses by 0.8 %.
     """
@@ -224,7 +224,7 @@ def test_two_processes_end_where_one_does(recipe: str, teacher: Path, tmp_path: 
         if tensor.is_floating_point():
             assert (two[name] - tensor).norm() <= 0.05 * tensor.norm(), name
     for (_, _, alone), (_, _, shared) in zip(_losses(tmp_path / "one"), _losses(tmp_path / "two"), strict=True):
-        assert shared == pytest.approx(alone, rel=1e-3)
+        assert shared == pytest.approx(alone, rel=1e-4)
     asked = _held_out_accuracies(tmp_path / "one")
     assert len(asked) == (10 if recipe == "taught" else 4)
     assert _held_out_accuracies(tmp_path / "two") == pytest.approx(asked, abs=0.34)

@@ -10,10 +10,11 @@ import subprocess
 import sys
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import FrameType
+from typing import TypeVar
 
 import httpx
 import pytest
@@ -38,6 +39,7 @@ from tests.unit.app.lanes import FAR, Log
 from tests.unit.app.loops import turns
 
 PNG = encode(gradient())
+T = TypeVar("T")
 
 
 @pytest.fixture
@@ -179,6 +181,17 @@ def test_what_a_server_that_gave_up_has_taken_away_stays_away(settings: Settings
             signal.signal(number, handler)
 
 
+def _ask_or_end(service: Service, ask: Callable[[int], T], port: int) -> T:
+    """Ask a server that only its lost engine ends; where asking fails nobody else would end it."""
+    try:
+        return ask(port)
+    except BaseException:
+        loop = service.model.batcher._loop
+        assert loop
+        loop.call_soon_threadsafe(service.lost.set)
+        raise
+
+
 def test_a_lost_device_ends_the_process(
     settings: Settings, told: list[int], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -195,17 +208,8 @@ def test_a_lost_device_ends_the_process(
         connection.close()
         return status
 
-    def ask_or_end(port: int) -> int:
-        try:
-            return ask(port)
-        except BaseException:  # else nobody would end the server
-            loop = service.model.batcher._loop
-            assert loop
-            loop.call_soon_threadsafe(service.lost.set)
-            raise
-
     with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(1) as threads:
-        asked = threads.submit(ask_or_end, listener.getsockname()[1])
+        asked = threads.submit(_ask_or_end, service, ask, listener.getsockname()[1])
         exit_code = serve(service, listener)
         assert asked.result() == 500
         assert exit_code == 4
@@ -221,25 +225,19 @@ def test_an_engine_that_hangs_ends_the_process(
     service, engine = scripted(settings)
 
     def ask(port: int) -> tuple[int, int]:
-        try:
-            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-            connection.request("GET", "/health/live")
-            live = connection.getresponse()
-            live.read()
-            engine.hang()
-            connection.request("POST", "/predict", PNG)
-            answer = connection.getresponse()
-            assert json.loads(answer.read())["code"] == "engine_failed"
-            connection.close()
-            return live.status, answer.status
-        except BaseException:  # else nobody would end the server
-            loop = service.model.batcher._loop
-            assert loop
-            loop.call_soon_threadsafe(service.lost.set)
-            raise
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+        connection.request("GET", "/health/live")
+        live = connection.getresponse()
+        live.read()
+        engine.hang()
+        connection.request("POST", "/predict", PNG)
+        answer = connection.getresponse()
+        assert json.loads(answer.read())["code"] == "engine_failed"
+        connection.close()
+        return live.status, answer.status
 
     with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(1) as threads:
-        asked = threads.submit(ask, listener.getsockname()[1])
+        asked = threads.submit(_ask_or_end, service, ask, listener.getsockname()[1])
         exit_code = serve(service, listener)
         engine.go_on()
         assert asked.result() == (200, 500)

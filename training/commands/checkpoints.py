@@ -2,13 +2,17 @@
 
 import dataclasses
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
+from models.calibration import BeforeAndAfter
 from models.checkpoint import load, save
+from models.metrics import Metrics
 from models.record import Record
 from models.views import shows_mirror_images
 from training.commands.options import (
@@ -47,8 +51,8 @@ from training.measuring.label_mistakes import doubt_files
 from training.measuring.outliers import draw_outliers
 from training.measuring.rejection import measure_rejection, rejection_lines
 from training.measuring.reliability import area_under_risk, reliability_lines
-from training.measuring.robustness import PICTURES, measure_robustness, robustness_lines
-from training.measuring.second_look import measure_second_look, second_look_line
+from training.measuring.robustness import PICTURES, Robustness, measure_robustness, robustness_lines
+from training.measuring.second_look import SecondLook, measure_second_look, second_look_line
 from training.progress import tell, teller
 from training.report.history import check_origin, read_history
 from training.report.making import make_report
@@ -83,57 +87,79 @@ def evaluate(
             refuse_among_pictures(data, grid, option="--grid")
             check_png(grid)
         loaded = load(checkpoint)
-        labels = loaded.record.labels
         target = choose_device(device.value)
-        network = loaded.network.to(target)
+        loaded.network.to(target)  # in place
         name, split = read_test(data, loaded.record, cache=cache, report=teller(console))
         views, metrics = measure_checkpoint(loaded, split, name=name, console=console)
-        without = _without_copies(data, loaded.record, views, split, cache=cache, console=console)
-        reliability = reliability_by_view(views.before_and_after, split.targets)
-        risk = area_under_risk(views.single_view, split.targets)
-        second = measure_second_look(
-            loaded.graph.to(target),  # the distance, too
-            split.images,
-            split.targets,
-            first=views.single_view,
-            distances=views.distances,
-            calibration=loaded.record.calibration,
-            mirrors=shows_mirror_images(loaded.record.training.configuration),
-        )
-        robustness = None
-        if corruptions:
-            robustness = measure_robustness(
-                network,
+        found = _Evaluation(
+            metrics=metrics,
+            may_abstain=loaded.record.calibration.may_abstain,
+            without_copies=_without_copies(data, loaded.record, views, split, cache=cache, console=console),
+            second_look=measure_second_look(
+                loaded.graph.to(target),  # the distance, too
+                split.images,
+                split.targets,
+                first=views.single_view,
+                distances=views.distances,
+                calibration=loaded.record.calibration,
+                mirrors=shows_mirror_images(loaded.record.training.configuration),
+            ),
+            reliability=reliability_by_view(views.before_and_after, split.targets),
+            risk=area_under_risk(views.single_view, split.targets),
+            robustness=measure_robustness(
+                loaded.network,
                 split,
                 pictures=corruption_pictures or PICTURES,
                 seed=seed,
                 place="spoilt copies",
                 console=console,
             )
+            if corruptions
+            else None,
+        )
         if grid is not None:  # last: whoever stops the measurement hears that nothing was written
-            draw_predictions(split, views.single_view, labels=labels, seed=seed, path=grid)
+            draw_predictions(split, views.single_view, labels=loaded.record.labels, seed=seed, path=grid)
             tell(console, f"wrote {grid}")
         if as_json:
-            fields = dataclasses.asdict(metrics)
-            del fields["split"]
-            fields["balanced_accuracy"] = balanced_accuracy(metrics)
-            fields["without_copies"] = None if without is None else dataclasses.asdict(without)
-            fields["area_under_risk_coverage"] = risk
-            fields["second_look"] = None if second is None else dataclasses.asdict(second)
-            fields["reliability"] = {view: dataclasses.asdict(both) for view, both in reliability.items()}
-            if robustness is not None:
-                fields["corruptions"] = dataclasses.asdict(robustness)
-            typer.echo(json.dumps(fields, indent=2))
+            typer.echo(json.dumps(found.to_json(), indent=2))
         else:
-            print_metrics(metrics, may_abstain=loaded.record.calibration.may_abstain)
-            if without is not None:
-                typer.echo(without_copies_line(without))
-            if second is not None:
-                typer.echo(second_look_line(second))
-            typer.echo("\n".join(reliability_lines(reliability)))
-            typer.echo(f"Area under the risk-coverage curve (AURC): {risk:.5f} (single view)")
-            if robustness is not None:
-                typer.echo("\n".join(robustness_lines(robustness)))
+            found.tell()
+
+
+@dataclass(frozen=True)
+class _Evaluation:
+    """What `evaluate` measured; None stands for what there is not, or was not asked for."""
+
+    metrics: Metrics
+    may_abstain: bool
+    without_copies: WithoutCopies | None
+    second_look: SecondLook | None
+    reliability: Mapping[str, BeforeAndAfter]
+    risk: float
+    robustness: Robustness | None
+
+    def to_json(self) -> dict[str, Any]:
+        fields = dataclasses.asdict(self.metrics)
+        del fields["split"]
+        fields["balanced_accuracy"] = balanced_accuracy(self.metrics)
+        fields["without_copies"] = self.without_copies and dataclasses.asdict(self.without_copies)
+        fields["area_under_risk_coverage"] = self.risk
+        fields["second_look"] = self.second_look and dataclasses.asdict(self.second_look)
+        fields["reliability"] = {view: dataclasses.asdict(both) for view, both in self.reliability.items()}
+        if self.robustness is not None:
+            fields["corruptions"] = dataclasses.asdict(self.robustness)
+        return fields
+
+    def tell(self) -> None:
+        print_metrics(self.metrics, may_abstain=self.may_abstain)
+        if self.without_copies is not None:
+            typer.echo(without_copies_line(self.without_copies))
+        if self.second_look is not None:
+            typer.echo(second_look_line(self.second_look))
+        typer.echo("\n".join(reliability_lines(self.reliability)))
+        typer.echo(f"Area under the risk-coverage curve (AURC): {self.risk:.5f} (single view)")
+        if self.robustness is not None:
+            typer.echo("\n".join(robustness_lines(self.robustness)))
 
 
 def _without_copies(
