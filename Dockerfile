@@ -12,10 +12,10 @@ RUN python3 -m venv /opt/venv
 ENV PATH=/opt/venv/bin:$PATH
 
 # Dependencies before code, so that a change of code does not install torch again. They are read from
-# pyproject.toml, with OpenVINO for where there is no GPU.
-COPY pyproject.toml ./
+# pyproject.toml, with OpenVINO for where there is no GPU, in the versions that were tested.
+COPY pyproject.toml constraints.txt ./
 RUN python -c "import tomllib; project = tomllib.load(open('pyproject.toml', 'rb'))['project']; print(*project['dependencies'], *project['optional-dependencies']['openvino'], sep='\n')" > requirements.txt \
-    && pip install --no-cache-dir --requirement requirements.txt
+    && pip install --no-cache-dir --constraint constraints.txt --requirement requirements.txt
 
 # Outside of the environment, so that a change of code is a layer of megabytes, not another of gigabytes.
 # The project's scripts go: python -m app needs none, and glimpse-train would look for training/.

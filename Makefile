@@ -1,26 +1,35 @@
 .DEFAULT_GOAL := help
-.PHONY: help install serve check test format bench-training bench-serving wrk screenshots chromium docker clean
+.PHONY: help install constraints serve check test format bench-training bench-serving wrk screenshots chromium docker clean
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 SERVICE_STAMP := $(VENV)/.installed-service
+CONSTRAINTS ?= constraints.txt
 PEER_STAMPS := .peers/litserve/.installed .peers/bentoml/.installed .peers/ray/.installed
 
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-install: $(STAMP) ## make .venv and install everything; nothing to do while pyproject.toml stays the same
+install: $(STAMP) ## make .venv and install everything; nothing to do while pyproject.toml and constraints.txt stay the same
 
 $(STAMP): EXTRAS := train,openvino,explain,export,tensorboard,test
 $(SERVICE_STAMP): EXTRAS := openvino,explain
-$(STAMP) $(SERVICE_STAMP): pyproject.toml
+$(STAMP) $(SERVICE_STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info < (3, 15) else "Glimpse needs Python 3.11 to 3.14, this is " + sys.version)'
 	@echo "Installing into $(VENV): PyTorch alone is several GB, so the first time takes minutes."
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --disable-pip-version-check --quiet --editable '.[$(EXTRAS)]'
+	$(BIN)/pip install --disable-pip-version-check --quiet --constraint $(CONSTRAINTS) --editable '.[$(EXTRAS)]'
 	touch $@ $(SERVICE_STAMP)
+
+# What PyTorch asks for by exact version, its CUDA, is not repeated: other processors have other parts of it.
+constraints: ## install the newest versions into a new .venv and write them into constraints.txt, to be tested
+	rm -rf $(VENV)
+	$(MAKE) install CONSTRAINTS=/dev/null
+	{ sed '/^[^#]/d' constraints.txt; $(BIN)/pip freeze --exclude-editable | grep -vE '^(nvidia|cuda)-|^triton=='; } > constraints.new
+	mv constraints.new constraints.txt
+	touch $(STAMP) $(SERVICE_STAMP)
 
 serve: $(SERVICE_STAMP) ## install what the service needs, and serve the shipped checkpoint on http://127.0.0.1:8000
 	$(BIN)/python -m app

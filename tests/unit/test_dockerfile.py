@@ -87,10 +87,10 @@ def test_both_stages_start_from_the_base_argument(stages: list[Stage]) -> None:
 
 
 def test_dependencies_come_before_code(build: Stage) -> None:
-    """A change of code does not install torch again: only pyproject.toml is there when it is installed."""
+    """A change of code does not install torch again: only what names them is there when they are installed."""
     installed = _position(build, "RUN", "--requirement requirements.txt")
 
-    assert [rest for word, rest in build[:installed] if word == "COPY"] == ["pyproject.toml ./"]
+    assert [rest for word, rest in build[:installed] if word == "COPY"] == ["pyproject.toml constraints.txt ./"]
     assert _position(build, "COPY", "models") > installed
     assert _position(build, "COPY", "app") > installed
 
@@ -109,6 +109,13 @@ def test_requirements_are_those_of_the_project(build: Stage, project: dict[str, 
     assert not {"torchvision", "httpx"} & {re.split(r"[^\w-]", line)[0] for line in wanted}
 
 
+def test_versions_are_those_that_were_tested(build: Stage) -> None:
+    """The image gets the versions that the tests passed with."""
+    install = build[_position(build, "RUN", "--requirement requirements.txt")].rest
+
+    assert "pip install --no-cache-dir --constraint constraints.txt " in install
+
+
 def test_project_is_installed_after_its_code(build: Stage) -> None:
     """The project itself is installed, so that its version is known, and brings no dependency of its own."""
     install = _position(build, "RUN", "--no-deps")
@@ -119,7 +126,7 @@ def test_project_is_installed_after_its_code(build: Stage) -> None:
 
 def test_nothing_but_the_service_is_copied(build: Stage, final: Stage) -> None:
     """The image gets the environment and the installed service, and the build sees neither training nor tests."""
-    assert _copied(build) == {"pyproject.toml", "README.md", "LICENSE", "models", "app"}
+    assert _copied(build) == {"pyproject.toml", "constraints.txt", "README.md", "LICENSE", "models", "app"}
     assert _all(final, "COPY") == [
         "--from=build /opt/venv /opt/venv",
         "--from=build /srv/glimpse /srv/glimpse",
