@@ -1,5 +1,6 @@
 """Say what pictures show, as the service does: files in, labels and scores out."""
 
+import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from models.errors import PictureError
 from models.pictures import decode
 from models.prediction import Prediction, rank
 from models.preprocessing import Answers, Images, InputSpec, to_images
-from training.data.picture_files import files_below, picture_bytes
+from training.data.picture_files import entries_below, picture_bytes
 from training.measuring.views import answers
 
 _TOGETHER = 64
@@ -63,7 +64,14 @@ class Opened(NamedTuple):
 
 def list_files(paths: Sequence[Path]) -> list[Path]:
     """Put all files below its place for each folder; files are taken as they are, be they there or not."""
-    return [file for path in paths for file in (files_below(path) if path.is_dir() else [path])]
+    return [file for path in paths for file in (_files_in(path) if os.path.isdir(path) else [path])]
+
+
+def _files_in(folder: Path) -> list[Path]:
+    """List the files below a folder, sorted, and what cannot be looked at: it is refused when it is to be read."""
+    closed: list[Path] = []
+    entries = list(entries_below(folder, lambda error: closed.append(Path(error.filename))))
+    return sorted([*closed, *(entry for entry in entries if os.path.isfile(entry) or not os.path.exists(entry))])
 
 
 def predict(
@@ -97,6 +105,8 @@ def open_files(files: Sequence[Path], spec: InputSpec) -> Iterator[list[Opened |
 
 def _open(file: Path, spec: InputSpec) -> Opened | Refused:
     try:
+        if os.path.isdir(file):
+            os.scandir(file).close()  # says why it could not be opened
         if file.exists() and not file.is_file():  # to read a pipe may take for ever
             return Refused(file, "It is no regular file.")
         picture = decode(picture_bytes(file), at_least=(spec.width, spec.height))

@@ -129,8 +129,9 @@ def read_images(path: Path) -> Tensor:
     Raises:
         DataError: it cannot be read, or holds no pictures under these names.
     """
-    held, arrays = _read_arrays(path, _PICTURES)
-    for name in _PICTURES:
+    held: list[str] = []
+    for name in _PICTURES:  # one after the other: what is not needed may be large
+        held, arrays = _read_arrays(path, (name,))
         if name in arrays and arrays[name].size:
             return _check_images(path, arrays[name], name)
     raise DataError(

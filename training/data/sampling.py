@@ -12,13 +12,15 @@ def draw_by_class(targets: Tensor, *, count: int, seed: int) -> Tensor:
 
     Args:
         targets: int64 (n,).
-        count: of pictures, at least as many as there are classes.
+        count: of pictures. Of more classes than that, some are drawn.
         seed: the same seed draws the same pictures.
 
     Returns:
         Their places, int64 (min(n, count),), in order.
     """
     rank, size = rank_within_classes(targets, seed=seed)
+    if count < int((rank == 0).sum()):
+        return draw_evenly(len(targets), count=count, seed=seed)
     share = torch.where(rank == 0, 0.0, (rank + 0.5) / size)
     return torch.argsort(share, stable=True)[:count].sort().values
 

@@ -1,6 +1,7 @@
 """Starting a run's folder, and going on with one."""
 
 import json
+import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -35,12 +36,14 @@ def check_new(folder: Path) -> None:
     """
     if (folder / CONFIGURATION).exists():
         raise TrainingError(
-            f"{folder} holds a run already. Go on with it: train --resume {folder}; or name another folder."
+            f"{folder} holds a run already. Go on with it: train --resume {_typed(folder)}; or name another "
+            "folder."
         )
     for name in (CHECKPOINT, STATE, SNAPSHOT):
         if (folder / name).exists():
             raise TrainingError(
-                f"{folder} holds {name} of another training. Move it away, or name another folder."
+                f"{folder} holds {name} of another training, or of one that was killed while it began. Move it "
+                "away, or name another folder."
             )
 
 
@@ -95,7 +98,12 @@ def ask_again(asked: Request, given: Mapping[str, Any], *, folder: Path) -> Requ
 def _how_to_train_longer(folder: Path) -> str:
     """Name the option that was meant by whoever typed other epochs: schedules are drawn for the first ones."""
     first = "" if is_finished(folder) else " finish it, then"
-    return f" For more epochs{first}: train --resume {folder} --extend EPOCHS"
+    return f" For more epochs{first}: train --resume {_typed(folder)} --extend EPOCHS"
+
+
+def _typed(folder: Path) -> str:
+    """Write a folder as it is typed into a shell."""
+    return shlex.quote(str(folder))
 
 
 def open_run(
@@ -132,7 +140,12 @@ def open_run(
     if not path.exists():
         if extends is not None:
             _take_snapshot(run, extends, configuration, device=computing.device)
-        write_configuration(path, request=asked, configuration=configuration, environment=environment)
+        try:
+            write_configuration(path, request=asked, configuration=configuration, environment=environment)
+        except BaseException:
+            for name in (STATE, METRICS):  # else the folder holds no run, and none can begin there
+                (folder / name).unlink(missing_ok=True)
+            raise
         return run
     before = read_configuration(path)[1]
     changed = differences(configuration, before)
@@ -158,7 +171,10 @@ def ask_longer(folder: Path, *, epochs: int) -> Request:
         TrainingError: there is no run, it is not finished, or it kept no snapshot.
     """
     request, _ = read_configuration(folder / CONFIGURATION)
-    for name, advice in ((CHECKPOINT, f"finish it first: train --resume {folder}"), (SNAPSHOT, "train anew")):
+    for name, advice in (
+        (CHECKPOINT, f"finish it first: train --resume {_typed(folder)}"),
+        (SNAPSHOT, "train anew"),
+    ):
         if not (folder / name).exists():
             raise TrainingError(f"{folder} cannot be extended: it holds no {name}; {advice}.")
     return replace(request, extensions=(*request.extensions, epochs), out=None)

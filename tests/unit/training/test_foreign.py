@@ -1,6 +1,9 @@
 """Pictures without labels become what the network is fed, from files and from arrays."""
 
+import errno
+import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -32,6 +35,33 @@ def test_files_and_arrays_are_read_alike(tmp_path: Path) -> None:
     assert told[1:] == ["1 of 71 files are no readable pictures"]
     write_archive(tmp_path / "x.npz", {"x": pictures})
     assert torch.equal(read_foreign(tmp_path / "x.npz", SPEC, report=told.append), files)
+
+
+def test_a_folder_that_cannot_be_opened_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is in it is not left out without a word; the others are read."""
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "picture.png").write_bytes(encode(Image.fromarray(_grain(1, 16)[0])))
+    scandir = os.scandir
+
+    def refuse(path: Any) -> Any:
+        if Path(path) == tmp_path / "mine":
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)  # whoever runs the tests may open everything
+    told = list[str]()
+    assert len(read_foreign(tmp_path, SPEC, report=told.append)) == 1
+    assert told == [
+        f"{tmp_path / 'mine'}: It cannot be read: Permission denied.",
+        "1 of 2 files are no readable pictures",
+    ]
+
+
+def test_of_an_archive_nothing_is_read_that_is_not_needed(tmp_path: Path) -> None:
+    """What lies beside the test part may be large, or of a kind that is refused."""
+    pictures = _grain(3, 16)
+    np.savez(tmp_path / "x.npz", x_test=pictures, x_train=np.array([{}], dtype=object))
+    assert torch.equal(read_foreign(tmp_path / "x.npz", SPEC, report=lambda _: None), torch.from_numpy(pictures))
 
 
 def test_of_many_unreadable_files_ten_are_named(tmp_path: Path) -> None:

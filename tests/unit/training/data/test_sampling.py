@@ -12,6 +12,13 @@ TURNS = torch.arange(1_000) % 10
 """Targets of an archive whose classes take turns: every fifth picture is of one of two classes."""
 
 
+def test_of_more_classes_than_are_drawn_some_of_all_places_are_taken() -> None:
+    """And not those that stand first, of which the others' names would be judged."""
+    places = draw_by_class(torch.arange(5_000) // 2, count=1_000, seed=0)
+    assert len(places) == len(set(places.tolist())) == 1_000
+    assert torch.bincount(places // 1_000).tolist() == [200] * 5
+
+
 def test_classes_that_take_turns_give_their_share() -> None:
     """Of each of ten, 20 of 200 pictures; no picture comes twice."""
     places = draw_by_class(TURNS, count=200, seed=0)

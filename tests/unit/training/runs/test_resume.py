@@ -1,5 +1,6 @@
 """A run's folder is opened again only for what it was begun with."""
 
+import errno
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -11,8 +12,9 @@ from training.configuration import Request, write_configuration
 from training.data.findings import Findings, write
 from training.devices import Computing
 from training.errors import TrainingError
-from training.runs.resume import ask_again, ask_longer, open_run
+from training.runs.resume import ask_again, ask_longer, check_new, open_run
 from training.runs.run import Run
+from training.state import write_state
 
 FOUND = Findings("pets", {"cat": {"train": 4, "test": 1}, "dog": {"train": 5, "test": 1}}, (), ())
 
@@ -54,6 +56,53 @@ def test_a_run_that_begins_remembers_whole_paths(tmp_path: Path, monkeypatch: py
     _open(tmp_path, data="a", found=None)
     asked = json.loads((tmp_path / "configuration.json").read_text())["request"]
     assert (asked["data"], asked["cache"]) == (str(tmp_path / "pets"), str(tmp_path / "data"))
+
+
+def _extended(folder: Path, *, of: Path) -> Run:
+    return open_run(
+        folder,
+        Request(recipe="fast", data="pets"),
+        {"seed": 0},
+        computing=Computing(torch.device("cpu"), torch.float32),
+        save_every=None,
+        extends=of,
+        found=None,
+        warn=lambda _: None,
+    )
+
+
+def test_an_extension_that_cannot_begin_leaves_a_folder_in_which_one_can(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk is full behind the snapshot: what was written is taken away, and the same command works later."""
+    finished, longer = tmp_path / "finished", tmp_path / "longer"
+    finished.mkdir()
+    longer.mkdir()
+    write_state(finished / "snapshot.pt", {"configuration": '{"seed": 0}', "step": 3})
+    (finished / "metrics.jsonl").write_text('{"step": 1}\n')
+
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("training.runs.resume.write_configuration", fail)
+        with pytest.raises(OSError, match="No space left"):
+            _extended(longer, of=finished)
+    assert not list(longer.iterdir())
+    check_new(longer)
+    _extended(longer, of=finished)
+    assert {file.name for file in longer.iterdir()} >= {"configuration.json", "state.pt", "metrics.jsonl"}
+
+
+def test_commands_can_be_typed_as_they_are_told(tmp_path: Path) -> None:
+    """A folder with a space in its name is quoted."""
+    folder = tmp_path / "my run"
+    folder.mkdir()
+    asked = _asked(folder, Request(recipe="fast", data="pets"))
+    with pytest.raises(TrainingError, match=f"train --resume '{folder}'; or name"):
+        check_new(folder)
+    with pytest.raises(TrainingError, match=f"train --resume '{folder}' --extend EPOCHS"):
+        ask_again(asked, {"epochs": 9}, folder=folder)
 
 
 def _asked(folder: Path, request: Request) -> Request:
