@@ -7,10 +7,11 @@ from fastapi.middleware import Middleware
 
 from app import logs, problems
 from app.lifespan import lifespan
-from app.middleware import Admit, BodyLimit, RequestContext
+from app.middleware import Admit, BodyLimit, Preflight, RequestContext
 from app.routes import explain, health, metrics, model, openapi, predict, tensors, web
 from app.service import Service
 from app.settings import Settings, read_settings
+from app.wire.cross_origin import cross_origin_of
 
 
 def from_environment() -> FastAPI:
@@ -31,6 +32,8 @@ def create_app(settings: Settings, *, service: Service | None = None) -> FastAPI
         settings: those of this process.
         service: an open one to serve; None opens one from the settings when the application starts.
     """
+    cross_origin = cross_origin_of(settings)
+    preflight = [Middleware(Preflight, cross_origin=cross_origin)] if cross_origin else []
     app = FastAPI(
         title="Glimpse",
         version=version("glimpse"),
@@ -40,7 +43,8 @@ def create_app(settings: Settings, *, service: Service | None = None) -> FastAPI
         redoc_url=None,  # /docs says the same
         redirect_slashes=False,  # behind a proxy a redirect leads to where the proxy is not
         middleware=[
-            Middleware(RequestContext),
+            Middleware(RequestContext, cross_origin=cross_origin),
+            *preflight,
             Middleware(Admit, settings=settings),
             Middleware(BodyLimit, settings=settings),
         ],

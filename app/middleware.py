@@ -5,7 +5,9 @@ Pure ASGI: Starlette's BaseHTTPMiddleware hides that a client went away.
 
 import asyncio
 import time
+from http import HTTPStatus
 
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.answers import PATHS, Limit, body_limits
@@ -14,6 +16,7 @@ from app.lifespan import running_service, service_of
 from app.logs import log_request
 from app.problems import to_response
 from app.settings import Settings
+from app.wire.cross_origin import PREFLIGHT, CrossOrigin
 from app.wire.exchange import ANSWERED_WITH, LOG_FIELDS, NO_TIME, REQUEST_ID, SERVER_TIMING, TIMEOUT_S
 from app.wire.headers import announced_bytes, header, host_of, request_id_of, timeout_ms, trace_id_of
 from models.errors import GlimpseError
@@ -27,10 +30,15 @@ class RequestContext:
 
     A caller's X-Request-ID is kept if it is short and plain, so that one id follows a request through
     several services.
+
+    Args:
+        app: the application behind.
+        cross_origin: what every answer tells pages of other origins; None where none may call the service.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, *, cross_origin: CrossOrigin | None) -> None:
         self._app = app
+        self._cross_origin = cross_origin
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -52,6 +60,8 @@ class RequestContext:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 message["headers"].append((b"x-request-id", request_id.encode()))
+                if self._cross_origin is not None:
+                    message["headers"].extend(self._cross_origin.headers(scope["headers"]))
                 if _path(scope) in PATHS and header(message["headers"], SERVER_TIMING.encode()) is None:
                     message["headers"].append((SERVER_TIMING.encode(), NO_TIME.encode()))
                 is_draining = service is not None and service.is_draining
@@ -88,6 +98,25 @@ class RequestContext:
                 fault=fault,
                 more=scope["state"].get(LOG_FIELDS, {}),
             )
+
+
+class Preflight:
+    """Answers browsers that ask which requests a page of another origin may send, whatever the path.
+
+    Args:
+        app: the application behind, for all other requests.
+        cross_origin: whose pages are allowed.
+    """
+
+    def __init__(self, app: ASGIApp, *, cross_origin: CrossOrigin) -> None:
+        self._app = app
+        self._cross_origin = cross_origin
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and self._cross_origin.is_preflight(scope["method"], scope["headers"]):
+            await Response(status_code=HTTPStatus.NO_CONTENT, headers=PREFLIGHT)(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
 
 
 class Admit:

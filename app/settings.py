@@ -12,6 +12,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from app.errors import SettingsError
+from app.origins import to_origins
 from app.pinning import to_digest
 from models.checkpoint import CHECKPOINTS
 from models.pictures import DEFAULT_MAX_PIXELS, MOST_PIXELS
@@ -94,6 +95,9 @@ class Settings(BaseSettings):
         None,
         description="key of 16 characters or more for POST /model/reload; without one there is no such route",
     )
+    cors_origins: str | None = Field(
+        None, description="whose pages may call it: https://app.example, http://localhost:3000, or * for all"
+    )
     drain_delay_s: float = Field(
         1, ge=0, le=_DAY_S, description="time after SIGTERM in which it still answers all, not ready any more"
     )
@@ -126,6 +130,11 @@ class Settings(BaseSettings):
         if key is not None and not re.fullmatch(r"[!-~]([ -~]*[!-~])?", key.get_secret_value()):
             raise ValueError("use letters, digits and signs of ASCII, and spaces only between them")
         return key
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _are_origins(cls, origins: str | None) -> str | None:
+        return None if origins is None else to_origins(origins)
 
     @model_validator(mode="after")
     def _agree(self) -> Self:

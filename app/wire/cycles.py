@@ -22,15 +22,19 @@ class DeskCycle:
         admitted: header that was let in; None for a refusal, which is answered already and whose body is not kept.
         client: address of the caller, for the log.
         keep_alive: whether the next request on the connection is answered, too.
+        cross_origin: lines of the answer for pages of other origins.
     """
 
     message_event = _NobodyWaits()
 
-    def __init__(self, admitted: Admitted | None, *, client: str = "", keep_alive: bool = True) -> None:
+    def __init__(
+        self, admitted: Admitted | None, *, client: str = "", keep_alive: bool = True, cross_origin: bytes = b""
+    ) -> None:
         self.admitted = admitted
         self.client = client
         self.response_started = self.response_complete = admitted is None
         self.keep_alive = keep_alive
+        self.cross_origin = cross_origin
         self.disconnected = False
         self.body: list[bytes] = []
         self.caller: Caller | None = None

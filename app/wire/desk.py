@@ -17,6 +17,7 @@ from app.logs import log_request
 from app.problems import CLIENT_CLOSED, ends_connection, kind_of, to_reply
 from app.service import Service
 from app.settings import Settings
+from app.wire.cross_origin import cross_origin_of
 from app.wire.exchange import NO_TIME, SERVER_TIMING, Admitted, Asked, Refused, Reply
 from app.wire.headers import RawHeaders, announced_bytes, header, request_id_of, timeout_ms, trace_id_of
 from models.errors import GlimpseError
@@ -66,6 +67,7 @@ class Desk:
     Attributes:
         upload_timeout_s: most seconds for a request to arrive; a connection that sends nothing has as long.
         connections: all connections that are open.
+        cross_origin: what every answer tells pages of other origins; None where none may call the service.
     """
 
     def __init__(self, service: Service, settings: Settings) -> None:
@@ -73,6 +75,7 @@ class Desk:
         self._settings = settings
         self.upload_timeout_s = settings.upload_timeout_s
         self.connections: set[Connection] = set()
+        self.cross_origin = cross_origin_of(settings)
         self._kept: _KeptRefusal | None = None
         self._limits = body_limits(settings)
 

@@ -16,11 +16,13 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from app.callers import Caller
 from app.errors import MalformedRequestError, RequestError, stopped_too_soon
 from app.problems import kind_of
+from app.wire.cross_origin import with_lines
 from app.wire.cycles import Arrival, ClosedLate, DeskCycle
 from app.wire.desk import Desk, refusal
 from app.wire.exchange import ANSWERED_WITH, REQUEST_ID, Admitted, Refused
 from app.wire.headers import (
     MOST_HEADER_BYTES,
+    RawHeaders,
     forwarded_for,
     header_too_large,
     host_of,
@@ -134,10 +136,13 @@ class DeskProtocol(HttpToolsProtocol):
                 raise httptools.HttpParserInvalidURLError("the target has no path")
             super().on_headers_complete()
         elif isinstance(admitted, Refused):
-            self.transport.write(admitted.answer)
+            self._write(admitted.answer, self._cross_origin(self.headers))
             self.cycle = DeskCycle(None, keep_alive=not admitted.ends_connection)  # type: ignore[assignment]
         else:
-            self.cycle = self._desk_cycle = DeskCycle(admitted, client=self._client_host())  # type: ignore[assignment]
+            self._desk_cycle = DeskCycle(
+                admitted, client=self._client_host(), cross_origin=self._cross_origin(self.headers)
+            )
+            self.cycle = self._desk_cycle  # type: ignore[assignment]
         self._arrival = Arrival.BODY
 
     def on_body(self, body: bytes) -> None:
@@ -153,7 +158,7 @@ class DeskProtocol(HttpToolsProtocol):
             else:
                 cycle.keep_alive = not self._desk.is_closing
                 self._forget(cycle)
-                self.transport.write(answer)
+                self._write(answer, cycle.cross_origin)
 
     def on_message_complete(self) -> None:
         """Begin to answer, or, behind a refusal, wait for the next request or end the connection."""
@@ -309,12 +314,24 @@ class DeskProtocol(HttpToolsProtocol):
             self._end_after_answers()
         else:
             headers = self.headers if self._arrival is Arrival.HEADER else ()
-            self._end_with(error, None, request_id=request_id_of(headers), client=host_of(self.client))
+            self._end_with(
+                error,
+                None,
+                request_id=request_id_of(headers),
+                client=host_of(self.client),
+                cross_origin=self._cross_origin(headers),
+            )
 
     def _break_off(self, cycle: DeskCycle, admitted: Admitted, error: GlimpseError) -> None:
         """Answer a request of the desk's with an error in its place, and close the connection."""
         self._forget(cycle)
-        self._end_with(error, admitted, request_id=admitted.request_id, client=cycle.client)
+        self._end_with(
+            error,
+            admitted,
+            request_id=admitted.request_id,
+            client=cycle.client,
+            cross_origin=cycle.cross_origin,
+        )
 
     def _break_off_framework(self, error: GlimpseError) -> None:
         """Answer a request of the framework's in its place, unless it has begun to; then close the connection."""
@@ -323,19 +340,36 @@ class DeskProtocol(HttpToolsProtocol):
             told[ANSWERED_WITH] = kind_of(error).status  # the framework counts the request, and logs it
             request_id = told.setdefault(REQUEST_ID, request_id_of(self.headers))
             head = self.server_state.default_headers
-            self.transport.write(refusal(error, request_id, default_headers=head, keep_alive=False))
+            answer = refusal(error, request_id, default_headers=head, keep_alive=False)
+            self._write(answer, self._cross_origin(self.headers))
         self.cycle.waiting_for_100_continue = False
         self.cycle.disconnected = True
         self.cycle.message_event.set()
         self._linger()
 
-    def _end_with(self, error: GlimpseError, admitted: Admitted | None, *, request_id: str, client: str) -> None:
+    def _end_with(
+        self,
+        error: GlimpseError,
+        admitted: Admitted | None,
+        *,
+        request_id: str,
+        client: str,
+        cross_origin: bytes,
+    ) -> None:
         """Write the error as the last answer; then close the connection."""
         head = self.server_state.default_headers
-        self.transport.write(
-            self._desk.turn_away(error, admitted, request_id=request_id, client=client, default_headers=head)
-        )
+        answer = self._desk.turn_away(error, admitted, request_id=request_id, client=client, default_headers=head)
+        self._write(answer, cross_origin)
         self._linger()
+
+    def _write(self, answer: bytes, cross_origin: bytes) -> None:
+        """Write a whole answer, with what it tells pages of other origins."""
+        self.transport.write(with_lines(answer, cross_origin) if cross_origin else answer)
+
+    def _cross_origin(self, headers: RawHeaders) -> bytes:
+        """Choose the lines that the answer to a request has for pages of other origins."""
+        cross_origin = self._desk.cross_origin
+        return b"" if cross_origin is None else cross_origin.lines(headers)
 
     def _linger(self) -> None:
         """Close the connection when the caller has, or after a while; what comes until then is nobody's."""
@@ -428,7 +462,8 @@ class DeskProtocol(HttpToolsProtocol):
             return
         keep_alive = cycle.keep_alive and not self._desk.is_closing
         head = self.server_state.default_headers
-        self.transport.write(reply.to_http(admitted.request_id, default_headers=head, keep_alive=keep_alive))
+        answer = reply.to_http(admitted.request_id, default_headers=head, keep_alive=keep_alive)
+        self._write(answer, cycle.cross_origin)
         if self._is_ending and not self.pipeline:
             self._linger()
         elif not keep_alive:

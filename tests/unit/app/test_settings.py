@@ -32,7 +32,8 @@ def test_an_option_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) ->
 def test_every_setting_is_an_option(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     """A value that is not the default arrives; --help names the option."""
     option = f"--{name.replace('_', '-')}"
-    value = {"admin_key": KEY, "checkpoint_digest": DIGEST}.get(name) or _another(Settings.model_fields[name])
+    given = {"admin_key": KEY, "checkpoint_digest": DIGEST, "cors_origins": "https://app.example"}
+    value = given.get(name) or _another(Settings.model_fields[name])
     read = getattr(read_settings([option, str(value)]), name)
     assert (read.get_secret_value() if name == "admin_key" else read) == value
     with pytest.raises(SystemExit):
@@ -53,6 +54,7 @@ def _another(field: FieldInfo) -> object:
     ("variable", "hint"),
     [
         ("GLIMPSE_CHEKPOINT", "did you mean GLIMPSE_CHECKPOINT?"),
+        ("GLIMPSE_CORS_ORIGIN", "did you mean GLIMPSE_CORS_ORIGINS?"),
         ("GLIMPSE_MAXPIXELS", "did you mean GLIMPSE_MAX_PIXELS?"),
         ("glimpse_prot", "did you mean GLIMPSE_PORT?"),
         ("GLIMPSE_ZZZZZZ", "known are GLIMPSE_HOST, GLIMPSE_PORT"),
@@ -100,6 +102,20 @@ def test_a_digest_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch) -> No
         monkeypatch.setenv("GLIMPSE_CHECKPOINT_DIGEST", wrong)
         with pytest.raises(SettingsError, match=f"^GLIMPSE_CHECKPOINT_DIGEST is '{wrong}': give sha256: and 64"):
             read_settings([])
+
+
+def test_an_origin_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In words: no page would ever come from it, and its developer would wonder why."""
+    assert read_settings([]).cors_origins is None
+    monkeypatch.setenv("GLIMPSE_CORS_ORIGINS", "HTTPS://app.example:443,http://localhost:3000")
+    assert read_settings([]).cors_origins == "https://app.example, http://localhost:3000"
+    monkeypatch.setenv("GLIMPSE_CORS_ORIGINS", "https://app.example/")
+    with pytest.raises(
+        SettingsError, match=r"^GLIMPSE_CORS_ORIGINS is '.*/': leave the slash .* https://app\.example\.$"
+    ):
+        read_settings([])
+    with pytest.raises(SettingsError, match=r"^--cors-origins is '': name an origin, .*, or leave it out\.$"):
+        read_settings(["--cors-origins", ""])
 
 
 @pytest.mark.parametrize(
@@ -244,9 +260,9 @@ def test_a_secret_is_never_shown(monkeypatch: pytest.MonkeyPatch, source: str) -
 
 def test_a_worker_reads_what_its_parent_read(monkeypatch: pytest.MonkeyPatch) -> None:
     """Settings travel through the environment unchanged."""
-    settings = read_settings(
-        ["--workers", "3", "--engine", "torch", "--golden-interval-s", "0.5", "--host", "::1"]
-    )
+    given = {"--workers": "3", "--engine": "torch", "--golden-interval-s": "0.5", "--host": "::1"}
+    given["--cors-origins"] = "https://app.example, HTTP://localhost:80"
+    settings = read_settings([word for option in given.items() for word in option])
     for name, value in to_environment(settings).items():
         monkeypatch.setenv(name, value)
     assert read_settings([]) == settings

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import uvicorn
@@ -10,6 +10,7 @@ from uvicorn.server import ServerState
 
 from app.callers import Caller
 from app.errors import OverloadedError, UploadTimeoutError
+from app.wire.cross_origin import CrossOrigin
 from app.wire.desk import Connection as DeskConnection
 from app.wire.exchange import Admitted, Refused, Reply
 from app.wire.headers import RawHeaders
@@ -79,6 +80,18 @@ class Transport(asyncio.Transport):
         self.closed.set()
 
 
+class Unjoinable(list[bytes]):
+    """Pieces of a body: who looks at them first, to join them, finds no memory."""
+
+    looked_at = False
+
+    def __iter__(self) -> Iterator[bytes]:
+        if not self.looked_at:
+            self.looked_at = True
+            raise MemoryError
+        return super().__iter__()
+
+
 class FakeDesk:
     """Lets everything in, or refuses everything, and answers with the body when it is told to."""
 
@@ -96,6 +109,7 @@ class FakeDesk:
         self.ids_turned_away: list[str] = []
         self.room_bytes = 1_000
         self.ends_connection = False
+        self.cross_origin: CrossOrigin | None = None
 
     def admit(self, method: bytes, target: bytes, headers: RawHeaders) -> Admitted | Refused | None:
         """Count it; only one path is its own."""

@@ -1,7 +1,6 @@
 """The protocol with a desk in front: who is answered from there, in which order, and who is not."""
 
 import asyncio
-from collections.abc import Iterator
 
 import pytest
 
@@ -14,6 +13,7 @@ from tests.unit.app.wire.connection import (
     TOO_LATE,
     WHOLE,
     Connection,
+    Unjoinable,
     has_timer,
     is_watched,
     with_connection,
@@ -312,22 +312,11 @@ def test_who_has_read_all_is_not_waited_for() -> None:
 def test_a_body_that_cannot_be_put_together_is_answered_and_let_go() -> None:
     """It lies there in pieces, and there is no memory for the whole: 503, and its bytes are counted no more."""
 
-    class Pieces(list[bytes]):
-        """Who looks at them first, to join them, finds no memory."""
-
-        looked_at = False
-
-        def __iter__(self) -> Iterator[bytes]:
-            if not self.looked_at:
-                self.looked_at = True
-                raise MemoryError
-            return super().__iter__()
-
     async def check(connection: Connection) -> None:
         connection.receive(HEAD + b"\r\nab")
         cycle = connection.protocol._desk_cycle
         assert cycle is not None
-        cycle.body = Pieces(cycle.body)
+        cycle.body = Unjoinable(cycle.body)
         connection.receive(b"cde")
         while not connection.transport.written:
             await asyncio.sleep(0)
