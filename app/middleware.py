@@ -98,6 +98,7 @@ class RequestContext:
                 fault=fault,
                 more=scope["state"].get(LOG_FIELDS, {}),
             )
+            fault = None  # its frames, this one too, hold the body and what was made of it
 
 
 class Preflight:

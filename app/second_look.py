@@ -86,6 +86,12 @@ class SecondLook:
 
 def _raise_all_but_ours(found: list[Result | BaseException]) -> None:
     """Raise what is no refusal and no failure of the engine: a caller who hung up, or a fault of our own."""
-    for one in found:
-        if isinstance(one, BaseException) and not isinstance(one, GlimpseError):
-            raise one
+    fault = next(
+        (one for one in found if isinstance(one, BaseException) and not isinstance(one, GlimpseError)), None
+    )
+    found.clear()  # the frames that an error passes must not hold it: it would stay, with the caller's body
+    try:
+        if fault is not None:
+            raise fault
+    finally:
+        del fault

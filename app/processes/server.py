@@ -10,6 +10,7 @@ import os
 import socket
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 import uvicorn
@@ -141,12 +142,13 @@ def _serve_with_workers(settings: Settings, listener: socket.socket, *, digest: 
     logs.SERVICE.info("starting workers", extra={"fields": {"workers": settings.workers}})
     with shared_folder() as folder:
         copy = copy_checked(settings.checkpoint, folder, digest=digest)
-        settings = settings.model_copy(update={"checkpoint": copy})
+        gpus = _gpus(settings)
+        settings = settings_of_workers(settings, checkpoint=copy, gpus=gpus)
         # The workers are fresh processes, and read their settings as `uvicorn --factory` does.
         os.environ |= {FOLDER_VARIABLE: str(folder), **to_environment(settings)}
         _say_where(listener)
         config = configure(settings, "app.main:from_environment")
-        workers = Workers(config, sockets=[listener], gpus=_gpus(settings))
+        workers = Workers(config, sockets=[listener], gpus=gpus)
         with contextlib.suppress(KeyboardInterrupt):
             workers.run()
         if any(worker.exitcode == STARTUP_FAILURE for worker in workers.processes):
@@ -155,6 +157,20 @@ def _serve_with_workers(settings: Settings, listener: socket.socket, *, digest: 
             say_stopped_early(workers.stopped_by)
             return exit_code_of(workers.stopped_by)
         return 0
+
+
+def settings_of_workers(settings: Settings, *, checkpoint: Path, gpus: Sequence[str]) -> Settings:
+    """Choose settings with which workers serve: where there are GPUs, on these alone.
+
+    A worker whose GPU is gone would answer from the CPU beside the others, without a word.
+
+    Args:
+        settings: of the service.
+        checkpoint: the copy that was checked for them.
+        gpus: that they share out.
+    """
+    device = "cuda" if gpus else settings.device
+    return settings.model_copy(update={"checkpoint": checkpoint, "device": device})
 
 
 def settings_to_check(settings: Settings) -> Settings:

@@ -105,7 +105,8 @@ class Desk:
             timeout_s = self._service.admit(asked_ms / 1000)
         except UnavailableError as error:
             refused = Refused(refusal(error, _ID), ends_connection(error))
-            self._kept = _KeptRefusal(time.monotonic() + _REFUSAL_KEPT_S, path, asked_ms, error, refused)
+            told = error.with_traceback(None)  # it would keep this frame, and so the refusal before, and so on
+            self._kept = _KeptRefusal(time.monotonic() + _REFUSAL_KEPT_S, path, asked_ms, told, refused)
             return self._give_again(self._kept, headers)
         self._service.admission.expect()
         content_type, content_encoding = header(headers, b"content-type"), header(headers, b"content-encoding")
@@ -224,6 +225,7 @@ class Desk:
             fault=fault,
             more=asked.log_fields,
         )
+        del fault  # its frames, this one too, hold the body and what was made of it
         return reply
 
     def close(self) -> None:

@@ -4,10 +4,12 @@ import asyncio
 from pathlib import Path
 from types import SimpleNamespace
 
+import pytest
 from starlette.types import Message, Receive, Scope, Send
 
-from app.middleware import Admit
+from app.middleware import Admit, RequestContext
 from app.wire.exchange import REQUEST_ID, TIMEOUT_S
+from tests.unit.app.loops import no_error_in_a_circle, with_loop
 from tests.unit.app.services import trusted
 
 
@@ -40,3 +42,29 @@ def test_the_time_in_which_a_request_was_not_read_is_taken_off_here_too(checkpoi
     }
     asyncio.run(Admit(behind, settings=service.settings)(scope, unread, unsent))
     assert [scope["state"][TIMEOUT_S] for scope in seen] == [8.0]
+
+
+def test_a_fault_of_ours_does_not_stay_in_memory(checkpoint_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is answered and logged, and goes, with whatever its frames hold."""
+    monkeypatch.setattr("app.middleware.log_request", lambda **_: None)  # what is logged here is kept for the test
+    sent: list[Message] = []
+
+    async def break_down(*_: object) -> None:
+        raise MemoryError
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    async def check() -> None:
+        scope: Scope = {
+            "type": "http",
+            "method": "GET",
+            "path": "/model",
+            "headers": [],
+            "app": SimpleNamespace(state=SimpleNamespace(service=trusted(checkpoint_path))),
+        }
+        with no_error_in_a_circle():
+            await RequestContext(break_down, cross_origin=None)(scope, unread, send)
+
+    with_loop(check())
+    assert sent[0]["status"] == 500

@@ -1,6 +1,7 @@
 """Whether a picture is looked at again, and what becomes of the answer."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any, cast
@@ -22,7 +23,7 @@ from models.calibration import Calibration
 from models.checkpoint import Checkpoint
 from models.preprocessing import Answers, Images
 from models.views import six_views, together
-from tests.unit.app.loops import with_loop
+from tests.unit.app.loops import no_error_in_a_circle, turns, with_loop
 
 SURE, UNSURE = np.array([0.9, 0.1, 1.0], np.float32), np.array([0.6, 0.4, 1.0], np.float32)
 FAR = np.array([0.9, 0.1, 5.0], np.float32)
@@ -198,3 +199,21 @@ def test_whoever_hung_up_gets_nothing_and_a_fault_of_ours_is_told(fault: Excepti
     """Neither is hidden behind the first answer."""
     with pytest.raises(type(fault)):
         _Room(fault=fault).look(UNSURE)
+
+
+def test_whoever_hung_up_does_not_stay_in_memory() -> None:
+    """The error passes frames that hold the caller's body, and none of them holds the error."""
+    room = _Room()
+
+    async def run(image: Images) -> Result:
+        raise ClientDisconnect("gone")
+
+    async def look() -> None:
+        second = SecondLook(room.admission, room.metrics)
+        caller = Caller(None, timeout_s=10.0)
+        with no_error_in_a_circle():
+            with contextlib.suppress(ClientDisconnect):
+                await second.join(UNSURE, IMAGE, _checkpoint(), caller, run)
+            await turns()  # until then the loop holds what it woke this task with
+
+    with_loop(look())

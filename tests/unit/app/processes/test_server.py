@@ -21,7 +21,7 @@ from uvicorn.config import STARTUP_FAILURE
 
 from app.errors import ListenError
 from app.processes.accepting import _LOOK_AWAY_S, Server
-from app.processes.server import _listen, _prepare, main, open_to_choose, settings_to_check
+from app.processes.server import _listen, _prepare, main, open_to_choose, settings_of_workers, settings_to_check
 from app.processes.verdicts import Verdicts
 from app.settings import Settings
 from tests.unit.app.loops import stopped_clock, turns, with_loop
@@ -76,6 +76,13 @@ def test_the_parent_of_workers_opens_no_gpu(
     expected = ("cpu", "torch") if goes_to_cuda and is_there else (device, engine)
     assert (checked.device, checked.engine) == expected
     assert checked.checkpoint == settings.checkpoint
+
+
+@pytest.mark.parametrize(("gpus", "device"), [(["0", "1"], "cuda"), (["1"], "cuda"), ([], "auto")])
+def test_workers_that_share_out_gpus_serve_on_nothing_else(gpus: list[str], device: str) -> None:
+    """One whose GPU is gone does not start, instead of answering from the CPU beside the others."""
+    settings = settings_of_workers(Settings(workers=2), checkpoint=Path("copy.safetensors"), gpus=gpus)
+    assert (settings.device, settings.checkpoint, settings.workers) == (device, Path("copy.safetensors"), 2)
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,15 @@
 """Who is let in by the header, and who is counted, over a service whose engine does not run."""
 
+import weakref
 from pathlib import Path
 
 import pytest
 
+from app.callers import Caller
 from app.service import Service
 from app.wire.desk import Desk
 from app.wire.exchange import Admitted, Refused
+from tests.unit.app.loops import no_error_in_a_circle, with_loop
 from tests.unit.app.services import shown, trusted
 
 HEADERS = [(b"host", b"x"), (b"content-length", b"5")]
@@ -38,6 +41,40 @@ def refused_once(path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Service, 
     assert isinstance(come(desk), Refused)
     service.judge.fault = None
     return service, desk
+
+
+def test_a_kept_refusal_does_not_keep_the_one_before(
+    checkpoint_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Under an overload that lasts each would hold all before it, with the headers of their requests."""
+    monkeypatch.setattr("app.wire.desk._REFUSAL_KEPT_S", 0.0)
+    service, desk = at_desk(checkpoint_path)
+    service.judge.fault = "a test says so"
+    kept: list[weakref.ref[BaseException]] = []
+    for _ in range(3):
+        assert isinstance(come(desk), Refused)
+        assert desk._kept is not None
+        kept.append(weakref.ref(desk._kept.error))
+    assert [error() is not None for error in kept] == [False, False, True]
+
+
+def test_a_fault_of_ours_does_not_stay_in_memory(checkpoint_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is answered and logged, and goes, with the body that its frames hold."""
+    _, desk = at_desk(checkpoint_path)
+
+    async def break_down(*_: object) -> None:
+        raise MemoryError
+
+    async def check() -> None:
+        admitted = let_in(desk)
+        assert desk.receive(admitted, 5) is None
+        with no_error_in_a_circle():
+            reply = await desk.answer(admitted, b"12345", Caller(None, timeout_s=10.0), client="")
+            assert reply.status == 500
+
+    monkeypatch.setattr("app.wire.desk.reply_to", break_down)
+    monkeypatch.setattr("app.wire.desk.log_request", lambda **_: None)  # what is logged here is kept for the test
+    with_loop(check())
 
 
 def test_who_is_on_the_way_takes_a_place(checkpoint_path: Path) -> None:
