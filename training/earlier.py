@@ -13,8 +13,8 @@ from models.preprocessing import InputSpec
 from models.record import Record
 from models.views import shows_mirror_images
 from training.data.dataset import Dataset, fingerprint
-from training.data.held_out import COPIES_TOGETHER, HELD_OUT_FINGERPRINT
-from training.data.rereading import held_out_count
+from training.data.held_out import COPIES_TOGETHER, HELD_OUT_FINGERPRINT, HELD_OUT_PART, VAL
+from training.data.rereading import held_out_count, holds_val_out
 from training.errors import TrainingError
 from training.fresh import Start
 from training.recipes import COMPACT, RECIPES, LargeBatchRecipe, Recipe, is_taught
@@ -131,7 +131,9 @@ def doubt(who: str, record: Record, configuration: Mapping[str, Any], *, is_test
 
     A seed holds out the same pictures of the same data; of a larger number these and more, unless copies of one
     picture are kept together, which may leave some out that went for a smaller one. Who knows none of the classes,
-    and grew from nobody else, is taken to have seen none of the pictures; under other names it may have.
+    and grew from nobody else, is taken to have seen none of the pictures; under other names it may have. Who
+    learnt from the same training pictures, of however many of them, does not know the val part; who held that out
+    has learnt all of them.
 
     Args:
         who: "the teacher", for the sentence.
@@ -143,20 +145,25 @@ def doubt(who: str, record: Record, configuration: Mapping[str, Any], *, is_test
     own = record.training.configuration
     if _is_stranger(record, configuration["labels"]):
         return None
+    takes_val, took_val = configuration.get(HELD_OUT_PART) == VAL, holds_val_out(record)
+    is_draw = not takes_val and not took_val
     reasons = []
     are_others = record.training.data_fingerprint != configuration["data_fingerprint"]
     if are_others:
         reasons.append("other training pictures")
-    if record.training.seed != configuration["seed"] and (is_test_drawn or not are_others):
+    if record.training.seed != configuration["seed"] and (is_test_drawn or (is_draw and not are_others)):
         reasons.append(f"the seed {record.training.seed} instead of {configuration['seed']}")
     if own.get(DOUBTED) is True:
         reasons.append("a teacher or start of which the same was feared")
     may_know_test = is_test_drawn and len(reasons) > 0
     is_same_draw = known == wanted and not reasons
-    if wanted and not are_others and _hold_copies_otherwise(own, configuration, is_same_draw=is_same_draw):
+    if not are_others and took_val and not takes_val:
+        reasons.append(f"val/ held out instead of {wanted:,} of the training pictures")
+    compares = is_draw and not are_others
+    if compares and wanted and _hold_copies_otherwise(own, configuration, is_same_draw=is_same_draw):
         reasons.append("copies of one picture held out otherwise")
     together = configuration.get(COPIES_TOGETHER) is True
-    if not are_others and (known < wanted or (wanted and together and known != wanted)):
+    if compares and (known < wanted or (wanted and together and known != wanted)):
         reasons.append(f"{known:,} pictures held out instead of {wanted:,}")
     if not reasons or not (wanted or may_know_test):
         return None

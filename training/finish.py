@@ -17,7 +17,7 @@ from models.record import Record, TrainingRun
 from models.views import shows_mirror_images
 from training.configuration import Request
 from training.data.dataset import Dataset, Split, to_unicode
-from training.data.held_out import COPIES_TOGETHER, HELD_OUT_FINGERPRINT
+from training.data.held_out import COPIES_TOGETHER, HELD_OUT_FINGERPRINT, HELD_OUT_PART
 from training.data.leaks import find_leaked
 from training.devices import describe_hardware
 from training.earlier import DOUBTED
@@ -227,9 +227,10 @@ def _record(
     accept: float,
     device: torch.device,
 ) -> Record:
+    of_held_out = ("held_out", HELD_OUT_PART, COPIES_TOGETHER, HELD_OUT_FINGERPRINT)
     beside = {
         key: plan.configuration[key]
-        for key in ("held_out", COPIES_TOGETHER, HELD_OUT_FINGERPRINT, "dtype", "start", "teachers", DOUBTED)
+        for key in (*of_held_out, "dtype", "start", "teachers", DOUBTED)
         if key in plan.configuration
     }
     return Record(

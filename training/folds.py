@@ -39,7 +39,7 @@ def judge_all(
     start: Start | None = None,
     most: int = MOST_LISTED,
 ) -> list[LabelMistake]:
-    """List the likeliest mistakes of both parts, each picture judged by a network that has not learnt it.
+    """List the likeliest mistakes of all parts, each picture judged by a network that has not learnt it.
 
     Args:
         recipe: to train as many networks with as there are folds.
@@ -104,11 +104,13 @@ def judge_all(
 
 
 def _joined(dataset: Dataset) -> Split:
-    train_part, test_part = dataset.train, dataset.test
+    parts = {"train": dataset.train, "test": dataset.test}
+    if dataset.val is not None:
+        parts["val"] = dataset.val
     return Split(
-        torch.cat([train_part.images, test_part.images]),
-        torch.cat([train_part.targets, test_part.targets]),
-        train_part.names("train") + test_part.names("test"),
+        torch.cat([split.images for split in parts.values()]),
+        torch.cat([split.targets for split in parts.values()]),
+        tuple(name for part, split in parts.items() for name in split.names(part)),
     )
 
 

@@ -15,8 +15,15 @@ from models.preprocessing import InputSpec
 from training.configuration import Request
 from training.contradictions import refuse_share_without_rule
 from training.data import read_dataset
-from training.data.dataset import Dataset, fingerprint
-from training.data.held_out import COPIES_TOGETHER, HELD_OUT_FINGERPRINT, group_copies, set_aside
+from training.data.dataset import Dataset, Split, fingerprint
+from training.data.held_out import (
+    COPIES_TOGETHER,
+    HELD_OUT_FINGERPRINT,
+    HELD_OUT_PART,
+    VAL,
+    group_copies,
+    set_aside,
+)
 from training.data.inspection import lines_before_training
 from training.devices import Computing, choose_dtype
 from training.earlier import DOUBTED, doubt, load_start, load_teacher, start_with
@@ -93,21 +100,27 @@ def prepare(request: Request, computing: Computing, *, tell: Callable[[str], Non
     if request.start is not None:  # refused before minutes of decoding
         spec = InputSpec(mean=table.mean, std=table.std)
         earlier = load_start(Path(request.start), architecture=table.architecture, spec=spec)
+    # the tutorial, to the letter, holds nothing out
+    count = 0 if isinstance(table, TutorialRecipe) and request.held_out is None else request.held_out
     read = read_dataset(
-        request.data, seed=request.seed, cache=Path(request.cache), report=tell, input_size=request.input_size
+        request.data,
+        seed=request.seed,
+        cache=Path(request.cache),
+        report=tell,
+        input_size=request.input_size,
+        takes_val=count is None,
     )
     for line in lines_before_training(read):
         tell(line)
-    # the tutorial, to the letter, learns from every picture
-    count = 0 if isinstance(table, TutorialRecipe) and request.held_out is None else request.held_out
     dataset = set_aside(read, count=count, seed=request.seed)
+    where = "" if dataset.val is None else _origin(dataset, dataset.val, tell=tell)
     refuse_share_without_rule(request.accept, held_out=dataset.held_out_count)
     height, width = dataset.train.images.shape[1:3]
     spec = InputSpec(height=height, width=width, mean=table.mean, std=table.std)
     recipe = adapt(table, request, dataset)
     tell(
         f"{dataset.name}: {len(dataset.train):,} pictures to learn from, {dataset.held_out_count:,} held out to "
-        f"calibrate on, {len(dataset.test):,} to measure on, {width} × {height} pixels each"
+        f"calibrate on{where}, {len(dataset.test):,} to measure on, {width} × {height} pixels each"
     )
     configuration = _configuration(recipe, read, dataset, spec=spec, seed=request.seed, dtype=computing.dtype)
     start, of_start = _take_start(earlier, request, configuration, dataset=dataset, tell=tell)
@@ -121,6 +134,17 @@ def prepare(request: Request, computing: Computing, *, tell: Callable[[str], Non
         wanted=wanted,
         commit=current_commit(),
     )
+
+
+def _origin(dataset: Dataset, val: Split, *, tell: Callable[[str], None]) -> str:
+    """Name the folder of a val part that is held out, and tell how many of its pictures are not."""
+    folder = val.files[0].split("/")[0]
+    if copies := len(val) - dataset.held_out_count:
+        tell(
+            f"{copies:,} of the {len(val):,} pictures of {folder}/ equal or look like learnt ones, and are left "
+            "out: what is fitted on such pictures is fitted on scores that are too good"
+        )
+    return f" (from {folder}/)"
 
 
 def _configuration(
@@ -148,7 +172,10 @@ def _configuration(
         "input": dataclasses.asdict(spec),
         "recipe": dataclasses.asdict(recipe),
     }
-    if dataset.held_out and group_copies(read) is not None:
+    if dataset.held_out and dataset.val is not None:
+        fields[HELD_OUT_PART] = VAL
+        fields[HELD_OUT_FINGERPRINT] = fingerprint(dataset.labels, dataset.held_out)
+    elif dataset.held_out and group_copies(read) is not None:
         fields[COPIES_TOGETHER] = True
         fields[HELD_OUT_FINGERPRINT] = fingerprint(dataset.labels, dataset.held_out)
     plain: dict[str, Any] = json.loads(json.dumps(fields))

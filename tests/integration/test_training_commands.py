@@ -20,10 +20,12 @@ from torch import nn
 from app.main import create_app
 from app.settings import Settings
 from models.checkpoint import load
+from models.record import Record
 from tests.drawing import encode, solid, write_archive
 from tests.trainings import write_bright
 from training.cli import run
 from training.commands.options import RecipeName
+from training.data.dataset import fingerprint
 from training.data.rereading import read_as_trained
 from training.errors import DataError
 from training.measuring.corruptions import KINDS
@@ -639,6 +641,108 @@ def test_copies_are_held_out_together_and_found_again(folder: Path) -> None:
         read_as_trained(
             str(folder), replace(record, training=other), cache=folder.parent / "data", report=lambda _: None
         )
+
+
+@pytest.fixture
+def three_parts(folder: Path) -> Path:
+    """Two classes in the layout of Kaggle: 24 to learn from, 24 to validate with, 8 to measure on."""
+    random = np.random.default_rng(1)
+    root = folder.parent / "parts"
+    root.mkdir()
+    folder.rename(root / "train")
+    for part, count in (("val", 12), ("test", 4)):
+        for label, colour in (("dark", 40), ("light", 200)):
+            (root / part / label).mkdir(parents=True)
+            for number in range(count):
+                pixels = np.clip(random.normal(colour, 25, (40, 40, 3)), 0, 255).astype(np.uint8)
+                (root / part / label / f"{number:02}.png").write_bytes(encode(Image.fromarray(pixels)))
+    return root
+
+
+def test_a_val_part_is_held_out_and_found_again(three_parts: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """All is chosen and calibrated on it, but for the copy of a learnt one; whoever changed it is told."""
+    shutil.copy(three_parts / "train" / "dark" / "00.png", three_parts / "val" / "dark" / "copy.png")
+    run_folder, again = three_parts.parent / "run", three_parts.parent / "again.safetensors"
+    arguments = ["--data", str(three_parts), "--device", "cpu"]
+    assert run(["train", "--recipe", "fast", "--epochs", "1", "--run", str(run_folder), *arguments]) == 0
+    told = " ".join(capsys.readouterr().err.split())
+    assert "1 of the 25 pictures of val/ equal or look like learnt ones, and are left out" in told
+    assert "24 pictures to learn from, 24 held out to calibrate on (from val/), 8 to measure on" in told
+    assert "held-out part, 24 pictures" in told
+    lines = [json.loads(line) for line in (run_folder / "metrics.jsonl").read_text().splitlines()]
+    assert [line["n"] for line in lines if line["kind"] == "held_out"] == [24]
+    assert all("held_out_accuracy" in line for line in lines if line["kind"] == "epoch")
+    out = run_folder / "checkpoint.safetensors"
+    record = load(out).record
+    assert record.calibration.held_out is not None
+    assert record.calibration.held_out.n == record.training.configuration["held_out"] == 24
+    assert record.training.configuration["held_out_part"] == "val"
+
+    for command in ("calibrate", "quantize"):
+        assert run([command, str(out), "--out", str(again), *arguments]) == 0
+        found = load(again).record
+        assert found.training.configuration["held_out_fingerprint"] == _fingerprint_of_held_out(
+            three_parts, record
+        )
+        assert found.calibration.held_out is not None
+        assert found.calibration.held_out.n == 24
+        if command == "calibrate":
+            assert found == record
+    assert run(["evaluate", str(out), *arguments]) == 0
+    assert "not used" not in capsys.readouterr().err
+
+    (three_parts / "val" / "light" / "03.png").unlink()
+    for command in ("calibrate", "quantize"):
+        assert run([command, str(out), "--out", str(again), *arguments]) == 1
+        refused = " ".join(capsys.readouterr().err.split())
+        assert (
+            "does not hold out what the training of the checkpoint did (pictures of the val part: 24 then"
+            in refused
+        )
+    assert run(["evaluate", str(out), *arguments]) == 0
+
+
+def _fingerprint_of_held_out(data: Path, record: Record) -> str:
+    """Of the pictures that are held out when the data are read again."""
+    again = read_as_trained(str(data), record, cache=data.parent / "data", report=lambda _: None)
+    assert again.held_out is not None
+    assert {file.split("/")[0] for file in again.held_out.files} == {"val"}
+    return fingerprint(again.labels, again.held_out)
+
+
+@pytest.mark.parametrize("held_out", [0, 4])
+def test_a_number_is_held_out_instead_of_the_val_part(
+    held_out: int, three_parts: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """To the byte what is trained where the folder has none; a line says that it is not used."""
+    out, without = three_parts.parent / "m.safetensors", three_parts.parent / "without.safetensors"
+    asked = ("--epochs", "1", "--held-out", str(held_out))
+    assert _train(three_parts, out, "fast", *asked) == 0
+    told = capsys.readouterr().err
+    assert "not used: val/" in told
+    assert f"{24 - held_out} pictures to learn from, {held_out} held out to calibrate on, 8" in " ".join(
+        told.split()
+    )
+    (three_parts / "val").rename(three_parts.parent / "val")
+    assert _train(three_parts, without, "fast", *asked) == 0
+    one, other = load(out), load(without)
+    assert one.record.training.configuration == other.record.training.configuration
+    assert one.record.calibration == other.record.calibration
+    weights, others = one.network.state_dict(), other.network.state_dict()
+    assert all(torch.equal(weights[name], others[name]) for name in weights)
+
+
+def test_inspect_counts_all_parts(three_parts: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """In words and as JSON; all are judged, too, and the grid of samples stays with what is learnt."""
+    assert run(["inspect", "--data", str(three_parts)]) == 0
+    assert "parts: 24 pictures to learn from, 24 to calibrate on, 8 to measure on" in capsys.readouterr().out
+    assert run(["inspect", "--data", str(three_parts), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["counts"]["dark"] == {"train": 12, "val": 12, "test": 4}
+    assert run(["samples", "--data", str(three_parts), "--out", "samples.png"]) == 0
+    assert "not used: val/" in capsys.readouterr().err
+    arguments = ["--folds", "2", "--epochs", "1", "--device", "cpu"]
+    assert run(["mistakes", "--data", str(three_parts), *arguments]) == 0
+    assert "network 2 of 2: 28 pictures to learn from, 28 to judge" in capsys.readouterr().err
 
 
 def test_weights_that_are_no_numbers_are_refused(

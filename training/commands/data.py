@@ -45,7 +45,9 @@ def inspect(
     Copies within and across its parts, and such as lie in two classes.
     """
     with told_in_a_sentence() as console:
-        dataset = read_dataset(data, seed=seed, cache=cache, report=teller(console), input_size=input_size)
+        dataset = read_dataset(
+            data, seed=seed, cache=cache, report=teller(console), input_size=input_size, takes_val=True
+        )
         found = inspect_dataset(dataset)
         if as_json:
             typer.echo(findings.to_json(found))
@@ -89,7 +91,9 @@ def mistakes(
         earlier = None if start is None else _read_start(start, table)
         keep_freed_memory()
         target = choose_device(device.value)
-        dataset = read_dataset(data, seed=seed, cache=cache, report=teller(console), input_size=input_size)
+        dataset = read_dataset(
+            data, seed=seed, cache=cache, report=teller(console), input_size=input_size, takes_val=True
+        )
         if earlier is not None and (doubts := doubt_as_judge(earlier.record, dataset)) is not None:
             tell(console, doubts)
         found = judge_all(

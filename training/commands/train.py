@@ -101,8 +101,8 @@ def train(
         int | None,
         typer.Option(
             min=0,
-            help="Pictures to calibrate on and not to learn from [default: a tenth to a fifth, 2,000 at most; "
-            "none of fewer than 100, nor for the tutorial].",
+            help="Training pictures to calibrate on and not to learn from [default: none, but a folder's val/; "
+            "without one a tenth to a fifth, 2,000 at most, none of fewer than 100; none for the tutorial].",
         ),
     ] = None,
     save_every: Annotated[

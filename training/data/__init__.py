@@ -3,7 +3,7 @@
 `cifar10`   torchvision's data set, downloaded with its checksum; a folder of that name is `./cifar10`
 FILE.npz    x_train, y_train, x_test, y_test: uint8 (n, height, width, 3), or (n, height, width) of grey pictures,
             and integer labels; `labels` optional
-FOLDER      one sub-folder per class, or train/ and test/ with one sub-folder per class each
+FOLDER      one sub-folder per class, or train/ and test/ with one sub-folder per class each, and val/ beside them
 """
 
 from dataclasses import replace
@@ -29,7 +29,15 @@ _UNKNOWN = -1
 """In place of a class that the checkpoint does not know, and that no picture has."""
 
 
-def read_dataset(source: str, *, seed: int, cache: Path, report: Report, input_size: int | None = None) -> Dataset:
+def read_dataset(
+    source: str,
+    *,
+    seed: int,
+    cache: Path,
+    report: Report,
+    input_size: int | None = None,
+    takes_val: bool = False,
+) -> Dataset:
     """Read what `--data` names, to train on it.
 
     Args:
@@ -39,6 +47,7 @@ def read_dataset(source: str, *, seed: int, cache: Path, report: Report, input_s
         report: told of the progress, a sentence at a time.
         input_size: side of the images in pixels; None leaves arrays as they are, and lets the sizes of a
             folder's pictures decide.
+        takes_val: whether a folder's val/ is read, too, where it lies beside a test part.
 
     Raises:
         DataError: it is none of the three, or cannot be used.
@@ -48,7 +57,8 @@ def read_dataset(source: str, *, seed: int, cache: Path, report: Report, input_s
         return _sized(cifar10.download(cache), input_size)
     if path.is_dir():
         side = input_size or choose_side(path)
-        return read_folder(path, InputSpec(height=side, width=side), seed=seed, cache=cache, report=report)
+        spec = InputSpec(height=side, width=side)
+        return read_folder(path, spec, seed=seed, cache=cache, report=report, takes_val=takes_val)
     if path.suffix.lower() == ".npz" and path.is_file():
         return _sized(read_archive(path), input_size)
     if path.is_file():

@@ -8,7 +8,7 @@ import contextlib
 import os
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +21,7 @@ from training.data.picture_cache import Pictures, Report, has_entry, read_pictur
 from training.data.picture_files import entries_below, files_below, folders_in, is_hidden
 from training.errors import DataError
 
-_TRAIN_NAMES, _TEST_NAMES = ("train", "training"), ("test", "testing", "val", "valid", "validation")
+_TRAIN_NAMES, _TEST_NAMES, _VAL_NAMES = ("train", "training"), ("test", "testing"), ("val", "valid", "validation")
 """Of the parts, in any capitals; where several are there, the first is taken."""
 _NAMED_AT_MOST = 10
 _IN_A_SENTENCE = 5
@@ -57,8 +57,28 @@ def composed(name: str) -> str:
     return unicodedata.normalize("NFC", name)
 
 
-def find_parts(root: Path) -> tuple[Path | None, Path | None]:
-    """Find the training and the test folder inside a folder; None for one that is not there.
+@dataclass(frozen=True)
+class Parts:
+    """The folders into which somebody divided a folder; None for one that is not there.
+
+    Attributes:
+        train: to learn from.
+        test: to measure on; `val/` where there is no other.
+        val: `val/` beside a test part: to calibrate on.
+    """
+
+    train: Path | None
+    test: Path | None
+    val: Path | None
+
+    @property
+    def folders(self) -> list[Path]:
+        """Those that are there."""
+        return [part for part in (self.train, self.test, self.val) if part is not None]
+
+
+def find_parts(root: Path) -> Parts:
+    """Find the parts inside a folder.
 
     A part holds folders. A folder of pictures that happens to be called `train` is a class.
     """
@@ -68,7 +88,8 @@ def find_parts(root: Path) -> tuple[Path | None, Path | None]:
         named = [folder for folder in folders if folder.name.lower() in names]
         return min(named, key=lambda folder: names.index(folder.name.lower()), default=None)
 
-    return first(_TRAIN_NAMES), first(_TEST_NAMES)
+    train, test, val = first(_TRAIN_NAMES), first(_TEST_NAMES), first(_VAL_NAMES)
+    return Parts(train, val, None) if test is None else Parts(train, test, val)
 
 
 def _holds_folders(folder: Path) -> bool:
@@ -80,16 +101,19 @@ def _holds_folders(folder: Path) -> bool:
 
 def class_roots(root: Path) -> list[Path]:
     """List the folders in which each folder is a class: the parts, or the folder itself where there are none."""
-    return sorted(part for part in find_parts(root) if part is not None) or [root]
+    return sorted(find_parts(root).folders) or [root]
 
 
 def choose_side(root: Path) -> int:
     """Choose the input's size for the pictures in a folder's classes, from the median of their shorter sides.
 
+    A val part has no say, so that whether it is used changes no picture.
+
     Returns:
         32, 48 or 64 pixels; 32 where no picture's header can be read.
     """
-    files = [path for top in class_roots(root) for folder in folders_in(top) for path in files_below(folder)]
+    tops = sorted(replace(find_parts(root), val=None).folders) or [root]
+    files = [path for top in tops for folder in folders_in(top) for path in files_below(folder)]
     sides = []
     for path in files[:: max(1, len(files) // _LOOKED_AT)]:
         with contextlib.suppress(PictureError, OSError), path.open("rb") as file:
@@ -124,19 +148,20 @@ def read_tree(root: Path, *, spec: InputSpec, cache: Path, report: Report, fewes
     return Tree(tuple(map(composed, names)), pictures, targets)
 
 
-def is_decoded(root: Path, *, spec: InputSpec, cache: Path) -> bool:
+def is_decoded(root: Path, *, spec: InputSpec, cache: Path, fewest_classes: int = 2) -> bool:
     """Whether the pictures of class folders are in the cache, so that none has to be decoded to read them.
 
     Args:
         root: the folder.
         spec: how a picture becomes pixels.
         cache: folder that decoded pictures are kept in.
+        fewest_classes: that make sense to the caller.
 
     Raises:
         DataError: too few classes, or two whose names look the same.
         OSError: a folder or a file cannot be looked at.
     """
-    return has_entry(root, _files(root, _class_names(root, fewest=2)), spec=spec, cache=cache)
+    return has_entry(root, _files(root, _class_names(root, fewest=fewest_classes)), spec=spec, cache=cache)
 
 
 def _files(root: Path, names: Sequence[str]) -> list[str]:
@@ -171,7 +196,7 @@ def report_unreadable(pictures: Pictures, report: Report) -> None:
         report(f"{count} of {count + len(pictures.read)} files are no readable pictures{more}")
 
 
-def report_unused(root: Path, tops: Sequence[Path], report: Report, *, apart_from: Path | None = None) -> None:
+def report_unused(root: Path, tops: Sequence[Path], report: Report, *, apart_from: Sequence[Path] = ()) -> None:
     """Name in a line what lies in a folder and is not even tried, and in another what cannot be opened.
 
     Not tried is what lies beside the parts, or beside the class folders, and links to folders and to nothing
@@ -181,10 +206,10 @@ def report_unused(root: Path, tops: Sequence[Path], report: Report, *, apart_fro
         root: the folder that was named.
         tops: what holds class folders: `root` itself, or the parts in it.
         report: told nothing where everything is used.
-        apart_from: a part that others use, and that is not looked into; None where there is none.
+        apart_from: parts that others use, and that are not looked into.
     """
     failures: list[OSError] = []
-    parts = (*tops, apart_from)
+    parts = (*tops, *apart_from)
     beside = [entry for entry in root.iterdir() if root not in tops and entry not in parts]
     for top in tops:
         beside += [entry for entry in top.iterdir() if not entry.is_dir()]

@@ -56,11 +56,12 @@ class Dataset:
         labels: in the order of the targets.
         train: to learn from.
         test: to measure on.
-        held_out: taken from the training pictures by `training.data.held_out`, to choose and to calibrate on;
-            None where everything is learnt from.
+        held_out: set aside by `training.data.held_out`, to choose and to calibrate on; None where there is none.
         findings: what reading a folder found; None for what is no folder.
         is_test_drawn: whether the seed drew the test part, so that another one, or a folder that has grown,
             gives other pictures.
+        val: the pictures that somebody divided off to calibrate on; None where there are none, or where some of
+            the training pictures are taken instead.
     """
 
     name: str
@@ -70,6 +71,7 @@ class Dataset:
     held_out: Split | None = None
     findings: Findings | None = None
     is_test_drawn: bool = False
+    val: Split | None = None
 
     def __post_init__(self) -> None:
         """Refuse classes that could not be written into a checkpoint, before anything is trained.

@@ -18,10 +18,18 @@ FEW_PICTURES = 20
 """To learn a class from; fewer are warned of. Source: choice; 100 a class gave 97 to 100 % on drawn pictures."""
 UNEVEN = 10
 """Times the smallest class's pictures, from which the largest one is warned of. Source: choice."""
+PARTS = ("train", "val", "test")
+"""Of a data set: to learn from, to calibrate on, to measure on; few have a val part of their own."""
 _NAMED_AT_MOST = 10
 _FILES_IN_A_LINE = 4
 _KINDS = {"equal": "equal pictures", "near": "pictures that look alike"}
 """Of groups, in the order in which they are told."""
+_LEAKS = {
+    ("train", "test"): "what is measured on was also learnt",
+    ("train", "val"): "what is calibrated on was also learnt",
+    ("val", "test"): "what is measured on was also calibrated on",
+}
+"""Two parts → what copies in both of them do, the worst first."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +40,7 @@ class Group:
         kind: `equal`, or `near` where some of them only look alike.
         files: their names.
         labels: their classes, in the order of the files.
-        parts: `train` or `test`, in the order of the files.
+        parts: each one of `PARTS`, in the order of the files.
     """
 
     kind: str
@@ -43,7 +51,7 @@ class Group:
     @property
     def is_leak(self) -> bool:
         """Whether what is measured on was also learnt."""
-        return len(set(self.parts)) > 1
+        return self.lies_in("train", "test")
 
     @property
     def is_contradiction(self) -> bool:
@@ -53,7 +61,13 @@ class Group:
     @property
     def worst(self) -> str | None:
         """The fault under which it is named: a wrong label spoils what is learnt and what is measured."""
-        return "contradiction" if self.is_contradiction else "leak" if self.is_leak else None
+        if self.is_contradiction:
+            return "contradiction"
+        return next((" and ".join(pair) for pair in _LEAKS if self.lies_in(*pair)), None)
+
+    def lies_in(self, *parts: str) -> bool:
+        """Whether each of some parts holds a copy."""
+        return set(parts) <= set(self.parts)
 
 
 @dataclass(frozen=True)
@@ -62,7 +76,7 @@ class Findings:
 
     Attributes:
         name: of the data set.
-        counts: label → pictures to learn from and to measure on, as `train` and `test`.
+        counts: label → pictures of each part: `train`, `test` and, where there is one, `val`.
         unreadable: files that are left out.
         copies: groups of pictures that are equal or look alike; a picture may be in one group of each kind.
         scenes: files that look alike and are too many to be copies (`training.data.duplicates.Copies`).
@@ -73,6 +87,11 @@ class Findings:
     unreadable: tuple[Unreadable, ...]
     copies: tuple[Group, ...]
     scenes: tuple[tuple[str, ...], ...] = ()
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Of `PARTS` those that there are."""
+        return tuple(part for part in PARTS if any(part in counts for counts in self.counts.values()))
 
     @property
     def first_of_copies(self) -> dict[str, str]:
@@ -125,7 +144,7 @@ def collect(
     *,
     files: Sequence[str],
     targets: npt.NDArray[np.int64],
-    is_test: npt.NDArray[np.bool_],
+    part_of: npt.NDArray[np.str_],
     copies: Copies,
     unreadable: Sequence[Unreadable] = (),
 ) -> Findings:
@@ -136,7 +155,7 @@ def collect(
         labels: words for the targets.
         files: n names.
         targets: int64 (n,).
-        is_test: bool (n,), which of them are measured on.
+        part_of: (n,), the part of each, one of `PARTS`.
         copies: among them.
         unreadable: files beside them.
     """
@@ -146,15 +165,16 @@ def collect(
             kind=kind,
             files=tuple(files[place] for place in places),
             labels=tuple(labels[targets[place]] for place in places),
-            parts=tuple("test" if is_test[place] else "train" for place in places),
+            parts=tuple(str(part_of[place]) for place in places),
         )
 
-    learnt, measured = (np.bincount(targets[some], minlength=len(labels)) for some in (~is_test, is_test))
+    counts = {part: np.bincount(targets[part_of == part], minlength=len(labels)).tolist() for part in PARTS}
+    if not any(counts["val"]):
+        del counts["val"]
     return Findings(
         name=name,
         counts={
-            label: {"train": int(learnt[place]), "test": int(measured[place])}
-            for place, label in enumerate(labels)
+            label: {part: of_part[place] for part, of_part in counts.items()} for place, label in enumerate(labels)
         },
         unreadable=tuple(unreadable),
         copies=(
@@ -167,11 +187,13 @@ def collect(
 
 def to_lines(findings: Findings) -> Iterator[str]:
     """Tell the findings in words, line by line; what is wrong begins with "warning:"."""
-    learnt, measured = (sum(parts[part] for parts in findings.counts.values()) for part in ("train", "test"))
-    yield f"{findings.name}: {learnt:,} pictures to learn from, {measured:,} to measure on"
+    total = {part: sum(counts[part] for counts in findings.counts.values()) for part in findings.parts}
+    learnt = f"{findings.name}: {total['train']:,} pictures to learn from"
+    calibrated = f"{total['val']:,} to calibrate on, " if "val" in total else ""
+    yield f"{learnt}, {calibrated}{total['test']:,} to measure on"
     width = max(map(len, findings.counts))
-    for label, parts in findings.counts.items():
-        yield f"  {label:<{width}}  {parts['train']:>7,} {parts['test']:>7,}"
+    for label, counts in findings.counts.items():
+        yield f"  {label:<{width}}  " + " ".join(f"{counts[part]:>7,}" for part in findings.parts)
     yield from _few_lines(findings.few)
     yield from uneven_lines({label: parts["train"] for label, parts in findings.counts.items()})
     for label in findings.unmeasured:
@@ -194,8 +216,11 @@ def to_lines(findings: Findings) -> Iterator[str]:
         )
     if len(findings.scenes) > _NAMED_AT_MOST:
         yield f"warning: so do those of {len(findings.scenes) - _NAMED_AT_MOST:,} more scenes"
-    leaks = [group for group in findings.copies if group.is_leak]
-    yield from _warnings(leaks, "leak", "each in both parts", "what is measured on was also learnt")
+    for pair, consequence in _LEAKS.items():
+        leaks = [group for group in findings.copies if group.lies_in(*pair)]
+        fault = " and ".join(pair)
+        where = f"each in {fault if 'val' in findings.parts else 'both parts'}"
+        yield from _warnings(leaks, fault, where, consequence)
     contradictions = [group for group in findings.copies if group.is_contradiction]
     yield from _warnings(contradictions, "contradiction", "each in several classes", "labels are wrong")
 
@@ -280,7 +305,8 @@ def _named(lines: Sequence[str]) -> Iterator[str]:
 def _in_a_line(group: Group) -> str:
     sign = " = " if group.kind == "equal" else " ~ "
     chosen = _to_name(group)
-    files = [f"{group.files[at]} ({group.parts[at]})" if group.is_leak else group.files[at] for at in chosen]
+    is_divided = len(set(group.parts)) > 1
+    files = [f"{group.files[at]} ({group.parts[at]})" if is_divided else group.files[at] for at in chosen]
     more = len(group.files) - len(chosen)
     return sign.join(files) + (f" and {more:,} more" if more else "")
 

@@ -1,5 +1,6 @@
-"""Folders of pictures as data sets: both parts, or the one that a checkpoint is measured on."""
+"""Folders of pictures as data sets: all parts, or the one that a checkpoint is measured on."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,27 +27,31 @@ from training.data.splitting import copies_in, kept_together, split_tree
 from training.errors import DataError
 
 
-def read_folder(root: Path, spec: InputSpec, *, seed: int, cache: Path, report: Report) -> Dataset:
+def read_folder(
+    root: Path, spec: InputSpec, *, seed: int, cache: Path, report: Report, takes_val: bool = False
+) -> Dataset:
     """Read a folder of pictures, and divide it where it is not divided.
 
     Args:
-        root: with one folder per class, or with train/ and test/.
+        root: with one folder per class, or with train/ and test/, and val/ beside them.
         spec: of the images that the pictures become.
         seed: of the division.
         cache: folder for decoded pictures.
         report: told of the progress, a sentence at a time, and of what was found where the folder is refused.
+        takes_val: whether val/ beside train/ and test/ is read, too; else nothing is looked for in it.
 
     Raises:
         DataError: it cannot be used.
     """
     name = to_unicode(root.resolve().name)
-    train_root, test_root = find_parts(root)
+    parts = find_parts(root) if takes_val else replace(find_parts(root), val=None)
+    train_root, test_root = parts.train, parts.test
     if (train_root is None) != (test_root is None):
         raise DataError(
             f"{root} has {(train_root or test_root or root).name}/ but no other part. Add train/ and test/ both, "
             "or name the folder that holds the class folders: it is then split by --seed."
         )
-    report_unused(root, [part for part in (train_root, test_root) if part is not None] or [root], report)
+    report_unused(root, parts.folders or [root], report)
     if train_root is None or test_root is None:
         tree = read_tree(root, spec=spec, cache=cache, report=report)
         found = copies_in([tree])
@@ -66,13 +71,8 @@ def read_folder(root: Path, spec: InputSpec, *, seed: int, cache: Path, report: 
         return Dataset(
             name, tree.labels, _take(tree, train), _take(tree, test), findings=findings, is_test_drawn=True
         )
-    refuse_bare(test_root)  # before the other part is decoded
-    tree = read_tree(train_root, spec=spec, cache=cache, report=report)
-    test_tree = read_tree(test_root, spec=spec, cache=cache, report=report, fewest_classes=1)
-    strangers = sorted(set(test_tree.labels) - set(tree.labels))
-    if strangers:
-        raise DataError(f"{test_root} has the classes {', '.join(strangers)}, which {train_root} has not.")
-    return _two_parts(name, (train_root.name, tree), (test_root.name, _renumbered(test_tree, tree.labels)))
+    others = {"test": test_root} if parts.val is None else {"test": test_root, "val": parts.val}
+    return _join_parts(name, _read_parts(train_root, others, spec, cache=cache, report=report))
 
 
 def _findings(name: str, tree: Tree, copies: Copies, test: Places) -> Findings:
@@ -82,34 +82,59 @@ def _findings(name: str, tree: Tree, copies: Copies, test: Places) -> Findings:
         tree.labels,
         files=[read.file for read in tree.pictures.read],
         targets=tree.targets,
-        is_test=np.isin(np.arange(len(tree)), test),
+        part_of=np.where(np.isin(np.arange(len(tree)), test), "test", "train"),
         copies=copies,
         unreadable=tree.pictures.unreadable,
     )
 
 
-def _two_parts(name: str, train: tuple[str, Tree], test: tuple[str, Tree]) -> Dataset:
-    """Join two trees that number their classes alike."""
-    (train_name, tree), (test_name, test_tree) = train, test
-    splits = (_whole(tree, below=f"{train_name}/"), _whole(test_tree, below=f"{test_name}/"))
+def _read_parts(
+    train_root: Path, others: Mapping[str, Path], spec: InputSpec, *, cache: Path, report: Report
+) -> dict[str, tuple[str, Tree]]:
+    """Read the training part and others, whose classes are numbered as there.
+
+    Returns:
+        Part → the name of its folder, and what was read in it.
+
+    Raises:
+        DataError: one cannot be used, or has a class that the training part has not.
+    """
+    for other in others.values():
+        refuse_bare(other)  # before the training part is decoded
+    learnt = read_tree(train_root, spec=spec, cache=cache, report=report)
+    trees = {"train": (train_root.name, learnt)}
+    for part, other in others.items():
+        tree = read_tree(other, spec=spec, cache=cache, report=report, fewest_classes=1)
+        strangers = sorted(set(tree.labels) - set(learnt.labels))
+        if strangers:
+            raise DataError(f"{other} has the classes {', '.join(strangers)}, which {train_root} has not.")
+        trees[part] = (other.name, _renumbered(tree, learnt.labels))
+    return trees
+
+
+def _join_parts(name: str, parts: Mapping[str, tuple[str, Tree]]) -> Dataset:
+    """Join trees that number their classes alike: part → the name of its folder, and what was read in it."""
+    trees = [tree for _, tree in parts.values()]
+    labels = trees[0].labels
+    splits = {part: _whole(tree, below=f"{folder}/") for part, (folder, tree) in parts.items()}
     findings = collect(
         name,
-        tree.labels,
-        files=[file for split in splits for file in split.files],
-        targets=np.concatenate([tree.targets, test_tree.targets]),
-        is_test=np.arange(len(tree) + len(test_tree)) >= len(tree),
-        copies=copies_in([tree, test_tree]),
+        labels,
+        files=[file for split in splits.values() for file in split.files],
+        targets=np.concatenate([tree.targets for tree in trees]),
+        part_of=np.repeat(list(parts), list(map(len, trees))),
+        copies=copies_in(trees),
         unreadable=[
-            replace(item, file=f"{part}/{item.file}")
-            for part, some in (train, test)
-            for item in some.pictures.unreadable
+            replace(item, file=f"{folder}/{item.file}")
+            for folder, tree in parts.values()
+            for item in tree.pictures.unreadable
         ],
     )
-    return Dataset(name, tree.labels, *splits, findings=findings)
+    return Dataset(name, labels, splits["train"], splits["test"], findings=findings, val=splits.get("val"))
 
 
 def read_learnt(
-    root: Path, spec: InputSpec, *, cache: Path, report: Report
+    root: Path, spec: InputSpec, *, cache: Path, report: Report, takes_val: bool = False
 ) -> tuple[tuple[str, ...], Split] | None:
     """Read the training part of a folder alone, if that takes no decoding.
 
@@ -118,6 +143,7 @@ def read_learnt(
         spec: of the images that the pictures become.
         cache: folder for decoded pictures.
         report: told of the progress, a sentence at a time.
+        takes_val: whether val/, where it is there, has to be decoded, too.
 
     Returns:
         Its labels and its pictures; None where the folder has not both parts, or they are not decoded.
@@ -126,8 +152,11 @@ def read_learnt(
         DataError: it cannot be used.
         OSError: it cannot be looked at.
     """
-    train_root, test_root = find_parts(root)
-    if train_root is None or test_root is None or not is_decoded(train_root, spec=spec, cache=cache):
+    parts = find_parts(root)
+    train_root = parts.train
+    if train_root is None or parts.test is None or not is_decoded(train_root, spec=spec, cache=cache):
+        return None
+    if takes_val and parts.val and not is_decoded(parts.val, spec=spec, cache=cache, fewest_classes=1):
         return None
     tree = read_tree(train_root, spec=spec, cache=cache, report=report)
     return tree.labels, _whole(tree, below=f"{train_root.name}/")
@@ -151,10 +180,11 @@ def read_test_folder(
         DataError: it cannot be used.
     """
     name = root.resolve().name
-    train_root, test_root = find_parts(root)
+    parts = find_parts(root)
+    test_root = parts.test
     tree = read_tree(test_root or root, spec=record.input, cache=cache, report=report, fewest_classes=1)
     report_unreadable(tree.pictures, report)
-    report_unused(root, [test_root or root], report, apart_from=train_root)
+    report_unused(root, [test_root or root], report, apart_from=replace(parts, test=None).folders)
     if test_root is None:
         is_alike = tree.labels == tuple(map(composed, record.labels))
         held_out = _held_out(tree, record) if is_alike else None

@@ -1,4 +1,4 @@
-"""A part of the training pictures that no recipe learns from.
+"""Pictures that no recipe learns from: some of the training part, or a val part that somebody divided off.
 
 Hyper-parameters, the temperature and the abstain threshold are chosen on it, so that the test part is
 read for nothing but the final figures.
@@ -9,6 +9,7 @@ from dataclasses import replace
 import torch
 
 from training.data.dataset import Dataset, Split
+from training.data.leaks import find_learnt_val
 from training.data.sampling import rank_within_classes
 from training.errors import TrainingError
 
@@ -29,6 +30,9 @@ COPIES_TOGETHER = "copies_together"
 there are none, and in older trainings, which did not look."""
 HELD_OUT_FINGERPRINT = "held_out_fingerprint"
 """Field beside it: of the labels and the held-out part."""
+HELD_OUT_PART = "held_out_part"
+"""Field beside it: `VAL` where the data's val part is held out; absent where some of the training pictures are."""
+VAL = "val"
 
 
 def default_count(pictures: int) -> int:
@@ -43,21 +47,28 @@ def default_count(pictures: int) -> int:
 
 
 def set_aside(dataset: Dataset, *, count: int | None, seed: int, copies_together: bool = True) -> Dataset:
-    """Move some of a data set's training pictures into its held-out part.
+    """Give a data set its held-out part: its val part, or else some of its training pictures.
+
+    Pictures of the val part that equal or look like learnt ones are left out of it.
 
     Args:
         dataset: as it was read.
-        count: of pictures; None takes `default_count`, 0 learns from everything.
+        count: of training pictures; None takes the val part or, where there is none, `default_count` of them; 0
+            learns from everything.
         seed: of the draw.
         copies_together: whether copies of one picture are learnt or held out all; older trainings did not look.
 
     Returns:
         The data set; its held-out part may be smaller than `count` where copies do not fit in, and is None where
-        nobody asked for a number and too few of them can go.
+        nobody asked for a number and too few of them can go, or copies of what is learnt are all of the val part.
 
     Raises:
         TrainingError: a class would have no picture left to learn from.
     """
+    if count is None and dataset.val is not None:
+        is_learnt = find_learnt_val(dataset)
+        held_out = chosen(dataset.val, ~is_learnt) if is_learnt.any() else dataset.val  # as mapped, without a copy
+        return replace(dataset, held_out=held_out if len(held_out) else None)
     split, group = dataset.train, group_copies(dataset) if copies_together else None
     if count is not None:
         if count == 0:

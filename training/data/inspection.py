@@ -22,7 +22,7 @@ def inspect_dataset(dataset: Dataset) -> Findings:
     """Count classes, and find copies within and across the parts of a data set."""
     if dataset.findings is not None:
         return dataset.findings
-    parts = {"train": dataset.train, "test": dataset.test}
+    parts = {"train": dataset.train, "test": dataset.test}  # no array has a val part of its own
     thumbnails = np.concatenate([_thumbnails(part.images) for part in parts.values()])
     digests = [
         [hashlib.sha256(image.numpy().tobytes()).digest()] for part in parts.values() for image in part.images
@@ -33,7 +33,7 @@ def inspect_dataset(dataset: Dataset) -> Findings:
         dataset.labels,
         files=[name for part, split in parts.items() for name in split.names(part)],
         targets=targets,
-        is_test=np.arange(len(thumbnails)) >= len(dataset.train),
+        part_of=np.repeat(list(parts), list(map(len, parts.values()))),
         copies=find_copies(thumbnails, digests, targets),
     )
 

@@ -1,4 +1,4 @@
-"""Pictures that are measured on and were learnt, too."""
+"""Pictures that are measured or calibrated on and were learnt, too."""
 
 import hashlib
 from collections.abc import Iterator
@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from training.data.dataset import Dataset
+from training.data.dataset import Dataset, Split
+from training.data.findings import Findings
 
 
 @dataclass(frozen=True)
@@ -30,17 +31,26 @@ def find_leaked(dataset: Dataset) -> Leaked:
     pictures alone, since a training does not wait until half a minute's search for the others is over.
     """
     if dataset.findings is not None:
-        files = {
-            file
-            for group in dataset.findings.copies
-            if group.is_leak
-            for file, part in zip(group.files, group.parts, strict=True)
-            if part == "test"
-        }
-        return Leaked(torch.tensor([file in files for file in dataset.test.files]), has_alike=True)
+        return Leaked(_has_learnt_copy(dataset.test, dataset.findings, part="test"), has_alike=True)
     learnt = [part for part in (dataset.train, dataset.held_out) if part is not None]
     known = {digest for part in learnt for digest in _digests(part.images)}
     return Leaked(torch.tensor([digest in known for digest in _digests(dataset.test.images)]), has_alike=False)
+
+
+def find_learnt_val(dataset: Dataset) -> Tensor:
+    """Tell which pictures of a folder's val part equal or look like learnt ones: bool (n,).
+
+    Args:
+        dataset: with a val part and what reading it found.
+    """
+    assert dataset.val is not None
+    assert dataset.findings is not None  # of a folder
+    return _has_learnt_copy(dataset.val, dataset.findings, part="val")
+
+
+def _has_learnt_copy(split: Split, findings: Findings, *, part: str) -> Tensor:
+    files = {file for group in findings.copies if group.lies_in("train", part) for file in group.files}
+    return torch.tensor([file in files for file in split.files])
 
 
 def _digests(images: Tensor) -> Iterator[bytes]:

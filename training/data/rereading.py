@@ -6,7 +6,14 @@ from models.record import Record
 from training.data import CIFAR10, read_dataset
 from training.data.dataset import Dataset, fingerprint
 from training.data.folder_dataset import read_learnt
-from training.data.held_out import COPIES_TOGETHER, FEWEST_FOR_RULE, HELD_OUT_FINGERPRINT, set_aside
+from training.data.held_out import (
+    COPIES_TOGETHER,
+    FEWEST_FOR_RULE,
+    HELD_OUT_FINGERPRINT,
+    HELD_OUT_PART,
+    VAL,
+    set_aside,
+)
 from training.data.leaks import Leaked, find_leaked
 from training.data.picture_cache import Report
 from training.errors import DataError, TrainingError
@@ -33,6 +40,8 @@ def read_as_trained(source: str, record: Record, *, cache: Path, report: Report)
             f"part is {found[:12]}…, the checkpoint's is {record.training.data_fingerprint[:12]}…. Of other "
             "pictures nobody knows which it has learnt from; name the data of the training, or train again."
         )
+    if holds_val_out(record):
+        return _with_val(dataset, source, record)
     together = record.training.configuration.get(COPIES_TOGETHER) is True
     divided = set_aside(dataset, count=held_out_count(record), seed=seed, copies_together=together)
     then = record.training.configuration.get(HELD_OUT_FINGERPRINT)
@@ -41,6 +50,28 @@ def read_as_trained(source: str, record: Record, *, cache: Path, report: Report)
             f"{source} does not hold out what the training of the checkpoint did: its test part has changed, or "
             "this version finds other copies, and copies of one picture stay together. Bring the test part of the "
             "training back, or train again."
+        )
+    return divided
+
+
+def _with_val(dataset: Dataset, source: str, record: Record) -> Dataset:
+    """Hold a data set's val part out.
+
+    Raises:
+        DataError: it is not the one of the training.
+    """
+    if dataset.val is None:
+        raise DataError(
+            f"{source} has no val/ beside train/ and test/, and the training of the checkpoint held that out. "
+            "Bring it back, or train again."
+        )
+    divided = set_aside(dataset, count=None, seed=record.training.seed)
+    then = record.training.configuration.get(HELD_OUT_FINGERPRINT)
+    if divided.held_out is None or fingerprint(dataset.labels, divided.held_out) != then:
+        raise DataError(
+            f"{source} does not hold out what the training of the checkpoint did (pictures of the val part: "
+            f"{held_out_count(record):,} then, {divided.held_out_count:,} now): it has changed, or others of them "
+            "count as copies of learnt ones. Bring the val part of the training back, or train again."
         )
     return divided
 
@@ -70,7 +101,8 @@ def find_leaked_again(source: str, record: Record, *, cache: Path, report: Repor
 def _find_leaked_again(source: str, record: Record, *, cache: Path, report: Report) -> Leaked | None:
     if source != CIFAR10 and Path(source).is_dir():
         # a split by --seed keeps copies together
-        learnt = read_learnt(Path(source), record.input, cache=cache, report=report)
+        takes_val = holds_val_out(record)
+        learnt = read_learnt(Path(source), record.input, cache=cache, report=report, takes_val=takes_val)
         if learnt is None or fingerprint(*learnt) != record.training.data_fingerprint:
             return None
         report("looking for test pictures that equal or look like learnt ones")
@@ -88,7 +120,14 @@ def _read(source: str, record: Record, *, cache: Path, report: Report) -> Datase
     height, width = record.input.height, record.input.width
     # pictures that are no squares are an archive's own: --input-size makes squares
     side = height if height == width else None
-    return read_dataset(source, seed=record.training.seed, cache=cache, report=report, input_size=side)
+    return read_dataset(
+        source,
+        seed=record.training.seed,
+        cache=cache,
+        report=report,
+        input_size=side,
+        takes_val=holds_val_out(record),
+    )
 
 
 def require_held_out(record: Record) -> None:
@@ -114,8 +153,14 @@ def require_enough_for_rule(record: Record) -> None:
     if count < FEWEST_FOR_RULE:
         raise TrainingError(
             f"--accept is of the abstain rule, which needs {FEWEST_FOR_RULE} held-out pictures; the training held "
-            f"out {count}. Leave --accept out, or train again with --held-out {FEWEST_FOR_RULE}."
+            f"out {count}. Leave --accept out, or train again with "
+            f"{'as many in val/, or with ' if holds_val_out(record) else ''}--held-out {FEWEST_FOR_RULE}."
         )
+
+
+def holds_val_out(record: Record) -> bool:
+    """Whether the training of a checkpoint held out the val part of its data, and no training pictures."""
+    return record.training.configuration.get(HELD_OUT_PART) == VAL
 
 
 def held_out_count(record: Record) -> int:

@@ -20,7 +20,9 @@ from training.configuration import (
     with_whole_paths,
     write_configuration,
 )
+from training.data.class_trees import find_parts
 from training.data.findings import Findings, changed_counts
+from training.data.held_out import HELD_OUT_PART
 from training.devices import Computing
 from training.errors import TrainingError
 from training.runs.extension import PLAN
@@ -92,7 +94,19 @@ def ask_again(asked: Request, given: Mapping[str, Any], *, folder: Path) -> Requ
             f"{folder} cannot go on with what was typed: {'; '.join(changed)}. Leave these options out, or start "
             f"a new run with --run.{_how_to_train_longer(folder) if 'epochs' in now else ''}"
         )
-    return replace(asked, **moved, dtype=given.get("dtype", asked.dtype))
+    again = replace(asked, **moved, dtype=given.get("dtype", asked.dtype))
+    return _with_the_same_part(again, configuration)
+
+
+def _with_the_same_part(asked: Request, configuration: Mapping[str, Any]) -> Request:
+    """Ask by number for what was drawn from the training pictures where a val part would be held out today.
+
+    It was added since, or older versions did not use it.
+    """
+    is_open = asked.held_out is None and HELD_OUT_PART not in configuration
+    if is_open and Path(asked.data).is_dir() and find_parts(Path(asked.data)).val is not None:
+        return replace(asked, held_out=configuration.get("held_out"))
+    return asked
 
 
 def _how_to_train_longer(folder: Path) -> str:

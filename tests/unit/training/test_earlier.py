@@ -335,6 +335,37 @@ def test_a_teacher_that_held_out_other_copies_is_doubted(record: Record, student
         assert ("copies of one picture held out otherwise" in doubts) == is_doubted
 
 
+def test_a_val_part_is_known_to_nobody_who_learnt_the_same_pictures(
+    record: Record, student: dict[str, Any]
+) -> None:
+    """Whatever was drawn from these, with whatever seed: nothing of it is of the val part."""
+    student |= {"held_out_part": "val", "held_out_fingerprint": "now"}
+    for earlier in (_record_of(record, seed=1, held_out=0), _val_held_out(record, seed=1, held_out=7)):
+        assert _doubt("the start", earlier, student) is None
+    assert "with other training pictures" in (_doubt("the start", _val_held_out(record, data="e"), student) or "")
+    doubted = _val_held_out(record, is_doubted=True)
+    assert "of which the same was feared" in (_doubt("the start", doubted, student) or "")
+
+
+def test_who_held_the_val_part_out_has_learnt_what_is_drawn_here(record: Record, student: dict[str, Any]) -> None:
+    """All of the training pictures, with however many of the val part."""
+    for held_out in (7, 100, 500):
+        doubts = _doubt("the start", _val_held_out(record, held_out=held_out, seed=1), student) or ""
+        assert "was trained with val/ held out instead of 100 of the training pictures, so it may know" in doubts
+    assert _doubt("the start", _val_held_out(record), student | {"held_out": 0}) is None
+    doubts = _doubt("the start", _val_held_out(record, data="e"), student) or ""
+    assert "was trained with other training pictures, so it may know" in doubts
+
+
+def _val_held_out(
+    record: Record, *, seed: int = 0, data: str = "d", held_out: int = 100, is_doubted: bool = False
+) -> Record:
+    """A training that held out val/ of its data."""
+    training = _record_of(record, seed=seed, data=data, held_out=held_out).training
+    own = {**training.configuration, "held_out_part": "val", "held_out_fingerprint": "then", DOUBTED: is_doubted}
+    return dataclasses.replace(record, training=dataclasses.replace(training, configuration=own))
+
+
 @pytest.mark.parametrize(("earlier", "reason"), [({"seed": 1}, "the seed 1"), ({"data": "e"}, "other training")])
 def test_other_copies_that_follow_from_a_reason_are_no_second_one(
     earlier: dict[str, Any], reason: str, record: Record, student: dict[str, Any]

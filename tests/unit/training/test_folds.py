@@ -118,7 +118,7 @@ def _with_copies(train: Split, test: Split, *groups: tuple[int, ...]) -> Dataset
         LABELS,
         files=train.names("train") + test.names("test"),
         targets=torch.cat([train.targets, test.targets]).numpy(),
-        is_test=np.arange(count) >= len(train),
+        part_of=np.where(np.arange(count) < len(train), "train", "test"),
         copies=Copies(groups, (), np.zeros(count, np.int64)),
     )
     return Dataset("made", LABELS, train, test, findings=findings)
@@ -140,6 +140,15 @@ def test_each_class_is_dealt_out_to_all_folds(seed: int) -> None:
     assert fold_of[0] == fold_of[2] == fold_of[11]
     assert fold_of[4] == fold_of[6]
     assert all(set(fold_of[torch.arange(12) % 2 == target].tolist()) == {0, 1, 2} for target in (0, 1))
+
+
+def test_a_val_part_is_judged_like_the_others() -> None:
+    """Its pictures are called by their own names, and copies of them are in their fold."""
+    train, test, val = _colours(10), _colours(2), _colours(4)
+    whole = folds._joined(Dataset("made", LABELS, train, test, val=val))
+    assert whole.names("picture")[10:] == ("test[0]", "test[1]", "val[0]", "val[1]", "val[2]", "val[3]")
+    assert torch.equal(whole.images[12:], val.images)
+    assert whole.targets.tolist() == [0, 1] * 8
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -1,7 +1,9 @@
 """What a recipe becomes for a request and its data."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +16,7 @@ from models.preprocessing import InputSpec
 from models.record import Record
 from tests.drawing import encode, write_archive
 from training.configuration import Request
-from training.data.dataset import Dataset, Split
+from training.data.dataset import Dataset, Split, fingerprint
 from training.devices import Computing
 from training.errors import TrainingError
 from training.plan import Plan, adapt, choose_computing, prepare
@@ -110,6 +112,63 @@ def test_a_start_of_another_seed_may_know_the_test_part_of_a_folder(record: Reco
     (warning,) = [sentence for sentence in told if "the start was trained with" in sentence]
     assert "the seed 1 instead of 0, so it may know what is measured on here" in warning
     assert plan.configuration["may_know_held_out"] is True
+
+
+@pytest.fixture
+def three_parts(tmp_path: Path) -> Path:
+    """12 pictures to learn from, 4 to measure on, and 6 between them, of which one equals a learnt one."""
+    random = np.random.default_rng(0)
+    for part, count in (("train", 6), ("test", 2), ("Valid", 3)):
+        for label in ("cat", "dog"):
+            (tmp_path / "pets" / part / label).mkdir(parents=True)
+            for number in range(count):
+                noise = random.integers(0, 256, (16, 16, 3), dtype=np.uint8)
+                (tmp_path / "pets" / part / label / f"{number}.png").write_bytes(encode(Image.fromarray(noise)))
+    shutil.copy(tmp_path / "pets" / "train" / "cat" / "1.png", tmp_path / "pets" / "Valid" / "cat" / "1.png")
+    return tmp_path / "pets"
+
+
+def _prepare(data: Path, **asked: Any) -> tuple[Plan, list[str]]:
+    told: list[str] = []
+    request = Request(**{"recipe": "fast", "data": str(data), "cache": str(data.parent / "cache"), **asked})
+    return prepare(request, Computing(torch.device("cpu"), torch.float32), tell=told.append), told
+
+
+def test_a_val_part_is_held_out(three_parts: Path) -> None:
+    """Less what was learnt: told with the folder's name, and written down so that it is found again."""
+    plan, told = _prepare(three_parts)
+    assert "pets: 12 pictures to learn from, 5 held out to calibrate on (from Valid/), 4 to measure on" in told[-1]
+    assert told[-2].startswith("1 of the 6 pictures of Valid/ equal or look like learnt ones, and are left out: ")
+    assert plan.dataset.held_out is not None
+    assert not [line for line in told if line.startswith("not used")]
+    assert plan.configuration["held_out"] == 5
+    assert plan.configuration["held_out_part"] == "val"
+    found = fingerprint(plan.dataset.labels, plan.dataset.held_out)
+    assert plan.configuration["held_out_fingerprint"] == found
+    assert "copies_together" not in plan.configuration
+
+
+@pytest.mark.parametrize(
+    ("asked", "learnt"), [({"held_out": 0}, 12), ({"held_out": 2}, 10), ({"recipe": "tutorial"}, 12)]
+)
+def test_who_asks_for_a_number_does_not_use_the_val_part(
+    asked: dict[str, Any], learnt: int, three_parts: Path
+) -> None:
+    """It comes from the training pictures, and a line names what is not used; the tutorial holds out none."""
+    (plan, told), size = _prepare(three_parts, input_size=32, **asked), 12 - learnt
+    assert f"{learnt} pictures to learn from, {size} held out to calibrate on, 4 to measure on" in told[-1]
+    assert "not used: Valid/" in told
+    assert not [field for field in plan.configuration if field.startswith("held_out_")]
+
+
+def test_a_val_part_of_copies_alone_is_as_good_as_none(three_parts: Path) -> None:
+    """Nothing is held out, and the checkpoint does not claim that something was."""
+    for path in (three_parts / "Valid").rglob("*.png"):
+        shutil.copy(three_parts / "train" / path.parent.name / path.name, path)
+    plan, told = _prepare(three_parts)
+    assert "12 pictures to learn from, 0 held out to calibrate on (from Valid/), 4 to measure on" in told[-1]
+    assert plan.configuration["held_out"] == 0
+    assert "held_out_part" not in plan.configuration
 
 
 def test_a_share_to_accept_is_refused_of_data_that_give_no_rule(tmp_path: Path) -> None:

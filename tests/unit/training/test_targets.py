@@ -96,10 +96,12 @@ def test_a_file_is_not_written_among_the_pictures(file: str, is_refused: bool, t
 
 def test_a_run_may_lie_beside_the_parts(tmp_path: Path) -> None:
     """What lies beside `train` and `test` is no class; a link that leads to another place is read as one."""
-    for part in ("train", "test"):
+    for part in ("train", "test", "val"):
         (tmp_path / "pets" / part / "cat").mkdir(parents=True)
     data = str(tmp_path / "pets")
     refuse_among_pictures(data, tmp_path / "pets" / "runs" / "a", option="--run", is_folder=True)
+    with pytest.raises(TrainingError, match=r"lies in .*val, and would be read as some of a class"):
+        refuse_among_pictures(data, tmp_path / "pets" / "val" / "runs", option="--run", is_folder=True)
     (tmp_path / "elsewhere").mkdir()
     link = tmp_path / "pets" / "train" / "dog"
     link.symlink_to(tmp_path / "elsewhere")

@@ -15,6 +15,7 @@ from tests.drawing import encode, gradient, solid
 from tests.photographs import draw_photograph
 from training.data import read_dataset
 from training.data.class_trees import (
+    Parts,
     Tree,
     choose_side,
     find_parts,
@@ -84,7 +85,7 @@ def test_what_lies_in_hidden_folders_is_not_looked_at(tmp_path: Path) -> None:
     _add(tmp_path, "train", ["1.png", ".thumbnails/small.png"], red)
     _add(tmp_path, "car", ["1.png", "deep/.bin/2.png"], blue)
     assert [read.file for read in _read(tmp_path).pictures.read] == ["car/1.png", "train/1.png"]
-    assert find_parts(tmp_path) == (None, None)
+    assert find_parts(tmp_path) == Parts(None, None, None)
 
 
 def test_folders_of_other_programs_are_passed_over(tmp_path: Path) -> None:
@@ -193,7 +194,7 @@ def test_a_folder_beside_the_parts_need_not_be_opened(tmp_path: Path, monkeypatc
         return list_folder(path)
 
     monkeypatch.setattr(Path, "iterdir", iterdir)
-    assert find_parts(tmp_path) == (tmp_path / "train", tmp_path / "test")
+    assert find_parts(tmp_path) == Parts(tmp_path / "train", tmp_path / "test", None)
 
 
 def test_names_are_composed(tmp_path: Path) -> None:
@@ -449,18 +450,26 @@ def test_parts_are_found_by_any_usual_name(tmp_path: Path, first: str, second: s
 @pytest.mark.parametrize(
     ("names", "taken"),
     [
-        (("train", "test", "Val"), ("train", "test")),
-        (("Training", "train", "VAL", "Valid", "validation"), ("train", "VAL")),
-        (("TRAINING", "Testing", "val"), ("TRAINING", "Testing")),
+        (("train", "test", "Val"), ("train", "test", "Val")),
+        (("Training", "train", "VAL", "Valid", "validation"), ("train", "VAL", None)),
+        (("TRAINING", "Testing", "Valid", "validation"), ("TRAINING", "Testing", "Valid")),
+        (("test", "val"), (None, "test", "val")),
     ],
 )
 def test_of_several_parts_the_usual_name_is_taken(
-    tmp_path: Path, names: tuple[str, ...], taken: tuple[str, str]
+    tmp_path: Path, names: tuple[str, ...], taken: tuple[str | None, ...]
 ) -> None:
-    """Not the one whose capitals sort first: a test part comes before one to validate with."""
+    """Not the one whose capitals sort first; one to validate with is the test part where there is no other."""
     for name in names:
         _add(tmp_path / name, "red", ["1.png"])
-    assert find_parts(tmp_path) == (tmp_path / taken[0], tmp_path / taken[1])
+    assert find_parts(tmp_path) == Parts(*(None if name is None else tmp_path / name for name in taken))
+
+
+def test_a_val_part_has_no_say_in_the_size(tmp_path: Path) -> None:
+    """So that whether it is used changes nothing of the other pictures."""
+    for part, side in (("train", 20), ("test", 20), ("val", 300)):
+        _add(tmp_path / part, "red", [f"{number}.png" for number in range(9)], encode(solid("red", side)))
+    assert choose_side(tmp_path) == 32
 
 
 def test_a_training_part_without_a_test_part_is_refused(tmp_path: Path) -> None:

@@ -559,14 +559,21 @@ def test_a_folder_with_a_test_part_is_measured_on_it(tmp_path: Path, record: Rec
     path = tmp_path / "pets" / "test" / "blue" / "a.png"
     path.parent.mkdir(parents=True)
     path.write_bytes(encode(gradient()))
-    for other in ("test/loose.png", "loose.png", "train/blue/b.png", "train/loose.png", "Val/blue/c.png"):
+    for other in (
+        "test/loose.png",
+        "loose.png",
+        "train/blue/b.png",
+        "train/loose.png",
+        "Val/blue/c.png",
+        "more/blue/d.png",
+    ):
         (tmp_path / "pets" / other).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "pets" / other).write_bytes(encode(gradient()))
     told: list[str] = []
     name, split = read_test(str(tmp_path / "pets"), record, cache=tmp_path / "cache", report=told.append)
     assert name == "pets test"
     assert split.targets.tolist() == [2]
-    assert told[-1] == "not used: Val/, loose.png, test/loose.png"
+    assert told[-1] == "not used: loose.png, more/, test/loose.png"
 
 
 def test_an_empty_class_of_the_test_part_is_refused_before_the_other_part_is_decoded(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ def _findings(
         ("cat", "dog"),
         files=FILES * repeat,
         targets=np.array([0, 0, 0, 1, 1, 1] * repeat),
-        is_test=np.tile(np.isin(np.arange(6), test), repeat),
+        part_of=np.where(np.tile(np.isin(np.arange(6), test), repeat), "test", "train"),
         copies=Copies(exact, near, np.arange(6 * repeat)),
         unreadable=unreadable,
     )
@@ -108,6 +108,53 @@ def test_a_leak_names_the_parts() -> None:
         "warning: 1 group of equal pictures, each in both parts: what is measured on was also learnt"
     )
     assert lines[start + 1] == "  cat/2.jpg (train) = cat/3.jpg (test)"
+
+
+def _of_three_parts(*exact: tuple[int, ...]) -> Findings:
+    """A picture of each class in each part: 0 to 2 are cats, of the training, the val and the test part."""
+    return collect(
+        "pets",
+        ("cat", "dog"),
+        files=FILES,
+        targets=np.array([0, 0, 0, 1, 1, 1]),
+        part_of=np.array(["train", "val", "test"] * 2),
+        copies=Copies(exact, (), np.arange(6)),
+    )
+
+
+def test_three_parts_are_three_columns() -> None:
+    """In the order in which they are used."""
+    assert list(to_lines(_of_three_parts()))[:3] == [
+        "pets: 2 pictures to learn from, 2 to calibrate on, 2 to measure on",
+        "  cat        1       1       1",
+        "  dog        1       1       1",
+    ]
+    assert json.loads(to_json(_of_three_parts()))["counts"]["cat"] == {"train": 1, "val": 1, "test": 1}
+
+
+@pytest.mark.parametrize(
+    ("copies", "parts", "consequence"),
+    [
+        ((0, 2), "train and test", "what is measured on was also learnt"),
+        ((0, 1), "train and val", "what is calibrated on was also learnt"),
+        ((1, 2), "val and test", "what is measured on was also calibrated on"),
+    ],
+)
+def test_of_three_parts_any_two_may_share_a_picture(copies: tuple[int, ...], parts: str, consequence: str) -> None:
+    """Each pair has its own harm; a leak is only what was learnt and is measured on."""
+    findings = _of_three_parts(copies)
+    told = [line for line in to_lines(findings) if "each in" in line]
+    assert told == [f"warning: 1 group of equal pictures, each in {parts}: {consequence}"]
+    assert json.loads(to_json(findings))["copies"][0]["is_leak"] == (copies == (0, 2))
+
+
+def test_a_picture_in_all_three_parts_is_named_once() -> None:
+    """Under the worst: it was learnt and is measured on."""
+    lines = list(to_lines(_of_three_parts((0, 1, 2))))
+    assert len([line for line in lines if "each in" in line]) == 3
+    named = [place for place, line in enumerate(lines) if " = " in line]
+    assert [lines[place] for place in named] == ["  cat/1.jpg (train) = cat/2.jpg (val) = cat/3.jpg (test)"]
+    assert "each in train and test" in lines[named[0] - 1]
 
 
 def test_a_picture_in_two_classes_is_a_contradiction() -> None:

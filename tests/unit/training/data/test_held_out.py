@@ -137,7 +137,7 @@ def _with_copies(*groups: tuple[int, ...], a_class: int = 60) -> Dataset:
         ("a", "b"),
         files=names,
         targets=torch.cat([train.targets, test.targets]).numpy(),
-        is_test=np.arange(learnt + 4) >= learnt,
+        part_of=np.repeat(["train", "test"], [learnt, 4]),
         copies=Copies(groups, (), np.arange(learnt + 4)),
     )
     train, test = (
@@ -198,3 +198,51 @@ def test_a_data_set_can_be_learnt_from_whole() -> None:
     assert divided.held_out is not None
     assert (len(divided.train), len(divided.held_out)) == (100, 20)
     assert divided.test is dataset.test
+
+
+def _with_val(*learnt: int, counts: tuple[int, int] = (60, 60)) -> Dataset:
+    """Three pictures that somebody divided off, of which these places were learnt, too."""
+    train, test, val = _split(*counts), _split(1, 1), _split(2, 1)
+    parts = {"train": train, "test": test, "val": val}
+    named = {
+        part: Split(split.images, split.targets, tuple(f"{part}/{number}.png" for number in range(len(split))))
+        for part, split in parts.items()
+    }
+    before = len(train) + len(test)
+    findings = collect(
+        "d",
+        ("a", "b"),
+        files=[file for split in named.values() for file in split.files],
+        targets=torch.cat([split.targets for split in parts.values()]).numpy(),
+        part_of=np.repeat(list(parts), list(map(len, parts.values()))),
+        copies=Copies(tuple((place, before + place) for place in learnt), (), np.arange(before + 3)),
+    )
+    return Dataset("d", ("a", "b"), named["train"], named["test"], findings=findings, val=named["val"])
+
+
+def test_a_val_part_is_held_out_and_nothing_of_what_is_learnt() -> None:
+    """However few its pictures are; those of which a copy is learnt are left out."""
+    for learnt, held in (((), [0, 1, 2]), ((1,), [0, 2])):
+        dataset = _with_val(*learnt)
+        divided = set_aside(dataset, count=None, seed=0)
+        assert divided.held_out is not None
+        assert divided.held_out.files == tuple(f"val/{place}.png" for place in held)
+        assert _numbers(divided.held_out) == held
+        assert divided.train is dataset.train
+
+
+def test_of_nothing_but_copies_of_what_is_learnt_nothing_is_held_out() -> None:
+    """Nor anything instead: all was meant to be learnt."""
+    divided = set_aside(_with_val(0, 1, 2), count=None, seed=0)
+    assert divided.held_out is None
+    assert len(divided.train) == 120
+
+
+def test_a_number_is_taken_from_what_is_learnt() -> None:
+    """Of 0 nothing is held out, whatever somebody divided off."""
+    dataset = _with_val()
+    assert set_aside(dataset, count=0, seed=0).held_out is None
+    divided = set_aside(dataset, count=4, seed=0)
+    assert divided.held_out is not None
+    assert all(file.startswith("train/") for file in divided.held_out.files)
+    assert (len(divided.held_out), len(divided.train)) == (4, 116)

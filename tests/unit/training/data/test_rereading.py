@@ -12,8 +12,10 @@ from tests.conftest import tiny_record
 from tests.drawing import encode, solid
 from training.data.dataset import fingerprint
 from training.data.folder_dataset import read_folder
+from training.data.held_out import set_aside
 from training.data.leaks import Leaked
-from training.data.rereading import find_leaked_again
+from training.data.rereading import find_leaked_again, read_as_trained, require_enough_for_rule
+from training.errors import DataError, TrainingError
 
 SPEC = InputSpec(height=16, width=16)
 COLOURS: dict[str, tuple[str, ...]] = {"dark": ("black", "navy"), "light": ("white", "yellow")}
@@ -43,6 +45,84 @@ def _trained_on(data: Path) -> Record:
     record = tiny_record()
     learnt = replace(record.training, data_fingerprint=fingerprint(dataset.labels, dataset.train))
     return replace(record, labels=dataset.labels, input=SPEC, training=learnt)
+
+
+def _with_val_held_out(data: Path) -> Record:
+    """The record of a training that held val/ out: two light pictures, less one that was learnt."""
+    _write(data / "val", {"light": ("snow", "white")})
+    dataset = read_folder(data, SPEC, seed=0, cache=data.parent / "cache", report=lambda _: None, takes_val=True)
+    held_out = set_aside(dataset, count=None, seed=0).held_out
+    assert held_out is not None
+    fields = {
+        "held_out": len(held_out),
+        "held_out_part": "val",
+        "held_out_fingerprint": fingerprint(dataset.labels, held_out),
+    }
+    record = _trained_on(data)
+    return replace(record, training=replace(record.training, configuration=fields))
+
+
+def _read_again(data: Path, record: Record) -> tuple[str, ...]:
+    divided = read_as_trained(str(data), record, cache=data.parent / "cache", report=lambda _: None)
+    assert divided.held_out is not None
+    assert len(divided.train) == 5
+    return divided.held_out.files
+
+
+def test_a_val_part_is_held_out_again(data: Path) -> None:
+    """The same pictures of it, without the copy; a training with another seed holds out no others."""
+    record = _with_val_held_out(data)
+    assert _read_again(data, record) == ("val/light/snow.png",)
+    other = replace(record, training=replace(record.training, seed=7))
+    assert _read_again(data, other) == ("val/light/snow.png",)
+
+
+def test_another_val_part_is_refused(data: Path) -> None:
+    """It is told how many pictures there were and are; without the folder, that it is missed."""
+    record = _with_val_held_out(data)
+    (data / "val" / "light" / "lime.png").write_bytes(encode(solid("lime", 16)))
+    with pytest.raises(DataError, match=r"of the val part: 1 then, 2 now\): it has changed"):
+        _read_again(data, record)
+    (data / "val" / "light" / "lime.png").unlink()
+    (data / "val" / "light" / "snow.png").write_bytes(encode(solid("lime", 16)))
+    with pytest.raises(DataError, match=r"of the val part: 1 then, 1 now\): it has changed"):
+        _read_again(data, record)
+    (data / "val").rename(data.parent / "val")
+    with pytest.raises(DataError, match=r"has no val/ beside train/ and test/, .* held that out\. Bring"):
+        _read_again(data, record)
+
+
+def test_what_an_older_training_drew_is_drawn_again_beside_a_val_part(data: Path) -> None:
+    """Its record does not say that it held val/ out: it took training pictures, and does so again."""
+    record = _trained_on(data)
+    older = replace(record, training=replace(record.training, configuration={"held_out": 2}))
+    drawn = read_as_trained(str(data), older, cache=data.parent / "cache", report=lambda _: None).held_out
+    _write(data / "val", {"light": ("snow", "white")})
+    told: list[str] = []
+    again = read_as_trained(str(data), older, cache=data.parent / "cache", report=told.append).held_out
+    assert "not used: val/" in told
+    assert drawn is not None
+    assert again is not None
+    assert again.files == drawn.files
+
+
+def test_too_few_of_a_val_part_for_a_rule_can_be_added_to_it(data: Path) -> None:
+    """Besides the number that is taken from the training pictures."""
+    with pytest.raises(TrainingError, match="train again with as many in val/, or with --held-out 100"):
+        require_enough_for_rule(_with_val_held_out(data))
+
+
+def test_leaks_are_looked_for_among_the_parts_of_the_training(data: Path) -> None:
+    """With val/ where that was held out, and so not before it is decoded, too."""
+    record, told = _with_val_held_out(data), list[str]()
+    found = _find(data, record, told)
+    assert found is not None
+    assert found.is_learnt.tolist() == [False, True, False, False]
+    (data / "val" / "light" / "lime.png").write_bytes(encode(solid("lime", 16)))
+    assert _find(data, record, []) is None
+    assert _find(data, _trained_on(data), []) is not None
+    (data / "val").rename(data.parent / "val")
+    assert _find(data, record, []) is not None
 
 
 def _find(data: Path, record: Record, told: list[str]) -> Leaked | None:

@@ -129,6 +129,24 @@ def test_the_dtype_that_is_typed_to_go_on_is_taken(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("configuration", "asked_again"), [({"held_out": 7}, 7), ({"held_out": 7, "held_out_part": "val"}, None)]
+)
+def test_a_run_that_drew_its_held_out_part_goes_on_with_it(
+    configuration: dict[str, object], asked_again: int | None, tmp_path: Path
+) -> None:
+    """An older version did not use val/, or it was added since; only a run that held it out does so again."""
+    asked = Request(recipe="fast", data=str(tmp_path / "pets"))
+    write_configuration(
+        tmp_path / "configuration.json", request=asked, configuration=configuration, environment={}
+    )
+    for part in ("train", "test"):
+        (tmp_path / "pets" / part / "cat").mkdir(parents=True)
+    assert ask_again(asked, {}, folder=tmp_path) == asked
+    (tmp_path / "pets" / "val" / "cat").mkdir(parents=True)
+    assert ask_again(asked, {}, folder=tmp_path).held_out == asked_again
+
+
+@pytest.mark.parametrize(
     ("missing", "advice"),
     [("checkpoint.safetensors", "finish it first: train --resume"), ("snapshot.pt", r"train anew\.")],
 )
