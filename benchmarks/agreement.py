@@ -86,7 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     exact = answers_of(open_engine(load(given.checkpoint), engine="torch", device="cpu", threads=threads), images)
     compared = compare(exact, found, classes=classes)
     worth = {
-        "torch": as_served(exact, targets, calibration, classes=classes),
+        "exact": as_served(exact, targets, calibration, classes=classes),
         engine.name: as_served(found, targets, calibration, classes=classes),
     }
     print(f"{name}, {engine.name} in {engine.dtype} on {engine.device}: {compared}")

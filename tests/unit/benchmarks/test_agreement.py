@@ -35,7 +35,7 @@ def test_what_is_served_is_what_the_rule_leaves() -> None:
 
 
 def test_an_engine_agrees_with_itself(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The whole command, on a network that was trained for a moment."""
+    """The whole command, on a network that was trained for a moment: two rows, though both engines are torch's."""
     data = write_bright(tmp_path / "bright.npz", side=16)
     assert train("--recipe", "tutorial", "--epochs", "1", "--data", data, "--out", tmp_path / "m.safetensors") == 0
     capsys.readouterr()
@@ -53,3 +53,4 @@ def test_an_engine_agrees_with_itself(tmp_path: Path, capsys: pytest.CaptureFixt
     )
     found = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert (found["pictures"], found["same_label"], found["largest_move"]) == (30, 30, 0.0)
+    assert found["worth"]["torch"] == found["worth"]["exact"]
