@@ -34,11 +34,12 @@ from training.evaluate import (
 from training.loop import Trained
 from training.measuring.calibration import with_share
 from training.measuring.label_mistakes import LabelMistake, doubt_files, write_label_mistakes
-from training.measuring.robustness import affordable_pictures
+from training.measuring.robustness import affordable_pictures, measure_robustness
 from training.plan import Plan
 from training.progress import tell
+from training.report.content import Content
 from training.report.history import read_history
-from training.report.making import make_report
+from training.report.page import write_page
 from training.runs.provenance import now_utc
 from training.runs.run import CHECKPOINT, Run
 from training.targets import write_or_rescue
@@ -154,19 +155,24 @@ def _write_page(
     """Write the page about a run's checkpoint, as it was written, into its folder."""
     written = load(folder / CHECKPOINT)
     written.network.to(device)  # in place
-    return make_report(
-        written,
-        test,
+    content = Content(
+        checkpoint=written,
+        split=test,
         views=views,
         metrics=metrics,
         label_mistakes=doubted,
         history=read_history(folder),
-        folder=folder,
-        pictures=affordable_pictures(test.images),
-        seed=seed,
-        console=console,
+        robustness=measure_robustness(
+            written.network,
+            test,
+            pictures=affordable_pictures(test.images),
+            seed=seed,
+            place="for the report: spoilt copies",
+            console=console,
+        ),
         without_copies=without,
     )
+    return write_page(content, folder)
 
 
 def gap_to_test(held_out: Metrics, test: Metrics) -> str | None:

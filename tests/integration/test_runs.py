@@ -254,7 +254,7 @@ def test_a_stop_while_the_page_is_made_says_that_the_checkpoint_is_there(
     def interrupt(*_args: object, **_options: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(training.finish, "make_report", interrupt)
+    monkeypatch.setattr(training.finish, "write_page", interrupt)
     assert train("--recipe", "fast", "--data", data, "--run", tmp_path / "run", "--epochs", 1) == 130
     error = capsys.readouterr().err
     checkpoint = tmp_path / "run" / "checkpoint.safetensors"

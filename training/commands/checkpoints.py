@@ -54,9 +54,10 @@ from training.measuring.reliability import area_under_risk, reliability_lines
 from training.measuring.robustness import PICTURES, Robustness, measure_robustness, robustness_lines
 from training.measuring.second_look import SecondLook, measure_second_look, second_look_line
 from training.progress import tell, teller
+from training.report.content import Content
 from training.report.history import check_origin, read_history
-from training.report.making import make_report
 from training.report.page import FILE as PAGE
+from training.report.page import write_page
 from training.targets import check_file, check_folder, check_png, check_target, refuse_among_pictures
 
 _FOREIGN = "foreign"
@@ -282,22 +283,27 @@ def report(
         name, split = read_test(data, loaded.record, cache=cache, report=teller(console))
         views, metrics = measure_checkpoint(loaded, split, name=name, console=console)
         without = _without_copies(data, loaded.record, views, split, cache=cache, console=console)
-        doubted = doubt_files(split, views.single_view, labels=loaded.record.labels)
-        path = make_report(
-            loaded,
-            split,
+        content = Content(
+            checkpoint=loaded,
+            split=split,
             views=views,
             metrics=metrics,
-            label_mistakes=doubted,
+            label_mistakes=doubt_files(split, views.single_view, labels=loaded.record.labels),
             history=history,
-            folder=out,
-            pictures=corruption_pictures,
-            seed=seed,
-            console=console,
+            robustness=measure_robustness(
+                loaded.network,
+                split,
+                pictures=corruption_pictures,
+                seed=seed,
+                place="for the report: spoilt copies",
+                console=console,
+            )
+            if corruption_pictures
+            else None,
             without_copies=without,
             shows_pictures=shows_pictures,
         )
-        typer.echo(f"wrote {path}")
+        typer.echo(f"wrote {write_page(content, out)}")
 
 
 def export(

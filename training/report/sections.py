@@ -4,6 +4,7 @@ import math
 
 from models.calibration import VIEWS
 from training.evaluate import balanced_accuracy
+from training.measuring.calibration import reliability_by_view
 from training.measuring.corruptions import LEVELS, MEANINGS, SEVERITIES
 from training.measuring.intervals import Interval, interval
 from training.measuring.reliability import area_under_risk, coverage_at, coverage_curve, score_bins
@@ -126,12 +127,11 @@ def calibration(content: Content) -> str:
 
 
 def _before_and_after(content: Content) -> str:
+    reliability = reliability_by_view(content.views.before_and_after, content.split.targets)
     rows = []
     for name, (words, is_share) in _RELIABILITY.items():
         values = [
-            getattr(when, name)
-            for view in VIEWS
-            for when in (content.reliability[view].before, content.reliability[view].after)
+            getattr(when, name) for view in VIEWS for when in (reliability[view].before, reliability[view].after)
         ]
         rows.append((words, *(html.cell(html.percent(value) if is_share else f"{value:.4f}") for value in values)))
     head = (

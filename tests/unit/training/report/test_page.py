@@ -79,10 +79,9 @@ def _content(
     views = ViewProbabilities(probabilities, other, distances, (other, probabilities))
     return Content(
         checkpoint=checkpoint,
-        metrics=measure(views, split, labels=record.labels, name="made <test>", calibration=calibration),
-        probabilities=probabilities,
-        reliability=reliability_by_view(views.before_and_after, targets),
         split=split,
+        views=views,
+        metrics=measure(views, split, labels=record.labels, name="made <test>", calibration=calibration),
         label_mistakes=[LabelMistake("<script>file</script>.jpg", record.labels[1], 0.01, record.labels[0], 0.97)],
         robustness=Robustness(60, 7, 0.5, dict.fromkeys(KINDS, (0.5, 0.4, 0.3, 0.2, 0.1)), 0.3),
         history=History([1, 10, 20], [2.3, 1.9, 1.7], [1.0, 0.5, 0.0], [90.0, 100.0, 110.0]),
@@ -251,7 +250,7 @@ def test_what_the_calibration_changed_is_told_of_both_views(hostile: Checkpoint)
     """Four figures, before and after: of the single view and, the other way round here, of six views."""
     content = _content(hostile)
     text = page(content).replace("\N{NO-BREAK SPACE}", " ")
-    both = content.reliability["single_view"]
+    both = reliability_by_view(content.views.before_and_after, content.split.targets)["single_view"]
     for name, words, digits in (
         ("expected_calibration_error", "Expected calibration error", None),
         ("adaptive_calibration_error", "Adaptive calibration error", None),
@@ -291,11 +290,10 @@ def test_answers_of_the_same_score_share_what_is_right(hostile: Checkpoint) -> N
     """Of two, one is right: of the half that is answered, which is one of them, it is half as well."""
     content = _content(hostile)
     split = Split(content.split.images[:2], torch.tensor([0, 1]))
-    text = page(
-        dataclasses.replace(
-            content, probabilities=torch.tensor([[0.8, 0.1, 0.1]] * 2), split=split, robustness=None
-        )
-    ).replace("\N{NO-BREAK SPACE}", " ")
+    alike = torch.tensor([[0.8, 0.1, 0.1]] * 2)
+    views = ViewProbabilities(alike, alike, None, (alike, alike))
+    text = page(dataclasses.replace(content, split=split, views=views, robustness=None))
+    text = text.replace("\N{NO-BREAK SPACE}", " ")
     row = text.split("<h2>Answering only when sure</h2>")[1].split(">50 %<")[1].split("</tr>")[0]
     assert ">50.00 %<" in row
 
