@@ -1,7 +1,7 @@
 """What a checkpoint is worth: accuracy, per class, confusion, calibration."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from rich.console import Console
@@ -12,10 +12,11 @@ from models.checkpoint import Checkpoint
 from models.distance import ClassDistance
 from models.metrics import Metrics
 from models.networks.network import Network
+from models.record import Record
 from models.views import shows_mirror_images
 from training.data.dataset import Dataset, Split
 from training.data.leaks import Leaked
-from training.measuring.calibration import ACCEPTED_SHARE, Calibrated, calibrate
+from training.measuring.calibration import Calibrated, calibrate, share_in, with_share
 from training.measuring.reading import Reading
 from training.measuring.reliability import accepted, coverage_at, measure_reliability, score_bins
 from training.measuring.views import view_logits
@@ -73,7 +74,7 @@ def calibrate_and_measure(
     name: str,
     console: Console,
     mirrors: bool,
-    accept: float = ACCEPTED_SHARE,
+    accept: float,
 ) -> tuple[Calibrated, ViewProbabilities, Metrics]:
     """Calibrate a network on what it did not learn from, tell that, and compare its answers with the truth.
 
@@ -98,6 +99,36 @@ def calibrate_and_measure(
         mirrors=mirrors,
     )
     return fitted, views, metrics
+
+
+def calibrate_again(
+    network: Network, record: Record, dataset: Dataset, *, accept: float | None, console: Console
+) -> tuple[Record, ClassDistance | None]:
+    """Calibrate and measure the network of a checkpoint anew, and write that into its record.
+
+    Args:
+        network: in evaluation mode, on its device; its temperature is overwritten.
+        record: of the checkpoint.
+        dataset: divided as for the checkpoint's training.
+        accept: share of the held-out pictures that the abstain rule lets pass, at least; None takes the record's.
+        console: told of the progress.
+
+    Returns:
+        The record, and the distance for the file; None where there is no rule.
+    """
+    training = record.training
+    share = share_in(training.configuration) if accept is None else accept
+    fitted, _, metrics = calibrate_and_measure(
+        network,
+        dataset,
+        name=record.metrics.split,
+        console=console,
+        mirrors=shows_mirror_images(training.configuration),
+        accept=share,
+    )
+    training = replace(training, configuration=with_share(training.configuration, share))
+    again = replace(record, calibration=fitted.calibration, metrics=metrics, training=training)
+    return again, fitted.distance
 
 
 def measure_network(

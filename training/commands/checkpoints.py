@@ -38,14 +38,14 @@ from training.evaluate import (
     ViewProbabilities,
     WithoutCopies,
     balanced_accuracy,
-    calibrate_and_measure,
+    calibrate_again,
     measure_checkpoint,
     measure_without,
     without_copies_line,
 )
 from training.export import export_onnx
 from training.foreign import read_foreign
-from training.measuring.calibration import reliability_by_view, share_in, with_share
+from training.measuring.calibration import reliability_by_view
 from training.measuring.grids import draw_predictions
 from training.measuring.label_mistakes import doubt_files
 from training.measuring.outliers import draw_outliers
@@ -192,24 +192,9 @@ def calibrate(
             require_enough_for_rule(loaded.record)
         dataset = read_as_trained(data, loaded.record, cache=cache, report=teller(console))
         network = loaded.network.to(choose_device(device.value))
-        training = loaded.record.training
-        share = share_in(training.configuration) if accept is None else accept
-        fitted, _, metrics = calibrate_and_measure(
-            network,
-            dataset,
-            name=loaded.record.metrics.split,
-            console=console,
-            mirrors=shows_mirror_images(training.configuration),
-            accept=share,
-        )
-        record = dataclasses.replace(
-            loaded.record,
-            calibration=fitted.calibration,
-            metrics=metrics,
-            training=dataclasses.replace(training, configuration=with_share(training.configuration, share)),
-        )
-        digest = save(out, network, record, distance=fitted.distance)
-        print_metrics(metrics, may_abstain=fitted.calibration.may_abstain)
+        record, distance = calibrate_again(network, loaded.record, dataset, accept=accept, console=console)
+        digest = save(out, network, record, distance=distance)
+        print_metrics(record.metrics, may_abstain=record.calibration.may_abstain)
         typer.echo(f"wrote {out} ({digest})")
 
 

@@ -7,7 +7,6 @@ from typing import Annotated
 import typer
 
 from models.checkpoint import load, save
-from models.views import shows_mirror_images
 from training.commands.options import (
     AcceptAgainOption,
     CacheOption,
@@ -20,8 +19,7 @@ from training.commands.terminal import print_metrics, told_in_a_sentence
 from training.data.rereading import read_as_trained, require_enough_for_rule
 from training.devices import choose_device
 from training.errors import TrainingError
-from training.evaluate import calibrate_and_measure
-from training.measuring.calibration import share_in, with_share
+from training.evaluate import calibrate_again
 from training.progress import teller
 from training.quantization import quantize as quantize_network
 from training.runs.provenance import current_commit, now_utc
@@ -58,29 +56,17 @@ def quantize(
             spec=record.input,
             console=console,
         )
-        share = share_in(record.training.configuration) if accept is None else accept
-        fitted, _, metrics = calibrate_and_measure(
-            network,
-            dataset,
-            name=record.metrics.split,
-            console=console,
-            mirrors=shows_mirror_images(record.training.configuration),
-            accept=share,
-        )
+        quantized, distance = calibrate_again(network, record, dataset, accept=accept, console=console)
         origin = {"from": loaded.digest, "from_created_at": record.created_at, "commit": current_commit()}
+        training = quantized.training
         quantized = dataclasses.replace(
-            record,
+            quantized,
             architecture=architecture,
-            calibration=fitted.calibration,
-            metrics=metrics,
-            training=dataclasses.replace(
-                record.training,
-                configuration={**with_share(record.training.configuration, share), "quantized": origin},
-            ),
+            training=dataclasses.replace(training, configuration={**training.configuration, "quantized": origin}),
             created_at=now_utc(),
         )
-        digest = save(out, network, quantized, distance=fitted.distance)
+        digest = save(out, network, quantized, distance=distance)
         single, six = (100 * record.metrics.accuracy[view] for view in ("single_view", "six_views"))
         typer.echo(f"Before it was quantized: {single:.2f} % (single view), {six:.2f} % (six views)")
-        print_metrics(metrics, may_abstain=fitted.calibration.may_abstain)
+        print_metrics(quantized.metrics, may_abstain=quantized.calibration.may_abstain)
         typer.echo(f"wrote {out} ({digest})")

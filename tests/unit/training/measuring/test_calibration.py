@@ -128,7 +128,9 @@ def test_six_views_are_calibrated_with_the_mirror_images_that_are_measured(train
     dataset = Dataset("made up", LABELS, train, held_out, held_out)
     temperatures = []
     for mirrors in (False, True):
-        fitted, _, _ = calibrate_and_measure(trained, dataset, name="x", console=CONSOLE, mirrors=mirrors)
+        fitted, _, _ = calibrate_and_measure(
+            trained, dataset, name="x", console=CONSOLE, mirrors=mirrors, accept=ACCEPTED_SHARE
+        )
         trained.temperature = 1.0
         outputs = view_logits(
             trained, held_out.images, temperature=1.0, mirrors=mirrors, place="measuring", console=CONSOLE
