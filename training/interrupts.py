@@ -5,7 +5,8 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from types import FrameType
 from typing import NoReturn
 
@@ -56,16 +57,25 @@ class Interrupts:
             raise self._pending
 
 
-@contextlib.contextmanager
-def sigterm_at_once() -> Iterator[None]:
+def sigterm_at_once() -> AbstractContextManager[None]:
     """Let SIGTERM raise `Terminated` inside the block, as Ctrl-C raises KeyboardInterrupt.
 
     Without a handler the process would die of it: no sentence, another exit code, temporary files left behind.
     """
+    return _with_sigterm(_terminate)
+
+
+def sigterm_ends() -> AbstractContextManager[None]:
+    """Let SIGTERM end the process inside the block: no handler of Python's is heard while PyTorch waits there."""
+    return _with_sigterm(signal.SIG_DFL)
+
+
+@contextlib.contextmanager
+def _with_sigterm(handler: Callable[[int, FrameType | None], NoReturn] | signal.Handlers) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield  # Python hands signals to the main thread alone
         return
-    previous = signal.signal(signal.SIGTERM, _terminate)
+    previous = signal.signal(signal.SIGTERM, handler)
     try:
         yield
     finally:
@@ -75,19 +85,6 @@ def sigterm_at_once() -> Iterator[None]:
 def _terminate(_number: int, _frame: FrameType | None) -> NoReturn:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # supervisors may send it twice, and once is enough
     raise Terminated
-
-
-@contextlib.contextmanager
-def sigterm_ends() -> Iterator[None]:
-    """Let SIGTERM end the process inside the block: no handler of Python's is heard while PyTorch waits there."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    previous = signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, previous)
 
 
 @contextlib.contextmanager
