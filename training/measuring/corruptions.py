@@ -8,6 +8,7 @@ import io
 import math
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -23,43 +24,23 @@ from training.chunks import chunk_size
 
 SEVERITIES = (1, 2, 3, 4, 5)
 
-LEVELS: dict[str, tuple[float, float, float, float, float]] = {
-    "gaussian_noise": (0.02, 0.04, 0.06, 0.08, 0.10),
-    "shot_noise": (400, 200, 100, 60, 40),
-    "gaussian_blur": (0.4, 0.6, 0.8, 1.0, 1.25),
-    "motion_blur": (2, 3, 4, 5, 7),  # any direction
-    "jpeg": (80, 60, 40, 25, 15),
-    "contrast": (0.75, 0.55, 0.4, 0.3, 0.2),
-    "darker": (0.8, 0.65, 0.5, 0.35, 0.25),
-    "brighter": (1.2, 1.4, 1.7, 2.0, 2.5),  # white stays white, as in an over-exposed photo
-    "shift": (2, 4, 6, 8, 10),  # any direction
-    "zoom_in": (0.9, 0.8, 0.7, 0.6, 0.5),  # enlarged
-    "zoom_out": (0.9, 0.8, 0.7, 0.6, 0.5),  # shrunk
-}
-"""What each severity means. What shift and zoom_out lay open is filled with the mirrored picture.
-
-Source: choice. The kinds follow Hendrycks & Dietterich, arXiv 1903.12261, and what phone photographs go through
-besides; the numbers are our own, so these figures are not comparable with CIFAR-10-C."""
-
-MEANINGS = {
-    "gaussian_noise": "deviation, as a share of white",
-    "shot_noise": "photons that white gives",
-    "gaussian_blur": "deviation in pixels of 32",
-    "motion_blur": "length in pixels of 32",
-    "jpeg": "quality",
-    "contrast": "share that is left, around each channel's mean",
-    "darker": "times every pixel",
-    "brighter": "times every pixel",
-    "shift": "pixels of 32",
-    "zoom_in": "side of the middle that is left, cut at whole pixels",
-    "zoom_out": "side that the picture takes, widened by whole pixels",
-}
-"""What the numbers of each kind are; pixels are those of a 32-pixel picture."""
-
-KINDS = tuple(LEVELS)
-
-_NOMINAL_SIDE = 32  # pixels; lengths in LEVELS grow with the shorter side
+_NOMINAL_SIDE = 32  # pixels; lengths of levels grow with the shorter side
 _MOST_AT_ONCE = 250  # pictures of 32 × 32; motion blur holds 40 MB for them
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A way to spoil pictures.
+
+    Attributes:
+        levels: what each severity means, 1 to 5.
+        meaning: what these numbers are, in words; pixels are those of a 32-pixel picture.
+        spoil: makes copies of uint8 (n, height, width, 3) at a level, with a generator for each.
+    """
+
+    levels: tuple[float, float, float, float, float]
+    meaning: str
+    spoil: Callable[[Tensor, float, Iterable[np.random.Generator]], Tensor]
 
 
 def corrupt(images: Tensor, *, kind: str, severity: int, seed: int, places: Tensor) -> Tensor:
@@ -75,16 +56,16 @@ def corrupt(images: Tensor, *, kind: str, severity: int, seed: int, places: Tens
     Returns:
         uint8, same shape. Noise and directions are the same everywhere; a processor may round a level differently.
     """
-    level = LEVELS[kind][severity - 1]
+    level = KINDS[kind].levels[severity - 1]
     size = chunk_size(images, most=_MOST_AT_ONCE)
     chunks = zip(torch.split(images, size), torch.split(places, size), strict=True)
-    first = [seed % 2**64, KINDS.index(kind) * len(SEVERITIES) + severity]
+    first = [seed % 2**64, list(KINDS).index(kind) * len(SEVERITIES) + severity]
 
     def generators(chosen: Tensor) -> Iterable[np.random.Generator]:
         # Philox counts from any key, so a picture needs no other one to be drawn before it
         return (np.random.Generator(np.random.Philox(key=first, counter=[0, 0, 0, i])) for i in chosen.tolist())
 
-    done = [_KINDS[kind](chunk, level, generators(chosen)) for chunk, chosen in chunks]
+    done = [KINDS[kind].spoil(chunk, level, generators(chosen)) for chunk, chosen in chunks]
     return torch.cat(done)
 
 
@@ -159,19 +140,25 @@ def _zoom_out(images: Tensor, level: float, _: Iterable[np.random.Generator]) ->
     return _resized(_to_bytes(padded.permute(0, 2, 3, 1)), height, width)
 
 
-_KINDS: dict[str, Callable[[Tensor, float, Iterable[np.random.Generator]], Tensor]] = {
-    "gaussian_noise": _gaussian_noise,
-    "shot_noise": _shot_noise,
-    "gaussian_blur": _gaussian_blur,
-    "motion_blur": _motion_blur,
-    "jpeg": _jpeg,
-    "contrast": _contrast,
-    "darker": _light,
-    "brighter": _light,
-    "shift": _shift,
-    "zoom_in": _zoom_in,
-    "zoom_out": _zoom_out,
+KINDS = {
+    "gaussian_noise": Kind((0.02, 0.04, 0.06, 0.08, 0.10), "deviation, as a share of white", _gaussian_noise),
+    "shot_noise": Kind((400, 200, 100, 60, 40), "photons that white gives", _shot_noise),
+    "gaussian_blur": Kind((0.4, 0.6, 0.8, 1.0, 1.25), "deviation in pixels of 32", _gaussian_blur),
+    "motion_blur": Kind((2, 3, 4, 5, 7), "length in pixels of 32", _motion_blur),  # any direction
+    "jpeg": Kind((80, 60, 40, 25, 15), "quality", _jpeg),
+    "contrast": Kind((0.75, 0.55, 0.4, 0.3, 0.2), "share that is left, around each channel's mean", _contrast),
+    "darker": Kind((0.8, 0.65, 0.5, 0.35, 0.25), "times every pixel", _light),
+    # white stays white, as in an over-exposed photo
+    "brighter": Kind((1.2, 1.4, 1.7, 2.0, 2.5), "times every pixel", _light),
+    "shift": Kind((2, 4, 6, 8, 10), "pixels of 32", _shift),  # any direction
+    "zoom_in": Kind((0.9, 0.8, 0.7, 0.6, 0.5), "side of the middle that is left, cut at whole pixels", _zoom_in),
+    "zoom_out": Kind((0.9, 0.8, 0.7, 0.6, 0.5), "side that the picture takes, widened by whole pixels", _zoom_out),
 }
+"""Noise and directions are drawn by the place in this table. What shift and zoom_out lay open is filled with the
+mirrored picture.
+
+Source: choice. The kinds follow Hendrycks & Dietterich, arXiv 1903.12261, and what phone photographs go through
+besides; the numbers are our own, so these figures are not comparable with CIFAR-10-C."""
 
 
 def _resized(images: Tensor, height: int, width: int) -> Tensor:

@@ -21,7 +21,6 @@ FILE = "report.html"
 _STYLE = Path(__file__).with_name("style.css")
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 """Told to the browser: the page fetches nothing and runs nothing, whatever a class may be called."""
-_TITLES = {**sections.TITLES, "run": "The run", "recipe": "Recipe and environment"}
 
 
 def write_page(content: Content, folder: Path) -> Path:
@@ -39,24 +38,25 @@ def write_page(content: Content, folder: Path) -> Path:
 def page(content: Content) -> str:
     """Put the page together."""
     name, style = content.checkpoint.record.name, _STYLE.read_text("utf-8")
-    found = {
-        "classes": sections.classes(content),
-        "confusion": sections.confusion(content),
-        "calibration": sections.calibration(content),
-        "coverage": sections.coverage(content),
-        "spoilt": sections.spoilt(content),
-        "mistakes": sections.mistakes(content) if content.shows_pictures else "",
-        "run": _run(content),
-        "recipe": _recipe(content),
-    }
-    found = {key: body for key, body in found.items() if body}
-    links = "".join(f'<a href="#{key}">{_TITLES[key]}</a>' for key in found)
+    every = (
+        ("classes", "Class by class", sections.classes),
+        ("confusion", "What is taken for what", sections.confusion),
+        ("calibration", "Do the scores tell the truth?", sections.calibration),
+        ("coverage", "Answering only when sure", sections.coverage),
+        ("spoilt", "Spoilt pictures", sections.spoilt),
+        ("mistakes", "Mistakes and near misses", sections.mistakes),
+        ("run", "The run", _run),
+        ("recipe", "Recipe and environment", _recipe),
+    )
+    found = [(key, title, parts) for key, title, write in every if (parts := write(content))]
+    links = "".join(f'<a href="#{key}">{html.text(title)}</a>' for key, title, _ in found)
+    bodies = "".join(html.section(key, title, *parts) for key, title, parts in found)
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{html.text(name)} · report</title><style>{style}</style></head><body><main>"
-        f"<header>{_head(content)}<nav>{links}</nav></header>{''.join(found.values())}"
+        f"<header>{_head(content)}<nav>{links}</nav></header>{bodies}"
         f"<footer>{_foot(content)}</footer></main></body></html>\n"
     )
 
@@ -88,15 +88,13 @@ def _head(content: Content) -> str:
     return f"<h1>{html.text(record.name)}</h1>{html.paragraph(sentence, soft=True)}{html.cards(numbers)}"
 
 
-def _run(content: Content) -> str:
+def _run(content: Content) -> tuple[str, ...]:
     history = content.history
     if history is None:
-        return ""
+        return ()
     rate = sorted(history.pictures_per_s)[len(history.pictures_per_s) // 2]
     lowest = min(history.losses)
-    return html.section(
-        "run",
-        _TITLES["run"],
+    return (
         html.paragraph(
             f"{history.steps[-1]:,} steps; the loss went from {history.losses[0]:.3f} to "
             f"{history.losses[-1]:.3f}, lowest {lowest:.3f}; {rate:,.0f} pictures/s, median of the lines. The "
@@ -120,7 +118,7 @@ def _held_out(history: History) -> str:
     )
 
 
-def _recipe(content: Content) -> str:
+def _recipe(content: Content) -> tuple[str, ...]:
     record = content.checkpoint.record
     run = record.training
     origin = {
@@ -133,9 +131,7 @@ def _recipe(content: Content) -> str:
         "written": record.created_at,
         "digest": content.checkpoint.digest,
     }
-    return html.section(
-        "recipe",
-        _TITLES["recipe"],
+    return (
         html.facts(origin),
         "<h3>Every number of the recipe</h3>",
         html.facts(_plain_fields(run.configuration)),

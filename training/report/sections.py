@@ -1,11 +1,11 @@
-"""What the measurement found, section by section of the page."""
+"""What the measurement found: each section of the page as its parts, none where there is nothing to tell."""
 
 import math
 
 from models.calibration import VIEWS
 from training.evaluate import balanced_accuracy
 from training.measuring.calibration import reliability_by_view
-from training.measuring.corruptions import LEVELS, MEANINGS, SEVERITIES
+from training.measuring.corruptions import KINDS, SEVERITIES
 from training.measuring.intervals import Interval, interval
 from training.measuring.reliability import area_under_risk, coverage_at, coverage_curve, score_bins
 from training.report import figures, html
@@ -23,17 +23,8 @@ _RELIABILITY = {
 _COVERAGES = (1.0, 0.95, 0.9, 0.8, 0.7, 0.5)
 _MOST_COLUMNS = 20  # a confusion matrix of more classes is a picture that nobody reads
 
-TITLES = {
-    "classes": "Class by class",
-    "confusion": "What is taken for what",
-    "calibration": "Do the scores tell the truth?",
-    "coverage": "Answering only when sure",
-    "spoilt": "Spoilt pictures",
-    "mistakes": "Mistakes and near misses",
-}
 
-
-def classes(content: Content) -> str:
+def classes(content: Content) -> tuple[str, ...]:
     """Write accuracy with its interval for each class."""
     rows: list[tuple[str, ...]] = []
     for label, counts, place in zip(
@@ -49,9 +40,7 @@ def classes(content: Content) -> str:
         found = interval(right, n)
         cells = (html.percent(found.share), span(found), f"{right:,} of {n:,}")
         rows.append((label, *map(html.cell, cells), html.bar(found.share, found.low, found.high)))
-    return html.section(
-        "classes",
-        TITLES["classes"],
+    return (
         html.paragraph(
             "Share of each class's pictures that got its label; the grey end is the 95 % interval. The mean of "
             f"the classes is {html.percent(balanced_accuracy(content.metrics))} (balanced accuracy): there each "
@@ -61,7 +50,7 @@ def classes(content: Content) -> str:
     )
 
 
-def confusion(content: Content) -> str:
+def confusion(content: Content) -> tuple[str, ...]:
     """Write the matrix, where it can be read, and the commonest confusions."""
     labels, matrix = content.checkpoint.record.labels, content.metrics.confusion_matrix
     worst = confusions(matrix, most=_MOST_CONFUSIONS)
@@ -77,7 +66,7 @@ def confusion(content: Content) -> str:
     if listed:
         right = html.paragraph("The most frequent:")
         right += html.table(("Truth", "Taken for", "Pictures", "Of the class"), listed)
-    return html.section("confusion", TITLES["confusion"], f'<div class="flow">{left}<div>{right}</div></div>')
+    return (f'<div class="flow">{left}<div>{right}</div></div>',)
 
 
 def _matrix(content: Content) -> str:
@@ -94,7 +83,7 @@ def _matrix(content: Content) -> str:
     return html.table(("", *labels), rows)
 
 
-def calibration(content: Content) -> str:
+def calibration(content: Content) -> tuple[str, ...]:
     """Write how scores compare with accuracy."""
     bins = score_bins(content.probabilities, content.split.targets)
     rows = []
@@ -105,9 +94,7 @@ def calibration(content: Content) -> str:
         rows.append((name, *map(html.cell, (*numbers, gap))))
     error = f"{100 * content.metrics.expected_calibration_error:.2f} points"
     calibration = content.checkpoint.record.calibration
-    return html.section(
-        "calibration",
-        TITLES["calibration"],
+    return (
         html.paragraph(
             f"Of the answers with a score of 0.8, eight in ten should be right. On average they miss by {error} "
             "(expected calibration error, 15 bins). On the dashed line score and accuracy agree; bars above it "
@@ -141,7 +128,7 @@ def _before_and_after(content: Content) -> str:
     return html.table(head, rows)
 
 
-def coverage(content: Content) -> str:
+def coverage(content: Content) -> tuple[str, ...]:
     """Write what is right of the most confident answers."""
     points = coverage_at(_COVERAGES, content.probabilities, content.split.targets)
     rows = []
@@ -150,9 +137,7 @@ def coverage(content: Content) -> str:
         cells = (f"{point.score:.3f}", f"{point.n:,}", html.percent(point.accuracy), span(found))
         rows.append((html.percent(point.coverage, 0), *map(html.cell, cells)))
     rule, risk = _rule(content), area_under_risk(content.probabilities, content.split.targets)
-    return html.section(
-        "coverage",
-        TITLES["coverage"],
+    return (
         html.paragraph(
             f"Accuracy of the most confident answers, if the others are not given. {rule} The area under the "
             f"risk-coverage curve (AURC), which is the mean of what is wrong over all shares, is {risk:.5f}."
@@ -187,11 +172,11 @@ def _rule(content: Content) -> str:
     return f"This checkpoint abstains {' or '.join(reasons)}: it {answered}.{chosen}"
 
 
-def spoilt(content: Content) -> str:
+def spoilt(content: Content) -> tuple[str, ...]:
     """Write the accuracy on spoilt copies; nothing where it was not measured."""
     robustness = content.robustness
     if robustness is None:
-        return ""
+        return ()
     rows = []
     for kind, row in robustness.accuracy.items():
         mean = sum(row) / len(row)
@@ -203,9 +188,7 @@ def spoilt(content: Content) -> str:
         ]
         rows.append((kind.replace("_", " "), *cells, _levels(kind)))
     head = ("Accuracy, %", *(f"{severity}" for severity in SEVERITIES), "Mean", "Levels 1 to 5")
-    return html.section(
-        "spoilt",
-        TITLES["spoilt"],
+    return (
         html.paragraph(
             f"The same {robustness.n:,} pictures (seed {robustness.seed}), spoilt in every way and five "
             f"severities, single view. Clean they reach {html.percent(robustness.clean)}, spoilt "
@@ -217,18 +200,18 @@ def spoilt(content: Content) -> str:
 
 
 def _levels(kind: str) -> str:
-    levels = ", ".join(f"{level:g}" for level in LEVELS[kind])
-    return f'<td class="soft">{html.text(f"{levels} · {MEANINGS[kind]}")}</td>'
+    levels = ", ".join(f"{level:g}" for level in KINDS[kind].levels)
+    return f'<td class="soft">{html.text(f"{levels} · {KINDS[kind].meaning}")}</td>'
 
 
-def mistakes(content: Content) -> str:
-    """Show the worst mistakes and the nearest misses."""
+def mistakes(content: Content) -> tuple[str, ...]:
+    """Show the worst mistakes and the nearest misses; nothing where pictures may not stand on the page."""
+    if not content.shows_pictures:
+        return ()
     targets = content.split.targets
     wrong = confident_mistakes(content.probabilities, targets, most=_MOST_CASES)
     close = unsure_hits(content.probabilities, targets, most=_MOST_CASES)
-    return html.section(
-        "mistakes",
-        TITLES["mistakes"],
+    return (
         "<h3>Most confident mistakes</h3>",
         html.paragraph(
             "Look here first: some of these are wrong labels, the rest is what was not learnt.", soft=True

@@ -1,6 +1,7 @@
 """As many pictures at once as fit the memory, and never another number for the same size."""
 
 import io
+from dataclasses import replace
 
 import pytest
 import torch
@@ -79,7 +80,7 @@ def test_spoilt_copies_are_shown_and_made_so_too(monkeypatch: pytest.MonkeyPatch
         spoilt.append(len(some))
         return some
 
-    monkeypatch.setitem(corruptions._KINDS, "darker", spoil)
+    monkeypatch.setitem(corruptions.KINDS, "darker", replace(corruptions.KINDS["darker"], spoil=spoil))
     places = torch.arange(9)
     corrupt(images, kind="darker", severity=1, seed=0, places=places)
     assert spoilt == [3, 3, 3]

@@ -9,7 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from tests.drawing import draw_images
-from training.measuring.corruptions import KINDS, LEVELS, SEVERITIES, corrupt
+from training.measuring.corruptions import KINDS, SEVERITIES, corrupt
 
 RANDOM = ("gaussian_noise", "shot_noise", "motion_blur", "shift")
 
@@ -68,7 +68,7 @@ def test_jpeg_is_pillows_own() -> None:
     """The copy is what Pillow gives after saving at the quality of the table."""
     images = draw_images(2)
     buffer = io.BytesIO()
-    Image.fromarray(images[1].numpy()).save(buffer, "JPEG", quality=int(LEVELS["jpeg"][2]))
+    Image.fromarray(images[1].numpy()).save(buffer, "JPEG", quality=int(KINDS["jpeg"].levels[2]))
     expected = np.asarray(Image.open(buffer))
     assert np.array_equal(_spoil(images, "jpeg", 3)[1].numpy(), expected)
 

@@ -40,7 +40,7 @@ def test_accuracy_is_counted_kind_by_kind() -> None:
     found = _measure(8)
     assert found.n == 8
     assert found.clean == 1.0
-    assert tuple(found.accuracy) == KINDS
+    assert tuple(found.accuracy) == tuple(KINDS)
     assert found.accuracy["darker"] == (1.0, 1.0, 0.5, 0.5, 0.5)
     assert found.accuracy["brighter"] == (1.0, 1.0, 1.0, 1.0, 1.0)
     assert found.accuracy["gaussian_blur"] == (1.0,) * 5
