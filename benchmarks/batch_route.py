@@ -1,13 +1,10 @@
 """Pictures a second through `POST /predict/batch`, against what the engine does without HTTP."""
 
 import json
-import subprocess
-import sys
-from typing import Any
 
 from benchmarks.peers.network import CHECKPOINT
 from benchmarks.photos import batch_upload
-from benchmarks.processes import ROOT
+from benchmarks.processes import run_module
 from benchmarks.servers import GLIMPSE
 from benchmarks.wrk import drive
 
@@ -25,7 +22,7 @@ def batch_route(*, seconds: int) -> dict[str, object]:
         StartError: Glimpse did not come up.
         RuntimeError: the route did not answer every file, or a measurement failed.
     """
-    engine = _measure_engine()
+    engine = run_module("benchmarks.engine", "--checkpoint", str(CHECKPOINT), timeout_s=600)
     upload = batch_upload(FILES)
     with GLIMPSE.start() as running:
         status, body = running.post(ROUTE, upload)
@@ -53,19 +50,3 @@ def batch_route(*, seconds: int) -> dict[str, object]:
         "socket_errors": measured.socket_errors + measured.timeouts,
         "engine": engine,
     }
-
-
-def _measure_engine() -> dict[str, Any]:
-    """Run `benchmarks.engine` in a process of its own, so that its threads and memory are gone afterwards."""
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.engine", "--checkpoint", str(CHECKPOINT)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
-    if done.returncode:
-        raise RuntimeError(f"benchmarks.engine failed: {done.stderr.strip()[-500:]}")
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return found

@@ -5,16 +5,12 @@ three times it. The generator takes processor time from the server on the same c
 times the rate; so the goodput is compared with both peaks, wrk's and the generator's own.
 """
 
-import json
-import subprocess
-import sys
 import tempfile
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from benchmarks.photos import Upload, small_upload
-from benchmarks.processes import ROOT
+from benchmarks.processes import run_module
 from benchmarks.servers import GLIMPSE
 from benchmarks.wrk import drive
 
@@ -65,22 +61,12 @@ def generate(url: str, upload: Upload, *, rate: float, seconds: int) -> dict[str
     with tempfile.NamedTemporaryFile() as body:
         body.write(upload.body)
         body.flush()
-        options = ["--rate", str(rate), "--seconds", str(seconds), "--deadline-ms", str(DEADLINE_MS)]
-        done = subprocess.run(
-            [
-                *(sys.executable, "-m", "benchmarks.load", url, "--body", str(Path(body.name))),
-                *("--content-type", upload.content_type, "--header", DEADLINE_HEADER, *options),
-            ],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            timeout=seconds + 60,
-            check=False,
+        return run_module(
+            "benchmarks.load",
+            *(url, "--body", body.name, "--content-type", upload.content_type, "--header", DEADLINE_HEADER),
+            *("--rate", str(rate), "--seconds", str(seconds), "--deadline-ms", str(DEADLINE_MS)),
+            timeout_s=seconds + 60,
         )
-    if done.returncode:
-        raise RuntimeError(f"the load generator failed: {done.stderr.strip()[-500:]}")
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
 
 
 def _print_load(name: str, found: Mapping[str, Any]) -> None:

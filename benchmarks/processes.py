@@ -1,4 +1,4 @@
-"""Start a server in a session of its own, wait until it answers, and end that session and nothing else."""
+"""Processes of a measurement: a server in a session that ends with it, and other measurements' modules."""
 
 import contextlib
 import http.client
@@ -7,12 +7,14 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from benchmarks.photos import Upload
 
@@ -91,6 +93,34 @@ def serve(
             raise StartError(f"{error}: {output.read()[-1500:].strip()}") from error
         finally:
             _stop(process)
+
+
+def run_module(name: str, *arguments: str, timeout_s: float) -> dict[str, Any]:
+    """Run a module in a process of its own, so that its threads and memory are gone afterwards.
+
+    Args:
+        name: as `python -m` takes it; the project's root is its working directory.
+        arguments: for its command line.
+        timeout_s: it may take no longer.
+
+    Returns:
+        The JSON object that it printed last, on one line.
+
+    Raises:
+        RuntimeError: it failed; carries the end of what it said.
+    """
+    done = subprocess.run(
+        [sys.executable, "-m", name, *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=timeout_s,
+        check=False,
+    )
+    if done.returncode:
+        raise RuntimeError(f"{name} failed: {done.stderr.strip()[-500:]}")
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
 
 
 def free_port() -> int:

@@ -1,11 +1,12 @@
-"""Servers that are started for a measurement, and end with it."""
+"""Servers that are started for a measurement, and end with it; and modules that are run for one."""
 
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
-from benchmarks.processes import StartError, free_port, serve, session_members
+from benchmarks.processes import StartError, free_port, run_module, serve, session_members
 
 _STUBBORN = """
 import http.server, signal, subprocess, sys, time
@@ -50,3 +51,12 @@ def test_a_server_that_ends_at_once_says_why() -> None:
         ),
     ):
         pytest.fail("it never was ready")
+
+
+def test_a_module_gives_the_last_line_that_it_prints(tmp_path: Path) -> None:
+    """As an object; one that fails says why."""
+    (tmp_path / "lines.json").write_text('{"batch": 1}\n{"batch": 32}\n')
+    given = ("--json-lines", "--compact", str(tmp_path / "lines.json"))
+    assert run_module("json.tool", *given, timeout_s=60) == {"batch": 32}
+    with pytest.raises(RuntimeError, match=r"^json.tool failed: (.|\n)*no_such_file"):
+        run_module("json.tool", str(tmp_path / "no_such_file"), timeout_s=60)
