@@ -20,7 +20,7 @@ from training.ranks import Ranks, join_ranks
 from training.runs.resume import open_run
 from training.runs.run import SNAPSHOT, STATE, Run
 from training.runs.run_lock import alone_in
-from training.runs.tensorboard import TensorboardLog, require_tensorboard
+from training.runs.tensorboard import require_tensorboard, tensorboard_log
 from training.targets import check_room
 
 
@@ -71,7 +71,7 @@ def carry_out(
                 stack.enter_context(alone_in(keeping.folder))
             plan, run = _prepare(request, keeping, targets, computing, ranks=ranks, tell=teller(console))
         if run is not None and keeping is not None and keeping.tensorboard and ranks.is_first:
-            run.also_log(stack.enter_context(TensorboardLog(run.folder)).log)
+            run.also_log(stack.enter_context(tensorboard_log(run.folder)))
         trained = train(
             plan.recipe,
             plan.dataset.train,

@@ -1,10 +1,9 @@
 """The metrics of a run for TensorBoard too, where it is installed."""
 
-from functools import partial
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from training.errors import TrainingError
 
@@ -27,43 +26,35 @@ def require_tensorboard() -> None:
         )
 
 
-class TensorboardLog:
-    """Writes the lines of `metrics.jsonl` as TensorBoard's events, so that each number becomes a curve.
+@contextmanager
+def tensorboard_log(run: Path) -> Iterator[Callable[..., None]]:
+    """Write the lines of `metrics.jsonl` as TensorBoard's events, too, so that each number becomes a curve.
 
-    Use it as a context manager. `tensorboard --logdir RUN` shows it while the run goes on. Where a run is resumed,
-    the points that were written after its last state are taken back.
+    `tensorboard --logdir RUN` shows it while the run goes on. Where a run is resumed, the points that were written
+    after its last state are taken back.
 
     Args:
         run: folder of the run.
+
+    Yields:
+        What takes one line of metrics: `step`, at which; `kind`, what the curves are grouped by; and numbers.
     """
+    from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415 - an extra, and 1 s of import
 
-    def __init__(self, run: Path) -> None:
-        from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415 - an extra, and 1 s of import
+    writer: SummaryWriter | None = None
 
-        self._open = partial(SummaryWriter, run / FOLDER)
-        self._writer: SummaryWriter | None = None
-
-    def __enter__(self) -> Self:
-        """Start."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Write what is still held back, also when the run was stopped."""
-        if self._writer is not None:
-            self._writer.close()
-
-    def log(self, **fields: object) -> None:
-        """Take one line of metrics.
-
-        Args:
-            fields: `step`, at which; `kind`, what the curves are grouped by; and numbers.
-        """
+    def log(**fields: object) -> None:
+        nonlocal writer
         step, kind = fields["step"], fields.get("kind", "step")
-        if self._writer is None:
+        if writer is None:
             # what an earlier process wrote from this step on is written again
-            self._writer = self._open(purge_step=step)
+            writer = SummaryWriter(run / FOLDER, purge_step=step)
         for name, value in fields.items():
             if name not in _PLACE and isinstance(value, int | float):
-                self._writer.add_scalar(f"{kind}/{name}", value, step)
+                writer.add_scalar(f"{kind}/{name}", value, step)
+
+    try:
+        yield log
+    finally:  # what is still held back is written, also when the run was stopped
+        if writer is not None:
+            writer.close()
