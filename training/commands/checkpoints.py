@@ -4,6 +4,7 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,13 +20,10 @@ from training.commands.options import (
     AcceptAgainOption,
     CacheOption,
     CheckpointArgument,
-    CorruptionPicturesOption,
-    CorruptionsOption,
     DataOption,
     Device,
     DeviceOption,
-    ExportFormat,
-    ReportPicturesOption,
+    JsonOption,
     seed_option,
 )
 from training.commands.terminal import NO_RULE, CommandError, print_lines, print_metrics, told_in_a_sentence
@@ -64,15 +62,26 @@ _FOREIGN = "foreign"
 """The kind of outliers that the user has."""
 
 
+class ExportFormat(StrEnum):
+    """What a checkpoint can be exported as."""
+
+    onnx = "onnx"
+
+
 def evaluate(
     checkpoint: CheckpointArgument,
     data: DataOption,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout instead of text.")] = False,
+    as_json: JsonOption = False,
     grid: Annotated[
         Path | None, typer.Option(help="Also draw a test batch with its labels into this PNG.")
     ] = None,
-    corruptions: CorruptionsOption = False,
-    corruption_pictures: CorruptionPicturesOption = None,
+    corruptions: Annotated[
+        bool, typer.Option("--corruptions", help="Also measure on spoilt copies: noise, blur, light and more.")
+    ] = False,
+    corruption_pictures: Annotated[
+        int | None,
+        typer.Option(min=1, help=f"With --corruptions: pictures to spoil in every way [default: {PICTURES}]."),
+    ] = None,
     seed: Annotated[int, seed_option("the choice of pictures for --grid and --corruptions, and of the noise")] = 0,
     device: DeviceOption = Device.auto,
     cache: CacheOption = Path("data"),
@@ -208,7 +217,7 @@ def outliers(
             metavar="FOLDER|FILE.npz", help="Pictures of your own that show none of the classes: one more kind."
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout instead of text.")] = False,
+    as_json: JsonOption = False,
     seed: Annotated[int, seed_option("the pictures that are drawn")] = 0,
     device: DeviceOption = Device.auto,
     cache: CacheOption = Path("data"),
@@ -245,7 +254,9 @@ def report(
     run_folder: Annotated[
         Path | None, typer.Option("--run", help="Folder of the run that made it: adds its curves.")
     ] = None,
-    corruption_pictures: ReportPicturesOption = PICTURES,
+    corruption_pictures: Annotated[
+        int, typer.Option(min=0, help="How many pictures to spoil in every way; 0 for none.")
+    ] = PICTURES,
     shows_pictures: Annotated[
         bool, typer.Option("--pictures/--no-pictures", help="Show mistakes; pictures may not be yours to pass on.")
     ] = True,

@@ -15,6 +15,7 @@ from training.commands.options import (
     Device,
     DeviceOption,
     InputSizeOption,
+    JsonOption,
     MirrorOption,
     RecipeName,
     seed_option,
@@ -35,7 +36,7 @@ from training.targets import check_png, refuse_among_pictures
 
 def inspect(
     data: DataOption,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout instead of text.")] = False,
+    as_json: JsonOption = False,
     seed: Annotated[int, seed_option("the split, where a folder has no test part")] = 0,
     cache: CacheOption = Path("data"),
     input_size: InputSizeOption = None,

@@ -8,18 +8,11 @@ from typing import Annotated
 import typer
 
 from training.measuring.calibration import ACCEPTED_SHARE
-from training.measuring.robustness import PICTURES
 
 MOST_EPOCHS = 100_000
 """More is a slip of the keyboard. Source: choice."""
 MOST_SEED = 2**32 - 1
 """What PyTorch's generator on the CPU keeps of a seed: larger ones would give the runs of smaller ones anew."""
-
-
-class ExportFormat(StrEnum):
-    """What a checkpoint can be exported as."""
-
-    onnx = "onnx"
 
 
 class Device(StrEnum):
@@ -96,17 +89,7 @@ MirrorOption = Annotated[
         help="Show mirror images too; not where they are another class, as letters' and arrows' are.",
     ),
 ]
-CorruptionsOption = Annotated[
-    bool,
-    typer.Option("--corruptions", help="Also measure on spoilt copies: noise, blur, light and more."),
-]
-CorruptionPicturesOption = Annotated[
-    int | None,
-    typer.Option(min=1, help=f"With --corruptions: pictures to spoil in every way [default: {PICTURES}]."),
-]
-ReportPicturesOption = Annotated[
-    int, typer.Option("--corruption-pictures", min=0, help="How many pictures to spoil in every way; 0 for none.")
-]
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object on stdout instead of text.")]
 CheckpointArgument = Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="A .safetensors file.")]
 
 
