@@ -76,7 +76,7 @@ async def call(caller: Caller, upload: Upload, port: int) -> str:
     """Make one call on a connection of its own.
 
     Returns:
-        The status, "hung up" where this side did, "lost" or "unanswered" where the other did.
+        The status, "hung up" where this side did; "refused", "lost" or "unanswered" where the other did.
     """
     try:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)

@@ -64,7 +64,7 @@ def main() -> None:
     everything = read_dataset(given.data, seed=0, cache=Path("data"), report=print)
     new = given.new.split(",")
     if not (set(new) <= set(everything.labels) and 2 <= len(new) <= len(everything.labels) - 2):
-        raise DataError(f"--new {given.new}: name two of {', '.join(everything.labels)}, and leave two at least.")
+        raise DataError(f"--new {given.new}: name at least two of {', '.join(everything.labels)}, and leave two.")
     known, _ = divide(everything, new)
     unseen, _ = divide(everything, list(known.labels))
     with tempfile.TemporaryDirectory() as name:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -38,7 +38,7 @@ class Learner:
     epoch_loss: Tensor
     step: int = 0
     seconds: float = 0.0
-    log_every: int = 10  # steps
+    log_every: ClassVar[int] = 10  # steps
 
     @property
     def recipe(self) -> LargeBatchRecipe:

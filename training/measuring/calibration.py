@@ -105,7 +105,7 @@ def share_in(configuration: Mapping[str, Any]) -> float:
     return share if type(share) is float and 0 < share < 1 else ACCEPTED_SHARE
 
 
-def choose_thresholds(scores: Tensor, distances: Tensor, *, accept: float = ACCEPTED_SHARE) -> tuple[float, float]:
+def choose_thresholds(scores: Tensor, distances: Tensor, *, accept: float) -> tuple[float, float]:
     """Find the strictest pair that accepts a share of the pictures, each half turning away equally many.
 
     A picture that is no farther than usual is never turned away for that, nor one whose score differs by float32's
@@ -124,7 +124,7 @@ def choose_thresholds(scores: Tensor, distances: Tensor, *, accept: float = ACCE
     pairs = [
         (score, distance)
         for score, distance in zip(ascending.tolist(), descending.tolist(), strict=True)
-        if _accepted(scores, distances, score, distance).double().mean() >= accept
+        if ((scores >= score) & (distances <= distance)).double().mean() >= accept
     ]
     return pairs[-1]
 
@@ -205,10 +205,6 @@ def _features(network: Network, images: Tensor, places: Tensor) -> Tensor:
     device = next(network.parameters()).device
     some = (images[few].to(device) for few in torch.split(places, chunk_size(images)))
     return torch.cat([network.features(chunk).float().cpu() for chunk in some])
-
-
-def _accepted(scores: Tensor, distances: Tensor, least_score: float, farthest: float) -> Tensor:
-    return (scores >= least_score) & (distances <= farthest)
 
 
 def _describe(calibration: Calibration) -> str:

@@ -1,4 +1,4 @@
-"""How a run went, read from the lines that it wrote while it ran."""
+"""How a run went, by the lines that it wrote while it ran, and whether it made a checkpoint."""
 
 import json
 import math

@@ -4,7 +4,8 @@
 - state.pt: to go on from; replaced whole, never half written
 - snapshot.pt: a state from before the rates fell low, for `--extend`
 - metrics.jsonl: a line every few steps and after each epoch
-- checkpoint.safetensors: when it is finished
+- tensorboard/: the same for TensorBoard, where that was asked for
+- checkpoint.safetensors, report.html: when it is finished
 - data.json, label_mistakes.json: what was found in a folder of pictures before and after
 """
 
@@ -198,16 +199,11 @@ class Run:
         write_atomically(path, "".join(kept).encode())
 
 
-def _read_line(line: str) -> dict[str, Any]:
-    """Read a line of metrics; one that was damaged says nothing."""
+def _step_of(line: str) -> float:
+    """Step that a line of metrics was written after; infinite where it does not say, or was damaged."""
     try:
         fields = json.loads(line)
     except ValueError:
-        return {}
-    return fields if isinstance(fields, dict) else {}
-
-
-def _step_of(line: str) -> float:
-    """Step that a line was written after; infinite where it does not say."""
-    step = _read_line(line).get("step")
+        return math.inf
+    step = fields.get("step") if isinstance(fields, dict) else None
     return step if isinstance(step, int) else math.inf

@@ -253,7 +253,7 @@ def test_thresholds_turn_away_equally_many_by_each_half(share: float) -> None:
 
 def test_thresholds_of_scores_that_are_all_alike_accept_everything() -> None:
     """No picture can be turned away without all the others."""
-    least, farthest = choose_thresholds(torch.full((200,), 0.5), torch.ones(200))
+    least, farthest = choose_thresholds(torch.full((200,), 0.5), torch.ones(200), accept=ACCEPTED_SHARE)
     assert farthest == 1.0
     assert 0.499998 < least < 0.5
 
@@ -261,7 +261,7 @@ def test_thresholds_of_scores_that_are_all_alike_accept_everything() -> None:
 def test_what_differs_by_rounding_alone_is_not_turned_away() -> None:
     """Drawings of one colour: on their class's mean, with scores that differ in float32's last digit."""
     scores = torch.full((200,), 0.9)
-    least, farthest = choose_thresholds(scores, torch.linspace(0, 1e-9, 200))
+    least, farthest = choose_thresholds(scores, torch.linspace(0, 1e-9, 200), accept=ACCEPTED_SHARE)
     rule = Calibration(abstain_threshold=least, distance_threshold=farthest)
     assert not rule.abstains(0.9 - 1e-7, 0.5)
 
