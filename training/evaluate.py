@@ -57,7 +57,7 @@ class WithoutCopies:
     Attributes:
         n: number of these pictures.
         copies: of the others.
-        accuracy: `single_view` and `six_views`, of the n.
+        accuracy: `single_view` and `six_views`, of the n; empty where there are none.
         has_alike: whether pictures that only look like a learnt one are among the copies; else they are equal.
     """
 
@@ -225,11 +225,11 @@ def measure_without(views: ViewProbabilities, targets: Tensor, leaked: Leaked) -
         leaked: the pictures of which a copy was learnt.
 
     Returns:
-        None where there are none, or nothing else.
+        None where there are none.
     """
     copies, others = int(leaked.is_learnt.sum()), ~leaked.is_learnt
     n = int(others.sum())
-    if not copies or not n:
+    if not copies:
         return None
     seen = {"single_view": views.single_view, "six_views": views.six_views}
     return WithoutCopies(
@@ -238,6 +238,7 @@ def measure_without(views: ViewProbabilities, targets: Tensor, leaked: Leaked) -
         accuracy={
             view: int((probabilities.argmax(1) == targets)[others].sum()) / n
             for view, probabilities in seen.items()
+            if n
         },
         has_alike=leaked.has_alike,
     )
@@ -245,11 +246,13 @@ def measure_without(views: ViewProbabilities, targets: Tensor, leaked: Leaked) -
 
 def without_copies_line(found: WithoutCopies) -> str:
     """Tell it in words."""
-    single, six = (100 * found.accuracy[view] for view in ("single_view", "six_views"))
     if found.copies == 1:
         pictures = f"test picture that equals {'or looks like ' if found.has_alike else ''}a learnt one"
     else:
         pictures = f"test pictures that equal {'or look like ' if found.has_alike else ''}learnt ones"
+    if not found.n:
+        return f"Nothing is left without the {found.copies:,} {pictures}: the accuracy says nothing of new ones"
+    single, six = (100 * found.accuracy[view] for view in ("single_view", "six_views"))
     return (
         f"Without the {found.copies:,} {pictures}: {single:.2f} % (single view), {six:.2f} % (six views) of the "
         f"other {found.n:,}"

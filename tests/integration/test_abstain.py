@@ -11,6 +11,7 @@ import pytest
 import torch
 from fastapi.testclient import TestClient
 from PIL import Image
+from rich.console import Console
 
 from app.main import create_app
 from app.settings import Settings
@@ -65,7 +66,11 @@ def test_a_second_look_answers_with_all_views(trained: Path, engine: str) -> Non
     noise = torch.randint(0, 256, (100, 16, 16, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         distances = loaded.graph.answers(noise)
-    moved = (look_again(loaded.graph, noise, mirrors=True) - distances)[:, :3].abs().amax(1)
+    moved = (
+        (look_again(loaded.graph, noise, mirrors=True, console=Console(quiet=True)) - distances)[:, :3]
+        .abs()
+        .amax(1)
+    )
     unclear = noise[moved.argmax()].numpy()  # of which the views say the most different things
     assert moved.max() > 0.1
     for second_look in ("off", "on"):
@@ -84,7 +89,7 @@ def test_a_second_look_answers_with_all_views(trained: Path, engine: str) -> Non
                 row[item["class_index"]] = item["score"]
         images = torch.from_numpy(np.stack([clear, unclear]))
         first = torch.from_numpy(loaded.graph.answers(images).detach().numpy())[:, :3]
-        again = look_again(loaded.graph, images, mirrors=True)[:, :3]
+        again = look_again(loaded.graph, images, mirrors=True, console=Console(quiet=True))[:, :3]
         wanted = [first[0], (again if second_look == "on" else first)[1]]
         for row, expected in zip(found, wanted, strict=True):
             assert row == pytest.approx(expected.tolist(), abs=0.02), second_look

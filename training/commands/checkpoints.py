@@ -113,6 +113,7 @@ def evaluate(
                 distances=views.distances,
                 calibration=loaded.record.calibration,
                 mirrors=shows_mirror_images(loaded.record.training.configuration),
+                console=console,
             ),
             reliability=reliability_by_view(views.before_and_after, split.targets),
             risk=area_under_risk(views.single_view, split.targets),

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from rich.console import Console
 from torch import Tensor
 
 from models.calibration import Calibration
@@ -11,6 +12,7 @@ from models.graph import Graph, answer
 from models.views import six_views, together
 from training.chunks import chunks
 from training.measuring.reliability import accepted, measure_reliability
+from training.progress import RunProgress
 
 
 @dataclass(frozen=True)
@@ -32,23 +34,27 @@ class SecondLook:
     expected_calibration_error: float
 
 
-def look_again(graph: Graph, images: Tensor, *, mirrors: bool) -> Tensor:
+def look_again(graph: Graph, images: Tensor, *, mirrors: bool, console: Console) -> Tensor:
     """Answer pictures as the service does in a second look.
 
     Args:
         graph: of a checkpoint, in evaluation mode, on its device.
         images: uint8 (n, height, width, 3).
         mirrors: whether mirror images are among the views (`models.views.shows_mirror_images`).
+        console: told of the progress.
 
     Returns:
         float32 (n, columns), as `models.graph.answer` returns it for a batch, on the CPU.
     """
     found = []
-    for chunk in chunks(images):
-        weights, views = zip(*six_views(chunk, mirrors=mirrors), strict=True)
-        answers = np.stack([answer(graph, view.numpy()) for view in views])  # (views, chunk, columns)
-        classes = answers.shape[2] - (graph.distance is not None)
-        found += [together(answers[:, place], weights, classes=classes) for place in range(len(chunk))]
+    parts = chunks(images)
+    with RunProgress(console, steps=len(parts)) as progress:
+        for chunk in parts:
+            weights, views = zip(*six_views(chunk, mirrors=mirrors), strict=True)
+            answers = np.stack([answer(graph, view.numpy()) for view in views])  # (views, chunk, columns)
+            classes = answers.shape[2] - (graph.distance is not None)
+            found += [together(answers[:, place], weights, classes=classes) for place in range(len(chunk))]
+            progress.step(place="second look", pictures=len(chunk))
     return torch.from_numpy(np.stack(found))
 
 
@@ -61,6 +67,7 @@ def measure_second_look(
     distances: Tensor | None,
     calibration: Calibration,
     mirrors: bool,
+    console: Console,
 ) -> SecondLook | None:
     """Measure what a second look makes of a model's answers.
 
@@ -72,6 +79,7 @@ def measure_second_look(
         distances: float (n,); None where the checkpoint has none.
         calibration: of the checkpoint.
         mirrors: as for `look_again`.
+        console: told of the progress.
 
     Returns:
         None where the model never abstains.
@@ -82,7 +90,8 @@ def measure_second_look(
     probabilities = first.clone()
     again = torch.nonzero(~stands).flatten()
     if len(again):
-        probabilities[again] = look_again(graph, images[again], mirrors=mirrors)[:, : first.shape[1]].to(first)
+        looked = look_again(graph, images[again], mirrors=mirrors, console=console)
+        probabilities[again] = looked[:, : first.shape[1]].to(first)
     right = probabilities.argmax(1) == targets
     stands_now = accepted(probabilities, distances, calibration)
     return SecondLook(

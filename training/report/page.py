@@ -73,8 +73,8 @@ def _head(content: Content) -> str:
     if content.without_copies is not None:
         others = content.without_copies
         which = "neither equal nor look like a learnt one" if others.has_alike else "equal no learnt one"
-        words = f"right, single view, of the {others.n:,} pictures that {which}"
-        numbers.insert(1, (html.percent(others.accuracy["single_view"]), words))
+        right = html.percent(others.accuracy["single_view"]) if others.n else "unknown"
+        numbers.insert(1, (right, f"right, single view, of the {others.n:,} pictures that {which}"))
     if content.robustness is not None:
         spoilt = content.robustness
         numbers.append((html.percent(spoilt.mean), f"right on spoilt copies of {spoilt.n:,} pictures"))

@@ -53,8 +53,18 @@ def test_the_accuracy_without_what_was_learnt_is_that_of_the_others() -> None:
         "Without the 2 test pictures that equal or look like learnt ones: 50.00 % (single view), "
         "100.00 % (six views) of the other 2"
     )
-    for each in (torch.zeros(4, dtype=torch.bool), torch.ones(4, dtype=torch.bool)):
-        assert measure_without(views, targets, replace(leaked, is_learnt=each)) is None
+    none = torch.zeros(4, dtype=torch.bool)
+    assert measure_without(views, targets, replace(leaked, is_learnt=none)) is None
+
+
+def test_where_all_was_learnt_that_is_told_above_all() -> None:
+    """No picture is left to say how good the network is, and the accuracy beside it says nothing."""
+    views, targets = ViewProbabilities(torch.eye(2), torch.eye(2)), torch.tensor([0, 1])
+    without = measure_without(views, targets, Leaked(torch.ones(2, dtype=torch.bool), has_alike=False))
+    assert without == WithoutCopies(n=0, copies=2, accuracy={}, has_alike=False)
+    assert without_copies_line(without) == (
+        "Nothing is left without the 2 test pictures that equal learnt ones: the accuracy says nothing of new ones"
+    )
 
 
 @pytest.mark.parametrize(

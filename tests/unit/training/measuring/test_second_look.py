@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from rich.console import Console
 from torch import Tensor
 
 from models.calibration import Calibration
@@ -32,7 +33,7 @@ def images() -> Tensor:
 @pytest.mark.parametrize("mirrors", [True, False])
 def test_looking_again_is_joining_the_answers_to_all_views(graph: Graph, images: Tensor, mirrors: bool) -> None:
     """Of each picture by itself, as in the service."""
-    found = look_again(graph, images[:3], mirrors=mirrors)
+    found = look_again(graph, images[:3], mirrors=mirrors, console=Console(quiet=True))
     for image, row in zip(images[:3], found, strict=True):
         views = six_views(image[None], mirrors=mirrors)
         rows = np.concatenate([answer(graph, view.numpy()) for _, view in views])
@@ -43,7 +44,7 @@ def test_only_what_is_not_sure_is_looked_at_again(graph: Graph, images: Tensor) 
     """The figures are those of the answers in the end; a picture that was sure keeps its first one."""
     first = torch.from_numpy(answer(graph, images.numpy()))
     threshold = float(first.amax(1).median())
-    again = look_again(graph, images, mirrors=True)
+    again = look_again(graph, images, mirrors=True, console=Console(quiet=True))
     unsure = first.amax(1) < threshold
     answers = torch.where(unsure[:, None], again, first)
     targets = again.argmax(1)
@@ -55,6 +56,7 @@ def test_only_what_is_not_sure_is_looked_at_again(graph: Graph, images: Tensor) 
         distances=None,
         calibration=Calibration(abstain_threshold=threshold),
         mirrors=True,
+        console=Console(quiet=True),
     )
     assert found is not None
     stands = answers.amax(1) >= threshold
@@ -71,6 +73,13 @@ def test_a_model_that_never_abstains_never_looks_again(graph: Graph, images: Ten
     first = torch.from_numpy(answer(graph, images.numpy()))
     targets = torch.zeros(len(images), dtype=torch.int64)
     found = measure_second_look(
-        graph, images, targets, first=first, distances=None, calibration=Calibration(), mirrors=True
+        graph,
+        images,
+        targets,
+        first=first,
+        distances=None,
+        calibration=Calibration(),
+        mirrors=True,
+        console=Console(quiet=True),
     )
     assert found is None

@@ -284,6 +284,9 @@ def test_what_is_right_without_learnt_pictures_stands_beside_the_whole(hostile: 
     equal = dataclasses.replace(without, has_alike=False)
     text = page(dataclasses.replace(content, without_copies=equal))
     assert "right, single view, of the 1,050 pictures that equal no learnt one</span>" in text
+    nothing = dataclasses.replace(equal, n=0, accuracy={})
+    text = page(dataclasses.replace(content, without_copies=nothing))
+    assert "<b>unknown</b><span>right, single view, of the 0 pictures that equal no learnt one</span>" in text
 
 
 def test_answers_of_the_same_score_share_what_is_right(hostile: Checkpoint) -> None:
