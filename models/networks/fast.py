@@ -5,15 +5,15 @@ Muon variant (94.01 %, n=200), but for the last pooling (`models/networks/whiten
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.networks.layers import NORM_EPSILON, Convolution, ShiftBatchNorm
+from models.networks.layers import Convolution, ShiftBatchNorm
 from models.networks.quantization import Range
 from models.networks.whitened import WhitenedNetwork
-from models.preprocessing import InputSpec
 
 _BATCH_NORM_RATE = 0.4  # the record's value
 
@@ -40,36 +40,12 @@ class FastNetwork(WhitenedNetwork):
     """Whitening stem, three groups, global maximum, scaled head without bias.
 
     Args:
-        classes: number of classes.
-        spec: size, mean and deviation of the images; both sides at least 9 pixels.
-        temperature: the logits are divided by it.
         widths: channels of the three groups.
-        input_ranges: lowest and highest value in front of each 3×3 convolution, in their order; with them it is a
-            quantized network (`models/networks/quantization.py`).
-        norm_epsilon: what the batch norms add to a variance before they divide by its root.
+        given: the rest of what `WhitenedNetwork` takes, each by its name: classes, spec, …
     """
 
-    def __init__(
-        self,
-        *,
-        classes: int,
-        spec: InputSpec,
-        temperature: float = 1.0,
-        widths: Sequence[int] = (64, 256, 256),
-        input_ranges: Sequence[Sequence[float]] | None = None,
-        norm_epsilon: float = NORM_EPSILON,
-    ) -> None:
-        super().__init__(
-            "fast",
-            _Group,
-            convolutions=2,
-            classes=classes,
-            spec=spec,
-            temperature=temperature,
-            widths=widths,
-            input_ranges=input_ranges,
-            norm_epsilon=norm_epsilon,
-        )
+    def __init__(self, *, widths: Sequence[int] = (64, 256, 256), **given: Any) -> None:  # noqa: ANN401 - WhitenedNetwork has the types
+        super().__init__("fast", _Group, convolutions=2, widths=widths, **given)
         with torch.no_grad():
             self.head.weight.div_(self.head.weight.std())
         self.logit_scale = 1 / widths[-1]

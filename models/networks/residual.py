@@ -5,14 +5,14 @@ but for the last pooling (`models/networks/whitened.py`).
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.networks.layers import NORM_EPSILON, Convolution, ShiftBatchNorm
+from models.networks.layers import Convolution, ShiftBatchNorm
 from models.networks.quantization import Range
 from models.networks.whitened import WhitenedNetwork
-from models.preprocessing import InputSpec
 
 _BATCH_NORM_RATE = 0.1  # PyTorch's default, which the record keeps
 _LOGIT_SCALE = 1 / 9  # airbench96
@@ -43,35 +43,11 @@ class ResidualNetwork(WhitenedNetwork):
     """Whitening stem, three residual groups, global maximum, scaled head without bias.
 
     Args:
-        classes: number of classes.
-        spec: size, mean and deviation of the images; both sides at least 9 pixels.
-        temperature: the logits are divided by it.
         widths: channels of the three groups.
-        input_ranges: lowest and highest value in front of each 3×3 convolution, in their order; with them it is a
-            quantized network (`models/networks/quantization.py`).
-        norm_epsilon: what the batch norms add to a variance before they divide by its root.
+        given: the rest of what `WhitenedNetwork` takes, each by its name: classes, spec, …
     """
 
-    def __init__(
-        self,
-        *,
-        classes: int,
-        spec: InputSpec,
-        temperature: float = 1.0,
-        widths: Sequence[int] = (128, 384, 512),
-        input_ranges: Sequence[Sequence[float]] | None = None,
-        norm_epsilon: float = NORM_EPSILON,
-    ) -> None:
-        super().__init__(
-            "residual",
-            _ResidualGroup,
-            convolutions=3,
-            classes=classes,
-            spec=spec,
-            temperature=temperature,
-            widths=widths,
-            input_ranges=input_ranges,
-            norm_epsilon=norm_epsilon,
-        )
+    def __init__(self, *, widths: Sequence[int] = (128, 384, 512), **given: Any) -> None:  # noqa: ANN401 - WhitenedNetwork has the types
+        super().__init__("residual", _ResidualGroup, convolutions=3, widths=widths, **given)
         nn.init.zeros_(self.stem.bias)
         self.logit_scale = _LOGIT_SCALE

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.networks.layers import STEM_CHANNELS, WhiteningStem
+from models.networks.layers import NORM_EPSILON, STEM_CHANNELS, WhiteningStem
 from models.networks.network import Network, Stage
 from models.networks.quantization import Range, ranges_of_groups
 from models.preprocessing import InputSpec
@@ -51,8 +51,8 @@ class WhitenedNetwork(Network):
         convolutions: 3×3 ones in each group.
         classes: number of classes.
         spec: size, mean and deviation of the images; both sides at least 9 pixels.
-        temperature: the logits are divided by it.
         widths: channels of the groups.
+        temperature: the logits are divided by it.
         input_ranges: lowest and highest value in front of each 3×3 convolution, in their order; with them it is a
             quantized network (`models/networks/quantization.py`).
         norm_epsilon: what the batch norms add to a variance before they divide by its root.
@@ -71,10 +71,10 @@ class WhitenedNetwork(Network):
         convolutions: int,
         classes: int,
         spec: InputSpec,
-        temperature: float,
         widths: Sequence[int],
-        input_ranges: Sequence[Sequence[float]] | None,
-        norm_epsilon: float,
+        temperature: float = 1.0,
+        input_ranges: Sequence[Sequence[float]] | None = None,
+        norm_epsilon: float = NORM_EPSILON,
     ) -> None:
         super().__init__(spec, temperature=temperature)
         if min(spec.height, spec.width) < SMALLEST_SIDE:
