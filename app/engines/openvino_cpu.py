@@ -139,10 +139,13 @@ def _plan(checkpoint: Checkpoint, cpuinfo: Path) -> _Plan:
             return _Plan(graph, "float32", torch.float32)
         return _Plan(graph.around(with_byte_filters(graph.network)), "int8", torch.float32)
     # without a whitening stem the pixels themselves would be rounded, and close calls fall otherwise
-    has_twin = isinstance(graph.network, WhitenedNetwork)
-    if has_twin and "BF16" in _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+    if isinstance(graph.network, WhitenedNetwork) and _computes_bfloat16():
         return _Plan(graph.around(with_pixel_stem(graph.network)), "bfloat16", torch.bfloat16)
     return _Plan(graph, "float32", torch.float32)
+
+
+def _computes_bfloat16() -> bool:
+    return "BF16" in _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
 def multiplies_bytes(cpuinfo: Path = _CPUINFO) -> bool:

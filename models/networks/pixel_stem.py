@@ -48,10 +48,8 @@ class PixelStem(nn.Module):
         return F.conv2d(torch.cat([pixels, pixels], dim=1), self.weight, self.bias)
 
 
-def with_pixel_stem(network: Network) -> Network:
-    """Return a network that shares the weights of this one, but for its stem; one without a stem as it is."""
-    if not isinstance(network, WhitenedNetwork):
-        return network
+def with_pixel_stem(network: WhitenedNetwork) -> Network:
+    """Return a network that shares the weights of this one, but for its stem."""
     twin = copy(network)
     stem = PixelStem(network.normalize, network.stem)
     twin._modules = {**network._modules, "normalize": nn.Identity(), "stem": stem}  # the copy's is the very same

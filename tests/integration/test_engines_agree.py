@@ -228,6 +228,12 @@ def test_a_network_that_is_not_quantized_runs_in_bfloat16(loaded: Checkpoint, tm
     assert np.array_equal(got.argmax(1)[is_clear], expected.argmax(1)[is_clear])
 
 
+def test_a_network_without_a_whitening_stem_stays_in_float32(checkpoint_path: Path) -> None:
+    """Whatever the processor computes in: its pixels themselves would be rounded."""
+    tutorial = load(checkpoint_path)
+    assert open_engine(tutorial, engine="openvino", device="cpu", threads=1).dtype == "float32"
+
+
 def test_it_is_chosen_on_a_cpu(checkpoint_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """By itself on a CPU; by its name also where there is CUDA, for it runs on the CPU all the same."""
     tiny = load(checkpoint_path)

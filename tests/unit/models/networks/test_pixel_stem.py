@@ -62,9 +62,3 @@ def test_the_network_stays_as_it_was() -> None:
     assert twin is not network
     assert twin.groups is network.groups
     assert torch.equal(network(IMAGES), expected)
-
-
-def test_a_network_without_a_stem_is_its_own_twin() -> None:
-    """The tutorial's: it has nothing that needs it."""
-    network = build(Architecture("tutorial"), classes=5, spec=SPEC)
-    assert with_pixel_stem(network) is network
