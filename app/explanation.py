@@ -6,13 +6,12 @@ choice, points no better than chance in this project's networks (docs/experiment
 """
 
 import asyncio
-import contextlib
 import copy
 import functools
 import gc
 import importlib.util
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
@@ -75,7 +74,7 @@ class Explainer:
     def __init__(self) -> None:
         # torch keeps the number of its threads for each thread that calls it
         self._thread = ThreadPoolExecutor(1, "explain", initializer=partial(torch.set_num_threads, 1))
-        self._waiting = 0
+        self._waiting: set[Future[Explanation]] = set()
         self._explained: _Explained | None = None
         self._served_digest: str | None = None  # None means that none was replaced yet
 
@@ -91,7 +90,7 @@ class Explainer:
                 "Explanations need the package captum, which is not installed where the service runs. The "
                 "operator adds it with: pip install captum. Everything else works without it."
             )
-        if self._waiting >= _MOST_WAITING:
+        if len(self._waiting) >= _MOST_WAITING:
             raise OverloadedError(
                 f"{_MOST_WAITING} explanations are asked for already, and one is made at a time. Come back after "
                 "Retry-After seconds.",
@@ -118,26 +117,13 @@ class Explainer:
             ClientDisconnect: nobody waits any more.
         """
         self.require_room()
-        loop = asyncio.get_running_loop()
-
-        def done() -> None:
-            self._waiting -= 1
-
-        def draw() -> Explanation:
-            try:
-                return self.draw(checkpoint, image, class_index)
-            finally:
-                with contextlib.suppress(RuntimeError):  # the loop is closed, and nobody counts any more
-                    loop.call_soon_threadsafe(done)
-
-        self._waiting += 1
-        drawing = self._thread.submit(draw)
+        drawing = self._thread.submit(self.draw, checkpoint, image, class_index)
+        self._waiting.add(drawing)
+        drawing.add_done_callback(self._waiting.discard)  # not when the caller leaves: it keeps the thread busy
         try:
             return await caller.wait(asyncio.wrap_future(drawing))
         finally:
             drawing.cancel()  # whoever leaves in the turn of the event loop that began to wait has not done so yet
-            if drawing.cancelled():  # it had not begun, and `draw` will not say that it is over
-                done()
 
     async def close(self) -> None:
         """End the thread, unless it hangs; what waits for it is dropped."""

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import TypeVar
 
@@ -21,32 +21,21 @@ async def in_own_thread(work: Callable[[], T]) -> T:
         Exception: what the work raised.
         RuntimeError: from what is no Exception, as a panic in Rust.
     """
-    loop = asyncio.get_running_loop()
-    outcome: asyncio.Future[T] = loop.create_future()
-
-    def tell(result: T | None, error: Exception | None) -> None:
-        if outcome.cancelled():
-            return
-        if error is not None:
-            outcome.set_exception(error)
-        else:
-            outcome.set_result(result)  # type: ignore[arg-type]  # without an error it is there
+    outcome = Future[T]()
+    outcome.set_running_or_notify_cancel()  # a thread cannot be called off
 
     def run() -> None:
-        result: T | None = None
-        error: Exception | None = None
         try:
-            result = work()
-        except Exception as raised:  # noqa: BLE001 - whoever waits for it hears it
-            error = raised
-        except BaseException as raised:  # noqa: BLE001 - else who waits would wait for ever
-            error = RuntimeError(f"{type(raised).__name__}: {raised}")
-            error.__cause__ = raised
-        with contextlib.suppress(RuntimeError):  # the event loop has ended
-            loop.call_soon_threadsafe(tell, result, error)
+            outcome.set_result(work())
+        except Exception as error:  # noqa: BLE001 - whoever waits for it hears it
+            outcome.set_exception(error)
+        except BaseException as error:  # noqa: BLE001 - else who waits would wait for ever
+            failure = RuntimeError(f"{type(error).__name__}: {error}")
+            failure.__cause__ = error
+            outcome.set_exception(failure)
 
     threading.Thread(target=run, daemon=True).start()
-    return await outcome
+    return await asyncio.wrap_future(outcome)
 
 
 async def end_threads(pool: ThreadPoolExecutor) -> None:

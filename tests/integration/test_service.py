@@ -7,6 +7,7 @@ import logging
 import re
 import threading
 from collections.abc import Iterator
+from concurrent.futures import Future
 from importlib.metadata import version
 from pathlib import Path
 
@@ -361,14 +362,14 @@ def test_a_refusal_after_the_header_is_counted_too(
     """Where the batch is too many, where its body finds no room, where too many explanations wait."""
     with TestClient(create_app(settings.model_copy(update=limits))) as client:
         service = client.app.state.service  # type: ignore[attr-defined]
-        service.explainer._waiting = 8
+        service.explainer._waiting = {Future() for _ in range(8)}
         answer = client.post(path, files=[(field, ("a.png", PNG))] * 2)
         assert (answer.status_code, answer.json()["code"]) == (503, "overloaded")
         assert client.portal
         client.portal.call(service.refusals.tell)
         counted = f'glimpse_refused_total{{code="overloaded",reason="{reason}"}} 1.0'
         assert counted in client.get("/metrics").text
-        service.explainer._waiting = 0
+        service.explainer._waiting.clear()
 
 
 def test_a_lost_device_is_not_live(settings: Settings) -> None:
