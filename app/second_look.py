@@ -58,9 +58,8 @@ class SecondLook:
         Raises:
             ClientDisconnect: nobody waits any more.
         """
-        classes = len(checkpoint.record.labels)
-        distance = float(first[classes]) if len(first) > classes else None
-        if not checkpoint.record.calibration.abstains(float(first[:classes].max()), distance):
+        probabilities, distance = checkpoint.read(first)
+        if not checkpoint.record.calibration.abstains(float(probabilities.max()), distance):
             return first
         mirrors = shows_mirror_images(checkpoint.record.training.configuration)
         (weight, _), *others = six_views(image[None], mirrors=mirrors)
@@ -81,7 +80,7 @@ class SecondLook:
             return first
         self._looks.labels("taken").inc()
         weights = [weight, *(part for part, _ in others)]
-        return together(np.stack([first, *(one.answers for one in results)]), weights, classes=classes)
+        return together(np.stack([first, *(one.answers for one in results)]), weights, classes=len(probabilities))
 
 
 def _raise_all_but_ours(found: list[Result | BaseException]) -> None:

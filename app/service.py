@@ -266,9 +266,7 @@ class Service:
             if self._second_look:
                 run = partial(self._run, model, caller=caller, timing=timing)
                 row = await self._second_look.join(row, prepared.image, model.checkpoint, caller, run)
-        classes = len(model.checkpoint.record.labels)
-        distance = float(row[classes]) if len(row) > classes else None
-        return Answer(model.checkpoint, prepared, row[:classes], distance)
+        return Answer(model.checkpoint, prepared, *model.checkpoint.read(row))
 
     async def pixels(self, data: bytes, caller: Caller, timing: Timing) -> Images:
         """Decode one picture to what the network would see: uint8 (height, width, 3).

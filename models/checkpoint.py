@@ -83,6 +83,15 @@ class Checkpoint:
         """How many numbers an engine answers for a picture: its probabilities, and a distance if there is one."""
         return len(self.record.labels) + (self.distance is not None)
 
+    def read(self, row: Answers) -> tuple[Probabilities, float | None]:
+        """Tell apart what an engine answers for one picture: its probabilities, and the distance if there is one.
+
+        Args:
+            row: float32 (answer_columns,).
+        """
+        classes = len(self.record.labels)
+        return row[:classes], None if self.distance is None else float(row[classes])
+
     def golden_tolerance(self, tolerance: float) -> float:
         """Tell by how much an arithmetic may change a golden probability of this network.
 

@@ -119,8 +119,7 @@ def _open(file: Path, spec: InputSpec) -> Opened | Refused:
 
 def _predicted(opened: Opened, row: Answers, checkpoint: Checkpoint, *, top_k: int) -> Predicted:
     record = checkpoint.record
-    classes = len(record.labels)
-    predictions = rank(row[:classes], record.labels, top_k=top_k)
-    distance = float(row[classes]) if checkpoint.distance is not None else None
+    probabilities, distance = checkpoint.read(row)
+    predictions = rank(probabilities, record.labels, top_k=top_k)
     abstain = record.calibration.abstains(predictions[0].score, distance)
     return Predicted(opened.file, predictions, abstain, opened.picture_format, opened.width, opened.height)

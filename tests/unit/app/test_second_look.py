@@ -21,7 +21,10 @@ from app.second_look import SecondLook
 from app.usable_time import UsableTime
 from models.calibration import Calibration
 from models.checkpoint import Checkpoint
+from models.distance import ClassDistance
+from models.networks.network import Network
 from models.preprocessing import Answers, Images
+from models.record import Record
 from models.views import six_views, together
 from tests.unit.app.loops import no_error_in_a_circle, turns, with_loop
 
@@ -36,7 +39,8 @@ def _checkpoint(*, mirrors: bool = True) -> Checkpoint:
         calibration=Calibration(abstain_threshold=0.7, distance_threshold=2.0),
         training=SimpleNamespace(configuration={} if mirrors else {"unmirrored": True}),
     )
-    return cast(Checkpoint, SimpleNamespace(record=record))
+    distance = ClassDistance(torch.zeros(1), torch.eye(1), torch.zeros(2, 1))
+    return Checkpoint(cast(Record, record), cast(Network, None), IMAGE[None], SURE[None, :2], "sha256:", distance)
 
 
 class _Room:

@@ -67,6 +67,15 @@ def test_rule_distance_and_golden_distances_come_back(path: Path, distance: Clas
     loaded.check_golden(answers, tolerance=1e-4)
 
 
+def test_what_an_engine_answers_is_read_as_probabilities_and_a_distance(path: Path, checkpoint_path: Path) -> None:
+    """Those of one picture; the distance is None where the checkpoint has none."""
+    for loaded, has_distance in ((checkpoint.load(path), True), (checkpoint.load(checkpoint_path), False)):
+        row = answer(loaded.graph, loaded.golden_images)[1]
+        probabilities, distance = loaded.read(row)
+        assert probabilities.tolist() == row[:3].tolist()
+        assert distance == (row[3] if has_distance else None)
+
+
 @pytest.mark.parametrize("name", ARCHITECTURES)
 @pytest.mark.parametrize("side", [16, 32])
 def test_any_network_of_any_size_can_have_a_distance(tmp_path: Path, record: Record, name: str, side: int) -> None:
