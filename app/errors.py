@@ -21,7 +21,7 @@ GlimpseError
 │   └── DeviceError               the device is not there, or cannot hold the network
 ├── UnavailableError              not now; come back later
 │   ├── NotReadyError             starting, stopping, or giving wrong answers
-│   └── OverloadedError           the deadline could not be kept, or the queue is full
+│   └── OverloadedError           more is asked for than there is time or room for
 ├── DeadlineError                 the time that the caller gave is over
 ├── AdminKeyError                 the key for /model/reload is missing or wrong
 ├── ReloadError                   the new checkpoint was refused; the old one goes on
@@ -149,7 +149,7 @@ def stopped_too_soon() -> NotReadyError:
 
 
 class OverloadedError(UnavailableError):
-    """More is waiting than can be answered in time."""
+    """More is asked for than there is time or room for; `reason` says for want of what."""
 
 
 class DeadlineError(GlimpseError):

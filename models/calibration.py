@@ -134,7 +134,7 @@ class Calibration:
         """Decide whether an answer should not be relied on.
 
         Args:
-            score: the best probability, single view.
+            score: the best probability: of a single view, or after a second look of all views together.
             distance: of the picture from the classes; None where the checkpoint has none.
         """
         is_unsure = self.abstain_threshold is not None and score < self.abstain_threshold

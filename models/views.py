@@ -18,7 +18,7 @@ _SMALLEST = np.finfo(np.float32).tiny
 
 
 def six_views(images: Pixels, *, mirrors: bool) -> tuple[tuple[float, Pixels], ...]:
-    """Give the weighted views whose logits are averaged: each of three crops and its mirror image.
+    """Give the weighted views whose logits are averaged: three crops, each with its mirror image if that may be.
 
     The picture itself counts half, the crops one pixel up-left and one down-right a quarter each.
 

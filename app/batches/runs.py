@@ -45,7 +45,7 @@ class BatchEvents(Protocol):
         ...
 
     def idle(self) -> None:
-        """Nothing waits any more, and a lane has nothing to do."""
+        """Nothing waits any more."""
         ...
 
     def failed(self, error: EngineError) -> None:
