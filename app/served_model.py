@@ -1,4 +1,16 @@
-"""A checkpoint with the engine that runs it and the queue in front of it."""
+"""A checkpoint with the engine that runs it and the queue in front of it.
+
+What the event loop runs beside the lanes is decided by what is measured when a model starts:
+
+    one alone takes    in a batch each takes            the event loop runs              lanes run
+    over 2 ms                                           nothing                          all
+    at most 2 ms       over 0.04 ms (one core: 0.3)     single ones while it is idle     the rest
+                                                        and every lane is busy
+    at most 2 ms       at most 0.04 ms (one core: 0.3)  what a turn has brought          what a crowd brings
+
+An engine that only its lanes can run, as one on a GPU, is like the first row. Whether an OpenVINO lane shares a
+small batch with the event loop's core it decides itself, again and again (`app/engines/openvino_cpu.py`).
+"""
 
 import asyncio
 import contextlib
@@ -23,7 +35,7 @@ from models.preprocessing import Answers, Images
 
 _LONGEST_ASIDE_S = 0.002
 """A picture that takes longer is not run on the event loop: everybody else's request would notice."""
-_LONGEST_ON_THE_SPOT_S = 0.005
+_LONGEST_BATCH_S = 0.005
 """A batch that takes longer is not run on the event loop, though its pictures would have waited for it anyway."""
 _TIMED_RUNS = 20
 _LONGEST_TIMING_S = 0.2
@@ -67,7 +79,7 @@ class ServedModel:
             longest_run_s=longest_run_s,
         )
         self._run_aside = checked(engine.run_aside) if engine.run_aside else None
-        self._longest_on_the_spot_s = longest_on_the_spot(cores)
+        self._longest_picture_s = longest_on_the_spot(cores)
         self._asked_pictures: int | None = None
         self._users = 0
         self._unused = asyncio.Event()
@@ -80,23 +92,23 @@ class ServedModel:
             Exception: what the engine raised while it was warmed up.
         """
         await self.batcher.start()
-        if self._run_aside is None:
+        run, images = self._run_aside, self.checkpoint.golden_images
+        if run is None:
             return
-        images = self.checkpoint.golden_images
         # Not here: in a reload others are answered meanwhile, and the first run makes kernels.
-        one_s = await in_own_thread(partial(_seconds, self._run_aside, images[:1]))
+        one_s = await in_own_thread(partial(_seconds, run, images[:1]))
         if one_s > _LONGEST_ASIDE_S:
             return
-        picture_s = await in_own_thread(partial(_picture_seconds, self._run_aside, images))
-        if picture_s <= self._longest_on_the_spot_s:
-            most = max(1, min(self.engine.max_batch_size, int(_LONGEST_ON_THE_SPOT_S / picture_s)))
+        picture_s = await in_own_thread(partial(_seconds, run, images)) / len(images)
+        if picture_s <= self._longest_picture_s:
+            most = max(1, min(self.engine.max_batch_size, int(_LONGEST_BATCH_S / picture_s)))
             for size in range(1, most + 1):
-                self._run_aside(np.zeros((size, *images.shape[1:]), np.uint8))
+                run(np.zeros((size, *images.shape[1:]), np.uint8))
                 await asyncio.sleep(0)  # kernels belong to the thread that made them, and take 5 to 60 ms each
-            self.batcher.run_on_the_spot(self._run_aside, most=most)
+            self.batcher.run_on_the_spot(run, most=most)
         else:
-            self._run_aside(images[:1])
-            self.batcher.run_in_spare_time(self._run_aside)
+            run(images[:1])
+            self.batcher.run_in_spare_time(run)
 
     @contextlib.contextmanager
     def in_use(self) -> Iterator[None]:
@@ -171,11 +183,7 @@ def picture_seconds(checkpoint: Checkpoint, engine: Engine) -> float | None:
     """Time what a picture costs one core in a batch; None for an engine that a thread of its own has to run."""
     if engine.run_aside is None:
         return None
-    return _picture_seconds(engine.run_aside, checkpoint.golden_images)
-
-
-def _picture_seconds(run: Run, images: Images) -> float:
-    return _seconds(run, images) / len(images)
+    return _seconds(engine.run_aside, checkpoint.golden_images) / len(checkpoint.golden_images)
 
 
 def open_checked(settings: Settings, *, threads: int) -> tuple[Checkpoint, Engine]:

@@ -98,13 +98,13 @@ class Service:
         self.metrics = Metrics()
         self.versions = versions()
         self.metrics.runs(self.versions)
-        self._threads = share(usable_cores(), workers=max(1, settings.workers))
+        self._share = share(usable_cores(), workers=max(1, settings.workers))
         self.prices = Prices()
         self.admission = Admission(
             self.prices,
             UsableTime(kept_free=KEPT_FREE_BESIDE_OTHERS if settings.workers > 1 else KEPT_FREE),
             max_waiting=settings.max_queue,
-            decoders=self._threads.decode,
+            decoders=self._share.decode,
         )
         self.bodies = Bodies(max_bytes=settings.max_bodies_bytes, retry_after_s=self.admission.retry_after_s)
         self.refusals = Refusals(self.metrics)
@@ -121,7 +121,7 @@ class Service:
         self.explainer = Explainer()
         self._open_model = open_model
         self._decoders = DecodePool(
-            threads=self._threads.decode,
+            threads=self._share.decode,
             max_pixels=settings.max_pixels,
             admission=self.admission,
             prices=self.prices,
@@ -315,7 +315,7 @@ class Service:
 
     def _open(self, digest: str | None = None) -> ServedModel:
         settings = self.settings.model_copy(update={"checkpoint_digest": digest}) if digest else self.settings
-        return self._serve(self._open_model(settings, threads=self._threads.engine))
+        return self._serve(self._open_model(settings, threads=self._share.engine))
 
     def _serve(self, opened: Opened) -> ServedModel:
         checkpoint, engine = opened
@@ -324,7 +324,7 @@ class Service:
             engine,
             max_queue=self.settings.max_queue,
             retry_after_s=self.admission.retry_after_s,
-            cores=self._threads.cores,
+            cores=self._share.cores,
             events=self._watch,
             longest_run_s=longest_run_s(max_deadline_s=self.settings.max_deadline_ms / 1000, device=engine.device),
         )

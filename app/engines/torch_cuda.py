@@ -22,7 +22,7 @@ T = TypeVar("T")
 class _Recorded(NamedTuple):
     """A run of one batch size, and the device memory that it reads and writes."""
 
-    graph: torch.cuda.CUDAGraph
+    recording: torch.cuda.CUDAGraph
     images: Tensor
     answers: Tensor
 
@@ -94,7 +94,7 @@ class CudaEngine:
         self._staged_images[:count].copy_(torch.from_numpy(np.ascontiguousarray(images)))
         with torch.cuda.stream(self._stream):
             recorded.images[:count].copy_(self._staged_images[:count], non_blocking=True)
-            recorded.graph.replay()
+            recorded.recording.replay()
             self._staged_answers[:count].copy_(recorded.answers[:count], non_blocking=True)
         self._stream.synchronize()
         return self._staged_answers[:count].numpy().copy()
@@ -107,12 +107,12 @@ class CudaEngine:
             for _ in range(3):  # cuDNN chooses its kernels before they are recorded
                 self._forward(images)
         self._stream.synchronize()
-        graph = torch.cuda.CUDAGraph()
+        recording = torch.cuda.CUDAGraph()
         # thread_local: while a reload records here, the old engine goes on in its own thread. It may wait for its
         # stream, but never for the device: that would break the recording.
-        with torch.cuda.graph(graph, pool=self._pool, stream=self._stream, capture_error_mode="thread_local"):
+        with torch.cuda.graph(recording, pool=self._pool, stream=self._stream, capture_error_mode="thread_local"):
             answers = self._forward(images)
-        return _Recorded(graph, images, answers)
+        return _Recorded(recording, images, answers)
 
     def _forward(self, images: Tensor) -> Tensor:
         # No cache: a weight that was rounded outside of a recording would be freed before its replay.

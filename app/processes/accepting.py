@@ -24,7 +24,7 @@ DEVICE_LOST = 4
 """Exit code of a process whose device, or a thread that runs it, was lost or hung."""
 BACKLOG = 2048
 """Most connections that may wait to be taken in."""
-BEAT_S = 0.05
+LAST_REQUESTS_S = 0.05
 """Seconds that the last connections get to bring the request that they were made for."""
 _MOST_A_TURN = 256
 """Most connections that are taken in before the event loop does something else."""
@@ -111,7 +111,7 @@ class Server(uvicorn.Server):
                 self._accept(listener, most=BACKLOG)
             listener.close()
         await asyncio.gather(*self._being_connected, return_exceptions=True)
-        await asyncio.sleep(BEAT_S)
+        await asyncio.sleep(LAST_REQUESTS_S)
         await super().shutdown(sockets)
 
     @property

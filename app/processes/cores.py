@@ -16,7 +16,7 @@ _MOST_WORKERS = 4
 """Processes that are started without having been asked for: each takes some 750 MB. Source: choice."""
 
 
-class Threads(NamedTuple):
+class Share(NamedTuple):
     """How many cores one process has, and how many threads each part of it gets."""
 
     cores: int
@@ -24,7 +24,7 @@ class Threads(NamedTuple):
     decode: int
 
 
-def share(cores: int, *, workers: int) -> Threads:
+def share(cores: int, *, workers: int) -> Share:
     """Split the cores among the workers.
 
     One core of each worker is left to its event loop, which is busy whenever the engine is. Decoding threads may
@@ -33,7 +33,7 @@ def share(cores: int, *, workers: int) -> Threads:
     Source: docs/benchmarks.md; on 2 cores one engine thread answered 850 small pictures a second, two 660.
     """
     each = max(1, cores // workers)
-    return Threads(cores=each, engine=max(1, each - 1), decode=each)
+    return Share(cores=each, engine=max(1, each - 1), decode=each)
 
 
 def choose_workers(cores: int, *, picture_s: float) -> int:

@@ -1,5 +1,19 @@
 """Several processes on one socket, watched over by uvicorn.
 
+What uvicorn calls, in its order, and what is otherwise here:
+
+    Workers.__init__            the signals are its own now: one that was ignored, SIGHUP, stays so
+    Worker.__init__             for each process: it gets the lowest slot that is free
+    Worker.start                it sees the GPU of its slot alone
+      in it: server             ours, which begins when all are ready, and takes in its share of the connections
+      in it: pong               at each ping, on a thread beside the server: it does not make the server
+    then, twice a second:
+      handle_int, _term, _hup   for a signal that came: it is remembered, and SIGHUP stops instead of restarting
+      Worker.is_alive, ping     of each: a signal ends the wait for an answer, and keeps all from being replaced
+      Worker.kill               one that is dead or hangs: the log hears which, and its slot is free for the next
+    Workers.terminate_all       the listener is closed before anybody is told to stop
+    Worker.terminate            the slot is free
+
 A fresh process imports this before it can be stopped in good order, so it imports nothing heavy.
 """
 

@@ -344,7 +344,7 @@ def test_a_picture_that_is_being_decoded_ends_with_the_model_that_it_began_with(
         service = Service(settings)
         await service.start()
         old = service.model.checkpoint
-        for _ in range(service._threads.decode):
+        for _ in range(service._share.decode):
             service._decoders._threads.submit(may_decode.wait, 20)
         answering = asyncio.create_task(service.classify(large, Caller(None, timeout_s=60), Timing()))
         await turns()

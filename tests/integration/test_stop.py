@@ -26,7 +26,7 @@ from app.engines import Engine
 from app.errors import EngineLostError
 from app.main import create_app
 from app.processes import server
-from app.processes.accepting import BEAT_S, Server
+from app.processes.accepting import LAST_REQUESTS_S, Server
 from app.processes.server import configure, serve
 from app.served_model import ServedModel
 from app.service import Service
@@ -421,5 +421,13 @@ def test_a_model_that_is_in_use_and_hangs_is_retired_in_time(
 def test_a_stop_by_default_is_over_before_docker_kills() -> None:
     """Its parts have limits that are under 10 s together, whatever hangs; two of uvicorn's take 0.1 s each."""
     settings = Settings()
-    parts_s = (settings.drain_delay_s, settings.drain_timeout_s, LAST_WORK_S, LAST_THREADS_S, BEAT_S, 0.1, 0.1)
+    parts_s = (
+        settings.drain_delay_s,
+        settings.drain_timeout_s,
+        LAST_WORK_S,
+        LAST_THREADS_S,
+        LAST_REQUESTS_S,
+        0.1,
+        0.1,
+    )
     assert sum(parts_s) < 10
