@@ -6,11 +6,13 @@ import multiprocessing
 import signal
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from types import FrameType
 
 from app.logs import SERVICE
 from app.service import Service
 
+_Handler = Callable[[int, FrameType | None], object]
 _ECHO_S = 1.0
 """A SIGTERM that comes sooner after another is that one again: systemd and dumb-init tell every process of
 `--workers`, and the first of them repeats it to the others within half a second."""
@@ -49,8 +51,7 @@ def drained_on_signals(service: Service, delay_s: float) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield  # Python hands signals to the main thread alone; whoever runs us in another one stops us otherwise
         return
-    loop = asyncio.get_running_loop()
-    servers_own, servers_own_for_ctrl_c = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
+    loop, servers_own = asyncio.get_running_loop(), signal.getsignal(signal.SIGTERM)
     told_s: float | None = None
 
     def stop() -> None:
@@ -66,33 +67,52 @@ def drained_on_signals(service: Service, delay_s: float) -> Iterator[None]:
         elif loop.time() - told_s > _ECHO_S:
             stop()
 
-    async def stop_when_lost() -> None:
+    # a handler may have interrupted whoever holds a lock that these need
+    ours = _handlers(partial(loop.call_soon_threadsafe, begin), partial(loop.call_soon_threadsafe, service.drain))
+    before = {number: signal.signal(number, handler) for number, handler in ours.items()}
+    try:
+        with _stopped_when_lost(service, stop):
+            yield
+    finally:
+        for number, handler in before.items():
+            if signal.getsignal(number) is ours[number]:  # else a server that has given up took its own away
+                signal.signal(number, handler)
+
+
+def _handlers(begin: Callable[[], object], drain: Callable[[], object]) -> dict[int, _Handler]:
+    """Choose which signals are ours while the server's own handlers are in place, and what each of them does.
+
+    Args:
+        begin: what SIGTERM and a closed terminal do.
+        drain: what Ctrl-C does before the server obeys it, so that whoever is cut off at the end hears 503.
+    """
+    on_term, on_hup, on_ctrl_c = map(signal.getsignal, (signal.SIGTERM, signal.SIGHUP, signal.SIGINT))
+    ours: dict[int, _Handler] = {signal.SIGTERM: lambda *_: begin()}
+    if on_hup is signal.SIG_DFL or (callable(on_hup) and on_hup == on_term):  # else nohup, say, has seen to it
+        ours[signal.SIGHUP] = ours[signal.SIGTERM]
+    if callable(on_ctrl_c):  # else nobody obeys it, and it means nothing
+        obey = on_ctrl_c
+
+        def interrupt(number: int, _frame: FrameType | None) -> None:
+            drain()
+            obey(number, None)
+
+        ours[signal.SIGINT] = interrupt
+    return ours
+
+
+@contextlib.contextmanager
+def _stopped_when_lost(service: Service, stop: Callable[[], None]) -> Iterator[None]:
+    """Tell the server to stop when only a new process can answer."""
+
+    async def wait() -> None:
         await service.lost.wait()
         SERVICE.error("the device, or a thread that runs it, is lost or hangs, and only a new process has it back")
         service.drain()
         stop()
 
-    def drain(_signal: int, _frame: FrameType | None) -> None:
-        loop.call_soon_threadsafe(begin)  # the handler may have interrupted whoever holds a lock that this needs
-
-    ours: dict[int, Callable[[int, FrameType | None], None]] = {signal.SIGTERM: drain}
-    on_hup = signal.getsignal(signal.SIGHUP)
-    if on_hup is signal.SIG_DFL or (callable(on_hup) and on_hup == servers_own):  # else nohup, say, has seen to it
-        ours[signal.SIGHUP] = drain
-    if callable(servers_own_for_ctrl_c):  # else nobody obeys it, and it means nothing
-        obey = servers_own_for_ctrl_c
-
-        def interrupt(number: int, _frame: FrameType | None) -> None:
-            loop.call_soon_threadsafe(service.drain)  # so that whoever is cut off at the end hears 503
-            obey(number, None)
-
-        ours[signal.SIGINT] = interrupt
-    watching = loop.create_task(stop_when_lost())
-    before = {number: signal.signal(number, handler) for number, handler in ours.items()}
+    waiting = asyncio.get_running_loop().create_task(wait())
     try:
         yield
     finally:
-        watching.cancel()
-        for number, handler in before.items():
-            if signal.getsignal(number) is ours[number]:  # else a server that has given up took its own away
-                signal.signal(number, handler)
+        waiting.cancel()
