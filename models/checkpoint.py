@@ -143,15 +143,15 @@ def save(path: Path, network: nn.Module, record: Record, *, distance: ClassDista
     """
     state = {name: _plain(tensor) for name, tensor in network.state_dict().items()}
     _check_state(state, record)
-    _check_finite(state)
+    network = _rebuild(record, state)
     images = golden.draw(record.input.height, record.input.width)
     tensors = {_NETWORK + name: tensor for name, tensor in state.items()}
     tensors[_GOLDEN_IMAGES] = torch.from_numpy(images)
     if distance is not None:
         rule = {_ABSTAIN + name: _plain(tensor) for name, tensor in distance.state_dict().items()}
-        distance = _distance(rule, record)  # checked, and on the CPU, where the answers are computed
+        distance = _distance(rule, record, network)  # checked, and on the CPU, where the answers are computed
         tensors |= rule
-    graph = Graph(_rebuild(record, state), distance, floor=record.calibration.floor)
+    graph = Graph(network, distance, floor=record.calibration.floor)
     answers = torch.from_numpy(answer(graph, images))
     classes = len(record.labels)
     tensors[_GOLDEN_PROBABILITIES] = answers[:, :classes].contiguous()
@@ -210,11 +210,12 @@ def _parse(data: bytes) -> Checkpoint:
     state = {name.removeprefix(_NETWORK): tensor for name, tensor in tensors.items()}
     _check_state(state, record)
     _check_golden_shapes(images, probabilities, distances, record)
-    distance = _distance(rule, record) if has_distance else None
+    network = _rebuild(record, state)
+    distance = _distance(rule, record, network) if has_distance else None
     _check_finite(state)
     checkpoint = Checkpoint(
         record,
-        _rebuild(record, state),
+        network,
         images.numpy(),
         probabilities.numpy(),
         digest_of(data),
@@ -264,10 +265,7 @@ def _check_finite(state: Mapping[str, Tensor]) -> None:
             )
 
 
-def _distance(tensors: Mapping[str, Tensor], record: Record) -> ClassDistance:
-    """Put the distance together, for a network that has shapes but no memory."""
-    with torch.device("meta"):
-        network = build(record.architecture, classes=len(record.labels), spec=record.input)
+def _distance(tensors: Mapping[str, Tensor], record: Record, network: Network) -> ClassDistance:
     named = {name.removeprefix(_ABSTAIN): tensor for name, tensor in tensors.items()}
     return ClassDistance.from_tensors(named, classes=len(record.labels), features=network.feature_count)
 
