@@ -124,6 +124,7 @@ class Explainer:
             return await caller.wait(asyncio.wrap_future(drawing))
         finally:
             drawing.cancel()  # whoever leaves in the turn of the event loop that began to wait has not done so yet
+            del drawing  # an error passes this frame, which must not hold it
 
     async def close(self) -> None:
         """End the thread, unless it hangs; what waits for it is dropped."""

@@ -23,19 +23,27 @@ async def in_own_thread(work: Callable[[], T]) -> T:
     """
     outcome = Future[T]()
     outcome.set_running_or_notify_cancel()  # a thread cannot be called off
+    threading.Thread(target=_run, args=[work, outcome], daemon=True).start()
+    waiting = asyncio.wrap_future(outcome)
+    del outcome
+    try:
+        return await waiting
+    finally:
+        del waiting  # an error passes this frame, which must not hold it: it would stay, with what the work made
 
-    def run() -> None:
-        try:
-            outcome.set_result(work())
-        except Exception as error:  # noqa: BLE001 - whoever waits for it hears it
-            outcome.set_exception(error)
-        except BaseException as error:  # noqa: BLE001 - else who waits would wait for ever
-            failure = RuntimeError(f"{type(error).__name__}: {error}")
-            failure.__cause__ = error
-            outcome.set_exception(failure)
 
-    threading.Thread(target=run, daemon=True).start()
-    return await asyncio.wrap_future(outcome)
+def _run(work: Callable[[], T], outcome: Future[T]) -> None:
+    try:
+        outcome.set_result(work())
+    except Exception as error:  # noqa: BLE001 - whoever waits for it hears it
+        outcome.set_exception(error)
+    except BaseException as error:  # noqa: BLE001 - else who waits would wait for ever
+        failure = RuntimeError(f"{type(error).__name__}: {error}")
+        failure.__cause__ = error
+        outcome.set_exception(failure)
+        del failure
+    finally:
+        del outcome  # as above: this frame is the first that the error passes
 
 
 async def end_threads(pool: ThreadPoolExecutor) -> None:

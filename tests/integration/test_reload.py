@@ -19,6 +19,7 @@ from fastapi.testclient import TestClient
 
 from app.callers import Caller
 from app.engines import Engine
+from app.errors import EngineError
 from app.main import create_app
 from app.served_model import ServedModel, open_checked
 from app.service import Answer, Service
@@ -240,6 +241,24 @@ def test_a_replaced_model_leaves_the_memory(client: TestClient) -> None:
                 break
             client.get("/health/live")
         assert old() is None
+    finally:
+        gc.enable()
+
+
+def test_a_refused_model_leaves_the_memory(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its engine is there already when the golden pictures are answered wrongly, and no error keeps it."""
+    made: list[weakref.ref[Engine]] = []
+
+    def refuse(_: Checkpoint, engine: Engine) -> None:
+        made.append(weakref.ref(engine))
+        raise EngineError("a test says so")
+
+    monkeypatch.setattr("app.served_model.check_every_way", refuse)
+    gc.disable()
+    try:
+        assert client.post("/model/reload", headers=KEY).status_code == 409
+        client.get("/health/live")
+        assert [engine() for engine in made] == [None]
     finally:
         gc.enable()
 

@@ -1,6 +1,7 @@
 """Heat maps, on a network whose evidence is known."""
 
 import asyncio
+import contextlib
 import dataclasses
 import sys
 import threading
@@ -20,6 +21,7 @@ from models.networks import ARCHITECTURES, Architecture, build
 from models.networks.network import Stage
 from models.preprocessing import Images, InputSpec
 from tests.networks import Headless
+from tests.unit.app.loops import no_error_in_a_circle, turns
 
 
 class SeesRed(Headless):
@@ -237,6 +239,24 @@ def test_only_so_many_wait_and_who_left_is_not_drawn_for(checkpoint: Checkpoint)
         while explainer._waiting:
             await asyncio.sleep(0)
         assert explainer.drawn == 5
+        await explainer.close()
+
+    asyncio.run(run())
+
+
+def test_an_explanation_that_failed_does_not_stay_in_memory(checkpoint: Checkpoint) -> None:
+    """Its frames hold the picture, and a copy of the network."""
+
+    class Failing(Explainer):
+        def draw(self, *_: object) -> Explanation:
+            raise ZeroDivisionError
+
+    async def run() -> None:
+        explainer, image = Failing(), _red_corner()
+        with no_error_in_a_circle():
+            with contextlib.suppress(ZeroDivisionError):
+                await explainer.explain(checkpoint, image, 0, caller=Caller(None, timeout_s=60))
+            await turns()  # until then the loop holds what it woke this task with
         await explainer.close()
 
     asyncio.run(run())

@@ -1,13 +1,15 @@
 """Work in a thread of its own: its outcome comes back, and nobody waits for what does not end."""
 
 import asyncio
+import contextlib
 import sys
 import threading
+from collections.abc import Callable
 
 import pytest
 
 from app.threads import in_own_thread
-from tests.unit.app.loops import with_loop
+from tests.unit.app.loops import no_error_in_a_circle, turns, with_loop
 
 
 def test_the_result_and_the_fault_come_back() -> None:
@@ -27,6 +29,19 @@ def test_what_is_no_exception_comes_back_as_one() -> None:
     async def check() -> None:
         with pytest.raises(RuntimeError, match=r"^SystemExit: panic$"):
             await in_own_thread(lambda: sys.exit("panic"))
+
+    with_loop(check())
+
+
+@pytest.mark.parametrize("work", [lambda: 1 // 0, lambda: sys.exit("panic")], ids=["error", "panic"])
+def test_work_that_failed_does_not_stay_in_memory(work: Callable[[], object]) -> None:
+    """A checkpoint that a reload refused has an engine, which is not small."""
+
+    async def check() -> None:
+        with no_error_in_a_circle():
+            with contextlib.suppress(ZeroDivisionError, RuntimeError):
+                await in_own_thread(work)
+            await turns()  # until then the loop holds what it woke this task with
 
     with_loop(check())
 
