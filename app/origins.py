@@ -74,6 +74,8 @@ def _refuse_what_is_often_meant(word: str) -> None:
 def _to_host(host: str, word: str) -> str:
     if not host.startswith("["):
         return host
+    if "." in host:
+        raise ValueError(f"{word!r} has an IPv4 address between [ and ]; browsers write all of it in hexadecimal")
     try:
         return f"[{ipaddress.IPv6Address(host[1:-1])}]"
     except ValueError as error:

@@ -41,7 +41,7 @@ class Tally:
     Attributes:
         statuses: answers by status; "lost" are connections that broke with a request on them, "refused" such as
             never came about, "unanswered" requests whose answer was not waited for any longer.
-        latencies_s: of answers 200, from the scheduled moment.
+        latencies_s: of answers 200, from the moment at which the request was due.
         from_sending_s: of the same answers, from the moment the bytes were written.
         without_retry_after: answers 503 that do not say when to come back.
         answered_in_time: answers 200 that came before their deadline and while requests were still being sent; the
@@ -228,7 +228,11 @@ class Generator:
             self._idle.append(connection)
             return
         self._forget(connection)
-        if self._waiting:  # else another connection took what this one was opened for
+        self._refuse_one()
+
+    def _refuse_one(self) -> None:
+        """Count a request for which no connection came about, unless another one takes it."""
+        if len(self._waiting) > len(self._idle):
             self._waiting.popleft()
             self.tally.statuses["refused"] += 1
 
@@ -258,7 +262,11 @@ class Generator:
             self._open_another()
 
     def _open_another(self) -> None:
-        connection = Connection(self._family, self._address)
+        try:
+            connection = Connection(self._family, self._address)
+        except OSError:  # as many files are open as this process may have
+            self._refuse_one()
+            return
         self._connections[connection.socket.fileno()] = connection
         self._poll.register(connection.socket, select.EPOLLOUT)
 

@@ -18,6 +18,8 @@ from training.data import read_dataset
 from training.data.dataset import Dataset, Split, fingerprint
 from training.data.held_out import (
     COPIES_TOGETHER,
+    FEWEST_FOR_RULE,
+    FEWEST_FOR_TEMPERATURE,
     HELD_OUT_FINGERPRINT,
     HELD_OUT_PART,
     VAL,
@@ -137,12 +139,19 @@ def prepare(request: Request, computing: Computing, *, tell: Callable[[str], Non
 
 
 def _origin(dataset: Dataset, val: Split, *, tell: Callable[[str], None]) -> str:
-    """Name the folder of a val part that is held out, and tell how many of its pictures are not."""
+    """Name the folder of a val part that is held out; tell how many of its pictures are not, and what is too few."""
     folder = val.files[0].split("/")[0]
     if copies := len(val) - dataset.held_out_count:
         tell(
             f"{copies:,} of the {len(val):,} pictures of {folder}/ equal or look like learnt ones, and are left "
             "out: what is fitted on such pictures is fitted on scores that are too good"
+        )
+    count = dataset.held_out_count
+    if count < FEWEST_FOR_RULE:
+        lost = "an abstain rule" if count >= FEWEST_FOR_TEMPERATURE else "a temperature and an abstain rule"
+        tell(
+            f"warning: {count:,} pictures of {folder}/ are too few to fit {lost}. Add some ({FEWEST_FOR_RULE} are "
+            f"enough for both), or hold pictures of the training part out instead: --held-out {FEWEST_FOR_RULE}"
         )
     return f" (from {folder}/)"
 

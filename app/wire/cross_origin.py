@@ -12,11 +12,14 @@ from app.wire.headers import RawHeaders, header
 
 PREFLIGHT = {
     "access-control-allow-methods": "GET, POST",
-    "access-control-allow-headers": "content-type, traceparent, tracestate, x-request-id, x-request-timeout-ms",
+    "access-control-allow-headers": (
+        "content-encoding, content-type, traceparent, tracestate, x-request-id, x-request-timeout-ms"
+    ),
     "access-control-max-age": "7200",
 }
-"""Says to a browser which requests of a page it may send: with the headers that are read here, but not with
-Authorization, which has the operator's key. It need not ask again for two hours, the most that Chromium takes."""
+"""Says to a browser which requests of a page it may send: with the headers that are read here and what goes with them,
+but not with Authorization, which has the operator's key. It need not ask again for two hours, the most that Chromium
+takes."""
 _EXPOSED = (b"access-control-expose-headers", b"retry-after, server-timing, x-request-id")
 """What a page may read beside the type and the length, which it always may."""
 _ALLOWED = b"access-control-allow-origin"

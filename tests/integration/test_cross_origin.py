@@ -10,6 +10,7 @@ import uvicorn
 from fastapi.testclient import TestClient
 from uvicorn.server import ServerState
 
+from app.answers import PATHS
 from app.main import create_app
 from app.service import Service
 from app.settings import Settings
@@ -219,7 +220,8 @@ def test_a_preflight_of_an_allowed_page_is_answered(
             assert "x-request-id" in allowed
             assert "authorization" not in allowed
             counted = service.metrics.exposition().decode()
-            assert 'status="204"} 1.0' in counted
+            route = path if path in PATHS else "other"
+            assert f'glimpse_requests_total{{route="{route}",status="204"}} 1.0' in counted
 
     asyncio.run(check())
 

@@ -24,12 +24,12 @@ _NAMED_AT_MOST = 10
 _FILES_IN_A_LINE = 4
 _KINDS = {"equal": "equal pictures", "near": "pictures that look alike"}
 """Of groups, in the order in which they are told."""
-_LEAKS = {
+_SHARED = {
     ("train", "test"): "what is measured on was also learnt",
-    ("train", "val"): "what is calibrated on was also learnt",
+    ("train", "val"): "those of val are not calibrated on",
     ("val", "test"): "what is measured on was also calibrated on",
 }
-"""Two parts → what copies in both of them do, the worst first."""
+"""Two parts → what comes of copies in both of them, the worst first."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Group:
         """The fault under which it is named: a wrong label spoils what is learnt and what is measured."""
         if self.is_contradiction:
             return "contradiction"
-        return next((" and ".join(pair) for pair in _LEAKS if self.lies_in(*pair)), None)
+        return next((" and ".join(pair) for pair in _SHARED if self.lies_in(*pair)), None)
 
     def lies_in(self, *parts: str) -> bool:
         """Whether each of some parts holds a copy."""
@@ -216,11 +216,11 @@ def to_lines(findings: Findings) -> Iterator[str]:
         )
     if len(findings.scenes) > _NAMED_AT_MOST:
         yield f"warning: so do those of {len(findings.scenes) - _NAMED_AT_MOST:,} more scenes"
-    for pair, consequence in _LEAKS.items():
-        leaks = [group for group in findings.copies if group.lies_in(*pair)]
+    for pair, consequence in _SHARED.items():
+        shared = [group for group in findings.copies if group.lies_in(*pair)]
         fault = " and ".join(pair)
         where = f"each in {fault if 'val' in findings.parts else 'both parts'}"
-        yield from _warnings(leaks, fault, where, consequence)
+        yield from _warnings(shared, fault, where, consequence)
     contradictions = [group for group in findings.copies if group.is_contradiction]
     yield from _warnings(contradictions, "contradiction", "each in several classes", "labels are wrong")
 

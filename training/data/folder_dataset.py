@@ -107,7 +107,8 @@ def _read_parts(
         tree = read_tree(other, spec=spec, cache=cache, report=report, fewest_classes=1)
         strangers = sorted(set(tree.labels) - set(learnt.labels))
         if strangers:
-            raise DataError(f"{other} has the classes {', '.join(strangers)}, which {train_root} has not.")
+            advice = "" if part == "test" else " Add training pictures of them, or move that folder away."
+            raise DataError(f"{other} has the classes {', '.join(strangers)}, which {train_root} has not.{advice}")
         trees[part] = (other.name, _renumbered(tree, learnt.labels))
     return trees
 

@@ -157,8 +157,9 @@ def open_run(
         try:
             write_configuration(path, request=asked, configuration=configuration, environment=environment)
         except BaseException:
-            for name in (STATE, METRICS):  # else the folder holds no run, and none can begin there
-                (folder / name).unlink(missing_ok=True)
+            if extends is not None:  # or the folder would hold no run, and none could begin there
+                for name in (STATE, METRICS):
+                    (folder / name).unlink(missing_ok=True)
             raise
         return run
     before = read_configuration(path)[1]

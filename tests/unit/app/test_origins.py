@@ -60,6 +60,11 @@ def test_origins_are_written_as_browsers_write_them(text: str, origins: str) -> 
         ),
         ("http://a:0", "'http://a:0' has no port that there is; one is a number from 1 to 65535"),
         ("http://a:65536", "'http://a:65536' has no port that there is; one is a number from 1 to 65535"),
+        (
+            "http://[::ffff:127.0.0.1]:3000",
+            "'http://[::ffff:127.0.0.1]:3000' has an IPv4 address between [ and ]; browsers write all of it in "
+            "hexadecimal",
+        ),
         ("http://[:::]", "'http://[:::]' has no IPv6 address between [ and ]; write http://[::1]:3000, say"),
     ],
 )

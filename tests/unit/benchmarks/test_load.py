@@ -1,6 +1,7 @@
 """What came back to the load generator, in numbers, and how it counts what a server does."""
 
 import asyncio
+import errno
 import queue
 import random
 import socket
@@ -193,6 +194,26 @@ def test_what_is_never_answered_is_told(monkeypatch: pytest.MonkeyPatch) -> None
     tally = _generate(Stalling(stall_s=60.0), seconds=0.1).tally
     assert tally.statuses.keys() == {"unanswered"}
     assert tally.statuses["unanswered"] > 5
+
+
+def test_without_a_file_for_another_connection_those_that_are_there_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What would need one more is counted as refused, and nothing is lost."""
+    opened = socket.socket
+
+    def open_two(*given: int) -> socket.socket:
+        if len(made) == 2:
+            raise OSError(errno.EMFILE, "Too many open files")
+        made.append(opened(*given))
+        return made[-1]
+
+    made: list[socket.socket] = []
+    with _serving(Stalling(stall_s=0.1)) as port:
+        generator = Generator("127.0.0.1", port, b"x", deadline_s=5.0)
+        monkeypatch.setattr("benchmarks.load.socket.socket", open_two)
+        generator.run(rate=200, seconds=0.5, seed=0)
+    statuses = generator.tally.statuses
+    assert statuses.keys() == {"200", "refused"}
+    assert statuses["200"] > 20
 
 
 def test_a_refused_connection_is_one_request() -> None:

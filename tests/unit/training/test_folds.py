@@ -143,12 +143,29 @@ def test_each_class_is_dealt_out_to_all_folds(seed: int) -> None:
 
 
 def test_a_val_part_is_judged_like_the_others() -> None:
-    """Its pictures are called by their own names, and copies of them are in their fold."""
+    """Its pictures are called by their own names."""
     train, test, val = _colours(10), _colours(2), _colours(4)
     whole = folds._joined(Dataset("made", LABELS, train, test, val=val))
     assert whole.names("picture")[10:] == ("test[0]", "test[1]", "val[0]", "val[1]", "val[2]", "val[3]")
     assert torch.equal(whole.images[12:], val.images)
     assert whole.targets.tolist() == [0, 1] * 8
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_copy_in_a_val_part_is_in_the_fold_of_what_it_equals(seed: int) -> None:
+    """A network that has learnt one has learnt the other."""
+    parts = {"train": _colours(10), "test": _colours(2), "val": _colours(4)}
+    findings = collect(
+        "made",
+        LABELS,
+        files=[name for part, split in parts.items() for name in split.names(part)],
+        targets=torch.cat([split.targets for split in parts.values()]).numpy(),
+        part_of=np.repeat(list(parts), [10, 2, 4]),
+        copies=Copies(((3, 13),), (), np.zeros(16, np.int64)),
+    )
+    dataset = Dataset("made", LABELS, parts["train"], parts["test"], findings=findings, val=parts["val"])
+    fold_of = folds._folds(dataset, folds._joined(dataset), folds=3, seed=seed)
+    assert fold_of[13] == fold_of[3]
 
 
 @pytest.mark.parametrize("seed", range(5))

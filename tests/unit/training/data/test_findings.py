@@ -136,7 +136,7 @@ def test_three_parts_are_three_columns() -> None:
     ("copies", "parts", "consequence"),
     [
         ((0, 2), "train and test", "what is measured on was also learnt"),
-        ((0, 1), "train and val", "what is calibrated on was also learnt"),
+        ((0, 1), "train and val", "those of val are not calibrated on"),
         ((1, 2), "val and test", "what is measured on was also calibrated on"),
     ],
 )
