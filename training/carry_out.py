@@ -1,8 +1,9 @@
 """One request, carried out: planned, trained, finished."""
 
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
@@ -14,7 +15,8 @@ from training.devices import Computing, choose_device, keep_freed_memory
 from training.earlier import SHIPPED, advise_start
 from training.finish import Result, finish
 from training.loop import train
-from training.plan import Plan, choose_computing, prepare
+from training.minutes import choose_epochs
+from training.plan import Plan, choose_computing, prepare, with_epochs
 from training.progress import teller
 from training.ranks import Ranks, join_ranks
 from training.runs.resume import open_run
@@ -46,7 +48,12 @@ class Keeping:
 
 
 def carry_out(
-    request: Request, keeping: Keeping | None, *, targets: list[Path], console: Console
+    request: Request,
+    keeping: Keeping | None,
+    *,
+    targets: list[Path],
+    console: Console,
+    clock: Callable[[], float] = time.monotonic,
 ) -> Result | None:
     """Train as asked, measure, and write the checkpoint.
 
@@ -55,6 +62,7 @@ def carry_out(
         keeping: in which folder, and how; None keeps no state.
         targets: files to write the checkpoint to; the first one names it.
         console: told of the progress.
+        clock: seconds, monotonic, that the steps are timed by whose number follows from minutes.
 
     Returns:
         None in all processes but the first.
@@ -69,7 +77,9 @@ def carry_out(
         with ranks.first_alone():
             if keeping is not None and ranks.is_first:
                 stack.enter_context(alone_in(keeping.folder))
-            plan, run = _prepare(request, keeping, targets, computing, ranks=ranks, tell=teller(console))
+            plan, run = _prepare(
+                request, keeping, targets, computing, ranks=ranks, tell=teller(console), clock=clock
+            )
         if run is not None and keeping is not None and keeping.tensorboard and ranks.is_first:
             run.also_log(stack.enter_context(tensorboard_log(run.folder)))
         trained = train(
@@ -99,14 +109,21 @@ def _prepare(
     *,
     ranks: Ranks,
     tell: Callable[[str], None],
+    clock: Callable[[], float],
 ) -> tuple[Plan, Run | None]:
-    """Plan a training, and open the folder of its run, if it has one."""
+    """Plan a training, and open the folder of its run, if it has one; that knows its epochs, and no minutes."""
     plan = prepare(request, computing, tell=tell)
     is_new = keeping is None or not (keeping.goes_on or keeping.extends)
     if is_new and plan.start is None and (advice := advise_start(plan.dataset, plan.recipe, SHIPPED)):
         tell(advice)
     if ranks.is_first:
         check_room(_needed_bytes(plan, targets, keeping))
+    if request.minutes is not None:
+        epochs = choose_epochs(
+            plan, request.minutes, seed=request.seed, computing=computing, tell=tell, clock=clock
+        )
+        request = replace(request, epochs=epochs, minutes=None)
+        plan = with_epochs(plan, request)
     if keeping is None:
         return plan, None
     run = open_run(

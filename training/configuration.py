@@ -43,6 +43,7 @@ class Request:
         extensions: epochs that each extension added to the run before it.
         input_size: side of the images in pixels; None lets the data decide.
         accept: share of the held-out pictures that the abstain rule lets pass.
+        minutes: for the steps of the training, to choose the epochs by; None once they are chosen.
     """
 
     recipe: str
@@ -63,6 +64,7 @@ class Request:
     extensions: tuple[int, ...] = ()
     input_size: int | None = None
     accept: float = ACCEPTED_SHARE
+    minutes: float | None = None
 
 
 def with_whole_paths(request: Request) -> Request:

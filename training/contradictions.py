@@ -9,7 +9,7 @@ from training.configuration import Request
 from training.data.held_out import FEWEST_FOR_RULE
 from training.errors import TrainingError
 from training.measuring.calibration import ACCEPTED_SHARE
-from training.recipes import RECIPES, LargeBatchRecipe, TutorialRecipe, is_taught
+from training.recipes import RECIPES, LargeBatchRecipe, Recipe, TutorialRecipe, is_taught
 
 
 def refuse_contradictions(request: Request, *, world: int) -> None:
@@ -35,6 +35,7 @@ def refuse_contradictions(request: Request, *, world: int) -> None:
         )
     held_out = 0 if request.held_out is None and isinstance(recipe, TutorialRecipe) else request.held_out
     refuse_share_without_rule(request.accept, held_out=held_out)
+    _refuse_minutes(request, recipe, world=world)
     if isinstance(recipe, LargeBatchRecipe):
         return
     if request.input_size is not None and request.input_size < TUTORIAL_SIDE:
@@ -55,6 +56,19 @@ def refuse_contradictions(request: Request, *, world: int) -> None:
             raise TrainingError(f"The tutorial shows pictures as they are: leave {option} out.")
     if world > 1:
         raise TrainingError("The tutorial trains in one process, as it does in the book: leave torchrun out.")
+
+
+def _refuse_minutes(request: Request, recipe: Recipe, *, world: int) -> None:
+    """Refuse to time the steps of a training that is kept to the letter, or of which a process makes a share."""
+    if request.minutes is None:
+        return
+    if isinstance(recipe, TutorialRecipe):
+        raise TrainingError("The tutorial is not timed: leave --minutes out. --epochs changes its two passes.")
+    if world > 1:
+        raise TrainingError(
+            f"--minutes times the steps of one process, and here are {world}: give --epochs instead, or leave "
+            "torchrun out."
+        )
 
 
 def refuse_share_without_rule(accept: float, *, held_out: int | None) -> None:

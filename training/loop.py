@@ -91,7 +91,7 @@ def train(
         return Trained(network.eval(), recipe, seconds)
     started_s = time.monotonic()
     images, targets = data.images.to(computing.device), data.targets.to(computing.device)
-    learner = _begin(
+    learner = begin(
         recipe, network, images, classes=classes, spec=spec, computing=computing, start=start, ranks=ranks
     )
     with ranks.first_alone():
@@ -116,7 +116,7 @@ def train(
     return Trained(network, recipe, learner.seconds + time.monotonic() - settling_s)
 
 
-def _begin(
+def begin(
     recipe: LargeBatchRecipe,
     network: Network,
     images: Tensor,
@@ -127,7 +127,18 @@ def _begin(
     start: Start | None,
     ranks: Ranks,
 ) -> Learner:
-    """Give a fresh network what it starts with, and put together what learns."""
+    """Give a fresh network what it starts with, and put together what learns.
+
+    Args:
+        recipe: fitted to the data.
+        network: of its architecture, as `fresh_network` builds it.
+        images: uint8 (n, height, width, 3) to learn from, on the device.
+        classes: number of labels.
+        spec: of the images.
+        computing: on what, in which dtype, compiled or not.
+        start: weights to start with; None keeps those that were drawn.
+        ranks: the processes that train together.
+    """
     if start is None:
         fit_stem(network, images, recipe=recipe)
     else:

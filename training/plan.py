@@ -139,7 +139,7 @@ def prepare(request: Request, computing: Computing, *, tell: Callable[[str], Non
 
 
 def _origin(dataset: Dataset, val: Split, *, tell: Callable[[str], None]) -> str:
-    """Name the folder of a val part that is held out; tell how many of its pictures are not, and what is too few."""
+    """Name the folder of a val part that is held out; tell how many of its pictures are not, and if it is small."""
     folder = val.files[0].split("/")[0]
     if copies := len(val) - dataset.held_out_count:
         tell(
@@ -154,6 +154,19 @@ def _origin(dataset: Dataset, val: Split, *, tell: Callable[[str], None]) -> str
             f"enough for both), or hold pictures of the training part out instead: --held-out {FEWEST_FOR_RULE}"
         )
     return f" (from {folder}/)"
+
+
+def with_epochs(plan: Plan, request: Request) -> Plan:
+    """Plan what a request becomes once it says how many epochs; all else stays as it was read.
+
+    Args:
+        plan: of the same request without them.
+        request: with the epochs.
+    """
+    recipe = adapt(RECIPES[request.recipe], request, plan.dataset)
+    return dataclasses.replace(
+        plan, recipe=recipe, configuration=plan.configuration | _plain({"recipe": dataclasses.asdict(recipe)})
+    )
 
 
 def _configuration(
@@ -187,6 +200,11 @@ def _configuration(
     elif dataset.held_out and group_copies(read) is not None:
         fields[COPIES_TOGETHER] = True
         fields[HELD_OUT_FINGERPRINT] = fingerprint(dataset.labels, dataset.held_out)
+    return _plain(fields)
+
+
+def _plain(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Write fields as JSON has them: what a run's folder gives back is then equal."""
     plain: dict[str, Any] = json.loads(json.dumps(fields))
     return plain
 

@@ -17,9 +17,9 @@ PREFLIGHT = {
     ),
     "access-control-max-age": "7200",
 }
-"""Says to a browser which requests of a page it may send: with the headers that are read here and what goes with them,
-but not with Authorization, which has the operator's key. It need not ask again for two hours, the most that Chromium
-takes."""
+"""Says to a browser which requests of a page it may send: with the headers that are read here and what goes with
+them, but not with Authorization, which has the operator's key. It need not ask again for two hours, the most that
+Chromium takes."""
 _EXPOSED = (b"access-control-expose-headers", b"retry-after, server-timing, x-request-id")
 """What a page may read beside the type and the length, which it always may."""
 _ALLOWED = b"access-control-allow-origin"

@@ -2,6 +2,7 @@
 
 import shutil
 import sysconfig
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -11,8 +12,12 @@ from torch import Tensor, nn
 
 from models.networks import Architecture
 from models.preprocessing import InputSpec
+from training.data.dataset import Dataset, Split
 from training.devices import Computing
 from training.fresh import fresh_network
+from training.minutes import choose_epochs
+from training.plan import Plan
+from training.recipes import FAST
 
 
 def test_kernels_are_made_for_each_resolution(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -30,6 +35,36 @@ def test_kernels_are_made_for_each_resolution(monkeypatch: pytest.MonkeyPatch) -
     for side in (24, 28, 32, 24):
         network(torch.zeros(2, 3, side, side))
     assert shapes == [[(2, 3, side, side)] for side in (24, 28, 32)]
+
+
+def test_what_is_compiled_for_timing_takes_no_place_of_the_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    """PyTorch compiles only so many variants of a network, here one, and runs all further ones uncompiled."""
+    made: list[torch.fx.GraphModule] = []
+
+    def note(graph: torch.fx.GraphModule, _: list[Tensor]) -> torch.fx.GraphModule:
+        made.append(graph)
+        return graph
+
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=note))
+    recipe = replace(
+        FAST, architecture=Architecture("fast", {"widths": (4,)}), batch_size=4, resolutions=((1.0, 1.0),)
+    )
+    split = Split(torch.zeros(4, 16, 16, 3, dtype=torch.uint8), torch.arange(4))
+    plan = Plan(
+        Dataset("made", ("a", "b", "c", "d"), split, split),
+        recipe,
+        InputSpec(height=16, width=16),
+        configuration={},
+        start=None,
+        wanted=None,
+        commit="",
+    )
+    computing = Computing(torch.device("cpu"), torch.float32, is_compiled=True)
+    with torch._dynamo.config.patch(recompile_limit=1):
+        choose_epochs(plan, 1.0, seed=0, computing=computing, tell=lambda _: None, clock=lambda: 0.0)
+        graphs = len(made)
+        choose_epochs(plan, 1.0, seed=0, computing=computing, tell=lambda _: None, clock=lambda: 0.0)
+    assert len(made) == 2 * graphs > 0
 
 
 _HEADER = Path(sysconfig.get_path("include"), "Python.h")

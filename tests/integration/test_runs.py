@@ -1,6 +1,7 @@
 """Runs in folders: start, refuse, extend; through the real command line."""
 
 import json
+import re
 import shlex
 import shutil
 from collections.abc import Callable
@@ -9,10 +10,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from rich.console import Console
 
 from models.checkpoint import load
 from models.networks import Architecture
 from tests.trainings import train, weights_of, write_bright
+from training.carry_out import Keeping, carry_out
 from training.cli import run
 from training.configuration import Request
 from training.plan import choose_computing, prepare
@@ -150,6 +153,60 @@ def test_options_that_contradict_the_run_are_refused(
     """Each by name, with both values."""
     assert train("--resume", stopped, *options) == 1
     assert sentence in capsys.readouterr().err
+
+
+def test_minutes_are_the_epochs_that_they_come_to(data: Path, finished: Path, tmp_path: Path) -> None:
+    """To the bit, and in all that the folder says: a run that goes on knows nothing of minutes."""
+    folder, seconds = tmp_path / "timed", iter(range(1_000))
+    request = Request(recipe="fast", data=str(data), device="cpu", minutes=0.21)  # four passes of three seconds
+    folder.mkdir()
+    carry_out(
+        request,
+        Keeping(folder),
+        targets=[folder / "checkpoint.safetensors"],
+        console=Console(quiet=True),
+        clock=lambda: float(next(seconds)),
+    )
+    now, then = weights_of(folder), weights_of(finished)
+    assert all(torch.equal(now[name], then[name]) for name in then)
+    written, typed = (json.loads((run / "configuration.json").read_text()) for run in (folder, finished))
+    assert written == typed
+    assert (written["request"]["epochs"], written["request"]["minutes"]) == (4, None)
+
+
+def test_what_minutes_come_to_is_told_and_trained(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever number it is on this machine, by its own clock."""
+    out = tmp_path / "m.safetensors"
+    assert train("--recipe", "fast", "--data", data, "--minutes", 0.002, "--out", out) == 0
+    told = re.search(r"--minutes 0\.002 comes to --epochs (\d+)", capsys.readouterr().err)
+    assert told is not None
+    assert load(out).record.training.configuration["epochs"] == int(told[1])
+
+
+def test_minutes_are_for_new_runs(
+    stopped: Path, finished: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And for who names no epochs; nothing is read or trained."""
+    asked = ("--recipe", "fast", "--data", data, "--out", stopped / "m.safetensors", "--minutes", 5)
+    for arguments, sentence in (
+        ((*asked, "--epochs", 9), "--minutes chooses the passes that --epochs names; give one of the two."),
+        (("--resume", stopped, "--minutes", 5), f"those of {stopped} were chosen when it began"),
+        (("--resume", finished, "--minutes", 5), f"those of {finished} were chosen when it began"),
+        (("--resume", finished, "--extend", 2, "--minutes", 5), "--extend says how many passes are added"),
+    ):
+        assert train(*arguments) == 2
+        assert sentence in capsys.readouterr().err
+    assert not finished.with_name("short-plus-2").exists()
+
+
+@pytest.mark.parametrize("minutes", ["0", "-1", "nan", "inf"])
+def test_no_time_is_refused(minutes: str, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nor is endless time any."""
+    out = tmp_path / "m.safetensors"
+    assert train("--recipe", "fast", "--data", data, "--out", out, "--minutes", minutes) == 2
+    assert f"{minutes} is no time to train in" in capsys.readouterr().err
 
 
 def test_a_seed_above_the_largest_is_for_runs_that_have_it(

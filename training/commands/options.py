@@ -64,6 +64,17 @@ def _refuse_no_number(share: float | None) -> float | None:
     return share
 
 
+def _refuse_no_time(minutes: float | None) -> float | None:
+    """Refuse minutes in which nothing can be done, and endless ones.
+
+    Raises:
+        BadParameter: they are no number above 0.
+    """
+    if minutes is not None and not 0 < minutes < math.inf:
+        raise typer.BadParameter(f"{minutes:g} is no time to train in; give a number above 0, as 10 or 0.5")
+    return minutes
+
+
 def _accept_option(default: str) -> object:
     """Describe `--accept` of a command.
 
@@ -82,6 +93,14 @@ def _accept_option(default: str) -> object:
 
 AcceptOption = Annotated[float | None, _accept_option(str(ACCEPTED_SHARE))]
 AcceptAgainOption = Annotated[float | None, _accept_option("the share that the checkpoint was made with")]
+MinutesOption = Annotated[
+    float | None,
+    typer.Option(
+        callback=_refuse_no_time,
+        help="For the steps, instead of --epochs: a few are timed, and as many passes made as fit. Reading, "
+        "timing, calibrating and measuring come on top.",
+    ),
+]
 MirrorOption = Annotated[
     bool | None,
     typer.Option(

@@ -19,6 +19,7 @@ from training.commands.options import (
     Device,
     Dtype,
     InputSizeOption,
+    MinutesOption,
     MirrorOption,
     RecipeName,
 )
@@ -97,6 +98,7 @@ def train(
         int | None,
         typer.Option(min=1, max=MOST_EPOCHS, help="Passes over the pictures, instead of the recipe's own."),
     ] = None,
+    minutes: MinutesOption = None,
     held_out: Annotated[
         int | None,
         typer.Option(
@@ -132,6 +134,7 @@ def train(
         seed=seed,
         held_out=held_out,
         epochs=epochs,
+        minutes=minutes,
         device=device,
         out=out,
         dtype=dtype,
@@ -189,6 +192,8 @@ def _only_given(**typed: object) -> dict[str, Any]:
 
 def _ask(given: dict[str, Any], keeping: Keeping | None) -> Request:
     """Ask for a new training, or for what a run was asked for: of that only places and computing may differ."""
+    if "minutes" in given:
+        _refuse_minutes(given, keeping)
     if keeping is not None and keeping.goes_on:
         return ask_again(asked_before(keeping.folder), given, folder=keeping.folder)
     if keeping is not None and keeping.extends is not None:
@@ -201,6 +206,19 @@ def _ask(given: dict[str, Any], keeping: Keeping | None) -> Request:
     if "out" not in given and keeping is None:
         raise CommandError("name a file with --out, a folder with --run, or both.")
     return Request(**given)
+
+
+def _refuse_minutes(given: dict[str, Any], keeping: Keeping | None) -> None:
+    """Refuse to choose the passes of a training that has them already."""
+    if "epochs" in given:
+        raise CommandError("--minutes chooses the passes that --epochs names; give one of the two.")
+    if keeping is not None and keeping.goes_on:
+        raise CommandError(
+            f"--minutes chooses the passes of a new run, and those of {keeping.folder} were chosen when it began; "
+            "leave --minutes out."
+        )
+    if keeping is not None and keeping.extends is not None:
+        raise CommandError("--extend says how many passes are added; leave --minutes out.")
 
 
 def _check_places(request: Request, keeping: Keeping | None) -> list[Path]:

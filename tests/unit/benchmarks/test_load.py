@@ -8,10 +8,11 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from typing import Any
 
 import pytest
 
-from benchmarks.load import Generator, summary
+from benchmarks.load import Connection, Generator, summary
 
 
 def test_a_summary_says_what_came_back() -> None:
@@ -198,20 +199,16 @@ def test_what_is_never_answered_is_told(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_without_a_file_for_another_connection_those_that_are_there_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
     """What would need one more is counted as refused, and nothing is lost."""
-    opened = socket.socket
+    made: list[Connection] = []
 
-    def open_two(*given: int) -> socket.socket:
+    def open_two(*given: Any) -> Connection:
         if len(made) == 2:
             raise OSError(errno.EMFILE, "Too many open files")
-        made.append(opened(*given))
+        made.append(Connection(*given))
         return made[-1]
 
-    made: list[socket.socket] = []
-    with _serving(Stalling(stall_s=0.1)) as port:
-        generator = Generator("127.0.0.1", port, b"x", deadline_s=5.0)
-        monkeypatch.setattr("benchmarks.load.socket.socket", open_two)
-        generator.run(rate=200, seconds=0.5, seed=0)
-    statuses = generator.tally.statuses
+    monkeypatch.setattr("benchmarks.load.Connection", open_two)
+    statuses = _generate(Stalling(stall_s=0.1), connections=100).tally.statuses
     assert statuses.keys() == {"200", "refused"}
     assert statuses["200"] > 20
 

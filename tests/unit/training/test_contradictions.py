@@ -38,6 +38,7 @@ def test_a_share_that_is_no_number_is_refused(name: str) -> None:
         ({"photographs": 0.5}, 1, "leave --photographs out"),
         ({"trivial_augment": 0.5}, 1, "leave --trivial-augment out"),
         ({"start": "any.safetensors"}, 1, "leave --start out"),
+        ({"minutes": 5.0}, 1, "leave --minutes out"),
         ({"input_size": 15}, 1, "take --input-size 16 or more instead of 15"),
         ({}, 2, "leave torchrun out"),
     ],
@@ -65,6 +66,16 @@ def test_a_share_to_accept_is_refused_where_there_is_no_rule(recipe: str, held_o
     refuse_contradictions(replace(request, accept=0.95), world=1)
     refuse_contradictions(replace(request, held_out=100), world=1)
     refuse_contradictions(replace(request, recipe="fast", held_out=None), world=1)
+
+
+def test_minutes_are_those_of_one_process() -> None:
+    """Two make other steps than one, and each would choose by its own."""
+    request = replace(REQUEST, recipe="fast", minutes=5.0)
+    refuse_contradictions(request, world=1)
+    with pytest.raises(
+        TrainingError, match="one process, and here are 2: give --epochs instead, or leave torchrun"
+    ):
+        refuse_contradictions(request, world=2)
 
 
 def test_who_is_to_be_taught_needs_a_teacher() -> None:

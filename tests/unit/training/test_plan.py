@@ -19,7 +19,7 @@ from training.configuration import Request
 from training.data.dataset import Dataset, Split, fingerprint
 from training.devices import Computing
 from training.errors import TrainingError
-from training.plan import Plan, adapt, choose_computing, prepare
+from training.plan import Plan, adapt, choose_computing, prepare, with_epochs
 from training.recipes import COMPACT, RECIPES, LargeBatchRecipe
 
 REQUEST = Request(recipe="compact", data="cifar10")
@@ -48,6 +48,19 @@ def test_the_norms_of_flat_pictures_divide_by_more() -> None:
     split = Split(noise, torch.arange(40) % 3)
     assert _adapt(REQUEST).architecture.arguments["norm_epsilon"] == 1e-3
     assert "norm_epsilon" not in _adapt(REQUEST, replace(DATASET, train=split)).architecture.arguments
+
+
+def test_a_plan_takes_the_epochs_that_are_chosen_later() -> None:
+    """As if they had been typed: recipe and configuration, and nothing else, in the order that it was written."""
+    own, asked = _adapt(REQUEST), replace(REQUEST, epochs=1)
+    configuration = {"seed": 3, "recipe": {}, "held_out": 0}
+    plan = Plan(DATASET, own, InputSpec(), configuration, start=None, wanted=None, commit="")
+    chosen = with_epochs(plan, asked)
+    assert chosen.recipe == _adapt(asked) != own
+    assert list(chosen.configuration) == ["seed", "recipe", "held_out"]
+    assert chosen.configuration["recipe"]["epochs"] == 1
+    assert chosen.configuration["recipe"]["architecture"]["arguments"]["widths"] == [64, 192, 256]
+    assert replace(chosen, recipe=own, configuration=configuration) == plan
 
 
 @pytest.mark.parametrize(("recipe", "copies"), [("fast", 2), ("compact", 3)])
