@@ -1,6 +1,7 @@
 """The command `train`: from what was typed to one request, and from its result to what is printed."""
 
 import filecmp
+import shlex
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -252,7 +253,7 @@ def _tell_finished(console: Console, run: Path, *, out: Path | None) -> None:
     tell(
         console,
         f"The run in {run} is finished; its result is {checkpoint}.{missing} For more epochs: "
-        f"train --resume {run} --extend EPOCHS",
+        f"train --resume {shlex.quote(str(run))} --extend EPOCHS",
     )
 
 
