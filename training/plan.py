@@ -139,7 +139,7 @@ def prepare(request: Request, computing: Computing, *, tell: Callable[[str], Non
 
 
 def _origin(dataset: Dataset, val: Split, *, tell: Callable[[str], None]) -> str:
-    """Name the folder of a val part that is held out; tell how many of its pictures are not, and if it is small."""
+    """Name the folder of a val part that is held out; tell what is left out of it, and if it is small."""
     folder = val.files[0].split("/")[0]
     if copies := len(val) - dataset.held_out_count:
         tell(
