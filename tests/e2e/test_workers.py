@@ -101,14 +101,23 @@ torch.cuda.is_available, torch.cuda.device_count = lambda: True, lambda: 2
 sys.argv[0] = "app"
 runpy.run_module("app", run_name="__main__")
 """
-"""A first process that finds two GPUs; its workers, fresh processes, find none, and take the CPU."""
+"""A first process that finds two GPUs; its workers, fresh processes, find none."""
+_TWO_GPUS_BUT_ON_THE_CPU = (
+    """
+import app.processes.server as server
+
+server.settings_of_workers = lambda given, *, checkpoint, gpus: given.model_copy(update={"checkpoint": checkpoint})
+"""
+    + _TWO_GPUS
+)
+"""The same, whose workers take the CPU."""
 
 
 def test_each_worker_is_shown_a_gpu_of_its_own(checkpoint_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of those that the operator chose; and who takes the place of another is shown the same."""
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "6,4")
     options = ["--port", "0", "--checkpoint", str(checkpoint_path), "--engine", "torch", "--drain-delay-s", "0"]
-    with program("-c", _TWO_GPUS, *options, "--workers", "2") as process:
+    with program("-c", _TWO_GPUS_BUT_ON_THE_CPU, *options, "--workers", "2") as process:
         for _ in range(2):
             wait_for_line(process, '"ready"')
         before = {_gpu_shown_to(worker): worker for worker in _workers(process.pid)}
@@ -119,6 +128,15 @@ def test_each_worker_is_shown_a_gpu_of_its_own(checkpoint_path: Path, monkeypatc
         process.communicate(timeout=30)
     assert set(before) == set(after) == {"4", "6"}
     assert (after["6"] == before["6"], after["4"] == before["4"]) == (True, False)
+
+
+def test_workers_do_not_answer_from_the_cpu_where_gpus_are_gone(checkpoint_path: Path) -> None:
+    """The service ends as one that cannot start, so that whoever watches over it hears of it."""
+    options = ["--port", "0", "--checkpoint", str(checkpoint_path), "--engine", "torch", "--workers", "2"]
+    with program("-c", _TWO_GPUS, *options) as process:
+        _, told = process.communicate(timeout=60)
+    assert process.returncode == 3
+    assert "there is no CUDA device here" in told
 
 
 def _gpu_shown_to(worker: int) -> str:
