@@ -17,9 +17,9 @@ install: $(STAMP) ## make .venv and install everything; nothing to do while pypr
 $(STAMP): EXTRAS := train,openvino,explain,export,tensorboard,test
 $(SERVICE_STAMP): EXTRAS := openvino,explain
 $(STAMP) $(SERVICE_STAMP): pyproject.toml constraints.txt
-	$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info < (3, 15) else "Glimpse needs Python 3.11 to 3.14, this is " + sys.version)'
+	test -x $(BIN)/pip || $(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info < (3, 15) else "Glimpse needs Python 3.11 to 3.14, this is " + sys.version)'
 	@echo "Installing into $(VENV): PyTorch alone is several GB, so the first time takes minutes."
-	$(PYTHON) -m venv $(VENV)
+	test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --disable-pip-version-check --quiet --constraint $(CONSTRAINTS) --editable '.[$(EXTRAS)]'
 	touch $@ $(SERVICE_STAMP)
 

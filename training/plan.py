@@ -150,8 +150,9 @@ def _origin(dataset: Dataset, val: Split, *, tell: Callable[[str], None]) -> str
     if count < FEWEST_FOR_RULE:
         lost = "an abstain rule" if count >= FEWEST_FOR_TEMPERATURE else "a temperature and an abstain rule"
         tell(
-            f"warning: {count:,} pictures of {folder}/ are too few to fit {lost}. Add some ({FEWEST_FOR_RULE} are "
-            f"enough for both), or hold pictures of the training part out instead: --held-out {FEWEST_FOR_RULE}"
+            f"warning: {count:,} pictures of {folder}/ are too few to fit {lost}; {FEWEST_FOR_RULE} are enough. "
+            "Add some, or, if you can spare them, hold as many of the training part out instead: "
+            f"--held-out {FEWEST_FOR_RULE}"
         )
     return f" (from {folder}/)"
 

@@ -136,7 +136,7 @@ def read_tree(root: Path, *, spec: InputSpec, cache: Path, report: Report, fewes
         DataError: too few classes, or a class without a readable picture.
     """
     _refuse_as_cache(cache, root)
-    names = _class_names(root, fewest=fewest_classes)
+    names = class_names(root, fewest=fewest_classes)
     refuse_bare(root)
     pictures = read_pictures(root, _files(root, names), spec=spec, cache=cache, report=report)
     places = {name: place for place, name in enumerate(names)}
@@ -161,7 +161,7 @@ def is_decoded(root: Path, *, spec: InputSpec, cache: Path, fewest_classes: int 
         DataError: too few classes, or two whose names look the same.
         OSError: a folder or a file cannot be looked at.
     """
-    return has_entry(root, _files(root, _class_names(root, fewest=fewest_classes)), spec=spec, cache=cache)
+    return has_entry(root, _files(root, class_names(root, fewest=fewest_classes)), spec=spec, cache=cache)
 
 
 def _files(root: Path, names: Sequence[str]) -> list[str]:
@@ -233,7 +233,12 @@ def _some_of(names: Sequence[str]) -> str:
     return ", ".join(names[:_IN_A_SENTENCE]) + (f" and {more:,} more" if more > 0 else "")
 
 
-def _class_names(root: Path, *, fewest: int) -> tuple[str, ...]:
+def class_names(root: Path, *, fewest: int) -> tuple[str, ...]:
+    """List the names of the class folders in a folder, sorted.
+
+    Raises:
+        DataError: there are fewer than make sense, or two whose names look the same.
+    """
     names = tuple(folder.name for folder in folders_in(root))
     if len(names) < fewest:
         archive = min(root.glob("*.npz"), default=None)

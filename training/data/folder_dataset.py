@@ -11,6 +11,7 @@ from models.preprocessing import InputSpec
 from models.record import Record
 from training.data.class_trees import (
     Tree,
+    class_names,
     composed,
     find_parts,
     is_decoded,
@@ -99,16 +100,17 @@ def _read_parts(
     Raises:
         DataError: one cannot be used, or has a class that the training part has not.
     """
-    for other in others.values():
-        refuse_bare(other)  # before the training part is decoded
+    known = set(map(composed, class_names(train_root, fewest=2)))
+    for part, other in others.items():  # before anything is decoded
+        refuse_bare(other)
+        strangers = sorted(set(map(composed, class_names(other, fewest=1))) - known)
+        if strangers:
+            advice = "" if part == "test" else " Add training pictures of them, or move that folder away."
+            raise DataError(f"{other} has the classes {', '.join(strangers)}, which {train_root} has not.{advice}")
     learnt = read_tree(train_root, spec=spec, cache=cache, report=report)
     trees = {"train": (train_root.name, learnt)}
     for part, other in others.items():
         tree = read_tree(other, spec=spec, cache=cache, report=report, fewest_classes=1)
-        strangers = sorted(set(tree.labels) - set(learnt.labels))
-        if strangers:
-            advice = "" if part == "test" else " Add training pictures of them, or move that folder away."
-            raise DataError(f"{other} has the classes {', '.join(strangers)}, which {train_root} has not.{advice}")
         trees[part] = (other.name, _renumbered(tree, learnt.labels))
     return trees
 

@@ -103,7 +103,13 @@ def _find_leaked_again(source: str, record: Record, *, cache: Path, report: Repo
         # a split by --seed keeps copies together
         takes_val = holds_val_out(record)
         learnt = read_learnt(Path(source), record.input, cache=cache, report=report, takes_val=takes_val)
-        if learnt is None or fingerprint(*learnt) != record.training.data_fingerprint:
+        if learnt is None:
+            return None
+        if fingerprint(*learnt) != record.training.data_fingerprint:
+            report(
+                f"the training part of {source} is not what the checkpoint has learnt: nobody knows whether it"
+                " has learnt some of what it is measured on"
+            )
             return None
         report("looking for test pictures that equal or look like learnt ones")
         return find_leaked(_read(source, record, cache=cache, report=_say_nothing))

@@ -153,7 +153,7 @@ def test_a_val_part_is_held_out(three_parts: Path) -> None:
     assert "pets: 12 pictures to learn from, 5 held out to calibrate on (from Valid/), 4 to measure on" in told[-1]
     assert told[-3].startswith("1 of the 6 pictures of Valid/ equal or look like learnt ones, and are left out: ")
     assert told[-2].startswith(
-        "warning: 5 pictures of Valid/ are too few to fit a temperature and an abstain rule. "
+        "warning: 5 pictures of Valid/ are too few to fit a temperature and an abstain rule; "
     )
     assert told[-2].endswith(" --held-out 100")
     assert plan.dataset.held_out is not None

@@ -93,8 +93,11 @@ def test_who_does_not_take_it_reads_what_was_read_without_it(pets: Path) -> None
 def test_a_class_of_the_val_part_without_training_pictures_is_refused(pets: Path) -> None:
     """As one of the test part is."""
     _add(pets / "valid", "owl", range(8, 9))
-    with pytest.raises(DataError, match=r"pets/valid has the classes owl, which .*pets/train has not\."):
+    with pytest.raises(
+        DataError, match=r"pets/valid has the classes owl, which .*pets/train has not\. .*move that"
+    ):
         _read(pets, takes_val=True)
+    assert not (pets.parent / "cache").exists()  # its name decides that, and no picture need be decoded
 
 
 def test_an_empty_class_of_the_val_part_is_refused_before_anything_is_decoded(pets: Path) -> None:

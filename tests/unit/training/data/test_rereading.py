@@ -140,6 +140,7 @@ def test_copies_are_searched_for_in_what_was_learnt_alone(data: Path) -> None:
     other, told = replace(record, training=replace(record.training, data_fingerprint="0" * 64)), []
     assert _find(data, other, told) is None
     assert not [line for line in told if line.startswith("looking")]
+    assert told[-1].startswith(f"the training part of {data} is not what the checkpoint has learnt: ")
 
 
 def test_a_part_that_cannot_be_trained_on_is_nothing_that_was_learnt(data: Path) -> None:
