@@ -194,11 +194,11 @@ def test_minutes_are_for_new_runs(
         ((*asked, "--epochs", 9), "--minutes chooses the passes that --epochs names; give one of the two."),
         (("--resume", stopped, "--minutes", 5), f"those of {stopped} were chosen when it began"),
         (("--resume", finished, "--minutes", 5), f"those of {finished} were chosen when it began"),
-        (("--resume", finished, "--extend", 2, "--minutes", 5), "--extend says how many passes are added"),
+        (("--resume", finished, "--extend", 7, "--minutes", 5), "--extend says how many passes are added"),
     ):
         assert train(*arguments) == 2
         assert sentence in capsys.readouterr().err
-    assert not finished.with_name("short-plus-2").exists()
+    assert not finished.with_name("short-plus-7").exists()
 
 
 @pytest.mark.parametrize("minutes", ["0", "-1", "nan", "inf"])
