@@ -9,7 +9,7 @@ from training.configuration import Request
 from training.data.held_out import FEWEST_FOR_RULE
 from training.errors import TrainingError
 from training.measuring.calibration import ACCEPTED_SHARE
-from training.recipes import RECIPES, LargeBatchRecipe, Recipe, TutorialRecipe, is_taught
+from training.recipes import RECIPES, LargeBatchRecipe, Recipe, TutorialRecipe, is_taught, teaches_itself
 
 
 def refuse_contradictions(request: Request, *, world: int) -> None:
@@ -29,10 +29,7 @@ def refuse_contradictions(request: Request, *, world: int) -> None:
             raise TrainingError(f"{option} is no number; take a share from 0 to 1.")
     if request.teachers and not is_taught(recipe):
         raise TrainingError(f"The recipe {recipe.name} has no teacher; leave --teacher out, or take taught.")
-    if not request.teachers and is_taught(recipe):
-        raise TrainingError(
-            f"The recipe {recipe.name} needs a teacher; name one with --teacher, a checkpoint of the same classes."
-        )
+    _refuse_missing_teacher(request, recipe)
     held_out = 0 if request.held_out is None and isinstance(recipe, TutorialRecipe) else request.held_out
     refuse_share_without_rule(request.accept, held_out=held_out)
     _refuse_minutes(request, recipe, world=world)
@@ -56,6 +53,19 @@ def refuse_contradictions(request: Request, *, world: int) -> None:
             raise TrainingError(f"The tutorial shows pictures as they are: leave {option} out.")
     if world > 1:
         raise TrainingError("The tutorial trains in one process, as it does in the book: leave torchrun out.")
+
+
+def _refuse_missing_teacher(request: Request, recipe: Recipe) -> None:
+    """Refuse to learn from nobody, and to go on from nothing."""
+    if teaches_itself(recipe) and request.start is None:
+        raise TrainingError(
+            f"The recipe {recipe.name} goes on from a network that was trained already; name it with --start, a "
+            "checkpoint of the same classes."
+        )
+    if is_taught(recipe) and not teaches_itself(recipe) and not request.teachers:
+        raise TrainingError(
+            f"The recipe {recipe.name} needs a teacher; name one with --teacher, a checkpoint of the same classes."
+        )
 
 
 def _refuse_minutes(request: Request, recipe: Recipe, *, world: int) -> None:

@@ -26,7 +26,9 @@ _FEW = 100
 """Pictures of a class, on average, with which a start wins enough to be named. Source: `advise_start`."""
 
 
-def load_teacher(path: Path, *, labels: tuple[str, ...], spec: InputSpec, mirrors: bool) -> Checkpoint:
+def load_teacher(
+    path: Path, *, labels: tuple[str, ...], spec: InputSpec, mirrors: bool, option: str = "--teacher"
+) -> Checkpoint:
     """Read the checkpoint of a teacher; its temperature is taken off, since students learn at the recipe's.
 
     Args:
@@ -34,25 +36,26 @@ def load_teacher(path: Path, *, labels: tuple[str, ...], spec: InputSpec, mirror
         labels: of the data.
         spec: of its images.
         mirrors: whether the student is shown mirror images, and the teacher asked about them.
+        option: that named it.
 
     Raises:
         TrainingError: it knows other classes, pictures of another size, or no mirror images.
     """
-    checkpoint = _load("--teacher", path)
+    checkpoint = _load(option, path)
     if checkpoint.record.labels != labels:
         raise TrainingError(
-            f"--teacher {path} knows {', '.join(checkpoint.record.labels)}; the data has {', '.join(labels)}. "
+            f"{option} {path} knows {', '.join(checkpoint.record.labels)}; the data has {', '.join(labels)}. "
             "It must know the same classes in the same order; train one on this data."
         )
     takes = checkpoint.record.input
     if (takes.height, takes.width) != (spec.height, spec.width):
         raise TrainingError(
-            f"--teacher {path} takes {takes.width} × {takes.height} pixels; the pictures have {spec.width} × "
+            f"{option} {path} takes {takes.width} × {takes.height} pixels; the pictures have {spec.width} × "
             f"{spec.height}. Train one at this size."
         )
     if mirrors and not shows_mirror_images(checkpoint.record.training.configuration):
         raise TrainingError(
-            f"--teacher {path} was trained with --no-mirror, and cannot tell what a mirror image shows. Give that "
+            f"{option} {path} was trained with --no-mirror, and cannot tell what a mirror image shows. Give that "
             "option here, too."
         )
     checkpoint.network.temperature = 1.0

@@ -32,8 +32,8 @@ from training.earlier import DOUBTED, doubt, load_start, load_teacher, start_wit
 from training.epoch import Wanted
 from training.fitting import fit_to_data
 from training.flat_pictures import mind_flat_pictures
-from training.fresh import Start
-from training.recipes import RECIPES, LargeBatchRecipe, Recipe, TutorialRecipe
+from training.fresh import Start, fresh_network, take_start
+from training.recipes import RECIPES, LargeBatchRecipe, Recipe, TutorialRecipe, teaches_itself
 from training.runs.extension import extend
 from training.runs.provenance import current_commit
 from training.teacher import answers_of
@@ -126,7 +126,11 @@ def prepare(request: Request, computing: Computing, *, tell: Callable[[str], Non
     )
     configuration = _configuration(recipe, read, dataset, spec=spec, seed=request.seed, dtype=computing.dtype)
     start, of_start = _take_start(earlier, request, configuration, dataset=dataset, tell=tell)
-    wanted, of_teachers = _ask_teachers(request, configuration, computing, dataset=dataset, spec=spec, tell=tell)
+    wanted, of_teachers = (
+        _ask_itself(recipe, start, request, computing, dataset=dataset, spec=spec)
+        if start is not None and teaches_itself(recipe) and not request.teachers
+        else _ask_teachers(request, configuration, computing, dataset=dataset, spec=spec, tell=tell)
+    )
     return Plan(
         dataset=dataset,
         recipe=recipe,
@@ -259,7 +263,39 @@ def _ask_teachers(
     for path, teacher in zip(request.teachers, teachers, strict=True):
         who = "the teacher" if len(teachers) == 1 else f"the teacher {path}"
         added |= _doubts(who, teacher, configuration, dataset=dataset, tell=tell)
-    return answers_of([teacher.network.to(computing.device) for teacher in teachers], computing), added
+    networks = [teacher.network.to(computing.device) for teacher in teachers]
+    six_views = teaches_itself(RECIPES[request.recipe])
+    return answers_of(networks, computing, six_views=six_views, mirrors=mirrors), added
+
+
+def _ask_itself(
+    recipe: LargeBatchRecipe,
+    start: Start,
+    request: Request,
+    computing: Computing,
+    *,
+    dataset: Dataset,
+    spec: InputSpec,
+) -> tuple[Wanted, dict[str, Any]]:
+    """Let the network that the training starts with be the teacher, as it is before the first step.
+
+    Returns:
+        What answers for it, and what this adds to the configuration.
+
+    Raises:
+        TrainingError: the start does not fit as a teacher does.
+    """
+    mirrors = not request.unmirrored
+    checkpoint = load_teacher(
+        Path(str(request.start)), labels=dataset.labels, spec=spec, mirrors=mirrors, option="--start"
+    )
+    with torch.random.fork_rng(devices=[]):
+        network = fresh_network(
+            recipe.architecture, classes=len(dataset.labels), spec=spec, device=computing.device
+        )
+    take_start(network, start)
+    answers = answers_of([network.eval()], computing, six_views=True, mirrors=mirrors)
+    return answers, {"teachers": [checkpoint.digest]}
 
 
 def _doubts(

@@ -33,11 +33,13 @@ class Validation:
         """Return the share of the pictures that a network names rightly.
 
         Args:
-            network: on the device; in training mode, before and after.
+            network: on the device; each of its layers is afterwards in the mode in which it was.
         """
+        trained = [layer for layer in network.modules() if layer.training]
         network.eval()
         accuracy = share_named_rightly(network, self._images, self._targets, self._computing)
-        network.train()
+        for layer in trained:
+            layer.training = True
         return accuracy
 
 

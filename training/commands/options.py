@@ -31,6 +31,7 @@ class RecipeName(StrEnum):
     accurate = "accurate"
     compact = "compact"
     taught = "taught"
+    polished = "polished"
 
 
 class Dtype(StrEnum):
