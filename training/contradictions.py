@@ -27,9 +27,7 @@ def refuse_contradictions(request: Request, *, world: int) -> None:
     for option, share in shares.items():
         if share is not None and math.isnan(share):
             raise TrainingError(f"{option} is no number; take a share from 0 to 1.")
-    if request.teachers and not is_taught(recipe):
-        raise TrainingError(f"The recipe {recipe.name} has no teacher; leave --teacher out, or take taught.")
-    _refuse_missing_teacher(request, recipe)
+    _refuse_wrong_teachers(request, recipe)
     held_out = 0 if request.held_out is None and isinstance(recipe, TutorialRecipe) else request.held_out
     refuse_share_without_rule(request.accept, held_out=held_out)
     _refuse_minutes(request, recipe, world=world)
@@ -55,14 +53,20 @@ def refuse_contradictions(request: Request, *, world: int) -> None:
         raise TrainingError("The tutorial trains in one process, as it does in the book: leave torchrun out.")
 
 
-def _refuse_missing_teacher(request: Request, recipe: Recipe) -> None:
-    """Refuse to learn from nobody, and to go on from nothing."""
-    if teaches_itself(recipe) and request.start is None:
-        raise TrainingError(
-            f"The recipe {recipe.name} goes on from a network that was trained already; name it with --start, a "
-            "checkpoint of the same classes."
-        )
-    if is_taught(recipe) and not teaches_itself(recipe) and not request.teachers:
+def _refuse_wrong_teachers(request: Request, recipe: Recipe) -> None:
+    """Refuse teachers that are not asked, and to learn from nobody."""
+    if teaches_itself(recipe):
+        if request.teachers:
+            raise TrainingError(f"The teacher of {recipe.name} is what it starts with: leave --teacher out.")
+        if request.start is None:
+            raise TrainingError(
+                f"The recipe {recipe.name} goes on from a network that was trained already; name it with --start, "
+                "a checkpoint of the same classes."
+            )
+        return
+    if request.teachers and not is_taught(recipe):
+        raise TrainingError(f"The recipe {recipe.name} has no teacher; leave --teacher out, or take taught.")
+    if is_taught(recipe) and not request.teachers:
         raise TrainingError(
             f"The recipe {recipe.name} needs a teacher; name one with --teacher, a checkpoint of the same classes."
         )

@@ -98,6 +98,12 @@ def start_with(checkpoint: Checkpoint, *, labels: tuple[str, ...]) -> Start:
     return Start(weights, {place: rows[label] for place, label in enumerate(labels) if label in rows})
 
 
+def unrounded(architecture: Architecture) -> Architecture:
+    """Describe the network that a checkpoint's was before it was quantized, if it is."""
+    arguments = {key: value for key, value in architecture.arguments.items() if key != "input_ranges"}
+    return Architecture(architecture.name, arguments)
+
+
 def advise_start(dataset: Dataset, recipe: Recipe, shipped: Path) -> str | None:
     """Say that few pictures are learnt better from the shipped checkpoint's weights.
 

@@ -48,14 +48,15 @@ class Muon(torch.optim.Optimizer):
 
 
 def orthogonalize(matrix: Tensor, *, dtype: torch.dtype) -> Tensor:
-    """Bring all singular values of a matrix near 1 and keep its singular vectors.
+    """Bring the large singular values of a matrix near 1 and keep its singular vectors.
 
     Args:
         matrix: (rows, columns).
         dtype: to compute in.
 
     Returns:
-        Same shape and dtype as `matrix`; singular values end between about 0.7 and 1.2.
+        Same shape and dtype as `matrix`; no singular value is above 1.2 or so, and those are above 0.7 that were
+        more than a few hundredths of the matrix's norm. Smaller ones stay small.
     Source:
         Newton–Schulz iteration with the quintic coefficients of K. Jordan, 2024.
     """

@@ -28,7 +28,7 @@ from training.data.held_out import (
 )
 from training.data.inspection import lines_before_training
 from training.devices import Computing, choose_dtype
-from training.earlier import DOUBTED, doubt, load_start, load_teacher, start_with
+from training.earlier import DOUBTED, doubt, load_start, load_teacher, start_with, unrounded
 from training.epoch import Wanted
 from training.fitting import fit_to_data
 from training.flat_pictures import mind_flat_pictures
@@ -120,6 +120,8 @@ def prepare(request: Request, computing: Computing, *, tell: Callable[[str], Non
     height, width = dataset.train.images.shape[1:3]
     spec = InputSpec(height=height, width=width, mean=table.mean, std=table.std)
     recipe = adapt(table, request, dataset)
+    if earlier is not None and teaches_itself(recipe):  # its norms rest, and divide by what they did
+        recipe = dataclasses.replace(recipe, architecture=unrounded(earlier.record.architecture))
     tell(
         f"{dataset.name}: {len(dataset.train):,} pictures to learn from, {dataset.held_out_count:,} held out to "
         f"calibrate on{where}, {len(dataset.test):,} to measure on, {width} × {height} pixels each"
@@ -128,7 +130,7 @@ def prepare(request: Request, computing: Computing, *, tell: Callable[[str], Non
     start, of_start = _take_start(earlier, request, configuration, dataset=dataset, tell=tell)
     wanted, of_teachers = (
         _ask_itself(recipe, start, request, computing, dataset=dataset, spec=spec)
-        if start is not None and teaches_itself(recipe) and not request.teachers
+        if start is not None and teaches_itself(recipe)
         else _ask_teachers(request, configuration, computing, dataset=dataset, spec=spec, tell=tell)
     )
     return Plan(
@@ -264,8 +266,7 @@ def _ask_teachers(
         who = "the teacher" if len(teachers) == 1 else f"the teacher {path}"
         added |= _doubts(who, teacher, configuration, dataset=dataset, tell=tell)
     networks = [teacher.network.to(computing.device) for teacher in teachers]
-    six_views = teaches_itself(RECIPES[request.recipe])
-    return answers_of(networks, computing, six_views=six_views, mirrors=mirrors), added
+    return answers_of(networks, computing), added
 
 
 def _ask_itself(

@@ -76,9 +76,8 @@ class Teaching:
 
     Attributes:
         temperature: both networks' logits are divided by it.
-        six_views: whether no picture is mixed in, and the teacher answers with the mean of its six views; where no
-            other teacher is named, it is the network that the training starts with. None lets it answer mixtures,
-            with one view.
+        six_views: whether the teacher is the network that the training starts with, and answers with the mean of
+            its six views, while no picture is mixed in. None lets others answer mixtures, with one view.
     Source:
         Beyer et al., arXiv 2106.05237: "consistent and patient", and mixed; the temperature is that of their
         published configuration for ImageNet, and no label is used beside the teacher.
@@ -262,8 +261,9 @@ Source: Beyer et al., arXiv 2106.05237.
 _SHARPER = 1.6
 """Times the logits of a trained `compact`, whose temperature is smaller than 1 by smoothed labels."""
 _POLISHING_LR = 6e-6 * _SHARPER**2
-"""Half a hundredth of the recipe's highest: with twice as much the held-out part got worse, with sixteen times as
-much the loss was no number (docs/experiments.md). The square takes off that of the loss's temperature."""
+"""Of the filters half a hundredth of those of `compact`, before the square: it makes up for the temperature
+in the loss. With twice as much the held-out part got worse, with sixteen times as much the loss became no number
+(docs/experiments.md)."""
 
 POLISHED = replace(
     COMPACT,
@@ -304,5 +304,5 @@ def is_taught(recipe: Recipe) -> bool:
 
 
 def teaches_itself(recipe: Recipe) -> TypeGuard[LargeBatchRecipe]:
-    """Whether a recipe's teacher is the network that the training starts with, unless others are named."""
+    """Whether a recipe's teacher is the network that the training starts with."""
     return isinstance(recipe, LargeBatchRecipe) and recipe.teaching is not None and bool(recipe.teaching.six_views)

@@ -65,6 +65,8 @@ def fit_temperature(logits: Tensor, targets: Tensor, *, caution: float = 0.0) ->
 def fit_reading(logits: Tensor, targets: Tensor) -> Reading:
     """Find temperature and floor that make the right answers most likely; no floor where it wins next to nothing.
 
+    Where all answers are right, no temperature is low enough: then the pictures are as good as few.
+
     Args:
         logits: float (n, classes), of pictures that the network was not trained on.
         targets: int64 (n,).
@@ -73,6 +75,8 @@ def fit_reading(logits: Tensor, targets: Tensor) -> Reading:
         over all pictures (Akaike, 1974).
     """
     plain = Reading(fit_temperature(logits, targets))
+    if math.isclose(plain.temperature, SHARPEST, rel_tol=1e-3):
+        return fit_few(logits, targets)
     exact = logits.double()
     candidates = [_descend(exact, targets, Reading(plain.temperature, floor)) for floor in _FLOORS]
     best = min(candidates, key=lambda reading: _loss(reading, exact, targets))

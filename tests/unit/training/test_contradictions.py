@@ -86,11 +86,14 @@ def test_who_is_to_be_taught_needs_a_teacher() -> None:
 
 
 def test_what_is_to_be_polished_must_be_there() -> None:
-    """A teacher does not stand for it; beside it one may be named."""
-    request = replace(REQUEST, recipe="polished", teachers=("any.safetensors",))
+    """It is its own teacher, and the only one."""
+    request = replace(REQUEST, recipe="polished")
     with pytest.raises(TrainingError, match=r"polished goes on from a network .*; name it with --start"):
         refuse_contradictions(request, world=1)
-    refuse_contradictions(replace(request, start="any.safetensors"), world=1)
+    request = replace(request, start="any.safetensors")
+    refuse_contradictions(request, world=1)
+    with pytest.raises(TrainingError, match="teacher of polished is what it starts with: leave --teacher out"):
+        refuse_contradictions(replace(request, teachers=("other.safetensors",)), world=1)
 
 
 @pytest.mark.parametrize("option", ["start", "teacher"])

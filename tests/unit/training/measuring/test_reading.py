@@ -52,6 +52,32 @@ def test_a_few_pictures_that_are_all_right_do_not_sharpen_for_ever() -> None:
     assert fit_few(logits, targets).floor == 0
 
 
+def test_a_hundred_pictures_that_are_all_right_do_not_sharpen_for_ever() -> None:
+    """Of an honest network that errs in a picture of thirty, too sure scores of new pictures cost most.
+
+    Drawn until 100 pictures are all right; a floor would be as wrong as the bound.
+    """
+    random = torch.Generator().manual_seed(0)
+
+    def draw(n: int) -> tuple[Tensor, Tensor]:
+        targets = torch.randint(0, 3, (n,), generator=random)
+        logits = torch.randn(n, 3, generator=random, dtype=torch.float64)
+        logits[torch.arange(n), targets] += 3.0
+        return (0.8 * (3 * logits).softmax(1) + 0.2 / 3).log(), targets
+
+    logits, targets = draw(100)
+    while not torch.equal(logits.argmax(1), targets):
+        logits, targets = draw(100)
+    reading = fit_reading(logits, targets)
+    assert reading == fit_few(logits, targets)
+    new, truth = draw(20_000)
+    found, sharpest = (
+        measure_reliability(each.probabilities(new), truth) for each in (reading, Reading(temperature=0.2))
+    )
+    assert found.negative_log_likelihood < 0.8 * sharpest.negative_log_likelihood
+    assert found.expected_calibration_error < sharpest.expected_calibration_error
+
+
 def test_a_few_pictures_that_are_all_wrong_do_not_soften_for_ever() -> None:
     """Twenty of two classes: the scores become modest, and still differ."""
     logits = torch.tensor([[2.0, 0.0], [0.0, 2.0]]).repeat(10, 1)
