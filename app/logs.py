@@ -9,6 +9,8 @@ from collections.abc import Mapping
 REQUESTS = logging.getLogger("glimpse.requests")
 SERVICE = logging.getLogger("glimpse")
 
+_MOST_OF_PATH = 256
+"""Characters in a line, or a caller could make it longer than collectors of logs read. Source: choice."""
 
 _ENCODER = json.JSONEncoder(default=str)
 
@@ -48,7 +50,7 @@ def log_request(
         request_id: the id that the caller was told.
         trace_id: id of the caller's trace; None, and no field, where it named none.
         method: HTTP method; empty where no header came.
-        path: path of the URL, without the query.
+        path: path of the URL, without the query; of a long one the line has its first 256 characters.
         status: HTTP status of the answer; 0 where there was none.
         seconds: time from its header, or at the desk from the end of its body, to its answer.
         client: address of the caller.
@@ -61,7 +63,7 @@ def log_request(
     fields = {
         "request_id": request_id,
         "method": method,
-        "path": path,
+        "path": path if len(path) <= _MOST_OF_PATH else f"{path[:_MOST_OF_PATH]}…",
         "status": status,
         "duration_ms": round(seconds * 1000, 2),
         "client": client,

@@ -38,6 +38,7 @@ from app.errors import (
 )
 from app.logs import SERVICE
 from app.wire.exchange import REQUEST_ID, Reply
+from app.wire.headers import shortened
 from models.errors import (
     BrokenPictureError,
     EmptyBatchError,
@@ -178,12 +179,12 @@ async def _on_error(request: Request, error: Exception) -> Response:
 
 async def _on_http_exception(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
+    path = shortened(request.scope["path"])
     hint = " curl -T adds the file's name to a URL that ends in a slash." if request.method == "PUT" else ""
     methods = ", ".join(_methods_of(request)) if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED else ""
     details = {
-        404: f"There is nothing at {request.url.path}. POST /predict takes pictures; GET /docs lists the rest."
-        + hint,
-        405: f"{request.url.path} does not answer {request.method}; it answers {methods}.",
+        404: f"There is nothing at {path}. POST /predict takes pictures; GET /docs lists the rest." + hint,
+        405: f"{path} does not answer {request.method}; it answers {methods}.",
     }
     headers = dict(error.headers or {})
     if methods:

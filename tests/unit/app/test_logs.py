@@ -7,7 +7,7 @@ import warnings
 
 import pytest
 
-from app.logs import JsonFormatter, configure
+from app.logs import REQUESTS, JsonFormatter, configure, log_request
 
 
 def _line(message: str, **record: object) -> dict[str, object]:
@@ -34,6 +34,26 @@ def test_nobody_can_forge_a_second_line() -> None:
     for character in "\n\r\x0b\x85\u2028\u2029\x9b\x1b":
         path = f'/a{character}{{"level": "error"}}'
         assert _line("request", fields={"path": path})["path"] == path
+
+
+@pytest.mark.parametrize(
+    ("path", "shown"), [("/" + 255 * "x", "/" + 255 * "x"), ("/" + 256 * "x", f"/{255 * 'x'}…")]
+)
+def test_a_long_path_does_not_make_a_line_long(path: str, shown: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Of more than 256 characters the line has the first ones."""
+    with caplog.at_level(logging.INFO, logger=REQUESTS.name):
+        log_request(
+            request_id="a",
+            trace_id=None,
+            method="GET",
+            path=path,
+            status=404,
+            seconds=0.0,
+            client="c",
+            fault=None,
+            more={},
+        )
+    assert caplog.records[-1].fields["path"] == shown  # type: ignore[attr-defined]
 
 
 def test_a_traceback_stays_in_its_line() -> None:

@@ -242,8 +242,19 @@ def test_a_path_that_does_not_answer_a_method_names_those_that_it_does(client: T
     answer = client.get("/both")
     assert (answer.status_code, answer.json()["code"]) == (405, "method_not_allowed")
     assert answer.headers["allow"] == "POST, PUT"
-    assert answer.json()["detail"] == "/both does not answer GET; it answers POST, PUT."
+    assert answer.json()["detail"] == "'/both' does not answer GET; it answers POST, PUT."
     assert client.post("/later").headers["allow"] == "GET"
+
+
+@pytest.mark.parametrize(("method", "status"), [("GET", 404), ("DELETE", 405)])
+def test_of_a_long_path_the_answer_has_the_beginning(client: TestClient, method: str, status: int) -> None:
+    """And its line breaks as they were sent, with nothing cut at a question mark that was escaped."""
+    path = "/later" if status == 405 else "/x%0d%3fy" + 20_000 * "%1b"
+    answer = client.request(method, path)
+    assert answer.status_code == status
+    assert len(answer.content) < 500
+    shown = "'/later' does" if status == 405 else r"nothing at '/x\r?y\x1b"
+    assert shown in answer.json()["detail"]
 
 
 def test_only_a_method_that_is_not_answered_has_that_header(client: TestClient) -> None:
