@@ -177,7 +177,7 @@ def _without_copies(
     data: str, record: Record, views: ViewProbabilities, split: Split, *, cache: Path, console: Console
 ) -> WithoutCopies | None:
     """Count what is right without the pictures that were learnt; None where there are none, or it is not known."""
-    leaked = find_leaked_again(data, record, cache=cache, report=teller(console))
+    leaked = find_leaked_again(data, record, split.images, cache=cache, report=teller(console))
     return None if leaked is None else measure_without(views, split.targets, leaked)
 
 

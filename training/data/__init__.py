@@ -59,7 +59,7 @@ def read_dataset(
         side = input_size or choose_side(path)
         spec = InputSpec(height=side, width=side)
         return read_folder(path, spec, seed=seed, cache=cache, report=report, takes_val=takes_val)
-    if path.suffix.lower() == ".npz" and path.is_file():
+    if is_archive(source):
         return _sized(read_archive(path), input_size)
     if path.is_file():
         raise DataError(
@@ -92,12 +92,18 @@ def read_test(source: str, record: Record, *, cache: Path, report: Report) -> tu
     path = Path(source)
     if source != CIFAR10 and path.is_dir():
         name, labels, split = read_test_folder(path, record, cache=cache, report=report)
-    elif path.suffix.lower() == ".npz" and path.is_file():
+    elif is_archive(source):
         name, labels, split = read_test_archive(path, record, report=report)
     else:
         dataset = read_dataset(source, seed=record.training.seed, cache=cache, report=report)
         name, labels, split = f"{dataset.name} test", dataset.labels, dataset.test
     return name, _fit(_match_labels(split, found=labels, wanted=record.labels), record.input)
+
+
+def is_archive(source: str) -> bool:
+    """Whether what `--data` names is an .npz file."""
+    path = Path(source)
+    return path.suffix.lower() == ".npz" and path.is_file()
 
 
 def _match_labels(split: Split, *, found: tuple[str, ...], wanted: tuple[str, ...]) -> Split:

@@ -1,11 +1,7 @@
 """Archives of NumPy's: x_train, y_train, x_test, y_test, and the labels' names if they are there."""
 
-import lzma
 import math
-import tokenize
-import zipfile
-import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,24 +12,10 @@ from torch import Tensor
 from models.record import Record
 from training.data import cifar10
 from training.data.dataset import MOST_CLASSES, Dataset, Split, to_unicode
+from training.data.npz import read_arrays, read_pieces
 from training.data.picture_cache import Report
 from training.errors import DataError
 
-_DAMAGE = (
-    OSError,
-    ValueError,
-    TypeError,
-    AttributeError,
-    EOFError,
-    zipfile.BadZipFile,
-    zlib.error,  # a damaged stream
-    RuntimeError,  # encrypted; NotImplementedError, a kind of it: packed in a way that zipfile does not know
-    lzma.LZMAError,
-    SyntaxError,  # a damaged header of an array, and so is the next
-    tokenize.TokenError,
-    MemoryError,  # a header that announces an array without end
-)
-"""What numpy's reader raises over files that are no archive of plain arrays."""
 _NAMED = 5
 _PICTURES = ("x_test", "x_train", "x")
 """Arrays of pictures, where no labels are needed: the first that is there."""
@@ -53,20 +35,68 @@ def read_archive(path: Path) -> Dataset:
     """
     arrays = _load_arrays(path, ("train", "test"))
     train, test = _read_split(path, arrays, "train"), _read_split(path, arrays, "test")
-    if train.images.shape[1:] != test.images.shape[1:]:
+    _refuse_other_size(path, train.images, test.images)
+    labels = _name_classes(path, arrays, train.targets, test.targets)
+    return Dataset(to_unicode(path.stem), labels, train, test)
+
+
+def read_learnt_archive(path: Path) -> tuple[tuple[str, ...], Tensor, Iterator[Tensor]]:
+    """Read the training part of an archive some pictures at a time: whole it may be most of the memory.
+
+    Returns:
+        Labels, targets, and the pictures in order, uint8 (some, height, width, 3): as those of `read_archive`.
+
+    Raises:
+        DataError: as `read_archive`; what is wrong with the pictures, when they are read.
+    """
+    arrays = _load_arrays(path, ("train", "test"), kinds=("y",))
+    learnt, measured = (torch.from_numpy(_check_targets(path, arrays, part)) for part in ("train", "test"))
+    some_measured = next(_read_images(path, "x_test"))
+    labels = _name_classes(path, arrays, learnt, measured)
+
+    def pieces() -> Iterator[Tensor]:
+        for images in _read_images(path, "x_train"):
+            _refuse_other_size(path, images, some_measured)
+            yield images
+
+    return labels, learnt, pieces()
+
+
+def _read_images(path: Path, name: str) -> Iterator[Tensor]:
+    return (_check_images(path, rows, name) for rows in read_pieces(path, name))
+
+
+def _refuse_other_size(path: Path, learnt: Tensor, measured: Tensor) -> None:
+    if learnt.shape[1:] != measured.shape[1:]:
         raise DataError(f"{path}: training and test pictures differ in size; both must be the same.")
-    classes = int(max(train.targets.max(), test.targets.max())) + 1
-    if classes > len(train):
+
+
+def _name_classes(
+    path: Path, arrays: dict[str, npt.NDArray[np.generic]], learnt: Tensor, measured: Tensor
+) -> tuple[str, ...]:
+    """Give the classes of an archive their names: those in it, CIFAR-10's, or their numbers.
+
+    Args:
+        path: of the archive.
+        arrays: of it, with `labels` where it has them.
+        learnt: int64 (n,), classes of the training part.
+        measured: int64 (n,), those of the test part.
+
+    Raises:
+        DataError: the numbers of the classes do not go with each other, or with the names.
+    """
+    classes = int(max(learnt.max(), measured.max())) + 1
+    if classes > len(learnt):
         raise DataError(
-            f"{path}: labels up to {classes - 1}; there cannot be more classes than the {len(train)} "
+            f"{path}: labels up to {classes - 1}; there cannot be more classes than the {len(learnt)} "
             "training pictures."
         )
     labels = _stored_labels(path, arrays)
-    if labels is None and cifar10.is_cifar10(train, test):
+    if labels is None and cifar10.is_cifar10(learnt, measured):
         labels = cifar10.LABELS
     has_names = labels is not None
     labels = labels or tuple(str(place) for place in range(classes))
-    strangers = sorted(set(test.targets.tolist()) - set(train.targets.tolist()))
+    strangers = sorted(set(measured.tolist()) - set(learnt.tolist()))
     if len(labels) < max(2, classes):
         raise DataError(f"{path}: labels {list(labels)} for classes 0 to {classes - 1}; one each, at least two.")
     if strangers:
@@ -75,13 +105,13 @@ def read_archive(path: Path) -> Dataset:
             "not. Add training pictures of them, or take them out of the test part."
         )
     if not has_names:
-        _refuse_gaps(path, train, labels)
-    return Dataset(to_unicode(path.stem), labels, train, test)
+        _refuse_gaps(path, learnt, labels)
+    return labels
 
 
-def _refuse_gaps(path: Path, train: Split, labels: tuple[str, ...]) -> None:
+def _refuse_gaps(path: Path, learnt: Tensor, labels: tuple[str, ...]) -> None:
     """Refuse classes without pictures where nobody named them: labels that are counted from 1, say."""
-    without = sorted(set(range(len(labels))) - set(train.targets.tolist()))
+    without = sorted(set(range(len(labels))) - set(learnt.tolist()))
     if without:
         some = ", ".join(map(str, without[:_NAMED])) + ("…" if len(without) > _NAMED else "")
         raise DataError(
@@ -131,7 +161,7 @@ def read_images(path: Path) -> Tensor:
     """
     held: list[str] = []
     for name in _PICTURES:  # one after the other: what is not needed may be large
-        held, arrays = _read_arrays(path, (name,))
+        held, arrays = read_arrays(path, (name,))
         if name in arrays and arrays[name].size:
             return _check_images(path, arrays[name], name)
     raise DataError(
@@ -140,10 +170,12 @@ def read_images(path: Path) -> Tensor:
     )
 
 
-def _load_arrays(path: Path, parts: tuple[str, ...]) -> dict[str, npt.NDArray[np.generic]]:
+def _load_arrays(
+    path: Path, parts: tuple[str, ...], *, kinds: tuple[str, ...] = ("x", "y")
+) -> dict[str, npt.NDArray[np.generic]]:
     """Load what the parts need, and the labels; whatever else lies in the archive is not looked at."""
-    needed = [f"{kind}_{part}" for part in parts for kind in ("x", "y")]
-    held, arrays = _read_arrays(path, (*needed, "labels"))
+    needed = [f"{kind}_{part}" for part in parts for kind in kinds]
+    held, arrays = read_arrays(path, (*needed, "labels"))
     missing = [name for name in needed if name not in arrays]
     if missing:
         raise DataError(
@@ -151,24 +183,6 @@ def _load_arrays(path: Path, parts: tuple[str, ...]) -> dict[str, npt.NDArray[np
             f"{_advice_on_names(path, held)}"
         )
     return arrays
-
-
-def _read_arrays(path: Path, names: Sequence[str]) -> tuple[list[str], dict[str, npt.NDArray[np.generic]]]:
-    """Read those of some arrays that an archive has, and tell all that it has."""
-    try:
-        with path.open("rb") as file:
-            is_archive = zipfile.is_zipfile(file)
-        if not is_archive:
-            raise DataError(f"{path} is no .npz archive, or one that was cut off. Write it with numpy.savez.")
-        with np.load(path, allow_pickle=False) as archive:
-            held = list(archive.files)
-            arrays = {name: archive[name] for name in names if name in held}
-    except _DAMAGE as error:
-        reason = str(error).rstrip(".")
-        if "allow_pickle" in reason:
-            reason = "it holds Python objects. Store arrays of numbers, and labels as text"
-        raise DataError(f"{path} cannot be read as an .npz archive of plain arrays: {reason}.") from error
-    return held, {name: array for name, array in arrays.items() if isinstance(array, np.ndarray)}
 
 
 def _advice_on_names(path: Path, held: list[str]) -> str:

@@ -4,6 +4,7 @@ import hashlib
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from training.data.dataset import Dataset, Split
 from training.errors import DataError
@@ -34,9 +35,9 @@ def download(cache: Path) -> Dataset:
     return Dataset("CIFAR-10", LABELS, train, test)
 
 
-def is_cifar10(train: Split, test: Split) -> bool:
-    """Whether two parts have its labels, in the official order."""
-    joined = torch.cat([train.targets, test.targets])
+def is_cifar10(learnt: Tensor, measured: Tensor) -> bool:
+    """Whether the targets of two parts, int64 (n,) each, are its labels in the official order."""
+    joined = torch.cat([learnt, measured])
     if len(joined) != 60_000 or joined.max() > 9:
         return False
     return hashlib.sha256(joined.to(torch.uint8).numpy().tobytes()).hexdigest() == _TARGETS_SHA256

@@ -1,6 +1,7 @@
 """What a training starts from, wherever it was read."""
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -97,8 +98,20 @@ class Dataset:
 
 def fingerprint(labels: tuple[str, ...], train: Split) -> str:
     """SHA-256 over labels, training pictures and their classes: what a checkpoint remembers of its data."""
+    return fingerprint_of_pieces(labels, torch.split(train.images, _HASHED_AT_ONCE), train.targets)
+
+
+def fingerprint_of_pieces(labels: tuple[str, ...], pieces: Iterable[Tensor], targets: Tensor) -> str:
+    """Give the same of pictures that come some at a time.
+
+    Args:
+        labels: of the data set.
+        pieces: in order, uint8 (some, height, width, 3).
+        targets: int64 (n,), of all.
+    """
     digest = hashlib.sha256("\n".join(labels).encode())
-    for chunk in torch.split(train.images, _HASHED_AT_ONCE):
-        digest.update(np.ascontiguousarray(chunk.numpy()).reshape(-1).data)  # copied only if they are not in order
-    digest.update(train.targets.to(torch.int32).numpy().tobytes())
+    for images in pieces:
+        in_order = np.ascontiguousarray(images.numpy())  # copied only if they are not
+        digest.update(in_order.reshape(-1).data)
+    digest.update(targets.to(torch.int32).numpy().tobytes())
     return digest.hexdigest()

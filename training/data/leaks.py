@@ -1,7 +1,7 @@
 """Pictures that are measured or calibrated on and were learnt, too."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -33,8 +33,22 @@ def find_leaked(dataset: Dataset) -> Leaked:
     if dataset.findings is not None:
         return Leaked(_has_learnt_copy(dataset.test, dataset.findings, part="test"), has_alike=True)
     learnt = [part for part in (dataset.train, dataset.held_out) if part is not None]
-    known = {digest for part in learnt for digest in _digests(part.images)}
-    return Leaked(torch.tensor([digest in known for digest in _digests(dataset.test.images)]), has_alike=False)
+    return find_equal(dataset.test.images, {digest for part in learnt for digest in digests(part.images)})
+
+
+def find_equal(images: Tensor, known: Container[bytes]) -> Leaked:
+    """Tell which pictures equal some of which the digests are known.
+
+    Args:
+        images: uint8 (n, height, width, 3), measured on.
+        known: what `digests` gave for those that were learnt.
+    """
+    return Leaked(torch.tensor([digest in known for digest in digests(images)]), has_alike=False)
+
+
+def digests(images: Tensor) -> Iterator[bytes]:
+    """Give the SHA-256 of each picture's pixels."""
+    return (hashlib.sha256(image.tobytes()).digest() for image in images.numpy())
 
 
 def find_learnt_val(dataset: Dataset) -> Tensor:
@@ -51,7 +65,3 @@ def find_learnt_val(dataset: Dataset) -> Tensor:
 def _has_learnt_copy(split: Split, findings: Findings, *, part: str) -> Tensor:
     files = {file for group in findings.copies if group.lies_in("train", part) for file in group.files}
     return torch.tensor([file in files for file in split.files])
-
-
-def _digests(images: Tensor) -> Iterator[bytes]:
-    return (hashlib.sha256(image.tobytes()).digest() for image in images.numpy())

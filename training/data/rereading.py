@@ -1,10 +1,14 @@
 """Reading data as the training of a checkpoint did, to calibrate or quantize it with the same pictures."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
+from torch import Tensor
+
 from models.record import Record
-from training.data import CIFAR10, read_dataset
-from training.data.dataset import Dataset, fingerprint
+from training.data import CIFAR10, fit_images, is_archive, read_dataset
+from training.data.archives import read_learnt_archive
+from training.data.dataset import Dataset, fingerprint, fingerprint_of_pieces
 from training.data.folder_dataset import read_learnt
 from training.data.held_out import (
     COPIES_TOGETHER,
@@ -14,7 +18,7 @@ from training.data.held_out import (
     VAL,
     set_aside,
 )
-from training.data.leaks import Leaked, find_leaked
+from training.data.leaks import Leaked, digests, find_equal, find_leaked
 from training.data.picture_cache import Report
 from training.errors import DataError, TrainingError
 
@@ -76,7 +80,9 @@ def _with_val(dataset: Dataset, source: str, record: Record) -> Dataset:
     return divided
 
 
-def find_leaked_again(source: str, record: Record, *, cache: Path, report: Report) -> Leaked | None:
+def find_leaked_again(
+    source: str, record: Record, images: Tensor, *, cache: Path, report: Report
+) -> Leaked | None:
     """Tell which test pictures have a copy among those that a checkpoint learnt.
 
     It is an addition to what was measured already: whatever keeps it from being found out stops nobody.
@@ -84,6 +90,7 @@ def find_leaked_again(source: str, record: Record, *, cache: Path, report: Repor
     Args:
         source: `cifar10`, an .npz file or a folder.
         record: of the checkpoint.
+        images: uint8 (n, height, width, 3), what `training.data.read_test` gave for the same.
         cache: folder for downloads and decoded pictures.
         report: told before a search, and of the training part of a folder, a sentence at a time.
 
@@ -93,12 +100,14 @@ def find_leaked_again(source: str, record: Record, *, cache: Path, report: Repor
         first.
     """
     try:
-        return _find_leaked_again(source, record, cache=cache, report=report)
+        return _find_leaked_again(source, record, images, cache=cache, report=report)
     except (DataError, OSError, MemoryError):  # a test part alone can be measured on
         return None
 
 
-def _find_leaked_again(source: str, record: Record, *, cache: Path, report: Report) -> Leaked | None:
+def _find_leaked_again(
+    source: str, record: Record, images: Tensor, *, cache: Path, report: Report
+) -> Leaked | None:
     if source != CIFAR10 and Path(source).is_dir():
         # a split by --seed keeps copies together
         takes_val = holds_val_out(record)
@@ -113,9 +122,26 @@ def _find_leaked_again(source: str, record: Record, *, cache: Path, report: Repo
             return None
         report("looking for test pictures that equal or look like learnt ones")
         return find_leaked(_read(source, record, cache=cache, report=_say_nothing))
+    if is_archive(source):
+        return _find_in_archive(Path(source), record, images)
     dataset = _read(source, record, cache=cache, report=_say_nothing)
     is_same = fingerprint(dataset.labels, dataset.train) == record.training.data_fingerprint
     return find_leaked(dataset) if is_same else None
+
+
+def _find_in_archive(path: Path, record: Record, measured: Tensor) -> Leaked | None:
+    """Compare with the training part of an archive, of which only digests are kept."""
+    labels, targets, pieces = read_learnt_archive(path)
+    known: set[bytes] = set()
+
+    def fitted() -> Iterator[Tensor]:
+        for piece in pieces:
+            images = fit_images(piece, record.input)
+            known.update(digests(images))
+            yield images
+
+    is_same = fingerprint_of_pieces(labels, fitted(), targets) == record.training.data_fingerprint
+    return find_equal(measured, known) if is_same else None
 
 
 def _say_nothing(_: str) -> None:

@@ -1,15 +1,19 @@
 """What is found out again about the data of a training, after it."""
 
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from models.preprocessing import InputSpec
 from models.record import Record
 from tests.conftest import tiny_record
-from tests.drawing import encode, solid
+from tests.drawing import encode, solid, write_archive
+from training.data import read_dataset
 from training.data.dataset import fingerprint
 from training.data.folder_dataset import read_folder
 from training.data.held_out import set_aside
@@ -17,6 +21,8 @@ from training.data.leaks import Leaked
 from training.data.rereading import find_leaked_again, read_as_trained, require_enough_for_rule
 from training.errors import DataError, TrainingError
 
+NO_IMAGES = torch.zeros((0, 16, 16, 3), dtype=torch.uint8)
+"""In place of what was measured on: of a folder the files' names count."""
 SPEC = InputSpec(height=16, width=16)
 COLOURS: dict[str, tuple[str, ...]] = {"dark": ("black", "navy"), "light": ("white", "yellow")}
 
@@ -126,7 +132,7 @@ def test_leaks_are_looked_for_among_the_parts_of_the_training(data: Path) -> Non
 
 
 def _find(data: Path, record: Record, told: list[str]) -> Leaked | None:
-    return find_leaked_again(str(data), record, cache=data.parent / "cache", report=told.append)
+    return find_leaked_again(str(data), record, NO_IMAGES, cache=data.parent / "cache", report=told.append)
 
 
 def test_copies_are_searched_for_in_what_was_learnt_alone(data: Path) -> None:
@@ -157,9 +163,57 @@ def test_what_fails_on_the_way_leaves_it_unknown(error: Exception, data: Path) -
     def fail(_: str) -> None:
         raise error
 
-    assert find_leaked_again(str(data), _trained_on(data), cache=data.parent / "cache", report=fail) is None
+    cache = data.parent / "cache"
+    assert find_leaked_again(str(data), _trained_on(data), NO_IMAGES, cache=cache, report=fail) is None
 
 
 def test_a_place_that_cannot_be_looked_at_leaves_it_unknown(tmp_path: Path) -> None:
     """A name that is too long for the system raises wherever it is asked about."""
-    assert find_leaked_again("a" * 300, tiny_record(), cache=tmp_path, report=print) is None
+    assert find_leaked_again("a" * 300, tiny_record(), NO_IMAGES, cache=tmp_path, report=print) is None
+
+
+def test_an_archive_is_searched_without_its_training_part_in_memory(tmp_path: Path) -> None:
+    """Of 25 MB less than 16 are there at a time; what was brought to the network's size is found, too."""
+    path, n = tmp_path / "a.npz", 32
+    images = np.repeat(np.arange(n, dtype=np.uint8), 512 * 512 * 3).reshape(n, 512, 512, 3)
+    targets = np.arange(n) % 2
+    learnt: dict[str, np.ndarray] = {"x_train": images[4:], "y_train": targets[4:]}
+    np.savez(path, **learnt, x_test=images[2:6], y_test=targets[2:6])  # type: ignore[arg-type]
+    dataset = read_dataset(str(path), seed=0, cache=tmp_path, report=print, input_size=64)
+    record = tiny_record()
+    training = replace(record.training, data_fingerprint=fingerprint(dataset.labels, dataset.train))
+    record = replace(record, labels=dataset.labels, input=InputSpec(height=64, width=64), training=training)
+    del images, learnt
+    measured = dataset.test.images
+    del dataset
+    tracemalloc.start()
+    found = find_leaked_again(str(path), record, measured, cache=tmp_path, report=print)
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert found is not None
+    assert (found.is_learnt.tolist(), found.has_alike) == ([False, False, True, True], False)
+    assert peak_bytes < 16e6
+    other = replace(record, training=replace(training, data_fingerprint="0" * 64))
+    assert find_leaked_again(str(path), other, measured, cache=tmp_path, report=print) is None
+
+
+def test_an_archive_that_cannot_be_trained_on_is_nothing_that_was_learnt(tmp_path: Path) -> None:
+    """Its parts have pictures of two sizes, or the test part has a class of its own."""
+    path, cache = tmp_path / "a.npz", tmp_path / "cache"
+    images, targets = np.arange(4 * 768, dtype=np.uint32).astype(np.uint8).reshape(4, 16, 16, 3), np.arange(4) % 2
+    arrays: dict[str, np.ndarray] = {"x_train": images, "y_train": targets, "x_test": images, "y_test": targets}
+    write_archive(path, arrays)
+    dataset = read_dataset(str(path), seed=0, cache=cache, report=print)
+    record = tiny_record()
+    training = replace(record.training, data_fingerprint=fingerprint(dataset.labels, dataset.train))
+    record = replace(record, labels=dataset.labels, input=SPEC, training=training)
+    measured = dataset.test.images
+    assert find_leaked_again(str(path), record, measured, cache=cache, report=print) is not None
+    changes: list[dict[str, np.ndarray]] = [
+        {"x_test": images[:, :8]},
+        {"y_test": targets + 1},
+        {"x_train": images[:3]},
+    ]
+    for change in changes:
+        write_archive(path, arrays | change)
+        assert find_leaked_again(str(path), record, measured, cache=cache, report=print) is None
