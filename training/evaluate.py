@@ -56,7 +56,7 @@ class WithoutCopies:
 
     Attributes:
         n: number of these pictures.
-        copies: of the others.
+        copies: of the others; 0 where none were found.
         accuracy: `single_view` and `six_views`, of the n; empty where there are none.
         has_alike: whether pictures that only look like a learnt one are among the copies; else they are equal.
     """
@@ -217,24 +217,25 @@ def run_views(
 
 
 def measure_without(views: ViewProbabilities, targets: Tensor, leaked: Leaked) -> WithoutCopies | None:
-    """Count what is right without the pictures that were learnt.
+    """Do what `count_without` does where there are pictures that were learnt; None where there are none."""
+    found = count_without(views, targets, leaked)
+    return found if found.copies else None
+
+
+def count_without(views: ViewProbabilities, targets: Tensor, leaked: Leaked) -> WithoutCopies:
+    """Count what is right without the pictures that were learnt; where there are none, of all.
 
     Args:
         views: of the test part.
         targets: int64 (n,).
         leaked: the pictures of which a copy was learnt.
-
-    Returns:
-        None where there are none.
     """
-    copies, others = int(leaked.is_learnt.sum()), ~leaked.is_learnt
+    others = ~leaked.is_learnt
     n = int(others.sum())
-    if not copies:
-        return None
     seen = {"single_view": views.single_view, "six_views": views.six_views}
     return WithoutCopies(
         n=n,
-        copies=copies,
+        copies=int(leaked.is_learnt.sum()),
         accuracy={
             view: int((probabilities.argmax(1) == targets)[others].sum()) / n
             for view, probabilities in seen.items()

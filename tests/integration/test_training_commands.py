@@ -495,7 +495,7 @@ def test_an_archive_is_looked_at_too(tmp_path: Path, capsys: pytest.CaptureFixtu
 def test_test_pictures_that_were_learnt_are_left_out_of_a_second_figure(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Before the training, after it, and by `evaluate`; a checkpoint of other data has not learnt them."""
+    """Before the training, after it, and by `evaluate`; none are no unknown number, as those of other data are."""
     random = np.random.default_rng(0)
     images, targets = random.integers(0, 256, (40, 16, 16, 3), dtype=np.uint8), np.arange(40) % 2
     learnt: dict[str, np.ndarray] = {"x_train": images[:30], "y_train": targets[:30]}
@@ -513,6 +513,17 @@ def test_test_pictures_that_were_learnt_are_left_out_of_a_second_figure(
     without = json.loads(capsys.readouterr().out)["without_copies"]
     assert (without["n"], without["copies"], list(without["accuracy"])) == (10, 2, ["single_view", "six_views"])
     assert without["has_alike"] is False
+    write_archive(data, learnt | {"x_test": images[30:], "y_test": targets[30:]})
+    assert run(command) == 0
+    assert "Without the" not in capsys.readouterr().out
+    assert run([*command, "--json"]) == 0
+    measured = json.loads(capsys.readouterr().out)
+    assert measured["without_copies"] == {
+        "n": 10,
+        "copies": 0,
+        "accuracy": measured["accuracy"],
+        "has_alike": False,
+    }
     write_archive(data, {"x_train": images[1:29], "y_train": targets[1:29], "x_test": images, "y_test": targets})
     assert run([*command, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["without_copies"] is None

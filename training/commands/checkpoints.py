@@ -37,8 +37,8 @@ from training.evaluate import (
     WithoutCopies,
     balanced_accuracy,
     calibrate_again,
+    count_without,
     measure_checkpoint,
-    measure_without,
     without_copies_line,
 )
 from training.export import export_onnx
@@ -139,7 +139,7 @@ def evaluate(
 
 @dataclass(frozen=True)
 class _Evaluation:
-    """What `evaluate` measured; None stands for what there is not, or was not asked for."""
+    """What `evaluate` measured; None stands for what there is not, is not known, or was not asked for."""
 
     metrics: Metrics
     may_abstain: bool
@@ -163,7 +163,7 @@ class _Evaluation:
 
     def tell(self) -> None:
         print_metrics(self.metrics, may_abstain=self.may_abstain)
-        if self.without_copies is not None:
+        if self.without_copies is not None and self.without_copies.copies:
             typer.echo(without_copies_line(self.without_copies))
         if self.second_look is not None:
             typer.echo(second_look_line(self.second_look))
@@ -176,9 +176,9 @@ class _Evaluation:
 def _without_copies(
     data: str, record: Record, views: ViewProbabilities, split: Split, *, cache: Path, console: Console
 ) -> WithoutCopies | None:
-    """Count what is right without the pictures that were learnt; None where there are none, or it is not known."""
-    leaked = find_leaked_again(data, record, split.images, cache=cache, report=teller(console))
-    return None if leaked is None else measure_without(views, split.targets, leaked)
+    """Count what is right without the pictures that were learnt; None where it is not known which were."""
+    leaked = find_leaked_again(data, record, split, cache=cache, report=teller(console))
+    return None if leaked is None else count_without(views, split.targets, leaked)
 
 
 def calibrate(
@@ -297,7 +297,7 @@ def report(
             )
             if corruption_pictures
             else None,
-            without_copies=without,
+            without_copies=without if without is not None and without.copies else None,
             shows_pictures=shows_pictures,
         )
         typer.echo(f"wrote {write_page(content, out)}")

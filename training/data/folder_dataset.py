@@ -24,7 +24,7 @@ from training.data.dataset import Dataset, Split, fingerprint, to_unicode
 from training.data.duplicates import Copies, Places
 from training.data.findings import Findings, collect, to_lines
 from training.data.picture_cache import Report
-from training.data.splitting import copies_in, kept_together, split_tree
+from training.data.splitting import copies_in, kept_together, shuffle, split_tree
 from training.errors import DataError
 
 
@@ -163,6 +163,26 @@ def read_learnt(
         return None
     tree = read_tree(train_root, spec=spec, cache=cache, report=report)
     return tree.labels, _whole(tree, below=f"{train_root.name}/")
+
+
+def read_rest(root: Path, measured: Split, record: Record, *, cache: Path, report: Report) -> Split:
+    """Read what a checkpoint has learnt if the rest of a folder without parts was drawn to be measured on.
+
+    Args:
+        root: with one folder per class.
+        measured: the rest.
+        record: of the checkpoint.
+        cache: folder for decoded pictures.
+        report: told of the progress, a sentence at a time.
+
+    Raises:
+        DataError: it cannot be used.
+    """
+    tree = read_tree(root, spec=record.input, cache=cache, report=report, fewest_classes=1)
+    files = set(measured.files)
+    is_learnt = np.array([read.file not in files for read in tree.pictures.read])
+    in_order = np.concatenate(list(shuffle(tree, seed=record.training.seed)))
+    return _take(tree, in_order[is_learnt[in_order]])
 
 
 def read_test_folder(

@@ -3,13 +3,15 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from models.record import Record
 from training.data import CIFAR10, fit_images, is_archive, read_dataset
 from training.data.archives import read_learnt_archive
-from training.data.dataset import Dataset, fingerprint, fingerprint_of_pieces
-from training.data.folder_dataset import read_learnt
+from training.data.class_trees import find_parts
+from training.data.dataset import Dataset, Split, fingerprint, fingerprint_of_pieces
+from training.data.folder_dataset import read_learnt, read_rest
 from training.data.held_out import (
     COPIES_TOGETHER,
     FEWEST_FOR_RULE,
@@ -81,7 +83,7 @@ def _with_val(dataset: Dataset, source: str, record: Record) -> Dataset:
 
 
 def find_leaked_again(
-    source: str, record: Record, images: Tensor, *, cache: Path, report: Report
+    source: str, record: Record, measured: Split, *, cache: Path, report: Report
 ) -> Leaked | None:
     """Tell which test pictures have a copy among those that a checkpoint learnt.
 
@@ -90,26 +92,26 @@ def find_leaked_again(
     Args:
         source: `cifar10`, an .npz file or a folder.
         record: of the checkpoint.
-        images: uint8 (n, height, width, 3), what `training.data.read_test` gave for the same.
+        measured: what `training.data.read_test` gave for the same.
         cache: folder for downloads and decoded pictures.
         report: told before a search, and of the training part of a folder, a sentence at a time.
 
     Returns:
-        None where there is nothing to find, or it is not known: of data that are not those of the training, or
-        cannot be read, or do not fit into memory, and of a folder whose training part would have to be decoded
-        first.
+        None where it is not known: of data that are not those of the training, or cannot be read, or do not fit
+        into memory, and of a folder whose training part would have to be decoded first.
     """
     try:
-        return _find_leaked_again(source, record, images, cache=cache, report=report)
+        return _find_leaked_again(source, record, measured, cache=cache, report=report)
     except (DataError, OSError, MemoryError):  # a test part alone can be measured on
         return None
 
 
 def _find_leaked_again(
-    source: str, record: Record, images: Tensor, *, cache: Path, report: Report
+    source: str, record: Record, measured: Split, *, cache: Path, report: Report
 ) -> Leaked | None:
     if source != CIFAR10 and Path(source).is_dir():
-        # a split by --seed keeps copies together
+        if find_parts(Path(source)).test is None:
+            return _find_in_undivided(Path(source), record, measured, cache=cache)
         takes_val = holds_val_out(record)
         learnt = read_learnt(Path(source), record.input, cache=cache, report=report, takes_val=takes_val)
         if learnt is None:
@@ -123,13 +125,21 @@ def _find_leaked_again(
         report("looking for test pictures that equal or look like learnt ones")
         return find_leaked(_read(source, record, cache=cache, report=_say_nothing))
     if is_archive(source):
-        return _find_in_archive(Path(source), record, images)
+        return _find_in_archive(Path(source), record, measured)
     dataset = _read(source, record, cache=cache, report=_say_nothing)
     is_same = fingerprint(dataset.labels, dataset.train) == record.training.data_fingerprint
     return find_leaked(dataset) if is_same else None
 
 
-def _find_in_archive(path: Path, record: Record, measured: Tensor) -> Leaked | None:
+def _find_in_undivided(root: Path, record: Record, measured: Split, *, cache: Path) -> Leaked | None:
+    """Know that there are none where the seed divided the folder of the training: copies stay together."""
+    learnt = read_rest(root, measured, record, cache=cache, report=_say_nothing)
+    if fingerprint(record.labels, learnt) != record.training.data_fingerprint:
+        return None
+    return Leaked(torch.zeros(len(measured), dtype=torch.bool), has_alike=True)
+
+
+def _find_in_archive(path: Path, record: Record, measured: Split) -> Leaked | None:
     """Compare with the training part of an archive, of which only digests are kept."""
     labels, targets, pieces = read_learnt_archive(path)
     known: set[bytes] = set()
@@ -141,7 +151,7 @@ def _find_in_archive(path: Path, record: Record, measured: Tensor) -> Leaked | N
             yield images
 
     is_same = fingerprint_of_pieces(labels, fitted(), targets) == record.training.data_fingerprint
-    return find_equal(measured, known) if is_same else None
+    return find_equal(measured.images, known) if is_same else None
 
 
 def _say_nothing(_: str) -> None:

@@ -1,6 +1,6 @@
 """Divide the pictures of a class tree into those to learn from and those to measure on."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -37,6 +37,14 @@ def kept_together(tree: Tree, copies: Copies) -> Copies:
     return take_for_scenes(copies) if copies.near else copies
 
 
+def shuffle(tree: Tree, *, seed: int) -> Iterator[Places]:
+    """Give the pictures of each class in the order in which a split takes them."""
+    random = np.random.default_rng(seed)
+    for target in range(len(tree.labels)):
+        places = np.flatnonzero(tree.targets == target)
+        yield places[random.permutation(len(places))]
+
+
 def split_tree(tree: Tree, copies: Copies, *, seed: int) -> tuple[Places, Places]:
     """Hold a fifth of each class out for measuring; the rest is to learn from.
 
@@ -50,20 +58,17 @@ def split_tree(tree: Tree, copies: Copies, *, seed: int) -> tuple[Places, Places
     Raises:
         DataError: a class has a single picture, or nothing at all could be held out.
     """
-    random = np.random.default_rng(seed)
     classes_of = _classes_of(tree, copies)
     train, test = [], []
-    for target, label in enumerate(tree.labels):
-        places = np.flatnonzero(tree.targets == target)
-        if len(places) < 2:
+    for target, (label, shuffled) in enumerate(zip(tree.labels, shuffle(tree, seed=seed), strict=True)):
+        if len(shuffled) < 2:
             raise DataError(
                 f"The class {label!r} has one readable picture; at least two are needed, one to learn from "
                 "and one to measure on."
             )
-        shuffled = places[random.permutation(len(places))]
         groups = copies.group[shuffled]
         free = {group for group in groups.tolist() if classes_of[group] == {target}}
-        held_out = _choose_groups(groups, free, wanted=max(1, round(_TEST_SHARE * len(places))))
+        held_out = _choose_groups(groups, free, wanted=max(1, round(_TEST_SHARE * len(shuffled))))
         is_test = np.isin(groups, held_out)
         test.append(shuffled[is_test])
         train.append(shuffled[~is_test])

@@ -13,16 +13,16 @@ from models.preprocessing import InputSpec
 from models.record import Record
 from tests.conftest import tiny_record
 from tests.drawing import encode, solid, write_archive
-from training.data import read_dataset
-from training.data.dataset import fingerprint
+from training.data import read_dataset, read_test
+from training.data.dataset import Split, fingerprint
 from training.data.folder_dataset import read_folder
 from training.data.held_out import set_aside
 from training.data.leaks import Leaked
 from training.data.rereading import find_leaked_again, read_as_trained, require_enough_for_rule
 from training.errors import DataError, TrainingError
 
-NO_IMAGES = torch.zeros((0, 16, 16, 3), dtype=torch.uint8)
-"""In place of what was measured on: of a folder the files' names count."""
+NOTHING = Split(torch.zeros((0, 16, 16, 3), dtype=torch.uint8), torch.zeros(0, dtype=torch.int64))
+"""In place of what was measured on, where that is a part of a folder."""
 SPEC = InputSpec(height=16, width=16)
 COLOURS: dict[str, tuple[str, ...]] = {"dark": ("black", "navy"), "light": ("white", "yellow")}
 
@@ -132,7 +132,7 @@ def test_leaks_are_looked_for_among_the_parts_of_the_training(data: Path) -> Non
 
 
 def _find(data: Path, record: Record, told: list[str]) -> Leaked | None:
-    return find_leaked_again(str(data), record, NO_IMAGES, cache=data.parent / "cache", report=told.append)
+    return find_leaked_again(str(data), record, NOTHING, cache=data.parent / "cache", report=told.append)
 
 
 def test_copies_are_searched_for_in_what_was_learnt_alone(data: Path) -> None:
@@ -164,12 +164,32 @@ def test_what_fails_on_the_way_leaves_it_unknown(error: Exception, data: Path) -
         raise error
 
     cache = data.parent / "cache"
-    assert find_leaked_again(str(data), _trained_on(data), NO_IMAGES, cache=cache, report=fail) is None
+    assert find_leaked_again(str(data), _trained_on(data), NOTHING, cache=cache, report=fail) is None
 
 
 def test_a_place_that_cannot_be_looked_at_leaves_it_unknown(tmp_path: Path) -> None:
     """A name that is too long for the system raises wherever it is asked about."""
-    assert find_leaked_again("a" * 300, tiny_record(), NO_IMAGES, cache=tmp_path, report=print) is None
+    assert find_leaked_again("a" * 300, tiny_record(), NOTHING, cache=tmp_path, report=print) is None
+
+
+def test_where_the_seed_divided_a_folder_none_were_learnt(tmp_path: Path) -> None:
+    """Copies stay together; of a folder that has changed since, and counts whole, it is not known."""
+    data, cache, said = tmp_path / "data", tmp_path / "cache", list[str]()
+    _write(data, {"dark": ("black", "navy", "maroon"), "light": ("white", "yellow", "pink")})
+    dataset = read_folder(data, SPEC, seed=0, cache=cache, report=said.append)
+    record = tiny_record()
+    training = replace(record.training, seed=0, data_fingerprint=fingerprint(dataset.labels, dataset.train))
+    record = replace(record, labels=dataset.labels, input=SPEC, training=training)
+    _, measured = read_test(str(data), record, cache=cache, report=said.append)
+    assert 0 < len(measured) < 6
+    found = find_leaked_again(str(data), record, measured, cache=cache, report=said.append)
+    assert found is not None
+    assert found.has_alike
+    assert found.is_learnt.tolist() == [False] * len(measured)
+    (data / "light" / "lime.png").write_bytes(encode(solid("lime", 16)))
+    _, measured = read_test(str(data), record, cache=cache, report=said.append)
+    assert len(measured) == 7
+    assert find_leaked_again(str(data), record, measured, cache=cache, report=said.append) is None
 
 
 def test_an_archive_is_searched_without_its_training_part_in_memory(tmp_path: Path) -> None:
@@ -184,7 +204,7 @@ def test_an_archive_is_searched_without_its_training_part_in_memory(tmp_path: Pa
     training = replace(record.training, data_fingerprint=fingerprint(dataset.labels, dataset.train))
     record = replace(record, labels=dataset.labels, input=InputSpec(height=64, width=64), training=training)
     del images, learnt
-    measured = dataset.test.images
+    measured = dataset.test
     del dataset
     tracemalloc.start()
     found = find_leaked_again(str(path), record, measured, cache=tmp_path, report=print)
@@ -207,7 +227,7 @@ def test_an_archive_that_cannot_be_trained_on_is_nothing_that_was_learnt(tmp_pat
     record = tiny_record()
     training = replace(record.training, data_fingerprint=fingerprint(dataset.labels, dataset.train))
     record = replace(record, labels=dataset.labels, input=SPEC, training=training)
-    measured = dataset.test.images
+    measured = dataset.test
     assert find_leaked_again(str(path), record, measured, cache=cache, report=print) is not None
     changes: list[dict[str, np.ndarray]] = [
         {"x_test": images[:, :8]},
