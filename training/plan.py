@@ -145,22 +145,22 @@ def prepare(request: Request, computing: Computing, *, tell: Callable[[str], Non
 
 
 def _origin(dataset: Dataset, val: Split, *, tell: Callable[[str], None]) -> str:
-    """Name the folder of a val part that is held out; tell what is left out of it, and if it is small."""
-    folder = val.files[0].split("/")[0]
+    """Name a val part that is held out; tell what is left out of it, and if it is small."""
+    name, alike = (f"{val.files[0].split('/')[0]}/", "equal or look like") if val.files else ("x_val", "equal")
     if copies := len(val) - dataset.held_out_count:
         tell(
-            f"{copies:,} of the {len(val):,} pictures of {folder}/ equal or look like learnt ones, and are left "
-            "out: what is fitted on such pictures is fitted on scores that are too good"
+            f"{copies:,} of the {len(val):,} pictures of {name} {alike} learnt ones, and are left out: "
+            "what is fitted on such pictures is fitted on scores that are too good"
         )
     count = dataset.held_out_count
     if count < FEWEST_FOR_RULE:
         lost = "an abstain rule" if count >= FEWEST_FOR_TEMPERATURE else "a temperature and an abstain rule"
         tell(
-            f"warning: {count:,} pictures of {folder}/ are too few to fit {lost}; {FEWEST_FOR_RULE} are enough. "
+            f"warning: {count:,} pictures of {name} are too few to fit {lost}; {FEWEST_FOR_RULE} are enough. "
             "Add some, or, if you can spare them, hold as many of the training part out instead: "
             f"--held-out {FEWEST_FOR_RULE}"
         )
-    return f" (from {folder}/)"
+    return f" (from {name})"
 
 
 def with_epochs(plan: Plan, request: Request) -> Plan:

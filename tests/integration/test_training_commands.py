@@ -713,6 +713,50 @@ def test_a_val_part_is_held_out_and_found_again(three_parts: Path, capsys: pytes
     assert run(["evaluate", str(out), *arguments]) == 0
 
 
+def test_a_val_part_of_an_archive_is_held_out_and_found_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As that of a folder, but for pictures that only look alike: these are not looked for."""
+    random = np.random.default_rng(2)
+    data, run_folder, again = tmp_path / "a.npz", tmp_path / "run", tmp_path / "again.safetensors"
+    arrays: dict[str, np.ndarray] = {}
+    for part, n in (("train", 24), ("val", 25), ("test", 8)):
+        targets = np.arange(n) % 2
+        pixels = random.integers(0, 90, (n, 16, 16, 3)) + 120 * targets[:, None, None, None]
+        arrays |= {f"x_{part}": pixels.astype(np.uint8), f"y_{part}": targets}
+    arrays["x_val"][24] = arrays["x_train"][0]
+    arrays["x_test"][0] = arrays["x_val"][0]  # was not learnt
+    write_archive(data, arrays)
+    arguments = ["--data", str(data), "--device", "cpu"]
+    assert run(["train", "--recipe", "fast", "--epochs", "1", "--run", str(run_folder), *arguments]) == 0
+    told = " ".join(capsys.readouterr().err.split())
+    assert "1 of the 25 pictures of x_val equal learnt ones, and are left out" in told
+    assert "warning: 24 pictures of x_val are too few to fit an abstain rule" in told
+    assert "24 pictures to learn from, 24 held out to calibrate on (from x_val), 8 to measure on" in told
+    assert "pictures to measure on equal" not in told
+    out = run_folder / "checkpoint.safetensors"
+    record = load(out).record
+    assert record.training.configuration["held_out_part"] == "val"
+    assert record.calibration.held_out is not None
+    assert record.calibration.held_out.n == record.training.configuration["held_out"] == 24
+    assert run(["calibrate", str(out), "--out", str(again), *arguments]) == 0
+    assert load(again).record == record
+    assert run(["quantize", str(out), "--out", str(again), *arguments]) == 0
+    capsys.readouterr()
+    assert run(["evaluate", str(out), *arguments, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["without_copies"]["copies"] == 0
+    assert run(["train", "--resume", str(run_folder)]) == 0
+
+    write_archive(data, arrays | {"x_val": arrays["x_val"][:20], "y_val": arrays["y_val"][:20]})
+    assert run(["calibrate", str(out), "--out", str(again), *arguments]) == 1
+    assert "pictures of the val part: 24 then, 20 now" in " ".join(capsys.readouterr().err.split())
+    write_archive(data, {name: array for name, array in arrays.items() if not name.endswith("val")})
+    assert run(["calibrate", str(out), "--out", str(again), *arguments]) == 1
+    assert "has no x_val and y_val, and the training of the checkpoint held that out" in " ".join(
+        capsys.readouterr().err.split()
+    )
+
+
 def _fingerprint_of_held_out(data: Path, record: Record) -> str:
     """Of the pictures that are held out when the data are read again."""
     again = read_as_trained(str(data), record, cache=data.parent / "data", report=lambda _: None)

@@ -2,7 +2,7 @@
 
 `cifar10`   torchvision's data set, downloaded with its checksum; a folder of that name is `./cifar10`
 FILE.npz    x_train, y_train, x_test, y_test: uint8 (n, height, width, 3), or (n, height, width) of grey pictures,
-            and integer labels; `labels` optional
+            and integer labels; x_val and y_val, and `labels`, optional
 FOLDER      one sub-folder per class, or train/ and test/ with one sub-folder per class each, and val/ beside them
 """
 
@@ -17,8 +17,8 @@ from models.pictures import Picture
 from models.preprocessing import InputSpec, to_images
 from models.record import Record
 from training.data import cifar10
-from training.data.archives import read_archive, read_test_archive
-from training.data.class_trees import choose_side, composed
+from training.data.archives import has_val_arrays, read_archive, read_test_archive
+from training.data.class_trees import choose_side, composed, find_parts
 from training.data.dataset import Dataset, Split
 from training.data.folder_dataset import read_folder, read_test_folder
 from training.data.picture_cache import Report
@@ -47,7 +47,8 @@ def read_dataset(
         report: told of the progress, a sentence at a time.
         input_size: side of the images in pixels; None leaves arrays as they are, and lets the sizes of a
             folder's pictures decide.
-        takes_val: whether a folder's val/ is read, too, where it lies beside a test part.
+        takes_val: whether a val part is read, too: a folder's val/ where it lies beside a test part, an archive's
+            x_val and y_val.
 
     Raises:
         DataError: it is none of the three, or cannot be used.
@@ -60,7 +61,7 @@ def read_dataset(
         spec = InputSpec(height=side, width=side)
         return read_folder(path, spec, seed=seed, cache=cache, report=report, takes_val=takes_val)
     if is_archive(source):
-        return _sized(read_archive(path), input_size)
+        return _sized(read_archive(path, report=report, takes_val=takes_val), input_size)
     if path.is_file():
         raise DataError(
             f"--data {source} is a file, but no .npz archive. If it packs pictures, unpack it and name the folder."
@@ -98,6 +99,17 @@ def read_test(source: str, record: Record, *, cache: Path, report: Report) -> tu
         dataset = read_dataset(source, seed=record.training.seed, cache=cache, report=report)
         name, labels, split = f"{dataset.name} test", dataset.labels, dataset.test
     return name, _fit(_match_labels(split, found=labels, wanted=record.labels), record.input)
+
+
+def has_val(source: str) -> bool:
+    """Whether what `--data` names has a val part.
+
+    Raises:
+        DataError: it is an archive that cannot be read.
+    """
+    if is_archive(source):
+        return has_val_arrays(Path(source))
+    return Path(source).is_dir() and find_parts(Path(source)).val is not None
 
 
 def is_archive(source: str) -> bool:
@@ -139,7 +151,8 @@ def _sized(dataset: Dataset, side: int | None) -> Dataset:
     if side is None:
         return dataset
     spec = InputSpec(height=side, width=side)
-    return replace(dataset, train=_fit(dataset.train, spec), test=_fit(dataset.test, spec))
+    val = None if dataset.val is None else _fit(dataset.val, spec)
+    return replace(dataset, train=_fit(dataset.train, spec), test=_fit(dataset.test, spec), val=val)
 
 
 def _fit(split: Split, spec: InputSpec) -> Split:

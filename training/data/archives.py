@@ -1,4 +1,4 @@
-"""Archives of NumPy's: x_train, y_train, x_test, y_test, and the labels' names if they are there."""
+"""Archives of NumPy's: x_train, y_train, x_test, y_test; if they are there x_val, y_val, and the labels' names."""
 
 import math
 from collections.abc import Iterator
@@ -27,17 +27,44 @@ _RECOUNT = (
 """Both parts by one table: numbered apart, a class that is in one of them alone would shift the others."""
 
 
-def read_archive(path: Path) -> Dataset:
-    """Read both parts of an archive.
+def read_archive(path: Path, *, report: Report, takes_val: bool = False) -> Dataset:
+    """Read the parts of an archive.
+
+    Args:
+        path: of the archive.
+        report: told of a val part that is not used.
+        takes_val: whether x_val and y_val are read, too, where they are there.
 
     Raises:
         DataError: it cannot be read, or an array is not what it should be.
     """
-    arrays = _load_arrays(path, ("train", "test"))
+    val_names = _val_names(path)
+    if val_names and not takes_val:
+        report(f"not used: {', '.join(val_names)}")
+    takes_val = takes_val and len(val_names) > 0
+    arrays = _load_arrays(path, ("train", "test", "val") if takes_val else ("train", "test"))
     train, test = _read_split(path, arrays, "train"), _read_split(path, arrays, "test")
     _refuse_other_size(path, train.images, test.images)
     labels = _name_classes(path, arrays, train.targets, test.targets)
-    return Dataset(to_unicode(path.stem), labels, train, test)
+    val = _read_split(path, arrays, "val") if takes_val else None
+    if val is not None:
+        _refuse_other_size(path, train.images, val.images, part="val")
+        _refuse_strangers(path, labels, train.targets, val.targets, part="val")
+    return Dataset(to_unicode(path.stem), labels, train, test, val=val)
+
+
+def has_val_arrays(path: Path) -> bool:
+    """Whether an archive has a val part, or one of its two arrays.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    return len(_val_names(path)) > 0
+
+
+def _val_names(path: Path) -> list[str]:
+    held, _ = read_arrays(path, ())
+    return [name for name in ("x_val", "y_val") if name in held]
 
 
 def read_learnt_archive(path: Path) -> tuple[tuple[str, ...], Tensor, Iterator[Tensor]]:
@@ -66,9 +93,22 @@ def _read_images(path: Path, name: str) -> Iterator[Tensor]:
     return (_check_images(path, rows, name) for rows in read_pieces(path, name))
 
 
-def _refuse_other_size(path: Path, learnt: Tensor, measured: Tensor) -> None:
-    if learnt.shape[1:] != measured.shape[1:]:
-        raise DataError(f"{path}: training and test pictures differ in size; both must be the same.")
+def _refuse_other_size(path: Path, learnt: Tensor, others: Tensor, *, part: str = "test") -> None:
+    if learnt.shape[1:] != others.shape[1:]:
+        raise DataError(f"{path}: training and {part} pictures differ in size; both must be the same.")
+
+
+def _refuse_strangers(
+    path: Path, labels: tuple[str, ...], learnt: Tensor, others: Tensor, *, part: str = "test"
+) -> None:
+    """Refuse classes that nothing teaches."""
+    strangers = sorted(set(others.tolist()) - set(learnt.tolist()))
+    if strangers:
+        named = ", ".join(labels[place] if place < len(labels) else str(place) for place in strangers)
+        raise DataError(
+            f"{path}: y_{part} has the classes {named}, which y_train has not. Add training pictures of them, or "
+            f"take them out of the {part} part."
+        )
 
 
 def _name_classes(
@@ -96,14 +136,9 @@ def _name_classes(
         labels = cifar10.LABELS
     has_names = labels is not None
     labels = labels or tuple(str(place) for place in range(classes))
-    strangers = sorted(set(measured.tolist()) - set(learnt.tolist()))
     if len(labels) < max(2, classes):
         raise DataError(f"{path}: labels {list(labels)} for classes 0 to {classes - 1}; one each, at least two.")
-    if strangers:
-        raise DataError(
-            f"{path}: y_test has the classes {', '.join(labels[place] for place in strangers)}, which y_train has "
-            "not. Add training pictures of them, or take them out of the test part."
-        )
+    _refuse_strangers(path, labels, learnt, measured)
     if not has_names:
         _refuse_gaps(path, learnt, labels)
     return labels
@@ -189,12 +224,9 @@ def _advice_on_names(path: Path, held: list[str]) -> str:
     """Say how an archive of MedMNIST's is stored with the names that are needed; nothing of other archives."""
     if not {f"{part}_{kind}" for part in ("train", "test") for kind in ("images", "labels")} <= set(held):
         return ""
-    has_validation = {"val_images", "val_labels"} <= set(held)
+    parts = [part for part in ("train", "val", "test") if {f"{part}_images", f"{part}_labels"} <= set(held)]
     arrays = ", ".join(
-        f"{to}_train=numpy.concatenate([a['train_{kind}'], a['val_{kind}']]), {to}_test=a['test_{kind}']"
-        if has_validation
-        else f"{to}_train=a['train_{kind}'], {to}_test=a['test_{kind}']"
-        for to, kind in (("x", "images"), ("y", "labels"))
+        f"{to}_{part}=a['{part}_{kind}']" for to, kind in (("x", "images"), ("y", "labels")) for part in parts
     )
     new = path.with_name(f"{path.stem}-renamed.npz")
     return f" Store them so: a = numpy.load({str(path)!r}); numpy.savez({str(new)!r}, {arrays})"

@@ -22,7 +22,9 @@ def inspect_dataset(dataset: Dataset) -> Findings:
     """Count classes, and find copies within and across the parts of a data set."""
     if dataset.findings is not None:
         return dataset.findings
-    parts = {"train": dataset.train, "test": dataset.test}  # no array has a val part of its own
+    parts = {"train": dataset.train, "test": dataset.test}
+    if dataset.val is not None:
+        parts["val"] = dataset.val
     thumbnails = np.concatenate([_thumbnails(part.images) for part in parts.values()])
     digests = [
         [hashlib.sha256(image.numpy().tobytes()).digest()] for part in parts.values() for image in part.images

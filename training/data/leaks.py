@@ -25,14 +25,16 @@ class Leaked:
 
 
 def find_leaked(dataset: Dataset) -> Leaked:
-    """Tell which test pictures have a copy among those that are learnt or held out.
+    """Tell which test pictures have a copy among those that are learnt, or drawn from these and held out.
 
     In a folder these are the leaks among its findings, with those that only look alike. In arrays they are equal
     pictures alone, since a training does not wait until half a minute's search for the others is over.
     """
     if dataset.findings is not None:
         return Leaked(_has_learnt_copy(dataset.test, dataset.findings, part="test"), has_alike=True)
-    learnt = [part for part in (dataset.train, dataset.held_out) if part is not None]
+    learnt = [dataset.train]
+    if dataset.held_out is not None and dataset.val is None:  # else it was never one of the training pictures
+        learnt.append(dataset.held_out)
     return find_equal(dataset.test.images, {digest for part in learnt for digest in digests(part.images)})
 
 
@@ -52,13 +54,14 @@ def digests(images: Tensor) -> Iterator[bytes]:
 
 
 def find_learnt_val(dataset: Dataset) -> Tensor:
-    """Tell which pictures of a folder's val part equal or look like learnt ones: bool (n,).
+    """Tell which pictures of a val part equal or, in a folder, look like learnt ones: bool (n,).
 
     Args:
-        dataset: with a val part and what reading it found.
+        dataset: with a val part.
     """
     assert dataset.val is not None
-    assert dataset.findings is not None  # of a folder
+    if dataset.findings is None:
+        return find_equal(dataset.val.images, set(digests(dataset.train.images))).is_learnt
     return _has_learnt_copy(dataset.val, dataset.findings, part="val")
 
 

@@ -67,9 +67,10 @@ def _with_val(dataset: Dataset, source: str, record: Record) -> Dataset:
         DataError: it is not the one of the training.
     """
     if dataset.val is None:
+        missing = "x_val and y_val" if is_archive(source) else "val/ beside train/ and test/"
         raise DataError(
-            f"{source} has no val/ beside train/ and test/, and the training of the checkpoint held that out. "
-            "Bring it back, or train again."
+            f"{source} has no {missing}, and the training of the checkpoint held that out. Bring it back, or "
+            "train again."
         )
     divided = set_aside(dataset, count=None, seed=record.training.seed)
     then = record.training.configuration.get(HELD_OUT_FINGERPRINT)
@@ -196,7 +197,7 @@ def require_enough_for_rule(record: Record) -> None:
         raise TrainingError(
             f"--accept is of the abstain rule, which needs {FEWEST_FOR_RULE} held-out pictures; the training held "
             f"out {count}. Leave --accept out, or train again with "
-            f"{'as many in val/, or with ' if holds_val_out(record) else ''}--held-out {FEWEST_FOR_RULE}."
+            f"{'as many in the val part, or with ' if holds_val_out(record) else ''}--held-out {FEWEST_FOR_RULE}."
         )
 
 

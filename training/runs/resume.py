@@ -20,7 +20,7 @@ from training.configuration import (
     with_whole_paths,
     write_configuration,
 )
-from training.data.class_trees import find_parts
+from training.data import has_val
 from training.data.findings import Findings, changed_counts
 from training.data.held_out import HELD_OUT_PART
 from training.devices import Computing
@@ -104,7 +104,7 @@ def _with_the_same_part(asked: Request, configuration: Mapping[str, Any]) -> Req
     It was added since, or older versions did not use it.
     """
     is_open = asked.held_out is None and HELD_OUT_PART not in configuration
-    if is_open and Path(asked.data).is_dir() and find_parts(Path(asked.data)).val is not None:
+    if is_open and has_val(asked.data):
         return replace(asked, held_out=configuration.get("held_out"))
     return asked
 

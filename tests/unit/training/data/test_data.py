@@ -116,6 +116,42 @@ def test_a_wrong_archive_is_refused(tmp_path: Path, change: dict[str, np.ndarray
         _read(tmp_path / "bad.npz")
 
 
+def test_a_val_part_of_an_archive_is_read_for_who_takes_it(tmp_path: Path) -> None:
+    """At the size that is asked for; whoever does not take it is told that it is not used."""
+    arrays, told = _arrays(), list[str]()
+    write_archive(tmp_path / "a.npz", {**arrays, "x_val": arrays["x_test"][:2], "y_val": arrays["y_test"][:2]})
+    read = read_dataset(
+        str(tmp_path / "a.npz"), seed=0, cache=tmp_path, report=told.append, input_size=12, takes_val=True
+    )
+    assert not told
+    assert read.val is not None
+    assert read.val.images.shape == (2, 12, 12, 3)
+    assert read.val.targets.tolist() == arrays["y_test"][:2].tolist()
+    assert read_dataset(str(tmp_path / "a.npz"), seed=0, cache=tmp_path, report=told.append).val is None
+    assert told == ["not used: x_val, y_val"]
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"y_val": None}, "lacks y_val; it holds x_train, .*x_val"),
+        ({"x_val": None}, "lacks x_val"),
+        ({"x_val": np.zeros((2, 9, 9, 3), np.uint8)}, "training and val pictures differ in size"),
+        ({"x_val": np.zeros((2, 8, 8, 3))}, "x_val is float64"),
+        ({"y_val": np.array([0, 7])}, "y_val has the classes 7, which y_train has not.*out of the val part"),
+        ({"y_val": np.zeros(3, int)}, "2 pictures in x_val, 3 labels"),
+        ({"x_val": np.zeros((0, 8, 8, 3), np.uint8), "y_val": np.zeros(0, int)}, "y_val is empty"),
+    ],
+)
+def test_a_wrong_val_part_is_refused(tmp_path: Path, change: dict[str, np.ndarray | None], sentence: str) -> None:
+    """Both arrays or neither, and the same checks as of the other parts."""
+    val: dict[str, np.ndarray] = {"x_val": np.zeros((2, 8, 8, 3), np.uint8), "y_val": np.array([0, 1])}
+    arrays = {name: array for name, array in {**_arrays(), **val, **change}.items() if array is not None}
+    write_archive(tmp_path / "bad.npz", arrays)
+    with pytest.raises(DataError, match=sentence):
+        read_dataset(str(tmp_path / "bad.npz"), seed=0, cache=tmp_path, report=_ignore, takes_val=True)
+
+
 _PIXELS = np.random.default_rng(1).integers(0, 256, (6, 8, 8, 3), dtype=np.uint8)
 
 
@@ -231,7 +267,7 @@ def _recounted(sentence: str, learnt: np.ndarray, measured: np.ndarray) -> dict[
 
 @pytest.mark.parametrize("parts", [("train", "test"), ("train", "val", "test")])
 def test_the_advice_renames_what_medmnist_stores(tmp_path: Path, parts: tuple[str, ...]) -> None:
-    """The line that is printed makes a file that is read; pictures for validation are learnt."""
+    """The line that is printed makes a file that is read, with the pictures for validation as its val part."""
     kept = _arrays()
     pictures = {"train": kept["x_train"], "val": kept["x_test"], "test": kept["x_test"][:3]}
     columns = {"train": kept["y_train"], "val": kept["y_test"], "test": kept["y_test"][:3]}
@@ -240,9 +276,13 @@ def test_the_advice_renames_what_medmnist_stores(tmp_path: Path, parts: tuple[st
     with pytest.raises(DataError, match="lacks x_train, y_train, x_test, y_test; it holds train_images") as caught:
         _read(tmp_path / "med.npz")
     exec(str(caught.value).partition("Store them so: ")[2], {"numpy": np})  # noqa: S102 - our own sentence
-    read = read_dataset(str(tmp_path / "med-renamed.npz"), seed=0, cache=tmp_path, report=_ignore)
-    learnt = [*kept["y_train"], *kept["y_test"]] if "val" in parts else [*kept["y_train"]]
-    assert read.train.targets.tolist() == learnt
+    path = str(tmp_path / "med-renamed.npz")
+    read = read_dataset(path, seed=0, cache=tmp_path, report=_ignore, takes_val=True)
+    assert read.train.targets.tolist() == [*kept["y_train"]]
+    assert (read.val is not None) == ("val" in parts)
+    if read.val is not None:
+        assert np.array_equal(read.val.images.numpy(), pictures["val"])
+        assert read.val.targets.tolist() == [*kept["y_test"]]
     assert np.array_equal(read.test.images.numpy(), pictures["test"])
 
 

@@ -10,6 +10,7 @@ from tests.drawing import encode, solid
 from tests.photographs import draw_photograph
 from training.data import read_dataset
 from training.data.dataset import Dataset, Split
+from training.data.findings import to_lines
 from training.data.inspection import inspect_dataset, lines_before_training
 
 
@@ -29,6 +30,18 @@ def test_arrays_are_looked_at_like_files(side: int) -> None:
     assert (group.kind, group.files) == ("equal", ("train[1]", "test[1]"))
     assert group.is_leak
     assert group.is_contradiction
+
+
+def test_the_val_part_of_arrays_is_looked_at_too() -> None:
+    """It is counted, and what it shares with the training part is told in the words that a folder's is."""
+    train, test, val = _split([1, 2, 3], 32), _split([4], 32), _split([5, 2], 32)
+    findings = inspect_dataset(Dataset("made", ("a", "b"), train, test, val=val))
+    assert findings.counts["a"] == {"train": 3, "val": 2, "test": 1}
+    lines = list(to_lines(findings))
+    assert lines[-2:] == [
+        "warning: 1 group of equal pictures, each in train and val: those of val are not calibrated on",
+        "  train[1] (train) = val[1] (val)",
+    ]
 
 
 def test_a_folder_was_looked_at_when_it_was_read(tmp_path: Path) -> None:

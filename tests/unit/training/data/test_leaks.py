@@ -23,6 +23,14 @@ def test_in_arrays_equal_pictures_are_found_in_what_is_learnt_and_held_out() -> 
     assert not find_leaked(dataset).has_alike
 
 
+def test_in_arrays_a_val_part_was_not_learnt() -> None:
+    """A test picture that equals one of it is no leak; one of it that equals a learnt one is found."""
+    val = _split([5, 2, 6])
+    dataset = Dataset("made", ("a",), _split([1, 2, 3]), _split([5, 3]), held_out=val, val=val)
+    assert find_leaked(dataset).is_learnt.tolist() == [False, True]
+    assert find_learnt_val(dataset).tolist() == [False, True, False]
+
+
 def test_in_a_folder_they_are_those_of_its_findings() -> None:
     """With those that look alike; a group that lies in the test part alone is none."""
     train, test = ("train/1", "train/2"), ("test/1", "test/2", "test/3", "test/4")

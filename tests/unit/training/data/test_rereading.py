@@ -114,7 +114,7 @@ def test_what_an_older_training_drew_is_drawn_again_beside_a_val_part(data: Path
 
 def test_too_few_of_a_val_part_for_a_rule_can_be_added_to_it(data: Path) -> None:
     """Besides the number that is taken from the training pictures."""
-    with pytest.raises(TrainingError, match="train again with as many in val/, or with --held-out 100"):
+    with pytest.raises(TrainingError, match="train again with as many in the val part, or with --held-out 100"):
         require_enough_for_rule(_with_val_held_out(data))
 
 

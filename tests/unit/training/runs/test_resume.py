@@ -5,9 +5,11 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
+from tests.drawing import write_archive
 from training.configuration import Request, write_configuration
 from training.data.findings import Findings, write
 from training.devices import Computing
@@ -143,6 +145,12 @@ def test_a_run_that_drew_its_held_out_part_goes_on_with_it(
         (tmp_path / "pets" / part / "cat").mkdir(parents=True)
     assert ask_again(asked, {}, folder=tmp_path) == asked
     (tmp_path / "pets" / "val" / "cat").mkdir(parents=True)
+    assert ask_again(asked, {}, folder=tmp_path).held_out == asked_again
+
+    asked = Request(recipe="fast", data=str(tmp_path / "pets.npz"))
+    write_archive(tmp_path / "pets.npz", {"x_train": np.zeros(1)})
+    assert ask_again(asked, {}, folder=tmp_path) == asked
+    write_archive(tmp_path / "pets.npz", {"x_train": np.zeros(1), "x_val": np.zeros(1)})
     assert ask_again(asked, {}, folder=tmp_path).held_out == asked_again
 
 
