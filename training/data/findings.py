@@ -26,7 +26,7 @@ _KINDS = {"equal": "equal pictures", "near": "pictures that look alike"}
 """Of groups, in the order in which they are told."""
 _SHARED = {
     ("train", "test"): "what is measured on was also learnt",
-    ("train", "val"): "those of val are not calibrated on",
+    ("train", "val"): "what val holds was also learnt",
     ("val", "test"): "what is measured on was also calibrated on",
 }
 """Two parts → what comes of copies in both of them, the worst first."""

@@ -63,7 +63,7 @@ def test_what_is_shared_by_two_of_three_parts_is_told(pets: Path) -> None:
     assert dataset.findings is not None
     lines = list(to_lines(dataset.findings))
     learnt = lines.index(
-        "warning: 1 group of equal pictures, each in train and val: those of val are not calibrated on"
+        "warning: 1 group of equal pictures, each in train and val: what val holds was also learnt"
     )
     assert lines[learnt + 1] == "  train/dog/5.png (train) = valid/dog/5.png (val)"
     measured = lines.index(

@@ -39,7 +39,7 @@ def test_the_val_part_of_arrays_is_looked_at_too() -> None:
     assert findings.counts["a"] == {"train": 3, "val": 2, "test": 1}
     lines = list(to_lines(findings))
     assert lines[-2:] == [
-        "warning: 1 group of equal pictures, each in train and val: those of val are not calibrated on",
+        "warning: 1 group of equal pictures, each in train and val: what val holds was also learnt",
         "  train[1] (train) = val[1] (val)",
     ]
 
