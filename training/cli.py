@@ -2,17 +2,33 @@
 
 import io
 import sys
+from typing import Any
 
 import typer
+from typer.core import TyperGroup
 
 from training.commands.checkpoints import calibrate, evaluate, export, outliers, report
 from training.commands.data import inspect, mistakes, samples
 from training.commands.predict import predict
 from training.commands.quantize import quantize
 from training.commands.train import train
+from training.nearest import with_nearest_choice
+
+
+class _Commands(TyperGroup):
+    """Names the word that was meant where an option takes one of a few; typer does so of commands and options."""
+
+    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - the context's type is click's or typer's, by the version
+        try:
+            return super().invoke(ctx)
+        except typer.BadParameter as error:
+            error.message = with_nearest_choice(error.message)
+            raise
+
 
 app = typer.Typer(
     name="training",
+    cls=_Commands,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

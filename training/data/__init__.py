@@ -23,6 +23,7 @@ from training.data.dataset import Dataset, Split
 from training.data.folder_dataset import read_folder, read_test_folder
 from training.data.picture_cache import Report
 from training.errors import DataError
+from training.nearest import nearest_data
 
 CIFAR10 = "cifar10"
 _UNKNOWN = -1
@@ -66,9 +67,11 @@ def read_dataset(
         raise DataError(
             f"--data {source} is a file, but no .npz archive. If it packs pictures, unpack it and name the folder."
         )
+    meant = nearest_data(source, words=[CIFAR10])
     raise DataError(
         f"--data {source} is neither 'cifar10', nor an existing .npz file, nor a folder. "
-        "Check the path; a folder needs one sub-folder of pictures per class."
+        + ("" if meant is None else f"Did you mean {meant}? ")
+        + "Check the path; a folder needs one sub-folder of pictures per class."
     )
 
 
