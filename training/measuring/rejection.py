@@ -13,6 +13,10 @@ from training.measuring.views import answers
 
 _ACCEPTED = 0.95
 """Of the pictures that do show a class, when false acceptances are counted. Source: OpenOOD, FPR@95."""
+_LEGEND = (
+    "AUROC: how often a picture of the classes looks surer than one of that kind; 100 is always, 50 is chance. "
+    f"FPR95: how many of that kind look as sure as {100 * _ACCEPTED:.0f} % of the classes' pictures do; 0 is best."
+)
 
 
 @dataclass(frozen=True)
@@ -88,6 +92,8 @@ def false_acceptance(inside: Tensor, outside: Tensor) -> float:
 def rejection_lines(results: Mapping[str, Rejection], *, may_abstain: bool) -> list[str]:
     """Write a table for people: AUROC / FPR95 by score, distance and both, and what the rule accepts.
 
+    A line in front says what the two figures are.
+
     Args:
         results: by kind.
         may_abstain: whether the checkpoint has a rule; without one there is no column for what it accepts, as
@@ -98,7 +104,7 @@ def rejection_lines(results: Mapping[str, Rejection], *, may_abstain: bool) -> l
     has_distance = any(result.distance for result in results.values())
     heads = ["score", "distance", "both"] if has_distance else ["score"]
     head = "  ".join(f"{name:<12}" for name in heads) + ("  accepted by the rule" if may_abstain else "")
-    lines = [f"{title:>{width}}   {head.rstrip()}"]
+    lines = [_LEGEND, f"{title:>{width}}   {head.rstrip()}"]
     for kind, result in results.items():
         cells = [
             f"{100 * found.auroc:5.1f} /{100 * found.false_acceptance:5.1f}"

@@ -47,12 +47,15 @@ def test_a_table_has_no_column_for_what_the_checkpoint_has_not() -> None:
     """All would be accepted where there is no rule, and a dash is no distance."""
     half = Separation(auroc=0.5, false_acceptance=0.25)
     full = rejection_lines({"tiles": Rejection(half, half, half, accepted=0.125)}, may_abstain=True)
-    assert full == [
+    assert full[1:] == [
         "AUROC / FPR95, %   score         distance      both          accepted by the rule",
         "           tiles :  50.0 / 25.0   50.0 / 25.0   50.0 / 25.0   12.5 %",
     ]
     bare = rejection_lines({"tiles": Rejection(half, None, None, accepted=1.0)}, may_abstain=False)
-    assert bare == ["AUROC / FPR95, %   score", "           tiles :  50.0 / 25.0"]
+    assert bare[1:] == ["AUROC / FPR95, %   score", "           tiles :  50.0 / 25.0"]
+    for lines in (full, bare):
+        assert lines[0].startswith("AUROC: how often a picture of the classes looks surer than one of that kind")
+        assert "FPR95: how many of that kind look as sure as 95 % of the classes' pictures do" in lines[0]
 
 
 def test_auroc_counts_pairs() -> None:
