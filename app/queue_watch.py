@@ -11,12 +11,15 @@ from app.prices import Prices
 
 
 class QueueWatch:
-    """Hears all that happens in the queue (`app.batches.runs.BatchEvents`), from the event loop and from lanes.
+    """Hears all that happens in a model's queue (`app.batches.runs.BatchEvents`), from event loop and lanes.
+
+    Beside the model that answers there may be others: one whose golden pictures a reload asks, and those that were
+    replaced. What these do says nothing about a new caller's wait, nor about the engine that will answer.
 
     Args:
         metrics: hears of everything.
-        prices: hear what a batch cost, and when nothing waits.
-        doubt: called on the event loop when a picture failed alone: was that its fault, or the engine's?
+        prices: hear what a batch cost, and when nothing waits, while the model is the one that answers.
+        doubt: called on the event loop when a picture failed alone then: was that its fault, or the engine's?
 
     Attributes:
         is_lost: the engine fails for good, or hangs; only a new process helps.
@@ -30,8 +33,12 @@ class QueueWatch:
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def start(self) -> None:
-        """Call `doubt` on the running event loop from now on; before that, failures are counted alone."""
+        """Hear that the model answers from now on; before that, all is counted alone. Called on the event loop."""
         self._loop = asyncio.get_running_loop()
+
+    def stop(self) -> None:
+        """Hear that another model answers from now on: what this one still ends is counted alone."""
+        self._loop = None
 
     def dropped(self, reason: str) -> None:
         """A picture left the queue unanswered."""
@@ -40,16 +47,19 @@ class QueueWatch:
     def ran(self, *, size: int, infer_ms: float, waiting: int) -> None:
         """A batch was answered."""
         self._metrics.batch_size.observe(size)
-        self._prices.answered(size=size, seconds=infer_ms / 1000, finished_s=time.monotonic(), waiting=waiting)
+        if self._loop is not None:
+            self._prices.answered(size=size, seconds=infer_ms / 1000, finished_s=time.monotonic(), waiting=waiting)
 
     def idle(self) -> None:
         """Nothing waits any more."""
-        self._prices.idle()
+        if self._loop is not None:
+            self._prices.idle()
 
     def failed(self, error: EngineError) -> None:
         """A picture failed alone."""
         self._metrics.engine_failures.inc()
         self.is_lost = self.is_lost or isinstance(error, EngineLostError)
-        if self._loop is not None:
+        loop = self._loop  # read once: another thread may stop it
+        if loop is not None:
             with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is there to doubt
-                self._loop.call_soon_threadsafe(self._doubt)
+                loop.call_soon_threadsafe(self._doubt)

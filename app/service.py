@@ -128,11 +128,11 @@ class Service:
             metrics=self.metrics,
         )
         self._second_look = SecondLook(self.admission, self.metrics) if settings.second_look == "on" else None
-        self._watch = QueueWatch(self.metrics, self.prices, doubt=self._on_failure)
+        self._watch = self._watch_another()
         self._reloading = asyncio.Lock()
         self._retiring: dict[asyncio.Task[None], ServedModel] = {}
         self._heartbeat: asyncio.TimerHandle | None = None
-        self.model = self._serve(opened) if opened else self._open()
+        self.model = self._serve(opened, self._watch) if opened else self._open(self._watch)
         self.prices.serves(lanes=self.model.engine.lanes)
 
     async def start(self) -> None:
@@ -229,7 +229,7 @@ class Service:
     @property
     def is_lost(self) -> bool:
         """Whether only a new process helps."""
-        return self._watch.is_lost
+        return self.lost.is_set() or self._watch.is_lost
 
     def require_ready(self) -> None:
         """Do nothing while new callers are welcome.
@@ -295,10 +295,12 @@ class Service:
         if self._reloading.locked():
             raise _refused("Another reload is running. Wait for its answer.")
         async with self._reloading:
-            old = self.model
-            new = await self._open_beside(digest)
-            self.model = new
+            old, watch = self.model, self._watch_another()
+            new = await self._open_beside(watch, digest)
+            self._watch.stop()
+            self.model, self._watch = new, watch
             self.prices.serves(lanes=new.engine.lanes)
+            watch.start()
             self.announce(previous=old.checkpoint)
             self.explainer.keep_only(self.model.checkpoint.digest)
             self.judge.trust()  # a fault of the old one is none of the new one's
@@ -313,11 +315,14 @@ class Service:
             async with asyncio.timeout(LAST_WORK_S):
                 await asyncio.gather(*self._retiring)
 
-    def _open(self, digest: str | None = None) -> ServedModel:
-        settings = self.settings.model_copy(update={"checkpoint_digest": digest}) if digest else self.settings
-        return self._serve(self._open_model(settings, threads=self._share.engine))
+    def _watch_another(self) -> QueueWatch:
+        return QueueWatch(self.metrics, self.prices, doubt=self._on_failure)
 
-    def _serve(self, opened: Opened) -> ServedModel:
+    def _open(self, watch: QueueWatch, digest: str | None = None) -> ServedModel:
+        settings = self.settings.model_copy(update={"checkpoint_digest": digest}) if digest else self.settings
+        return self._serve(self._open_model(settings, threads=self._share.engine), watch)
+
+    def _serve(self, opened: Opened, watch: QueueWatch) -> ServedModel:
         checkpoint, engine = opened
         return ServedModel(
             checkpoint,
@@ -325,13 +330,13 @@ class Service:
             max_queue=self.settings.max_queue,
             retry_after_s=self.admission.retry_after_s,
             cores=self._share.cores,
-            events=self._watch,
+            events=watch,
             longest_run_s=longest_run_s(max_deadline_s=self.settings.max_deadline_ms / 1000, device=engine.device),
         )
 
-    async def _open_beside(self, digest: str | None) -> ServedModel:
+    async def _open_beside(self, watch: QueueWatch, digest: str | None) -> ServedModel:
         try:
-            new = await in_own_thread(partial(self._open, digest))
+            new = await in_own_thread(partial(self._open, watch, digest))
         except Exception as error:  # whatever an engine raises, the old one goes on and the operator hears why
             raise _reload_error(error) from error
         try:

@@ -160,7 +160,7 @@ def test_the_cores_of_a_process_decide_what_its_event_loop_runs(
     """With another core for the engine's thread only what is quicker than handing it over."""
     monkeypatch.setattr("app.service.usable_cores", lambda: cores)
     service = Service(settings.model_copy(update={"workers": workers}))
-    assert service._open()._longest_picture_s == longest_s
+    assert service.model._longest_picture_s == longest_s
 
 
 def test_an_application_that_is_cancelled_ends_without_a_fault(

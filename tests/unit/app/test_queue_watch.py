@@ -10,7 +10,7 @@ from app.errors import EngineError, EngineLostError
 from app.metrics import Metrics
 from app.prices import Prices
 from app.queue_watch import QueueWatch
-from tests.unit.app.loops import with_loop
+from tests.unit.app.loops import turns, with_loop
 
 
 def shown(metrics: Metrics) -> set[str]:
@@ -23,10 +23,20 @@ def never() -> None:
     raise AssertionError("there is nothing to doubt")
 
 
+def started(watch: QueueWatch) -> QueueWatch:
+    """The same, of the model that answers."""
+
+    async def start() -> None:
+        watch.start()
+
+    with_loop(start())
+    return watch
+
+
 def test_a_batch_is_measured_and_teaches_what_a_picture_costs() -> None:
     """Four pictures in 2 s are half a second for each."""
     metrics, prices = Metrics(), Prices()
-    watch: BatchEvents = QueueWatch(metrics, prices, doubt=never)
+    watch: BatchEvents = started(QueueWatch(metrics, prices, doubt=never))
     watch.ran(size=4, infer_ms=2_000.0, waiting=2)
     assert "glimpse_batch_size_sum 4.0" in shown(metrics)
     assert prices.picture_s == pytest.approx(0.5)
@@ -35,7 +45,7 @@ def test_a_batch_is_measured_and_teaches_what_a_picture_costs() -> None:
 def test_when_nothing_waits_the_time_from_then_on_costs_nobody() -> None:
     """Else the pause before the next batch would count as the price of its pictures."""
     metrics, prices = Metrics(), Prices()
-    watch = QueueWatch(metrics, prices, doubt=never)
+    watch = started(QueueWatch(metrics, prices, doubt=never))
     watch.ran(size=1, infer_ms=3_600_000.0, waiting=5)  # an hour; behind a backlog next to none would be counted
     watch.idle()
     watch.ran(size=1, infer_ms=3_600_000.0, waiting=0)
@@ -73,11 +83,28 @@ def test_a_failure_is_doubted_on_the_event_loop() -> None:
     assert "glimpse_engine_failures_total 1.0" in shown(metrics)
 
 
-def test_before_the_start_a_failure_is_counted_alone() -> None:
-    """There is no loop yet on which somebody could doubt."""
-    metrics = Metrics()
-    QueueWatch(metrics, Prices(), doubt=never).failed(EngineError("It failed."))
-    assert "glimpse_engine_failures_total 1.0" in shown(metrics)
+@pytest.mark.parametrize("is_over", [False, True], ids=["not yet", "not any more"])
+def test_of_a_model_that_does_not_answer_all_is_counted_alone(is_over: bool) -> None:
+    """Its runs cost no caller's time, its pauses end no backlog, its failures are none of the other engine's."""
+    metrics, prices = Metrics(), Prices()
+    watch, serving = (QueueWatch(metrics, prices, doubt=never) for _ in range(2))
+
+    async def check() -> None:
+        serving.start()
+        serving.ran(size=1, infer_ms=2_000.0, waiting=5)
+        if is_over:
+            watch.start()
+            watch.stop()
+        watch.ran(size=4, infer_ms=0.0, waiting=0)
+        watch.idle()
+        watch.failed(EngineError("It failed."))
+        await turns()
+        assert prices.picture_s == pytest.approx(2.0)
+        serving.ran(size=1, infer_ms=3_600_000.0, waiting=0)  # behind a backlog its own hour is not counted
+        assert prices.picture_s < 60.0
+
+    with_loop(check())
+    assert {"glimpse_engine_failures_total 1.0", "glimpse_batch_size_sum 6.0"} <= shown(metrics)
 
 
 def test_a_lost_device_stays_lost() -> None:

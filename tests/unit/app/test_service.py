@@ -8,11 +8,13 @@ import threading
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from app.batches.runs import Result
 from app.callers import Caller
-from app.errors import EngineLostError, NotReadyError, OverloadedError, ReloadError
+from app.errors import EngineError, EngineLostError, NotReadyError, OverloadedError, ReloadError
+from app.served_model import ServedModel
 from app.service import _BEAT_S, Opened, Service
 from app.settings import Settings
 from app.threads import LAST_WORK_S
@@ -408,6 +410,94 @@ def test_after_a_reload_a_picture_soon_has_another_price(checkpoint_path: Path) 
             first_guess_s = service.admission.wait_s
             service.prices.answered(size=1, seconds=4 * first_guess_s / 100, finished_s=200.0, waiting=0)
             assert service.admission.wait_s < 0.8 * first_guess_s
+        await service.stop()
+
+    with_loop(check())
+
+
+class FailingEngine(GoldenEngine):
+    """Opens, and fails on everything."""
+
+    def answer(self, images: Images) -> Answers:
+        """Fail."""
+        self.sizes.append(len(images))
+        raise RuntimeError("no kernels for this one")
+
+
+def test_what_a_new_model_does_before_it_answers_is_none_of_the_old_ones(checkpoint_path: Path) -> None:
+    """Its golden pictures teach no price, and its failures make nobody doubt the engine that answers."""
+    checkpoint = load(checkpoint_path)
+    failing, right = FailingEngine(checkpoint), GoldenEngine(checkpoint)
+
+    async def check() -> None:
+        service = reloading(checkpoint_path, GoldenEngine(checkpoint), failing, right)
+        await service.start()
+        doubts: list[None] = []
+        service.judge.doubt = lambda: doubts.append(None)  # type: ignore[method-assign]
+        service.prices.answered(size=1, seconds=100.0, finished_s=100.0, waiting=0)
+        picture_s = service.prices.picture_s
+        with pytest.raises(ReloadError, match="no kernels for this one"):
+            await service.reload()
+        await service.reload()
+        assert failing.sizes
+        assert right.sizes
+        assert service.prices.picture_s == picture_s
+        assert doubts == []
+        await service.stop()
+
+    with_loop(check())
+
+
+def test_the_model_that_answers_alone_teaches_prices_and_is_doubted(checkpoint_path: Path) -> None:
+    """After a reload that is the new one, though the old one still ends what it had begun."""
+    checkpoint = load(checkpoint_path)
+
+    async def check() -> None:
+        service = reloading(checkpoint_path, GoldenEngine(checkpoint), GoldenEngine(checkpoint))
+        await service.start()
+        doubts: list[None] = []
+        service.judge.doubt = lambda: doubts.append(None)  # type: ignore[method-assign]
+        golden, unknown = checkpoint.golden_images[0], np.zeros_like(checkpoint.golden_images[0])
+        old = service.model
+
+        async def run_on(model: ServedModel) -> tuple[bool, int]:
+            before_s = service.prices.picture_s
+            await model.batcher.submit(golden, deadline_s=FAR)
+            with pytest.raises(EngineError):
+                await model.batcher.submit(unknown, deadline_s=FAR)
+            return service.prices.picture_s != before_s, len(doubts)
+
+        with old.in_use():
+            assert await run_on(old) == (True, 1)
+            await service.reload()
+            assert await run_on(old) == (False, 1)
+            assert await run_on(service.model) == (True, 2)
+        await service.stop()
+
+    with_loop(check())
+
+
+def test_what_is_lost_stays_lost_whatever_is_loaded_then(checkpoint_path: Path) -> None:
+    """The process is about to end, and its exit code says why."""
+    checkpoint = load(checkpoint_path)
+
+    class LostEngine(GoldenEngine):
+        """Answers the golden pictures, all of them together, and is lost at the first single one."""
+
+        def answer(self, images: Images) -> Answers:
+            """Answer, or fail for good."""
+            if len(images) == 1:
+                raise EngineLostError("The device is gone.")
+            return super().answer(images)
+
+    async def check() -> None:
+        service = reloading(checkpoint_path, LostEngine(checkpoint), GoldenEngine(checkpoint))
+        await service.start()
+        with pytest.raises(EngineLostError):
+            await service.model.batcher.submit(checkpoint.golden_images[0], deadline_s=FAR)
+        await service.lost.wait()
+        await service.reload()
+        assert service.is_lost
         await service.stop()
 
     with_loop(check())
