@@ -16,7 +16,7 @@ from app.build import versions
 from app.callers import Caller
 from app.decoding import DecodePool, Prepared
 from app.engines import Engine
-from app.errors import NotReadyError, ReloadError, UnavailableError
+from app.errors import NotReadyError, ReloadError, StartError, UnavailableError
 from app.explanation import Explainer
 from app.judging import Judge, reason_of
 from app.logs import SERVICE
@@ -41,6 +41,10 @@ _BEAT_S = 0.05
 _LEAST_JUDGED_S = 5.0
 """Least seconds that golden answers have, however short the deadlines are: they wait for batches that run, which
 callers with more time may have filled, and at a start for everybody who has the cores. Source: choice."""
+_LONGEST_OPENING_S = 600.0
+"""Seconds in which a new checkpoint is to be read, checked and warm; no other is loaded before. As a rule it takes
+seconds, but minutes where a large network on a CPU is run once in each of hundreds of batch sizes. Source: choice;
+as long as a CPU may take for one run."""
 Opened = tuple[Checkpoint, Engine]
 """What was read, and what runs it."""
 
@@ -335,16 +339,21 @@ class Service:
         )
 
     async def _open_beside(self, watch: QueueWatch, digest: str | None) -> ServedModel:
+        """Open a model that gives the right answers; one that does not, or that hangs, is closed again.
+
+        Nothing ends a thread that hangs: it keeps its memory, and nobody waits for it.
+        """
+        new: ServedModel | None = None
+        opening = asyncio.timeout(_LONGEST_OPENING_S)
         try:
-            new = await in_own_thread(partial(self._open, watch, digest))
-        except Exception as error:  # whatever an engine raises, the old one goes on and the operator hears why
-            raise _reload_error(error) from error
-        try:
-            await new.start()
+            async with opening:
+                new = await in_own_thread(partial(self._open, watch, digest))
+                await new.start()
             await new.ask_golden(timeout_s=self.judge.timeout_s)
-        except Exception as error:  # for the same reason
-            await new.retire(timeout_s=LAST_WORK_S)
-            raise _reload_error(error) from error
+        except Exception as error:  # whatever an engine raises, the old one goes on and the operator hears why
+            if new:
+                await new.retire(timeout_s=0.0 if opening.expired() else LAST_WORK_S)
+            raise _reload_error(_hangs() if opening.expired() else error) from error
         return new
 
     async def _run(self, model: ServedModel, image: Images, caller: Caller, timing: Timing) -> Result:
@@ -384,6 +393,13 @@ class Service:
     def _tell_verdict(self) -> None:
         self.metrics.ready.set(not self.judge.fault and not self.is_draining)
         self.metrics.measure_memory()
+
+
+def _hangs() -> StartError:
+    return StartError(
+        f"it was not open and warm after {_LONGEST_OPENING_S:.0f} s. What hangs keeps its memory until a restart. "
+        "See to the file and the device, then reload again."
+    )
 
 
 def _reload_error(error: Exception) -> ReloadError:

@@ -424,6 +424,61 @@ class FailingEngine(GoldenEngine):
         raise RuntimeError("no kernels for this one")
 
 
+@pytest.mark.parametrize("stage", ["read", "warmed up"])
+def test_a_new_model_that_hangs_is_given_up_and_another_may_be_loaded(
+    checkpoint_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str
+) -> None:
+    """With a sentence, whatever it hangs on; and when it comes back after all, no thread of it is left."""
+    monkeypatch.setattr("app.service._LONGEST_OPENING_S", 10.0)
+    checkpoint, began, may_end = load(checkpoint_path), threading.Event(), threading.Event()
+    before = set(threading.enumerate())
+
+    def hang() -> None:
+        began.set()
+        assert may_end.wait(timeout=20)
+
+    first, hanging, right = (GoldenEngine(checkpoint) for _ in range(3))
+    left = iter((first, hanging, right))
+
+    def open_model(settings: Settings, *, threads: int) -> Opened:
+        assert threads >= 1
+        engine = next(left)
+        if engine is hanging and stage == "read":
+            hang()
+        return load(settings.checkpoint), engine
+
+    if stage == "warmed up":
+        hanging.warm_up = hang  # type: ignore[method-assign]
+
+    async def check() -> None:
+        service = Service(Settings(checkpoint=checkpoint_path), open_model)
+        await service.start()
+        model = service.model
+        reloading = asyncio.create_task(service.reload())
+        while not began.is_set():
+            await asyncio.sleep(0)
+        with stopped_clock() as put_forward:
+            for passed_s, is_over in ((9.0, False), (1.5, True)):
+                put_forward(passed_s)
+                await turns()
+                assert reloading.done() == is_over
+        with pytest.raises(ReloadError, match=r"the old one goes on: it was not open and warm after 10 s\. What"):
+            await reloading
+        assert service.model is model
+        await service.reload()
+        assert service.model.engine is right
+        await service.stop()
+        may_end.set()
+
+    try:
+        with_loop(check())
+    finally:
+        may_end.set()
+    for thread in set(threading.enumerate()) - before:
+        thread.join(timeout=10)
+        assert not thread.is_alive()
+
+
 def test_what_a_new_model_does_before_it_answers_is_none_of_the_old_ones(checkpoint_path: Path) -> None:
     """Its golden pictures teach no price, and its failures make nobody doubt the engine that answers."""
     checkpoint = load(checkpoint_path)
