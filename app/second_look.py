@@ -1,7 +1,8 @@
 """A second look at pictures of which the network is not sure: more views, while there is time for them.
 
 Off unless `GLIMPSE_SECOND_LOOK` is `on`: a picture that would be abstained from then costs six runs instead of one
-(docs/experiments.md, 2026-11-27).
+(docs/experiments.md, 2026-11-27). One that is too far from all classes, too: it is abstained from in any case, but
+most labels that a second look mends are those of such pictures.
 """
 
 import asyncio
