@@ -41,7 +41,7 @@ class Batcher:
         warm_up: called by each lane before its first run.
         lanes: number of threads; so many runs happen at the same time.
         max_batch_size: most pictures of one run.
-        max_queue: most pictures that may wait.
+        max_queue: most pictures that may wait, beside those that go first.
         retry_after_s: asked for the whole seconds after which there is room again, where so many wait.
         events: hears of everything that happens.
         longest_run_s: how long a lane's run may take, in seconds in which the event loop turns.
@@ -134,10 +134,10 @@ class Batcher:
         with queue.changed:
             if self._is_closing:
                 raise self._stopping()
-            if len(queue) >= self._max_queue:
+            if len(queue) >= self._max_queue and (waiting := queue.callers) >= self._max_queue:
                 self._events.dropped("queue_full")
                 raise OverloadedError(
-                    f"{len(queue):,} pictures wait already; the limit is {self._max_queue:,} (GLIMPSE_MAX_QUEUE). "
+                    f"{waiting:,} pictures wait already; the limit is {self._max_queue:,} (GLIMPSE_MAX_QUEUE). "
                     "Come back after Retry-After seconds.",
                     retry_after_s=self._retry_after_s(),
                     reason="queue_full",

@@ -3,6 +3,7 @@
 import threading
 from collections import deque
 from collections.abc import Sequence
+from itertools import takewhile
 
 import numpy as np
 
@@ -38,6 +39,14 @@ class Queue:
     def __len__(self) -> int:
         prepared = self._prepared  # read once: another thread may take it
         return len(self._items) + (len(prepared.items) if prepared else 0)
+
+    @property
+    def callers(self) -> int:
+        """How many do not go first, to be asked under `changed`: who does waits before all others, and apart."""
+        first = sum(1 for _ in takewhile(lambda item: item.goes_first, self._items))
+        if self._prepared and self._prepared.items[0].goes_first:
+            first += len(self._prepared.items)
+        return len(self) - first
 
     def put(self, item: Item, *, wakes_lane: bool = True) -> None:
         """Add a picture; a whole batch is prepared at once if every lane is busy."""

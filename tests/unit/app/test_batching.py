@@ -145,6 +145,26 @@ def test_who_judges_the_service_passes_by_a_full_queue() -> None:
     with_loop(check())
 
 
+@pytest.mark.parametrize("max_batch_size", [4, 32], ids=["prepared", "waiting"])
+def test_who_judges_the_service_takes_nobodys_place(max_batch_size: int) -> None:
+    """As many callers wait as may, however many golden pictures wait before them."""
+
+    async def check() -> None:
+        log, engine = Log(), GatedEngine()
+        async with running(engine, log, max_batch_size=max_batch_size, max_queue=2) as queue:
+            futures = [queue.submit(picture(0), deadline_s=FAR)]
+            await engine.began()
+            futures += queue.submit_first([picture(7), picture(8), picture(9)], deadline_s=FAR)
+            futures += [queue.submit(picture(value), deadline_s=FAR) for value in (1, 2)]
+            with pytest.raises(OverloadedError, match="2 pictures wait already; the limit is 2"):
+                queue.submit(picture(3), deadline_s=FAR)
+            engine.let_go(3)
+            assert scores(await asyncio.gather(*futures)) == [0, 7, 8, 9, 1, 2]
+        assert engine.runs == [[0], [7, 8, 9], [1, 2]]
+
+    with_loop(check())
+
+
 def test_a_drain_answers_all_that_wait_and_refuses_the_rest() -> None:
     """What was let in is answered, what comes later is not."""
 
