@@ -10,6 +10,8 @@ RAW = "application/octet-stream"
 _MAX_TEXTS = 8
 """Most parts of a form beside its files; nobody reads them."""
 _SHOWN_FIELDS = 8
+_MOST_OF_A_NAME = 255
+"""Most bytes of a file's name on most systems."""
 
 
 def require_unpacked(content_encoding: str | None) -> None:
@@ -66,7 +68,7 @@ def pictures_of(body: bytes, content_type: str | None, *, max_files: int) -> lis
     if not files or len(files) < len(found):  # left out, a text would shift the results
         raise MissingFileError(
             f"Pictures, each with a filename, are expected in the form's field `files`; received: "
-            f"{_received(found)} ({_fields(parts)}). With curl: -F files=@cat.jpg -F files=@dog.jpg"
+            f"{_received(found)} ({_fields(parts)}). {_advice(found, 'files=@cat.jpg -F files=@dog.jpg')}"
         )
     return files
 
@@ -78,13 +80,31 @@ def _single_file(parts: Sequence[Part]) -> bytes:
         return files[0].data
     raise MissingFileError(
         f"One picture is expected in the form's field `file`; received: {_received(found)} ({_fields(parts)}). "
-        "With curl: -F file=@cat.jpg"
+        f"{_advice(found, 'file=@cat.jpg')}"
     )
 
 
 def _received(found: Sequence[Part]) -> str:
     files = sum(part.filename is not None for part in found)
     return f"{files} files and {len(found) - files} texts in it" if found else "none"
+
+
+def _advice(found: Sequence[Part], option: str) -> str:
+    """Show curl's option, and say of a text why it is none: without an @ curl sends the name of a file alone."""
+    text = next((part.data for part in found if part.filename is None), None)
+    if text is None:
+        reason = ""
+    elif _may_be_name(text):
+        reason = f"{shortened(text.decode())} came as a text: curl sends a file if an @ stands before its name. "
+    else:
+        reason = "A part without a filename is a text: give it one. "
+    return f"{reason}With curl: -F {option}"
+
+
+def _may_be_name(data: bytes) -> bool:
+    """Tell the name of a file from its content: in a picture of so few bytes there are some that no name has."""
+    text = data[:_MOST_OF_A_NAME].decode("utf-8", "ignore")
+    return bool(text) and text.encode() == data and text.isprintable()
 
 
 def _fields(parts: Sequence[Part]) -> str:

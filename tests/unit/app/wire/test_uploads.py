@@ -1,5 +1,7 @@
 """The bytes of pictures out of requests."""
 
+import re
+
 import pytest
 
 from app.errors import MalformedFormError, MissingFileError, TooManyFilesError, UnsupportedMediaTypeError
@@ -21,6 +23,11 @@ def form(*fields: tuple[str, bytes]) -> bytes:
 FILE = ('name="file"; filename="a.png"', PICTURE)
 TEXT = ('name="file"', b"a text")
 OTHER = ('name="note"', b"for you")
+
+
+def named(name: str) -> tuple[str, bytes]:
+    """A file of a batch."""
+    return f'name="files"; filename="{name}"', PICTURE
 
 
 def filenames(*fields: tuple[str, bytes], max_files: int) -> list[str | None]:
@@ -84,6 +91,27 @@ def test_not_one_file_is_refused(fields: list[tuple[str, bytes]], received: str)
         picture_of(form(*fields), FORM)
 
 
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        (b"my cat.jpg", "'my cat.jpg' came as a text: curl sends a file if an @ stands before its name. With"),
+        (b"x" * 255, f"'{'x' * 40}…' came as a text"),
+        (b"x" * 256, "A part without a filename is a text: give it one. With curl: -F"),
+        (b"", "A part without a filename"),
+        (PICTURE, "A part without a filename"),
+        (b"two\nlines", "A part without a filename"),
+        ("Käse.jpg".encode(), "'Käse.jpg' came as a text"),
+        ("Käse.jpg".encode("latin-1"), "A part without a filename"),
+    ],
+)
+def test_a_text_in_the_place_of_a_file_is_told_why_it_is_none(data: bytes, told: str) -> None:
+    """Whoever forgot curl's @ has sent the name; another client has sent the bytes without a name."""
+    with pytest.raises(MissingFileError, match=re.escape(told)):
+        picture_of(form(('name="file"', data)), FORM)
+    with pytest.raises(MissingFileError, match=re.escape(told)):
+        filenames(named("a"), ('name="files"', data), max_files=3)
+
+
 def test_a_file_that_was_not_chosen_is_an_empty_picture() -> None:
     """A browser sends such a part; what is wrong with it the decoder says."""
     assert picture_of(form(('name="file"; filename=""', b"")), FORM) == b""
@@ -96,11 +124,6 @@ def test_broken_forms_and_forms_of_many_fields_are_refused() -> None:
     assert picture_of(form(FILE, *[OTHER] * 15), FORM) == PICTURE
     with pytest.raises(TooManyFilesError, match="more than 16 parts"):
         picture_of(form(FILE, *[OTHER] * 16), FORM)
-
-
-def named(name: str) -> tuple[str, bytes]:
-    """A file of a batch."""
-    return f'name="files"; filename="{name}"', PICTURE
 
 
 def test_a_batchs_files_keep_their_order() -> None:
