@@ -11,15 +11,16 @@ from app.settings import Settings
 from app.wire.headers import RawHeaders, header
 
 PREFLIGHT = {
-    "access-control-allow-methods": "GET, POST",
+    "access-control-allow-methods": "GET, POST, PUT",
     "access-control-allow-headers": (
         "content-encoding, content-type, traceparent, tracestate, x-request-id, x-request-timeout-ms"
     ),
     "access-control-max-age": "7200",
 }
-"""Says to a browser which requests of a page it may send: with the headers that are read here and what goes with
-them, but not with Authorization, which has the operator's key. It need not ask again for two hours, the most that
-Chromium takes."""
+"""Says to a browser which requests of a page it may send: by the methods that there are, with the headers that are
+read here and what goes with them, but not with Authorization, which has the operator's key. All of it is said,
+whatever the browser asks about: it compares by itself, and tells the page's developer what was not among them.
+Behind an error it could not. It need not ask again for two hours, the most that Chromium takes."""
 _EXPOSED = (b"access-control-expose-headers", b"retry-after, server-timing, x-request-id")
 """What a page may read beside the type and the length, which it always may."""
 _ALLOWED = b"access-control-allow-origin"

@@ -214,7 +214,7 @@ def test_a_preflight_of_an_allowed_page_is_answered(
             answer = await wire.ask(f"OPTIONS {path} HTTP/1.1{lines}")
             service.judge.fault = None
             allowed = answer.headers.pop("access-control-allow-headers")
-            assert answer.headers.pop("access-control-allow-methods") == "GET, POST"
+            assert answer.headers.pop("access-control-allow-methods") == "GET, POST, PUT"
             assert int(answer.headers.pop("access-control-max-age")) > 0
             assert (answer.status, answer.told) == (204, told)
             assert "x-request-id" in allowed
@@ -224,6 +224,18 @@ def test_a_preflight_of_an_allowed_page_is_answered(
             assert f'glimpse_requests_total{{route="{route}",status="204"}} 1.0' in counted
 
     asyncio.run(check())
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "DELETE", "put"])
+def test_a_preflight_is_told_all_methods_that_there_are(settings: Settings, method: str) -> None:
+    """Whichever it asks about: the browser compares, and names to its developer the one that is not among them."""
+    with TestClient(create_app(allowing(settings, ALLOWED))) as client:
+        asks = {"origin": PAGE, "access-control-request-method": method}
+        answer = client.options("/predict", headers=asks)
+        paths = client.get("/openapi.json").json()["paths"].values()
+    told = set(answer.headers["access-control-allow-methods"].split(", "))
+    assert answer.status_code == 204
+    assert told == {known.upper() for path in paths for known in path}
 
 
 @pytest.mark.parametrize(("origins", "told"), [(ALLOWED, VARIES), (None, {})])
