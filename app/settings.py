@@ -26,6 +26,8 @@ _LEAST_S, _DAY_S = 0.1, 86_400
 _SHORTEST_KEY = 16
 _SECRETS = {"admin_key"}
 """Settings that are never shown, not even when they are refused."""
+_SHOWN_CHARACTERS = 100
+"""Of a value that is refused: more would hide what is said of it."""
 
 
 class Settings(BaseSettings):
@@ -33,7 +35,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
 
-    host: str = Field("127.0.0.1", min_length=1, description="address to listen on; 0.0.0.0 for all")
+    host: str = Field("127.0.0.1", description="address to listen on; 0.0.0.0 for all")
     port: int = Field(8000, ge=0, le=65535, description="port to listen on; 0 lets the system choose")
     checkpoint: Path = Field(CHECKPOINTS / "cifar10.safetensors", description="the .safetensors file to serve")
     checkpoint_digest: str | None = Field(
@@ -108,6 +110,14 @@ class Settings(BaseSettings):
         "info", description="least level that is logged: debug, info, warning or error"
     )
 
+    @field_validator("host")
+    @classmethod
+    def _names_an_address(cls, host: str) -> str:
+        """Refuse an empty one, which Python takes for every address."""
+        if not host:
+            raise ValueError("name an address, or 0.0.0.0 for all")
+        return host
+
     @field_validator("checkpoint", mode="before")
     @classmethod
     def _names_a_file(cls, path: object) -> object:
@@ -140,15 +150,19 @@ class Settings(BaseSettings):
     def _agree(self) -> Self:
         """Refuse settings that contradict each other."""
         if self.deadline_ms > self.max_deadline_ms:
-            raise ValueError(f"deadline_ms is {self.deadline_ms}, over max_deadline_ms, {self.max_deadline_ms}")
+            raise _over("deadline_ms", self.deadline_ms, "max_deadline_ms", self.max_deadline_ms)
         if self.admin_key and self.workers > 1:
             raise ValueError("a reload reaches one process: leave out admin_key, or set workers to 1")
         if self.max_batch_files > self.max_queue:
-            raise ValueError(f"max_batch_files is {self.max_batch_files}, over max_queue, {self.max_queue}")
+            raise _over("max_batch_files", self.max_batch_files, "max_queue", self.max_queue)
         for name in ("max_body_bytes", "max_batch_bytes"):
             if (limit := getattr(self, name)) > self.max_bodies_bytes:
-                raise ValueError(f"{name} is {limit}, over max_bodies_bytes, {self.max_bodies_bytes}: raise both")
+                raise _over(name, limit, "max_bodies_bytes", self.max_bodies_bytes)
         return self
+
+
+def _over(name: str, value: int, bound: str, most: int) -> ValueError:
+    return ValueError(f"{name} is {value}, over {bound}, {most}: lower the first, or raise the second")
 
 
 _NAMES = re.compile(rf"\b({'|'.join(Settings.model_fields)})\b")
@@ -161,11 +175,15 @@ def read_settings(arguments: Sequence[str]) -> Settings:
         arguments: words of the command line, without the program's name.
 
     Raises:
-        SettingsError: an unknown option or GLIMPSE_* variable, or a value out of its range; one line for each.
-        SystemExit: an option lacks its value (2), or --help is asked for (0).
+        SettingsError: an unknown option or GLIMPSE_* variable, an option without its value, or a value out of its
+            range; one line for each.
+        SystemExit: --help is asked for (0).
     """
     _refuse_unknown_variables(os.environ)
-    read, unknown = _parser().parse_known_args(arguments)
+    try:
+        read, unknown = _parser().parse_known_args(arguments)
+    except argparse.ArgumentError as error:
+        raise SettingsError(f"{error.argument_name} has no value. Give it one, or leave it out.") from error
     if unknown:
         raise SettingsError(_unknown_option(unknown[0]))
     given = {name: value for name, value in vars(read).items() if value is not None}
@@ -190,6 +208,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Serve a checkpoint over HTTP. Every option is also GLIMPSE_* in the environment.",
         epilog="python -m app tensors [demo] runs the tensor lab in the terminal.",
         allow_abbrev=False,
+        exit_on_error=False,
     )
     for name, field in Settings.model_fields.items():
         default = "none" if field.default is None else field.default
@@ -232,10 +251,23 @@ def _sentence(fault: Mapping[str, Any], given: Mapping[str, str]) -> str:
         return f"The settings do not agree: {told}."
     name = str(fault["loc"][0])
     source = _source(name, given)
-    shown = "a secret" if name in _SECRETS else repr(fault["input"])
-    if fault["type"] == "value_error":  # our own sentence, which pydantic puts its prefix to
-        return f"{source} is {shown}: {fault['ctx']['error']}."
-    return f"{source} is {shown}: {fault['msg']}."
+    text = str(fault["input"])
+    shown = repr(text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}…")
+    advice = fault["ctx"]["error"] if fault["type"] == "value_error" else _advice(name)
+    return f"{source} is {'a secret' if name in _SECRETS else shown}: {advice}."
+
+
+def _advice(name: str) -> str:
+    """Say what a setting may be that is a number or one of a few words: pydantic says it in words of its own."""
+    schema = Settings.model_json_schema()["properties"][name]
+    if "enum" in schema:
+        *words, last = schema["enum"]
+        allowed = f"{', '.join(words)} or {last}"
+    else:
+        kind = "a whole number" if schema["type"] == "integer" else "a number"
+        upwards = f"to {schema['maximum']}" if "maximum" in schema else "upwards"
+        allowed = f"{kind} from {schema['minimum']} {upwards}"
+    return f"give {allowed}, or leave it out, which is {schema['default']}"
 
 
 def _source(name: str, given: Mapping[str, str]) -> str:
