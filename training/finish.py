@@ -20,7 +20,7 @@ from training.data.dataset import Dataset, Split, to_unicode
 from training.data.held_out import COPIES_TOGETHER, HELD_OUT_FINGERPRINT, HELD_OUT_PART
 from training.data.leaks import find_leaked
 from training.devices import describe_hardware
-from training.earlier import DOUBTED
+from training.doubts import DOUBTED
 from training.errors import check_finite_weights
 from training.evaluate import (
     ViewProbabilities,

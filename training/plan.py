@@ -28,7 +28,8 @@ from training.data.held_out import (
 )
 from training.data.inspection import lines_before_training
 from training.devices import Computing, choose_dtype
-from training.earlier import DOUBTED, doubt, load_start, load_teacher, start_with, unrounded
+from training.doubts import DOUBTED, doubt
+from training.earlier import load_start, load_teacher, start_with, unrounded
 from training.epoch import Wanted
 from training.fitting import fit_to_data
 from training.flat_pictures import mind_flat_pictures

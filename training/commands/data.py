@@ -24,7 +24,8 @@ from training.commands.terminal import print_lines, told_in_a_sentence
 from training.data import findings, read_dataset
 from training.data.inspection import inspect_dataset
 from training.devices import Computing, choose_device, choose_dtype, keep_freed_memory
-from training.earlier import doubt_as_judge, load_start, start_with
+from training.doubts import doubt_as_judge
+from training.earlier import load_start, start_with
 from training.errors import TrainingError
 from training.folds import judge_all
 from training.measuring.grids import draw_samples
