@@ -16,6 +16,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from app.callers import Caller
 from app.errors import MalformedRequestError, RequestError, stopped_too_soon
 from app.problems import kind_of
+from app.wire.connection_end import ConnectionEnd
 from app.wire.cross_origin import with_lines
 from app.wire.cycles import Arrival, ClosedLate, DeskCycle
 from app.wire.desk import Desk, refusal
@@ -35,11 +36,6 @@ from models.errors import GlimpseError
 
 _FIRST_REQUEST_S = 0.1
 """Whoever has just connected sends at once: closed before that is read, they would be cut off without a word."""
-_LINGER_S = 2.0
-"""What a caller still sends is read for so long after the last answer: closing over it would reset the connection,
-and the answer might never be seen. Source: choice; RFC 9112, 9.6 wants it for some time."""
-_LAST_LINGER_S = 0.5
-"""The same when the server stops, which waits for it."""
 
 _OF_CALLERS = (httptools.HttpParserInvalidURLError, UnicodeDecodeError, RequestError)
 """What is raised in a callback of the parser when the caller is at fault: uvicorn's two are about the target."""
@@ -62,13 +58,9 @@ class DeskProtocol(HttpToolsProtocol):
         self._arrival = Arrival.NOTHING
         self._framework_cycle: RequestResponseCycle | None = None
         self._arrival_timer = Timer(self.loop)
-        self._reader_timer = Timer(self.loop)
-        self._linger_timer = Timer(self.loop)
         self._piece_bytes = 0
         self._header_bytes = 0
         self._has_advanced = False
-        self._is_ending = False
-        self._is_stopping = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """Wait for the first request, but not for ever."""
@@ -76,20 +68,21 @@ class DeskProtocol(HttpToolsProtocol):
         if self.client:
             host, port = self.client
             self.client = (host.removeprefix(_MAPPED), port)
+        self._end = ConnectionEnd(self.loop, transport, self.flow, reader_timeout_s=self._desk.upload_timeout_s)
         self._desk.connections.add(self)
         self._watch()
 
     def data_received(self, data: bytes) -> None:
         """Read what came. Only a request that comes in several pieces is watched: a small one costs no timer."""
         self._unset_keepalive_if_required()
-        if self._is_ending:
+        if self._end.has_begun:
             return  # yet it was read: closing over what is not resets the connection, its answers with it
         self._has_advanced = False
         self._piece_bytes = len(data)
         self._feed(data)
         self._limit_header(len(data))
         waits_by_itself = (
-            self._arrival is Arrival.WHOLE or self.timeout_keep_alive_task is not None or self._is_ending
+            self._arrival is Arrival.WHOLE or self.timeout_keep_alive_task is not None or self._end.has_begun
         )
         if not waits_by_itself and not self._arrival_timer.is_running:
             self._watch()
@@ -97,18 +90,16 @@ class DeskProtocol(HttpToolsProtocol):
     def pause_writing(self) -> None:
         """Wait for a caller who does not read, but not for ever: the answer lies in memory."""
         super().pause_writing()
-        self._wait_for_reader()
+        self._end.wait_for_reader()
 
     def resume_writing(self) -> None:
-        """End the wait: the caller has read on. Behind the last answer all has to be read."""
+        """End the wait: the caller has read on."""
         super().resume_writing()
-        self._reader_timer.cancel()
-        if self.transport.is_closing():
-            self._wait_for_reader()
+        self._end.note_reading()
 
     def on_message_begin(self) -> None:
         """Note that a request begins; none does behind the last answer, though it came in the same piece."""
-        if self._is_ending:
+        if self._end.has_begun:
             raise ConnectionAbortedError
         super().on_message_begin()
         self._unset_keepalive_if_required()  # it may have been set by what came before in the same piece
@@ -181,8 +172,8 @@ class DeskProtocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         """Wait for the next request, if one may come; a blank line ends uvicorn's own wait, and is none."""
-        if self._is_ending and not self.pipeline and not self._linger_timer.is_running:
-            self._close()
+        if self._end.has_begun and not self.pipeline and not self._end.is_lingering:
+            self._end.close()
         super().on_response_complete()
         if self._arrival is Arrival.WHOLE and self.cycle.response_complete:  # else another one is answered now
             self._arrival = Arrival.NOTHING
@@ -191,8 +182,7 @@ class DeskProtocol(HttpToolsProtocol):
         """Drop what nobody waits for any more."""
         self._desk.connections.discard(self)
         self._arrival_timer.cancel()
-        self._reader_timer.cancel()
-        self._linger_timer.cancel()
+        self._end.cancel()
         if self._framework_cycle is not None:  # uvicorn tells the newest alone, and others may wait before it
             self._framework_cycle.disconnected = True
             self._framework_cycle.message_event.set()
@@ -213,7 +203,7 @@ class DeskProtocol(HttpToolsProtocol):
 
     def shutdown(self) -> None:
         """Close an idle connection when the server stops; a new one, and half a header, have a moment more."""
-        self._is_stopping = True
+        self._end.is_awaited = True
         latest: object = self.cycle
         is_new = latest is None and self._arrival is Arrival.NOTHING
         if is_new or (self._arrival is Arrival.HEADER and not self._answers):
@@ -223,7 +213,7 @@ class DeskProtocol(HttpToolsProtocol):
 
     def timeout_keep_alive_handler(self) -> None:
         """Close a connection on which nothing more came."""
-        self._close()
+        self._end.close()
 
     def give_up(self) -> None:
         """Answer a request that has not arrived when the service stops."""
@@ -241,7 +231,7 @@ class DeskProtocol(HttpToolsProtocol):
             return
         self._arrival = Arrival.NOTHING  # what waits for more of the body has ended
         if is_last:
-            self._close()
+            self._end.close()
         else:
             self.timeout_keep_alive_task = self.loop.call_later(
                 self.timeout_keep_alive, self.timeout_keep_alive_handler
@@ -278,7 +268,7 @@ class DeskProtocol(HttpToolsProtocol):
 
         In a chunked body there may be words beside each length, and lines behind the last piece, without end.
         """
-        if self._is_ending or self.transport.is_closing():
+        if self._end.has_begun or self.transport.is_closing():
             return  # it has been turned away
         if self._has_advanced or self._arrival not in (Arrival.HEADER, Arrival.BODY):
             self._header_bytes = 0
@@ -372,14 +362,9 @@ class DeskProtocol(HttpToolsProtocol):
         return b"" if cross_origin is None else cross_origin.lines(headers)
 
     def _linger(self) -> None:
-        """Close the connection when the caller has, or after a while; what comes until then is nobody's."""
-        self._is_ending = True
+        """Read what a caller still sends behind the last answer, but wait for no request any more."""
         self._arrival_timer.cancel()
-        if self.transport.is_closing():
-            return
-        self.flow.resume_reading()
-        self.transport.write_eof()
-        self._linger_timer.start(_LAST_LINGER_S if self._is_stopping else _LINGER_S, self._close)
+        self._end.linger()
 
     @property
     def _answers(self) -> bool:
@@ -393,13 +378,12 @@ class DeskProtocol(HttpToolsProtocol):
             self.pipeline.clear()  # nothing is answered behind the last answer
             self._linger()
         else:
-            self._close()
+            self._end.close()
 
     def _shut(self) -> None:
         """End what does not end by itself; who lingers already has less time from now on."""
-        if self._linger_timer.is_running:
-            self._linger_timer.start(_LAST_LINGER_S, self._close)
-        elif not self._is_ending and not self.transport.is_closing():
+        self._end.hasten()
+        if not self._end.has_begun and not self.transport.is_closing():
             if self._arrival is Arrival.HEADER and not self._answers:
                 self._turn_away(stopped_too_soon())
             elif self._arrival is Arrival.BODY and not self._answers:
@@ -407,25 +391,14 @@ class DeskProtocol(HttpToolsProtocol):
             else:
                 super().shutdown()
         if self.transport.is_closing():
-            self._wait_for_reader()
-
-    def _close(self) -> None:
-        """Close when the caller has read all that was written, but do not wait for that for ever."""
-        self.transport.close()
-        self._reader_timer.cancel()
-        self._wait_for_reader()
+            self._end.wait_for_reader()
 
     def _end_after_answers(self) -> None:
         """Answer what came before, and nothing that comes from here on; the last answer says so where it can."""
-        self._is_ending = True
         self._arrival_timer.cancel()
-        self.flow.resume_reading()  # what is not read when the connection is closed resets it
+        self._end.begin()
         last: Any = self.pipeline[0][0] if self.pipeline else self._desk_cycle or self._framework_cycle
         last.keep_alive = False
-
-    def _wait_for_reader(self) -> None:
-        if not self._reader_timer.is_running and self.transport.get_write_buffer_size():
-            self._reader_timer.start(self._desk.upload_timeout_s, self.transport.abort)
 
     def _watch(self) -> None:
         if not self.transport.is_closing():
@@ -438,7 +411,7 @@ class DeskProtocol(HttpToolsProtocol):
         elif self._arrival in (Arrival.HEADER, Arrival.BODY):
             self._turn_away(self._desk.too_late())
         else:
-            self._close()
+            self._end.close()
 
     def _forget(self, cycle: DeskCycle) -> None:
         """Let go of a request whose body has not come to its end; the rest of it is nobody's."""
@@ -464,7 +437,7 @@ class DeskProtocol(HttpToolsProtocol):
         head = self.server_state.default_headers
         answer = reply.to_http(admitted.request_id, default_headers=head, keep_alive=keep_alive)
         self._write(answer, cycle.cross_origin)
-        if self._is_ending and not self.pipeline:
+        if self._end.has_begun and not self.pipeline:
             self._linger()
         elif not keep_alive:
             self._close_when_read()

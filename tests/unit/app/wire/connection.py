@@ -223,6 +223,11 @@ def is_watched(connection: Connection) -> bool:
     return connection.protocol._arrival_timer.is_running
 
 
+def waits_for_reader(connection: Connection) -> bool:
+    """Whether what was written has to be read in time."""
+    return connection.protocol._end._reader_timer.is_running
+
+
 def with_connection(
     test: Callable[[Connection], Awaitable[None]],
     **given: Any,

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from app.errors import NotReadyError, OverloadedError
-from app.wire import protocol
+from app.wire import connection_end, protocol
 from tests.unit.app.loops import turns
 from tests.unit.app.wire.connection import (
     HEAD,
@@ -16,6 +16,7 @@ from tests.unit.app.wire.connection import (
     Unjoinable,
     has_timer,
     is_watched,
+    waits_for_reader,
     with_connection,
 )
 
@@ -262,7 +263,7 @@ def test_who_never_reads_is_cut_off_after_the_last_answer_too(
     ends: str, reads_half: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A connection closes when all is read; less than what would pause the writing was waited for without end."""
-    monkeypatch.setattr(protocol, "_LINGER_S", 0.01)
+    monkeypatch.setattr(connection_end, "_LINGER_S", 0.01)
     last_request = {
         "the framework's last answer": b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
         "turned away": b"hello\r\n\r\n",
@@ -293,7 +294,7 @@ def test_who_never_reads_is_cut_off_after_the_last_answer_too(
             while connection.transport.unread:
                 await asyncio.sleep(0.01)
         protocol.connection_lost(None)
-        assert not protocol._reader_timer.is_running
+        assert not waits_for_reader(connection)
 
     with_connection(check, upload_timeout_s=0.05)
 
@@ -304,7 +305,7 @@ def test_who_has_read_all_is_not_waited_for() -> None:
     async def check(connection: Connection) -> None:
         connection.protocol.timeout_keep_alive_handler()
         assert connection.transport.is_closed
-        assert not connection.protocol._reader_timer.is_running
+        assert not waits_for_reader(connection)
 
     with_connection(check)
 
@@ -452,8 +453,8 @@ def test_a_trailer_that_closes_ends_a_connection_that_was_answered_before() -> N
 
 def test_a_stop_waits_for_no_one_who_only_sends(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever was turned away and does not leave is let go soon when the server stops, which waits for it."""
-    monkeypatch.setattr(protocol, "_LINGER_S", 1_000)
-    monkeypatch.setattr(protocol, "_LAST_LINGER_S", 0.01)
+    monkeypatch.setattr(connection_end, "_LINGER_S", 1_000)
+    monkeypatch.setattr(connection_end, "_LAST_LINGER_S", 0.01)
 
     async def check(connection: Connection) -> None:
         connection.receive(b"hello\r\n\r\n")

@@ -7,7 +7,7 @@ import httptools
 import pytest
 
 from app.errors import HeaderTooLargeError, MalformedRequestError, NotReadyError
-from app.wire import protocol
+from app.wire import connection_end
 from app.wire.exchange import ANSWERED_WITH, REQUEST_ID
 from models.errors import GlimpseError
 from tests.unit.app.loops import turns
@@ -19,6 +19,7 @@ from tests.unit.app.wire.connection import (
     Connection,
     has_timer,
     is_watched,
+    waits_for_reader,
     with_connection,
 )
 
@@ -206,7 +207,7 @@ def test_what_cannot_be_answered_is_turned_away(sent: bytes, error: type[Glimpse
 
 def test_who_is_turned_away_may_finish_sending(monkeypatch: pytest.MonkeyPatch) -> None:
     """Closing over what still comes would reset the connection, and the answer be lost; but not for ever."""
-    monkeypatch.setattr(protocol, "_LINGER_S", 0.01)
+    monkeypatch.setattr(connection_end, "_LINGER_S", 0.01)
 
     async def check(connection: Connection) -> None:
         connection.receive(b"hello\r\n\r\n")
@@ -525,7 +526,7 @@ def test_a_body_that_comes_after_its_answer_does_not_keep_the_connection() -> No
 )
 def test_who_is_answered_too_soon_may_finish_sending(head: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     """By the framework, for the last time: closing over what still comes would lose the answer."""
-    monkeypatch.setattr(protocol, "_LINGER_S", 0.01)
+    monkeypatch.setattr(connection_end, "_LINGER_S", 0.01)
 
     async def check(connection: Connection) -> None:
         connection.protocol.app = answer_at_once
@@ -620,7 +621,7 @@ def test_who_never_reads_is_not_waited_for() -> None:
         connection.transport.unread = 100_000
         connection.protocol.pause_writing()
         connection.protocol.resume_writing()
-        assert not connection.protocol._reader_timer.is_running
+        assert not waits_for_reader(connection)
         connection.protocol.pause_writing()
         keep_alive = connection.protocol.timeout_keep_alive_task
         assert keep_alive
