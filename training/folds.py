@@ -59,21 +59,10 @@ def judge_all(
 
     Source: out-of-sample probabilities, as in confident learning (Northcutt et al., arXiv 1911.00068).
     """
-    if isinstance(recipe, LargeBatchRecipe):
-        recipe = replace(recipe, selection=None)  # what is hardest is what is labelled wrongly
     whole = _joined(dataset)
-    height, width = whole.images.shape[1:3]
-    require_size(recipe, (height, width))
-    recipe = mind_flat_pictures(recipe, whole.images)
-    spec = InputSpec(height=height, width=width, mean=recipe.mean, std=recipe.std)
+    recipe, spec = _made_to_judge(recipe, whole)
     fold_of = _folds(dataset, whole, folds=folds, seed=seed)
-    fewest = len(whole) - int(torch.bincount(fold_of, minlength=folds).max())
-    if fewest < 2:
-        raise TrainingError(
-            f"{dataset.name} cannot be judged in {folds} folds: copies of one picture are in the same fold, and "
-            f"without the largest fold {fewest} of {len(whole)} pictures would be left to learn from. Add other "
-            "pictures."
-        )
+    _require_enough_to_learn(dataset, fold_of, folds=folds)
     can_judge = _can_judge(dataset, whole.targets, fold_of, console=console)
     probabilities = torch.empty(len(whole), len(dataset.labels))
     for fold in range(folds):
@@ -87,7 +76,7 @@ def judge_all(
             f"network {fold + 1} of {folds}: {len(learnt):,} pictures to learn from, {len(judged):,} to judge",
         )
         trained = train(
-            fit_to_data(recipe, len(learnt), size=(height, width), epochs=epochs),
+            fit_to_data(recipe, len(learnt), size=(spec.height, spec.width), epochs=epochs),
             Split(whole.images[learnt], whole.targets[learnt]),
             classes=len(dataset.labels),
             spec=spec,
@@ -98,8 +87,7 @@ def judge_all(
         )
         probabilities[judged] = single_view(trained.network, whole.images[judged])
     pictures = chosen(whole, can_judge)
-    logits = probabilities[can_judge].clamp_min(1e-12).log()
-    calibrated = torch.softmax(logits / fit_temperature(logits, pictures.targets), dim=1)
+    calibrated = _calibrated(probabilities[can_judge], pictures.targets)
     return find_label_mistakes(pictures, calibrated, labels=dataset.labels, most=most)
 
 
@@ -112,6 +100,20 @@ def _joined(dataset: Dataset) -> Split:
         torch.cat([split.targets for split in parts.values()]),
         tuple(name for part, split in parts.items() for name in split.names(part)),
     )
+
+
+def _made_to_judge(recipe: Recipe, pictures: Split) -> tuple[Recipe, InputSpec]:
+    """Make the recipe fit the pictures, and leave none of them out.
+
+    Raises:
+        TrainingError: they are too small for its network.
+    """
+    if isinstance(recipe, LargeBatchRecipe):
+        recipe = replace(recipe, selection=None)  # what is hardest is what is labelled wrongly
+    height, width = pictures.images.shape[1:3]
+    require_size(recipe, (height, width))
+    recipe = mind_flat_pictures(recipe, pictures.images)
+    return recipe, InputSpec(height=height, width=width, mean=recipe.mean, std=recipe.std)
 
 
 def _folds(dataset: Dataset, whole: Split, *, folds: int, seed: int) -> Tensor:
@@ -132,6 +134,21 @@ def _folds(dataset: Dataset, whole: Split, *, folds: int, seed: int) -> Tensor:
     return torch.tensor([fold_of[key] for key in together])
 
 
+def _require_enough_to_learn(dataset: Dataset, fold_of: Tensor, *, folds: int) -> None:
+    """Refuse folds of which one leaves fewer than two pictures to learn from.
+
+    Raises:
+        TrainingError: one does.
+    """
+    fewest = len(fold_of) - int(torch.bincount(fold_of, minlength=folds).max())
+    if fewest < 2:
+        raise TrainingError(
+            f"{dataset.name} cannot be judged in {folds} folds: copies of one picture are in the same fold, and "
+            f"without the largest fold {fewest} of {len(fold_of)} pictures would be left to learn from. Add other "
+            "pictures."
+        )
+
+
 def _can_judge(dataset: Dataset, targets: Tensor, fold_of: Tensor, *, console: Console) -> Tensor:
     """Find the pictures whose class lies in several folds, bool (n,), and tell which classes do not.
 
@@ -148,3 +165,9 @@ def _can_judge(dataset: Dataset, targets: Tensor, fold_of: Tensor, *, console: C
     if left:
         tell(console, f"not judged: {', '.join(left)}; {why}")
     return can_judge
+
+
+def _calibrated(probabilities: Tensor, targets: Tensor) -> Tensor:
+    """Take out what the networks are too sure of: float32 (n, classes), as they came."""
+    logits = probabilities.clamp_min(1e-12).log()
+    return torch.softmax(logits / fit_temperature(logits, targets), dim=1)
