@@ -96,11 +96,7 @@ def finish(
     check_finite_weights(trained.network.state_dict().values())
     dataset = plan.dataset
     mirrors = shows_mirror_images(plan.configuration["recipe"])
-    held_out = None
-    if dataset.held_out is not None:
-        held_out = _measure_held_out(
-            trained.network, dataset.held_out, dataset, run, console=console, mirrors=mirrors
-        )
+    held_out = _measure_held_out(trained.network, dataset, run, console=console, mirrors=mirrors)
     fitted, views, metrics = calibrate_and_measure(
         trained.network,
         dataset,
@@ -109,14 +105,12 @@ def finish(
         mirrors=mirrors,
         accept=request.accept,
     )
-    gap = gap_to_test(held_out, metrics) if held_out else None
-    if gap is not None:
+    if held_out is not None and (gap := gap_to_test(held_out, metrics)) is not None:
         tell(console, gap)
     without = measure_without(views, dataset.test.targets, find_leaked(dataset))
     if without is not None:
         tell(console, without_copies_line(without))
-    fallback = plan.recipe.name if run is None else run.folder.resolve().name
-    name = to_unicode(Path(request.out).stem if request.out else fallback)
+    name = _name(request, plan, run)
     record = _record(name, trained, plan, metrics, fitted.calibration, accept=request.accept, device=device)
     write = partial(save, network=trained.network, record=record, distance=fitted.distance)
     # a run has its last state, and is gone on with when there is room
@@ -200,12 +194,14 @@ def gap_to_test(held_out: Metrics, test: Metrics) -> str | None:
 
 
 def _measure_held_out(
-    network: Network, held_out: Split, dataset: Dataset, run: Run | None, *, console: Console, mirrors: bool
-) -> Metrics:
-    """Tell, and write down, what hyper-parameters are chosen on."""
+    network: Network, dataset: Dataset, run: Run | None, *, console: Console, mirrors: bool
+) -> Metrics | None:
+    """Tell, and write down, what hyper-parameters are chosen on; None where nothing is held out."""
+    if dataset.held_out is None:
+        return None
     _, metrics = measure_network(
         network,
-        held_out,
+        dataset.held_out,
         labels=dataset.labels,
         name=f"{dataset.name} held out",
         console=console,
@@ -221,6 +217,12 @@ def _measure_held_out(
     if run is not None:
         run.log(kind="held_out", n=metrics.n, **accuracy)
     return metrics
+
+
+def _name(request: Request, plan: Plan, run: Run | None) -> str:
+    """Name the checkpoint after its file, else after the run's folder."""
+    fallback = plan.recipe.name if run is None else run.folder.resolve().name
+    return to_unicode(Path(request.out).stem if request.out else fallback)
 
 
 def _record(
