@@ -8,11 +8,12 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
+import torch
 import typer
 from rich.console import Console
 
 from models.calibration import BeforeAndAfter
-from models.checkpoint import load, save
+from models.checkpoint import Checkpoint, load, save
 from models.metrics import Metrics
 from models.record import Record
 from models.views import shows_mirror_images
@@ -105,16 +106,7 @@ def evaluate(
             metrics=metrics,
             may_abstain=loaded.record.calibration.may_abstain,
             without_copies=_without_copies(data, loaded.record, views, split, cache=cache, console=console),
-            second_look=measure_second_look(
-                loaded.graph.to(target),  # the distance, too
-                split.images,
-                split.targets,
-                first=views.single_view,
-                distances=views.distances,
-                calibration=loaded.record.calibration,
-                mirrors=shows_mirror_images(loaded.record.training.configuration),
-                console=console,
-            ),
+            second_look=_second_look(loaded, split, views, device=target, console=console),
             reliability=reliability_by_view(views.before_and_after, split.targets),
             risk=area_under_risk(views.single_view, split.targets),
             robustness=measure_robustness(
@@ -171,6 +163,23 @@ class _Evaluation:
         typer.echo(f"Area under the risk-coverage curve (AURC): {self.risk:.5f} (single view)")
         if self.robustness is not None:
             typer.echo("\n".join(robustness_lines(self.robustness)))
+
+
+def _second_look(
+    checkpoint: Checkpoint, split: Split, views: ViewProbabilities, *, device: torch.device, console: Console
+) -> SecondLook | None:
+    """Measure what more views of unsure pictures win, with the rule by which this checkpoint abstains."""
+    record = checkpoint.record
+    return measure_second_look(
+        checkpoint.graph.to(device),  # the distance, too
+        split.images,
+        split.targets,
+        first=views.single_view,
+        distances=views.distances,
+        calibration=record.calibration,
+        mirrors=shows_mirror_images(record.training.configuration),
+        console=console,
+    )
 
 
 def _without_copies(
