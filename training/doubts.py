@@ -27,30 +27,12 @@ def doubt(who: str, record: Record, configuration: Mapping[str, Any], *, is_test
         configuration: of this one, but for earlier trainings (`training/plan.py`).
         is_test_drawn: whether the seed drew the test part of this one's data, too.
     """
-    wanted, known = configuration["held_out"], held_out_count(record)
-    own = record.training.configuration
     if _is_stranger(record, configuration["labels"]):
         return None
-    takes_val, took_val = configuration.get(HELD_OUT_PART) == VAL, holds_val_out(record)
-    is_draw = not takes_val and not took_val
-    reasons = []
-    are_others = record.training.data_fingerprint != configuration["data_fingerprint"]
-    if are_others:
-        reasons.append("other training pictures")
-    if record.training.seed != configuration["seed"] and (is_test_drawn or (is_draw and not are_others)):
-        reasons.append(f"the seed {record.training.seed} instead of {configuration['seed']}")
-    if own.get(DOUBTED) is True:
-        reasons.append("a teacher or start of which the same was feared")
+    reasons = _trained_otherwise(record, configuration, is_test_drawn=is_test_drawn)
     may_know_test = is_test_drawn and len(reasons) > 0
-    is_same_draw = known == wanted and not reasons
-    if not are_others and took_val and not takes_val:
-        reasons.append(f"val/ held out instead of {wanted:,} of the training pictures")
-    compares = is_draw and not are_others
-    if compares and wanted and _hold_copies_otherwise(own, configuration, is_same_draw=is_same_draw):
-        reasons.append("copies of one picture held out otherwise")
-    together = configuration.get(COPIES_TOGETHER) is True
-    if compares and (known < wanted or (wanted and together and known != wanted)):
-        reasons.append(f"{known:,} pictures held out instead of {wanted:,}")
+    reasons += _held_out_otherwise(record, configuration, is_same_otherwise=not reasons)
+    wanted = configuration["held_out"]
     if not reasons or not (wanted or may_know_test):
         return None
     parts, harms = [], []
@@ -93,6 +75,42 @@ def _is_stranger(record: Record, labels: Sequence[str]) -> bool:
     own = record.training.configuration
     grew = any(own.get(field) for field in ("start", "teachers", "teacher"))
     return not grew and set(record.labels).isdisjoint(labels)
+
+
+def _trained_otherwise(record: Record, configuration: Mapping[str, Any], *, is_test_drawn: bool) -> list[str]:
+    """Give the reasons for which anything here may be known: other data, another seed, a doubt handed on."""
+    reasons = []
+    learnt_others = _learnt_others(record, configuration)
+    if learnt_others:
+        reasons.append("other training pictures")
+    is_draw = not holds_val_out(record) and configuration.get(HELD_OUT_PART) != VAL
+    if record.training.seed != configuration["seed"] and (is_test_drawn or (is_draw and not learnt_others)):
+        reasons.append(f"the seed {record.training.seed} instead of {configuration['seed']}")
+    if record.training.configuration.get(DOUBTED) is True:
+        reasons.append("a teacher or start of which the same was feared")
+    return reasons
+
+
+def _held_out_otherwise(record: Record, configuration: Mapping[str, Any], *, is_same_otherwise: bool) -> list[str]:
+    """Give the reasons for which, of the same training pictures, those that are held out here may be known."""
+    wanted, known = configuration["held_out"], held_out_count(record)
+    if _learnt_others(record, configuration) or configuration.get(HELD_OUT_PART) == VAL:
+        return []
+    if holds_val_out(record):
+        return [f"val/ held out instead of {wanted:,} of the training pictures"]
+    reasons = []
+    own, is_same_draw = record.training.configuration, known == wanted and is_same_otherwise
+    if wanted and _hold_copies_otherwise(own, configuration, is_same_draw=is_same_draw):
+        reasons.append("copies of one picture held out otherwise")
+    together = configuration.get(COPIES_TOGETHER) is True
+    if known < wanted or (wanted and together and known != wanted):
+        reasons.append(f"{known:,} pictures held out instead of {wanted:,}")
+    return reasons
+
+
+def _learnt_others(record: Record, configuration: Mapping[str, Any]) -> bool:
+    """Whether the earlier training learnt from other pictures."""
+    return bool(record.training.data_fingerprint != configuration["data_fingerprint"])
 
 
 def _hold_copies_otherwise(
