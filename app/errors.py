@@ -37,7 +37,7 @@ from models.errors import GlimpseError, InputError
 Reason = Literal[
     "deadline", "queue_full", "bodies_full", "explanations_full", "no_memory", "lab_busy", "not_ready"
 ]
-"""Why a request is turned away: all but the last are overload."""
+"""Why a request is refused: all but the last are overload."""
 
 
 class RequestError(InputError):

@@ -1,4 +1,4 @@
-"""Who was turned away: counted one by one, told all at once."""
+"""Who was refused: counted one by one, told all at once."""
 
 from collections import Counter
 
@@ -11,7 +11,7 @@ _TELL_EVERY_S = 1.0
 
 
 class Refusals:
-    """Counts requests that were turned away, and tells the metrics and the log how many there were.
+    """Counts requests that were refused, and tells the metrics and the log how many there were.
 
     Told one by one they would cost what they save; used on the event loop.
 
@@ -25,7 +25,7 @@ class Refusals:
         self._told_s = 0.0
 
     def count(self, error: UnavailableError) -> None:
-        """Count a request that was turned away."""
+        """Count a request that was refused."""
         self._untold[kind_of(error).code, error.reason] += 1
 
     def tell_if_due(self, now_s: float) -> None:

@@ -169,7 +169,7 @@ class Desk:
         self._service.refusals.count(error)
         return error
 
-    def turn_away(
+    def break_off(
         self,
         error: GlimpseError,
         admitted: Admitted | None,

@@ -77,7 +77,7 @@ class Admitted(NamedTuple):
 
 
 class Refused(NamedTuple):
-    """A request that was turned away by its header; its body goes by.
+    """A request that was refused by its header; its body goes by.
 
     Attributes:
         answer: the whole HTTP answer.

@@ -219,7 +219,7 @@ class DeskProtocol(HttpToolsProtocol):
         """Answer a request that has not arrived when the service stops."""
         cycle = self._desk_cycle
         if cycle is not None and cycle.admitted is not None and cycle.caller is None:
-            self._break_off(cycle, cycle.admitted, stopped_too_soon())
+            self._break_off_at_desk(cycle, cycle.admitted, stopped_too_soon())
 
     def _complete_for_framework(self) -> None:
         """Tell the framework that the body is whole; if it has answered already, wait for the next request."""
@@ -244,7 +244,7 @@ class DeskProtocol(HttpToolsProtocol):
                 self.parser.feed_data(data)
             except httptools.HttpParserUpgrade as upgrade:
                 if self.parser.get_method() == b"CONNECT":
-                    self._turn_away(MalformedRequestError("CONNECT is for proxies, and this is none."))
+                    self._break_off(MalformedRequestError("CONNECT is for proxies, and this is none."))
                     return
                 data = self._header_without_upgrade() + data[upgrade.args[0] :]
             except httptools.HttpParserError as error:
@@ -258,7 +258,7 @@ class DeskProtocol(HttpToolsProtocol):
                     reason = MalformedRequestError(
                         f"What came is no HTTP/1.1 request ({reason}). Use an HTTP client."
                     )
-                self._turn_away(reason)
+                self._break_off(reason)
                 return
             else:
                 return
@@ -269,13 +269,13 @@ class DeskProtocol(HttpToolsProtocol):
         In a chunked body there may be words beside each length, and lines behind the last piece, without end.
         """
         if self._end.has_begun or self.transport.is_closing():
-            return  # it has been turned away
+            return  # it has been broken off
         if self._has_advanced or self._arrival not in (Arrival.HEADER, Arrival.BODY):
             self._header_bytes = 0
             return
         self._header_bytes += size_bytes
         if self._header_bytes > MOST_HEADER_BYTES:
-            self._turn_away(header_too_large())
+            self._break_off(header_too_large())
 
     def _header_without_upgrade(self) -> bytes:
         """Write the header that has been parsed again, for a new parser: the old one would skip the body."""
@@ -290,16 +290,16 @@ class DeskProtocol(HttpToolsProtocol):
         self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn does
         return head
 
-    def _turn_away(self, error: GlimpseError) -> None:
+    def _break_off(self, error: GlimpseError) -> None:
         """Answer what did not arrive, or has no sense, unless another answer is due; then close the connection."""
         cycle: object = self.cycle
         if self._arrival is Arrival.BODY and isinstance(cycle, DeskCycle) and cycle.admitted:
-            self._break_off(cycle, cycle.admitted, error)
+            self._break_off_at_desk(cycle, cycle.admitted, error)
         elif self._arrival is Arrival.BODY and self.pipeline:
             self.pipeline.popleft()  # it is the newest that is broken
             self._end_after_answers()
         elif self._arrival is Arrival.BODY:
-            self._break_off_framework(error)
+            self._break_off_in_framework(error)
         elif self._answers:
             self._end_after_answers()
         else:
@@ -312,7 +312,7 @@ class DeskProtocol(HttpToolsProtocol):
                 cross_origin=self._cross_origin(headers),
             )
 
-    def _break_off(self, cycle: DeskCycle, admitted: Admitted, error: GlimpseError) -> None:
+    def _break_off_at_desk(self, cycle: DeskCycle, admitted: Admitted, error: GlimpseError) -> None:
         """Answer a request of the desk's with an error in its place, and close the connection."""
         self._forget(cycle)
         self._end_with(
@@ -323,7 +323,7 @@ class DeskProtocol(HttpToolsProtocol):
             cross_origin=cycle.cross_origin,
         )
 
-    def _break_off_framework(self, error: GlimpseError) -> None:
+    def _break_off_in_framework(self, error: GlimpseError) -> None:
         """Answer a request of the framework's in its place, unless it has begun to; then close the connection."""
         if not self.cycle.response_started:
             told = self.cycle.scope["state"]
@@ -348,7 +348,7 @@ class DeskProtocol(HttpToolsProtocol):
     ) -> None:
         """Write the error as the last answer; then close the connection."""
         head = self.server_state.default_headers
-        answer = self._desk.turn_away(error, admitted, request_id=request_id, client=client, default_headers=head)
+        answer = self._desk.break_off(error, admitted, request_id=request_id, client=client, default_headers=head)
         self._write(answer, cross_origin)
         self._linger()
 
@@ -385,7 +385,7 @@ class DeskProtocol(HttpToolsProtocol):
         self._end.hasten()
         if not self._end.has_begun and not self.transport.is_closing():
             if self._arrival is Arrival.HEADER and not self._answers:
-                self._turn_away(stopped_too_soon())
+                self._break_off(stopped_too_soon())
             elif self._arrival is Arrival.BODY and not self._answers:
                 self._linger()  # its refusal is written, and the rest of the body is to come
             else:
@@ -409,7 +409,7 @@ class DeskProtocol(HttpToolsProtocol):
         if self.flow.read_paused or (self._answers and self._arrival is not Arrival.BODY):
             self._watch()  # it is we who are slow
         elif self._arrival in (Arrival.HEADER, Arrival.BODY):
-            self._turn_away(self._desk.too_late())
+            self._break_off(self._desk.too_late())
         else:
             self._end.close()
 
@@ -425,7 +425,7 @@ class DeskProtocol(HttpToolsProtocol):
         try:
             body = cycle.body[0] if len(cycle.body) == 1 else b"".join(cycle.body)
         except MemoryError:
-            self._break_off(cycle, admitted, self._desk.no_memory(cycle.received_bytes))
+            self._break_off_at_desk(cycle, admitted, self._desk.no_memory(cycle.received_bytes))
             return
         cycle.body.clear()
         reply = await self._desk.answer(admitted, body, caller, client=cycle.client)

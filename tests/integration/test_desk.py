@@ -473,7 +473,7 @@ def test_a_request_that_did_not_arrive_has_a_count_and_a_log_line(
         assert isinstance(admitted, Admitted)
         for late in (admitted, None):
             date = [(b"date", b"today")]
-            answer = desk.turn_away(
+            answer = desk.break_off(
                 desk.too_late(),
                 late,
                 request_id=late.request_id if late else "drawn",

@@ -1,4 +1,4 @@
-"""Who was turned away, counted at once and told later."""
+"""Who was refused, counted at once and told later."""
 
 import logging
 

@@ -105,8 +105,8 @@ class FakeDesk:
         self.callers: list[Caller] = []
         self.clients: list[str] = []
         self.dropped: list[int] = []
-        self.turned_away: list[type[GlimpseError]] = []
-        self.ids_turned_away: list[str] = []
+        self.broken_off: list[type[GlimpseError]] = []
+        self.ids_broken_off: list[str] = []
         self.room_bytes = 1_000
         self.ends_connection = False
         self.cross_origin: CrossOrigin | None = None
@@ -136,7 +136,7 @@ class FakeDesk:
         """As the real one."""
         return OverloadedError(f"no memory for {size_bytes} bytes", retry_after_s=5, reason="no_memory")
 
-    def turn_away(
+    def break_off(
         self,
         error: GlimpseError,
         admitted: Admitted | None,
@@ -147,9 +147,9 @@ class FakeDesk:
     ) -> bytes:
         """Say why, and whose request it was."""
         assert client
-        self.ids_turned_away.append(request_id)
+        self.ids_broken_off.append(request_id)
         assert default_headers == [(b"date", b"today")]
-        self.turned_away.append(type(error))
+        self.broken_off.append(type(error))
         return TOO_LATE + (admitted.request_id.encode() if admitted else b"nobody")
 
     def hang_up(self, admitted: Admitted, received_bytes: int, *, client: str) -> None:

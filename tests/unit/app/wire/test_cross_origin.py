@@ -188,7 +188,7 @@ def test_a_page_is_told_that_its_body_could_not_be_put_together() -> None:
         cycle.body = Unjoinable(cycle.body)
         connection.receive(FROM_A[-2:] + HEAD)
         await connection.transport.closed.wait()
-        assert connection.desk.turned_away == [OverloadedError]
+        assert connection.desk.broken_off == [OverloadedError]
         assert connection.transport.written.startswith(b"HTTP/1.1 408 Request Timeout\r\n" + TOLD_A)
 
     with_connection(check)

@@ -256,7 +256,7 @@ def test_who_does_not_read_is_not_written_to() -> None:
     "ends",
     [
         *("keep-alive is over", "the server stops", "nothing came", "the last answer"),
-        *("the framework's last answer", "turned away"),
+        *("the framework's last answer", "broken off"),
     ],
 )
 def test_who_never_reads_is_cut_off_after_the_last_answer_too(
@@ -266,7 +266,7 @@ def test_who_never_reads_is_cut_off_after_the_last_answer_too(
     monkeypatch.setattr(connection_end, "_LINGER_S", 0.01)
     last_request = {
         "the framework's last answer": b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
-        "turned away": b"hello\r\n\r\n",
+        "broken off": b"hello\r\n\r\n",
     }
 
     async def check(connection: Connection) -> None:
@@ -321,7 +321,7 @@ def test_a_body_that_cannot_be_put_together_is_answered_and_let_go() -> None:
         connection.receive(b"cde")
         while not connection.transport.written:
             await asyncio.sleep(0)
-        assert connection.desk.turned_away == [OverloadedError]
+        assert connection.desk.broken_off == [OverloadedError]
         assert connection.desk.dropped == [5]
         assert connection.transport.is_ended
 
@@ -345,7 +345,7 @@ def test_half_a_header_before_a_stop_has_a_moment_too(comes: bool, monkeypatch: 
             connection.receive(WHOLE[30:])
         await connection.transport.closed.wait()
         assert connection.transport.pieces[1].startswith(b"HTTP/1.1 200 OK" if comes else TOO_LATE)
-        assert connection.desk.turned_away == ([] if comes else [NotReadyError])
+        assert connection.desk.broken_off == ([] if comes else [NotReadyError])
 
     with_connection(check)
 
@@ -452,7 +452,7 @@ def test_a_trailer_that_closes_ends_a_connection_that_was_answered_before() -> N
 
 
 def test_a_stop_waits_for_no_one_who_only_sends(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever was turned away and does not leave is let go soon when the server stops, which waits for it."""
+    """Whose request was broken off, and who does not leave, is let go soon when a stop waits for it."""
     monkeypatch.setattr(connection_end, "_LINGER_S", 1_000)
     monkeypatch.setattr(connection_end, "_LAST_LINGER_S", 0.01)
 

@@ -59,7 +59,7 @@ def test_the_rest_of_a_body_without_room_is_not_waited_for() -> None:
         connection.desk.room_bytes = 0
         connection.receive(WHOLE[:-1])
         await connection.transport.closed.wait()
-        assert (connection.transport.written, connection.desk.turned_away) == (REFUSAL, [])
+        assert (connection.transport.written, connection.desk.broken_off) == (REFUSAL, [])
         connection.protocol.connection_lost(None)
         assert connection.desk.dropped == [0]
 
@@ -192,20 +192,20 @@ def test_requests_with_upgrades_may_follow_one_another() -> None:
     ],
 )
 @pytest.mark.parametrize("piece_bytes", [1_000, 10**6], ids=["in pieces", "in one"])
-def test_what_cannot_be_answered_is_turned_away(sent: bytes, error: type[GlimpseError], piece_bytes: int) -> None:
+def test_what_cannot_be_answered_is_broken_off(sent: bytes, error: type[GlimpseError], piece_bytes: int) -> None:
     """CONNECT, what is no HTTP or not ours, a header without end: one answer, and the connection is closed."""
 
     async def check(connection: Connection) -> None:
         for start in range(0, len(sent), piece_bytes):
             connection.receive(sent[start : start + piece_bytes])
-        assert connection.desk.turned_away == [error]
+        assert connection.desk.broken_off == [error]
         assert (connection.transport.written, connection.transport.is_over) == (TOO_LATE + b"nobody", True)
         assert connection.desk.asked == connection.reached == 0
 
     with_connection(check)
 
 
-def test_who_is_turned_away_may_finish_sending(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_whose_request_is_broken_off_may_finish_sending(monkeypatch: pytest.MonkeyPatch) -> None:
     """Closing over what still comes would reset the connection, and the answer be lost; but not for ever."""
     monkeypatch.setattr(connection_end, "_LINGER_S", 0.01)
 
@@ -225,7 +225,7 @@ def test_the_id_of_a_header_that_is_refused_is_kept() -> None:
 
     async def check(connection: Connection) -> None:
         connection.receive(HEAD + b"Host: y\r\nX-Request-ID: mine\r\n\r\n")
-        assert connection.desk.ids_turned_away == ["mine"]
+        assert connection.desk.ids_broken_off == ["mine"]
 
     with_connection(check)
 
@@ -256,7 +256,7 @@ CHUNKED = (
 
 
 @pytest.mark.parametrize("is_begun", [True, False])
-def test_a_body_that_is_no_http_is_turned_away(is_begun: bool) -> None:
+def test_a_body_that_is_no_http_is_broken_off(is_begun: bool) -> None:
     """400 in the framework's place, under the id by which the framework logs it, whether that has begun or not."""
 
     async def check(connection: Connection) -> None:
@@ -317,7 +317,7 @@ def test_whoever_reads_a_body_that_is_no_http_hears_its_end(expects: bytes) -> N
     with_connection(check)
 
 
-def test_the_rest_of_what_was_turned_away_is_read() -> None:
+def test_the_rest_of_what_was_broken_off_is_read() -> None:
     """Though reading was paused, for nobody had taken what came: what is left unread resets the connection."""
 
     async def check(connection: Connection) -> None:
@@ -379,7 +379,7 @@ def test_a_broken_body_is_not_answered_before_the_request_in_front_of_it(others:
         await turns()
         assert connection.transport.written.count(b"HTTP/1.1 ") == 1 + others
         assert connection.transport.written.count(b"connection: close\r\n") == 1
-        assert (connection.desk.asked, connection.reached, connection.desk.turned_away) == (1, others, [])
+        assert (connection.desk.asked, connection.reached, connection.desk.broken_off) == (1, others, [])
         connection.protocol.connection_lost(None)
 
     with_connection(check)
@@ -416,7 +416,7 @@ def test_what_is_no_http_behind_a_request_does_not_cost_its_answer(whole: bytes,
         assert connection.transport.written.count(b"HTTP/1.1 200 OK\r\n") == 1
         assert b"connection: close\r\n" in connection.transport.written
         assert connection.desk.asked + connection.reached == 1
-        assert connection.desk.turned_away == []
+        assert connection.desk.broken_off == []
 
     with_connection(check)
 
@@ -434,7 +434,7 @@ def test_a_long_body_is_no_long_header() -> None:
             await turns()
             connection.desk.gate.set()
             await turns()
-        assert connection.desk.turned_away == []
+        assert connection.desk.broken_off == []
         assert len(connection.transport.pieces) == 2
 
     with_connection(check)
@@ -639,7 +639,7 @@ def test_a_stop_answers_what_has_not_arrived() -> None:
         assert connection.transport.written == b""
         connection.receive(WHOLE[:-1])
         connection.protocol.give_up()
-        assert connection.desk.turned_away == [NotReadyError]
+        assert connection.desk.broken_off == [NotReadyError]
         assert connection.transport.is_over
         assert connection.desk.dropped == [4]
 
@@ -653,7 +653,7 @@ def test_a_stop_leaves_a_request_that_has_arrived_to_its_answer() -> None:
         connection.receive(WHOLE)
         await turns()
         connection.protocol.give_up()
-        assert (connection.desk.turned_away, connection.desk.dropped) == ([], [])
+        assert (connection.desk.broken_off, connection.desk.dropped) == ([], [])
         assert (connection.transport.written, connection.transport.is_over) == (b"", False)
         connection.desk.gate.set()
         await turns()
@@ -685,7 +685,7 @@ def test_a_target_that_cannot_be_understood_is_the_callers_fault(target: bytes, 
             await turns()
         connection.transport.pieces.clear()
         connection.receive(b"GET " + target + b" HTTP/1.1\r\nHost: x\r\n\r\n")
-        assert len(connection.desk.turned_away) == 1
+        assert len(connection.desk.broken_off) == 1
         assert (connection.transport.written, connection.transport.is_over) == (TOO_LATE + b"nobody", True)
         assert connection.desk.dropped == []
 
@@ -718,7 +718,7 @@ def test_a_fault_of_ours_is_not_told_as_the_callers() -> None:
         connection.desk.admit = fail  # type: ignore[method-assign, assignment]  # the fault that is looked for
         with pytest.raises(httptools.HttpParserCallbackError, match="callback"):
             connection.receive(WHOLE)
-        assert connection.desk.turned_away == []
+        assert connection.desk.broken_off == []
 
     with_connection(check)
 
