@@ -31,14 +31,14 @@ class Edge:
 
 
 @dataclass(frozen=True)
-class Graph:
+class AutogradGraph:
     """All that a result was computed from, as far as autograd wrote it down."""
 
     nodes: tuple[Node, ...]
     edges: tuple[Edge, ...]
 
 
-def graph_of(result: Tensor, namespace: Mapping[str, object]) -> Graph:
+def graph_of(result: Tensor, namespace: Mapping[str, object]) -> AutogradGraph:
     """Walk from a result back to its leaves, breadth first.
 
     Args:
@@ -58,7 +58,7 @@ def graph_of(result: Tensor, namespace: Mapping[str, object]) -> Graph:
                 found[source] = f"n{len(found)}"
                 waiting.append(source)
             edges.append(Edge(found[source], found[function]))
-    return Graph(tuple(_node(function, key, names) for function, key in found.items()), tuple(edges))
+    return AutogradGraph(tuple(_node(function, key, names) for function, key in found.items()), tuple(edges))
 
 
 def _node(function: Function, key: str, names: Mapping[int, str]) -> Node:

@@ -3,7 +3,7 @@
 import textwrap
 from collections.abc import Iterable
 
-from app.tensors.graphs import Graph
+from app.tensors.graphs import AutogradGraph
 from app.tensors.lab import Demo, DemoRun
 from app.tensors.runner import Step
 from app.tensors.snapshots import describe
@@ -65,7 +65,7 @@ def _time(step: Step) -> str:
     return f"Took {step.duration_ms:.3f} ms."
 
 
-def _edges(graph: Graph) -> list[str]:
+def _edges(graph: AutogradGraph) -> list[str]:
     labels = {node.id: node.label for node in graph.nodes}
     return [f"{labels[edge.source]} → {labels[edge.target]}" for edge in graph.edges]
 

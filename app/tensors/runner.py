@@ -15,7 +15,7 @@ from types import CodeType
 import torch
 from torch import Tensor
 
-from app.tensors.graphs import Graph, graph_of
+from app.tensors.graphs import AutogradGraph, graph_of
 from app.tensors.scripts import Cell, Script
 from app.tensors.snapshots import Album, Snapshot
 
@@ -37,7 +37,7 @@ class Step:
     output: str
     duration_ms: float
     tensors: tuple[Snapshot, ...]
-    graph: Graph | None
+    graph: AutogradGraph | None
 
 
 def run(script: Script, given: Mapping[str, object]) -> tuple[Step, ...]:
@@ -110,7 +110,7 @@ def _hidden(name: str) -> str:
     return f"__given_{name}__"
 
 
-def _graph(cell: Cell, namespace: Mapping[str, object]) -> Graph | None:
+def _graph(cell: Cell, namespace: Mapping[str, object]) -> AutogradGraph | None:
     if cell.graph is None:
         return None
     result = namespace[cell.graph]

@@ -2,7 +2,7 @@
 
 import torch
 
-from app.tensors.graphs import Edge, Graph, Node, graph_of
+from app.tensors.graphs import AutogradGraph, Edge, Node, graph_of
 
 
 def test_a_sum_of_products() -> None:
@@ -10,7 +10,7 @@ def test_a_sum_of_products() -> None:
     w = torch.ones(2, requires_grad=True)
     b = torch.ones(2, requires_grad=True)
     loss = (w * torch.ones(2) + b).sum()
-    assert graph_of(loss, {"w": w, "b": b, "n": 1}) == Graph(
+    assert graph_of(loss, {"w": w, "b": b, "n": 1}) == AutogradGraph(
         nodes=(
             Node("n0", "SumBackward0", "function"),
             Node("n1", "AddBackward0", "function"),
