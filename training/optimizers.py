@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from models.networks.whitened import HEAD
 from training.muon import Muon
-from training.recipes import Group, LargeBatchRecipe
+from training.recipes import LargeBatchRecipe, ParameterGroup
 
 _PARAMETERS: dict[str, Callable[[str, Tensor], bool]] = {
     "stem_bias": lambda name, _: name == "stem.bias",
@@ -35,7 +35,7 @@ def make_optimizers(
     """
     trained = {name: p for name, p in network.named_parameters() if p.requires_grad}
 
-    def entry(group: Group) -> dict[str, Any]:
+    def entry(group: ParameterGroup) -> dict[str, Any]:
         is_wanted = _PARAMETERS[group.parameters]
         return {
             "params": [p for name, p in trained.items() if is_wanted(name, p)],
@@ -44,7 +44,7 @@ def make_optimizers(
             "rests_after_steps": None if group.rests_after is None else round(group.rests_after * steps_per_epoch),
         }
 
-    def decayed(group: Group) -> dict[str, Any]:
+    def decayed(group: ParameterGroup) -> dict[str, Any]:
         return entry(group) | {"weight_decay": recipe.decay_per_picture * recipe.batch_size / group.lr}
 
     by_sgd = [decayed(group) for group in recipe.groups if group.optimizer == "sgd"]

@@ -33,7 +33,7 @@ class TutorialRecipe:
 
 
 @dataclass(frozen=True)
-class Group:
+class ParameterGroup:
     """Parameters that share an optimizer and a learning rate.
 
     Attributes:
@@ -156,7 +156,7 @@ class LargeBatchRecipe:
     trivial_augment_share: float | None = None
     label_smoothing: float
     stem_pictures: int = 5_000  # arXiv 2404.00498
-    groups: tuple[Group, ...]
+    groups: tuple[ParameterGroup, ...]
     schedule: tuple[tuple[float, float], ...]
     sgd_momentum: float = 0.85  # arXiv 2404.00498
     muon_momentum: float = 0.6
@@ -181,10 +181,10 @@ FAST = LargeBatchRecipe(
     shift=2,
     label_smoothing=0.2,
     groups=(
-        Group("stem_bias", "sgd", lr=0.053, rests_after=3.0),
-        Group("shifts", "sgd", lr=0.053),
-        Group("head", "sgd", lr=0.67),
-        Group("filters", "muon", lr=0.24),
+        ParameterGroup("stem_bias", "sgd", lr=0.053, rests_after=3.0),
+        ParameterGroup("shifts", "sgd", lr=0.053),
+        ParameterGroup("head", "sgd", lr=0.67),
+        ParameterGroup("filters", "muon", lr=0.24),
     ),
     schedule=((0.0, 1.0), (1.0, 0.0)),
     decay_per_picture=2e-6,
@@ -211,10 +211,10 @@ ACCURATE = LargeBatchRecipe(
     cutout=12,
     label_smoothing=0.2,
     groups=(
-        Group("stem_bias", "sgd", lr=_LR_96),
-        Group("shifts", "sgd", lr=64 * _LR_96),
-        Group("head", "sgd", lr=_LR_96),
-        Group("filters", "sgd", lr=_LR_96),
+        ParameterGroup("stem_bias", "sgd", lr=_LR_96),
+        ParameterGroup("shifts", "sgd", lr=64 * _LR_96),
+        ParameterGroup("head", "sgd", lr=_LR_96),
+        ParameterGroup("filters", "sgd", lr=_LR_96),
     ),
     schedule=((0.0, 0.2), (0.1, 1.0), (1.0, 0.0)),
     decay_per_picture=0.012 * _LR_96 / 9.0,  # 0.012 a kilostep: coefficient 1.36533 at 1,024
@@ -273,10 +273,10 @@ POLISHED = replace(
     cutout=0,
     trivial_augment_share=1.0,
     groups=(
-        Group("stem_bias", "sgd", lr=_POLISHING_LR),
-        Group("shifts", "sgd", lr=2 * _POLISHING_LR),
-        Group("head", "sgd", lr=_POLISHING_LR),
-        Group("filters", "sgd", lr=_POLISHING_LR),
+        ParameterGroup("stem_bias", "sgd", lr=_POLISHING_LR),
+        ParameterGroup("shifts", "sgd", lr=2 * _POLISHING_LR),
+        ParameterGroup("head", "sgd", lr=_POLISHING_LR),
+        ParameterGroup("filters", "sgd", lr=_POLISHING_LR),
     ),
     schedule=((0.0, 0.1), (0.1, 1.0), (1.0, 0.0)),
     sgd_momentum=0.9,
