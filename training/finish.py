@@ -33,7 +33,7 @@ from training.evaluate import (
 )
 from training.loop import Trained
 from training.measuring.calibration import with_share
-from training.measuring.label_mistakes import LabelMistake, doubt_files, write_label_mistakes
+from training.measuring.label_mistakes import LabelMistake, find_mistakes_in_files, write_label_mistakes
 from training.measuring.robustness import affordable_pictures, measure_robustness
 from training.plan import Plan
 from training.progress import tell
@@ -115,23 +115,23 @@ def finish(
     write = partial(save, network=trained.network, record=record, distance=fitted.distance)
     # a run has its last state, and is gone on with when there is room
     digests = tuple(write_or_rescue(target, write) if run is None else write(target) for target in targets)
-    doubted = doubt_files(dataset.test, views.single_view, labels=dataset.labels)
+    label_mistakes = find_mistakes_in_files(dataset.test, views.single_view, labels=dataset.labels)
     report = None
     if run is not None:
-        if doubted is not None:
-            write_label_mistakes(doubted, run.folder)
+        if label_mistakes is not None:
+            write_label_mistakes(label_mistakes, run.folder)
         report = _write_page(
             run.folder,
             dataset.test,
             views,
             metrics,
-            doubted=doubted,
+            label_mistakes=label_mistakes,
             without=without,
             seed=request.seed,
             device=device,
             console=console,
         )
-    return Result(metrics, trained.seconds, digests, report, doubted, fitted.calibration.may_abstain)
+    return Result(metrics, trained.seconds, digests, report, label_mistakes, fitted.calibration.may_abstain)
 
 
 def _write_page(
@@ -140,7 +140,7 @@ def _write_page(
     views: ViewProbabilities,
     metrics: Metrics,
     *,
-    doubted: list[LabelMistake] | None,
+    label_mistakes: list[LabelMistake] | None,
     without: WithoutCopies | None,
     seed: int,
     device: torch.device,
@@ -154,7 +154,7 @@ def _write_page(
         split=test,
         views=views,
         metrics=metrics,
-        label_mistakes=doubted,
+        label_mistakes=label_mistakes,
         history=read_history(folder),
         robustness=measure_robustness(
             written.network,

@@ -18,7 +18,7 @@ from training.student import Student, make_student
 
 @dataclass
 class Learner:
-    """A network in training. Its state and the recipe decide all that follows.
+    """The student, and all that goes along with it. Its state and the recipe decide all that follows.
 
     Attributes:
         student: the network, with the recipe that is carried out.

@@ -46,7 +46,7 @@ from training.export import export_onnx
 from training.foreign import read_foreign
 from training.measuring.calibration import reliability_by_view
 from training.measuring.grids import draw_predictions
-from training.measuring.label_mistakes import doubt_files
+from training.measuring.label_mistakes import find_mistakes_in_files
 from training.measuring.outliers import draw_outliers
 from training.measuring.rejection import measure_rejection, rejection_lines
 from training.measuring.reliability import area_under_risk, reliability_lines
@@ -294,7 +294,7 @@ def report(
             split=split,
             views=views,
             metrics=metrics,
-            label_mistakes=doubt_files(split, views.single_view, labels=loaded.record.labels),
+            label_mistakes=find_mistakes_in_files(split, views.single_view, labels=loaded.record.labels),
             history=history,
             robustness=measure_robustness(
                 loaded.network,

@@ -72,7 +72,9 @@ def find_label_mistakes(
     ]
 
 
-def doubt_files(split: Split, probabilities: Tensor, *, labels: Sequence[str]) -> list[LabelMistake] | None:
+def find_mistakes_in_files(
+    split: Split, probabilities: Tensor, *, labels: Sequence[str]
+) -> list[LabelMistake] | None:
     """Do the same for pictures that somebody can look at; None where they have no files."""
     return find_label_mistakes(split, probabilities, labels=labels) if split.files else None
 

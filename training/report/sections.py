@@ -226,11 +226,11 @@ def mistakes(content: Content) -> tuple[str, ...]:
 
 def _label_mistakes(content: Content) -> str:
     """List files whose label is probably wrong; nothing where the pictures are no files."""
-    doubted = content.label_mistakes
-    if doubted is None:
+    mistakes = content.label_mistakes
+    if mistakes is None:
         return ""
     rows = []
-    for each in doubted:
+    for each in mistakes:
         given, likelier = html.percent(each.probability, 1), html.percent(each.likelier_probability, 1)
         rows.append((each.file, *map(html.cell, (each.label, given, each.likelier, likelier))))
     words = "The label that the file was given gets 20 % at most, another one half or more. Look at these files."
