@@ -159,13 +159,13 @@ class Metrics:
             return generate_latest(self._registry)
         _forget_the_dead(Path(os.environ[FOLDER_VARIABLE]))
         everybody = CollectorRegistry()
-        MultiProcessCollector(everybody)  # type: ignore[no-untyped-call]
+        MultiProcessCollector(everybody)
         return generate_latest(everybody)
 
     def close(self) -> None:
         """Take this process out of what is added up as living."""
         if FOLDER_VARIABLE in os.environ:
-            mark_process_dead(os.getpid())  # type: ignore[no-untyped-call]
+            mark_process_dead(os.getpid())
 
 
 def _forget_the_dead(folder: Path) -> None:

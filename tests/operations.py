@@ -5,11 +5,11 @@ from typing import Any
 from torch.utils._python_dispatch import TorchDispatchMode
 
 
-class Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class Operations(TorchDispatchMode):
     """Writes down the name of each operation inside the block, as in "aten::zeros_like"."""
 
     def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()  # type: ignore[no-untyped-call]  # that of torch has no types
         self.names: list[str] = []
 
     def __torch_dispatch__(self, operation: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:

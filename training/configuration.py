@@ -117,7 +117,7 @@ def surroundings(computing: Computing) -> dict[str, Any]:
 
 
 def _below_pytorch() -> dict[str, Any]:
-    return {"cuda": torch.version.cuda, "cudnn": torch.backends.cudnn.version()}  # type: ignore[no-untyped-call]
+    return {"cuda": torch.version.cuda, "cudnn": torch.backends.cudnn.version()}
 
 
 def differences(now: Mapping[str, Any], then: Mapping[str, Any], *, apart_from: tuple[str, ...] = ()) -> list[str]:

@@ -29,7 +29,7 @@ class Muon(torch.optim.Optimizer):
         self._dtype = dtype
 
     @torch.no_grad()
-    def step(self, closure: None = None) -> None:  # type: ignore[override]
+    def step(self, closure: None = None) -> None:  # type: ignore[override]  # nobody here asks for a loss
         """Take one step with the gradients that are there; parameters without one stay."""
         assert closure is None
         for group in self.param_groups:

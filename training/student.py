@@ -98,7 +98,7 @@ class Student:
             loss: the sum over this process's share, without dimensions.
         """
         self.network.zero_grad(set_to_none=True)
-        self.ranks.scale(loss).backward()  # type: ignore[no-untyped-call]
+        self.ranks.scale(loss).backward()
         for optimizer in self.optimizers:
             optimizer.step()
 

@@ -21,7 +21,7 @@ class _SumOverProcesses(torch.autograd.Function):
         return total
 
     @staticmethod
-    def backward(_context: Any, *gradients: Tensor) -> Tensor:  # noqa: ANN401
+    def backward(_context: Any, *gradients: Tensor) -> Tensor:  # noqa: ANN401 - the same
         (gradient,) = gradients
         total = gradient.contiguous().clone()
         torch.distributed.all_reduce(total)
@@ -44,7 +44,7 @@ class SynchronisedBatchNorm(nn.BatchNorm2d):
         self.running_mean, self.running_var = layer.running_mean, layer.running_var
         self.num_batches_tracked = layer.num_batches_tracked
 
-    @torch.compiler.disable  # type: ignore[untyped-decorator]
+    @torch.compiler.disable  # type: ignore[untyped-decorator]  # torch gives it no types
     def forward(self, features: Tensor) -> Tensor:
         """Normalise (batch, channels, height, width); statistics are float32."""
         if not self.training:

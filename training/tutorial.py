@@ -70,7 +70,7 @@ class Beginner:
         """Take one step, and return the loss before it."""
         self.optimizer.zero_grad()
         loss = F.cross_entropy(self.network(images), targets)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         self.optimizer.step()
         if self.step % self.steps_per_epoch == 0:
             self.epoch_loss = self.running_loss = 0.0

@@ -62,7 +62,7 @@ class CudaEngine:
         try:
             self.device = torch.cuda.get_device_name()
             self._graph = checkpoint.graph.to("cuda").to(memory_format=torch.channels_last)
-            self._stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+            self._stream = torch.cuda.Stream()
             self._pool = torch.cuda.graph_pool_handle()
             self._staged_images = torch.empty(shape, dtype=torch.uint8, pin_memory=True)
             self._staged_answers = torch.empty(max_batch_size, checkpoint.answer_columns, pin_memory=True)

@@ -128,12 +128,12 @@ class DeskProtocol(HttpToolsProtocol):
             super().on_headers_complete()
         elif isinstance(admitted, Refused):
             self._write(admitted.answer, self._cross_origin(self.headers))
-            self.cycle = DeskCycle(None, keep_alive=not admitted.ends_connection)  # type: ignore[assignment]
+            self.cycle = DeskCycle(None, keep_alive=not admitted.ends_connection)  # type: ignore[assignment]  # `cycles.py` says why
         else:
             self._desk_cycle = DeskCycle(
                 admitted, client=self._client_host(), cross_origin=self._cross_origin(self.headers)
             )
-            self.cycle = self._desk_cycle  # type: ignore[assignment]
+            self.cycle = self._desk_cycle  # type: ignore[assignment]  # the same
         self._arrival = Arrival.BODY
 
     def on_body(self, body: bytes) -> None:
@@ -198,7 +198,7 @@ class DeskProtocol(HttpToolsProtocol):
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:  # noqa: ANN401 - uvicorn's own
         """Note which request the framework answers: those that came behind it wait."""
         self._framework_cycle = cycle
-        cycle.transport = ClosedLate(self.transport, close=self._close_when_read)  # type: ignore[assignment]
+        cycle.transport = ClosedLate(self.transport, close=self._close_when_read)  # type: ignore[assignment]  # the same
         super()._start_asgi_task(cycle, app)
 
     def shutdown(self) -> None:

@@ -17,7 +17,7 @@ The pictures go straight to the batchable method; a second service in front of i
 shows too, would add a hop. uvloop and httptools are on its path, and its servers use them.
 """
 
-import bentoml  # type: ignore[import-not-found]
+import bentoml  # type: ignore[import-not-found]  # installed where it is measured
 from PIL.Image import Image
 
 from benchmarks.peers.network import PeerNetwork
@@ -35,9 +35,9 @@ class PictureService:
     def __init__(self) -> None:
         self.network = PeerNetwork(threads=1, batch=MAX_BATCH)
 
-    @bentoml.api(  # type: ignore[untyped-decorator]
+    @bentoml.api(  # type: ignore[untyped-decorator]  # not there, see above
         route="/predict", batchable=True, max_batch_size=MAX_BATCH, max_latency_ms=MAX_LATENCY_MS
     )
-    def predict(self, file: list[Image]) -> list[dict]:  # type: ignore[type-arg] # BentoML reads the annotation
+    def predict(self, file: list[Image]) -> list[dict]:  # type: ignore[type-arg]  # BentoML reads the annotation
         """Decode and classify; runs in a thread."""
         return self.network.answer([self.network.to_pixels(picture) for picture in file])

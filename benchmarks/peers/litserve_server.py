@@ -23,7 +23,7 @@ took the cores from everything else.
 
 import argparse
 
-import litserve  # type: ignore[import-not-found]
+import litserve  # type: ignore[import-not-found]  # installed where it is measured
 
 from benchmarks.peers.network import PeerNetwork
 from models.preprocessing import Images
@@ -33,7 +33,7 @@ BATCH_TIMEOUT_S = 0.005
 WORKERS = 2
 
 
-class PictureApi(litserve.LitAPI):  # type: ignore[misc]
+class PictureApi(litserve.LitAPI):  # type: ignore[misc]  # not there, see above
     """Decode, batch, predict, encode: the four steps that LitServe runs one after another in a worker."""
 
     def setup(self, device: str) -> None:  # noqa: ARG002 - PeerNetwork chooses

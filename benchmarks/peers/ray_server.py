@@ -25,7 +25,7 @@ import signal
 import threading
 from typing import BinaryIO
 
-import ray  # type: ignore[import-not-found]
+import ray  # type: ignore[import-not-found]  # installed where it is measured
 from ray import serve
 from starlette.datastructures import UploadFile
 from starlette.requests import Request
@@ -45,7 +45,7 @@ class PictureService:
     def __init__(self) -> None:
         self.network = PeerNetwork(threads=1, batch=MAX_BATCH)
 
-    @serve.batch(max_batch_size=MAX_BATCH, batch_wait_timeout_s=BATCH_WAIT_S)  # type: ignore[untyped-decorator]
+    @serve.batch(max_batch_size=MAX_BATCH, batch_wait_timeout_s=BATCH_WAIT_S)  # type: ignore[untyped-decorator]  # not there, see above
     async def classify(self, files: list[BinaryIO]) -> list[dict[str, object]]:
         """Decode and classify the pictures of several requests."""
         return self.network.answer([self.network.decode(file) for file in files])

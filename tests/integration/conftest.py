@@ -3,12 +3,15 @@
 import logging
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import pytest
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from pydantic import SecretStr
 
 from app.main import create_app
+from app.service import Service
 from app.settings import Settings
 from tests.conftest import on_one_thread
 from tests.trainings import write_bright
@@ -60,3 +63,9 @@ def client(settings: Settings) -> Iterator[TestClient]:
     """Talks to the application as HTTP does."""
     with TestClient(create_app(settings)) as client:
         yield client
+
+
+def service_behind(client: TestClient) -> Service:
+    """The service that answers a client."""
+    service: Service = cast(FastAPI, client.app).state.service
+    return service

@@ -86,7 +86,7 @@ def test_compiled_kernels_send_a_gradient_to_where_the_highest_value_was() -> No
         with computing.autocast():
             logits = computing.compiled(network)(images)
         loss = torch.nn.functional.cross_entropy(logits.float(), torch.arange(8) % 3)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         gradients.append(network.get_parameter("groups.0.norm2.bias").grad)
     eager, compiled = gradients
     torch.testing.assert_close(compiled, eager, rtol=0.05, atol=0.002)

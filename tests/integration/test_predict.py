@@ -3,6 +3,7 @@
 import io
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
@@ -226,11 +227,11 @@ def test_another_content_type_is_refused_with_the_way_out(client: TestClient, co
         ({"files": [("other", ("a.png", PNG))], "data": {"file": "cat.png"}}, "0 files and 1 texts"),
     ],
 )
-def test_a_form_without_one_file_is_refused(client: TestClient, form: dict[str, object], received: str) -> None:
+def test_a_form_without_one_file_is_refused(client: TestClient, form: dict[str, Any], received: str) -> None:
     """The sentence says which fields came instead."""
     import re
 
-    detail = _problem(client.post("/predict", **form), 422, "missing_file")  # type: ignore[arg-type]
+    detail = _problem(client.post("/predict", **form), 422, "missing_file")
     assert re.search(received, detail)
 
 

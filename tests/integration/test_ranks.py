@@ -42,10 +42,10 @@ def _gradients(ranks: Ranks, *, is_compiled: bool) -> dict[str, Tensor]:
     network = ranks.together(
         nn.Sequential(nn.Conv2d(3, 4, 3, bias=False), norm, nn.GELU(), nn.Flatten(), nn.Linear(64, 3))
     )
-    forward: nn.Module = torch.compile(network, backend="aot_eager") if is_compiled else network  # type: ignore[assignment]
+    forward: nn.Module = torch.compile(network, backend="aot_eager") if is_compiled else network  # type: ignore[assignment]  # the types say a function
     features, index = torch.randn(12, 3, 6, 6), ranks.share(torch.arange(12))
     logits = ranks.parallel(forward)(features[index])
-    ranks.scale(F.cross_entropy(logits, index % 3, reduction="sum")).backward()  # type: ignore[no-untyped-call]
+    ranks.scale(F.cross_entropy(logits, index % 3, reduction="sum")).backward()
     return {name: p.grad for name, p in network.named_parameters() if p.grad is not None}
 
 
@@ -61,7 +61,7 @@ def _compare(rank: int, store: Path) -> None:
 
 def test_compiled_processes_have_the_gradients_of_eager_ones(tmp_path: Path) -> None:
     """PyTorch 2.11, given the batch norms to compile, left their sums out of the backward pass."""
-    spawn(_compare, args=(tmp_path / "store",), nprocs=2)  # type: ignore[no-untyped-call]
+    spawn(_compare, args=(tmp_path / "store",), nprocs=2)
 
 
 def _agree(rank: int, store: Path) -> None:
@@ -73,7 +73,7 @@ def _agree(rank: int, store: Path) -> None:
 
 def test_what_one_process_wants_all_do(tmp_path: Path) -> None:
     """Whichever it is; and what nobody wants nobody does."""
-    spawn(_agree, args=(tmp_path / "store",), nprocs=2)  # type: ignore[no-untyped-call]
+    spawn(_agree, args=(tmp_path / "store",), nprocs=2)
 
 
 def _gather(rank: int, store: Path) -> None:
@@ -85,7 +85,7 @@ def _gather(rank: int, store: Path) -> None:
 
 def test_shares_of_a_batch_are_joined_in_its_order(tmp_path: Path) -> None:
     """Of five pictures one process has three and the other two."""
-    spawn(_gather, args=(tmp_path / "store",), nprocs=2)  # type: ignore[no-untyped-call]
+    spawn(_gather, args=(tmp_path / "store",), nprocs=2)
 
 
 def _select(ranks: Ranks) -> dict[str, Tensor]:
@@ -114,7 +114,7 @@ def _select_together(rank: int, store: Path, alone: dict[str, Tensor]) -> None:
 
 def test_two_processes_select_what_one_does(tmp_path: Path) -> None:
     """Eight of fifteen pictures, five times; both networks end within 0.1 % of those of one process."""
-    spawn(_select_together, args=(tmp_path / "store", _select(ALONE)), nprocs=2)  # type: ignore[no-untyped-call]
+    spawn(_select_together, args=(tmp_path / "store", _select(ALONE)), nprocs=2)
 
 
 @pytest.mark.usefixtures("one_process")

@@ -30,7 +30,7 @@ from models.networks import build
 from models.preprocessing import Answers, Images
 from models.record import Record
 from tests.drawing import encode, gradient
-from tests.integration.conftest import ADMIN_KEY
+from tests.integration.conftest import ADMIN_KEY, service_behind
 from tests.unit.app.loops import turns
 
 PNG = encode(gradient())
@@ -172,7 +172,7 @@ def test_the_openapi_page_knows_the_digest(client: TestClient) -> None:
 
 def test_labels_that_have_another_class_index_are_told(client: TestClient, record: Record) -> None:
     """Whoever stores the number, and not the label, reads something else from now on."""
-    service = client.app.state.service  # type: ignore[attr-defined]
+    service = service_behind(client)
     labels = ("green", "red", "violet")
     metrics = dataclasses.replace(record.metrics, per_class=dict.fromkeys(labels, 1.0))
     other = dataclasses.replace(record, labels=labels, metrics=metrics)
@@ -230,7 +230,7 @@ def test_an_engine_that_cannot_be_opened_is_a_reason_too(settings: Settings, che
 
 def test_a_replaced_model_leaves_the_memory(client: TestClient) -> None:
     """Nothing holds it in a circle, which the start's frozen objects would never be freed of."""
-    service = client.app.state.service  # type: ignore[attr-defined]
+    service = service_behind(client)
     old = weakref.ref(service.model)
     gc.disable()
     try:
@@ -344,7 +344,7 @@ def test_a_batch_ends_with_the_model_that_it_began_with(
         body = client.post("/predict/batch", files=[("files", ("a.png", PNG))] * 4).json()
         after = client.post("/predict", files={"file": PNG}).json()
         assert client.portal
-        service = client.app.state.service  # type: ignore[attr-defined]
+        service = service_behind(client)
         client.portal.call(service.predictions.tell)
         counted = client.get("/metrics").text
     old, new = body["results"][0]["predictions"][0]["label"], after["predictions"][0]["label"]

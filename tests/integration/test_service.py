@@ -24,6 +24,7 @@ from models.checkpoint import Checkpoint, load
 from models.preprocessing import Answers, Images
 from tests.conftest import LABELS
 from tests.drawing import encode, gradient
+from tests.integration.conftest import service_behind
 
 PNG = encode(gradient())
 
@@ -119,7 +120,7 @@ def _until_asked_again(client: TestClient, before: float) -> None:
 
 def test_health_says_what_is_served(client: TestClient) -> None:
     """Status, model with digest, engine, device, version and uptime, as the OpenAPI page has them."""
-    client.app.state.service.started_s -= 100  # type: ignore[attr-defined]
+    service_behind(client).started_s -= 100
     body = client.get("/health").json()
     assert body["status"] == "ok"
     assert body["model"]["name"] == "tiny"
@@ -281,7 +282,7 @@ def test_what_an_engine_says_of_itself_is_not_told_to_callers(
 def test_late_golden_answers_make_it_not_ready(settings: Settings) -> None:
     """An engine that hangs is not ready, and says so, while liveness waits for it; a caller gets 504 in time."""
     with _scripted(settings.model_copy(update={"golden_interval_s": 0.01})) as (client, engine):
-        service = client.app.state.service  # type: ignore[attr-defined]
+        service = service_behind(client)
         service.judge.timeout_s = 0.2  # from here on: the start may take longer
         engine.hang()
         body = _until(client, "/health/ready", 503)
@@ -361,7 +362,7 @@ def test_a_refusal_after_the_header_is_counted_too(
 ) -> None:
     """Where the batch is too many, where its body finds no room, where too many explanations wait."""
     with TestClient(create_app(settings.model_copy(update=limits))) as client:
-        service = client.app.state.service  # type: ignore[attr-defined]
+        service = service_behind(client)
         service.explainer._waiting = {Future() for _ in range(8)}
         answer = client.post(path, files=[(field, ("a.png", PNG))] * 2)
         assert (answer.status_code, answer.json()["code"]) == (503, "overloaded")

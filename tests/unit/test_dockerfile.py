@@ -200,7 +200,7 @@ def test_settings_are_known(environment: dict[str, str], monkeypatch: pytest.Mon
     for name, value in given.items():
         monkeypatch.setenv(name, value)
 
-    assert read_settings([]).host == "0.0.0.0"  # noqa: S104
+    assert read_settings([]).host == "0.0.0.0"  # noqa: S104 - a container is reached from outside
 
 
 def test_gpu_is_asked_for(environment: dict[str, str]) -> None:

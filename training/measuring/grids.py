@@ -55,8 +55,8 @@ def _choose(split: Split, seed: int) -> Tensor:
 
 def _draw(images: Tensor, captions: Sequence[str], *, wrong: Sequence[bool], path: Path) -> None:
     # 0.5 s of import that only these two commands need; the object interface needs no display
-    from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415
-    from matplotlib.figure import Figure  # noqa: PLC0415
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415 - see above
+    from matplotlib.figure import Figure  # noqa: PLC0415 - see above
 
     rows = -(-len(captions) // _COLUMNS)
     figure = Figure(figsize=(_COLUMNS * _INCHES, rows * _INCHES * 1.2), layout="constrained")

@@ -102,11 +102,11 @@ def _descend(logits: Tensor, targets: Tensor, start: Reading) -> Reading:
         optimizer.zero_grad()
         temperature, floor = logs.exp()
         mean_loss = F.cross_entropy(take_off(logits / temperature, floor), targets)
-        mean_loss.backward()  # type: ignore[no-untyped-call]
+        mean_loss.backward()
         return mean_loss
 
     with torch.enable_grad():
-        optimizer.step(loss)  # type: ignore[no-untyped-call]
+        optimizer.step(loss)
     temperature, floor = logs.detach().exp().tolist()
     return Reading(min(max(temperature, SHARPEST), _SOFTEST), min(floor, _HIGHEST_FLOOR))
 

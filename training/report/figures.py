@@ -113,9 +113,9 @@ def _svg(draw: Callable[["Figure"], None], title: str, *, name: str, height: flo
         height: in inches.
     """
     # 0.5 s of import that only the report needs; the object interface needs no display
-    import matplotlib as mpl  # noqa: PLC0415
-    from matplotlib.backends.backend_svg import FigureCanvasSVG  # noqa: PLC0415
-    from matplotlib.figure import Figure  # noqa: PLC0415
+    import matplotlib as mpl  # noqa: PLC0415 - see above
+    from matplotlib.backends.backend_svg import FigureCanvasSVG  # noqa: PLC0415 - see above
+    from matplotlib.figure import Figure  # noqa: PLC0415 - see above
 
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": name, "font.size": 10}):
         figure = Figure(figsize=(_WIDTH, height), layout="constrained")

@@ -172,7 +172,7 @@ def test_views_that_do_not_come_back_do_not_hold_the_answer() -> None:
             raise
         raise AssertionError
 
-    room.run = run  # type: ignore[method-assign]
+    room.run = run  # type: ignore[method-assign]  # of this room alone
     assert room.look(UNSURE, timeout_s=0.2) is UNSURE
     assert len(given_up) == 5
     assert room.counts == {"skipped": 1}

@@ -336,7 +336,7 @@ def reloading(path: Path, *engines: GoldenEngine) -> Service:
         return load(settings.checkpoint), next(left)
 
     service = Service(Settings(checkpoint=path), open_model)
-    service.judge.start = lambda: None  # type: ignore[method-assign]
+    service.judge.start = lambda: None  # type: ignore[method-assign]  # of this service alone
     return service
 
 

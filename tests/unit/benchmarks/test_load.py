@@ -161,7 +161,7 @@ def test_a_request_is_late_from_the_moment_at_which_it_was_due() -> None:
 def test_each_request_is_counted_once() -> None:
     """As many answers are counted as arrivals were drawn, whatever was still in flight when sending ended."""
     tally = _generate(Stalling(stall_s=0.1)).tally
-    arrivals, due_s, drawn = random.Random(0), 0.0, 0  # noqa: S311
+    arrivals, due_s, drawn = random.Random(0), 0.0, 0  # noqa: S311 - a schedule, not a secret
     while due_s < 0.5:
         due_s += arrivals.expovariate(200)
         drawn += 1

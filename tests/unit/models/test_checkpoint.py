@@ -72,7 +72,7 @@ def test_a_loaded_network_is_ready_to_serve(path: Path) -> None:
     assert not any(module.training for module in network.modules())
     assert not any(parameter.requires_grad for parameter in network.parameters())
     assert {parameter.device.type for parameter in network.parameters()} == {"cpu"}
-    assert network.conv2.weight.is_contiguous(memory_format=torch.channels_last)  # type: ignore[union-attr, operator]
+    assert network.get_parameter("conv2.weight").is_contiguous(memory_format=torch.channels_last)
 
 
 def test_the_graph_of_a_checkpoint_gives_the_golden_answers(path: Path) -> None:

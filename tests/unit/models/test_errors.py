@@ -18,7 +18,7 @@ def _drawn() -> dict[str, str]:
     """Read the drawing: class → its parent, "Exception" for the root."""
     parents: dict[str, str] = {}
     above = ["Exception"]
-    for line in inspect.getdoc(errors).splitlines():  # type: ignore[union-attr]
+    for line in (inspect.getdoc(errors) or "").splitlines():
         match = re.match(r"[│├└─ ]*([A-Z]\w+Error)\b", line)
         if match:
             depth = match.start(1) // _INDENT

@@ -30,9 +30,9 @@ def test_the_pictures_are_the_same_each_time() -> None:
 def test_drawing_does_not_touch_the_global_random_numbers() -> None:
     """A training that draws golden pictures keeps its own random numbers."""
     np.random.seed(0)
-    before = np.random.get_state()[1].copy()  # type: ignore[index]
+    before = np.random.get_state(legacy=False)["state"]["key"].copy()
     golden.draw(8, 8)
-    np.testing.assert_array_equal(np.random.get_state()[1], before)  # type: ignore[index]
+    np.testing.assert_array_equal(np.random.get_state(legacy=False)["state"]["key"], before)
 
 
 def test_the_pictures_differ_from_each_other() -> None:

@@ -44,11 +44,11 @@ def test_a_share_that_is_no_number_is_refused(name: str) -> None:
         ({}, 2, "leave torchrun out"),
     ],
 )
-def test_the_tutorial_is_kept_to_the_letter(option: dict[str, object], world: int, sentence: str) -> None:
+def test_the_tutorial_is_kept_to_the_letter(option: dict[str, Any], world: int, sentence: str) -> None:
     """What its loop would not do is refused; the others do all of it."""
     with pytest.raises(TrainingError, match=sentence):
-        refuse_contradictions(replace(REQUEST, **option), world=world)  # type: ignore[arg-type]
-    refuse_contradictions(replace(REQUEST, recipe="compact", **option), world=world)  # type: ignore[arg-type]
+        refuse_contradictions(replace(REQUEST, **option), world=world)
+    refuse_contradictions(replace(REQUEST, recipe="compact", **option), world=world)
 
 
 @pytest.mark.parametrize("recipe", ["tutorial", "fast", "accurate", "compact"])

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -146,9 +147,9 @@ def test_teachers_are_asked_as_they_will_be(watch: _Watch) -> None:
         return SPLIT.targets[index]
 
     plan = replace(_plan(SMALL), wanted=answer)
-    options = {"seed": 0, "computing": COMPUTING, "tell": lambda _: None, "clock": watch}
-    assert choose_epochs(plan, 7.2 + 25 + 0.01, **options) == 5  # type: ignore[arg-type]
-    assert choose_epochs(plan, 7.2 + 25 - 0.01, **options) == 4  # type: ignore[arg-type]
+    options: dict[str, Any] = {"seed": 0, "computing": COMPUTING, "tell": lambda _: None, "clock": watch}
+    assert choose_epochs(plan, 7.2 + 25 + 0.01, **options) == 5
+    assert choose_epochs(plan, 7.2 + 25 - 0.01, **options) == 4
 
 
 def test_no_random_number_is_taken_from_anybody(watch: _Watch) -> None:

@@ -97,7 +97,7 @@ def test_it_learns_from_what_it_picked() -> None:
     picked = selector.pick(index, _look, step=4, steps=100)
     images, wanted = _look(index)
     losses = by_hand.student.losses(images, wanted)
-    losses[torch.isin(index, picked)].sum().backward()  # type: ignore[no-untyped-call]
+    losses[torch.isin(index, picked)].sum().backward()
     learnt = selector.student.network.get_parameter("head.weight").grad
     expected = by_hand.student.network.get_parameter("head.weight").grad
     assert learnt is not None

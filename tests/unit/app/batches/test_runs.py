@@ -65,8 +65,8 @@ def test_one_poisoned_picture_of_32_fails_alone() -> None:
     results = ran(run, values, log)
     failed = [place for place, result in enumerate(results) if isinstance(result, Exception)]
     assert failed == [19]
-    with pytest.raises(EngineError, match="ValueError: poison"):
-        raise results[19]  # type: ignore[misc]
+    assert isinstance(results[19], EngineError)
+    assert "ValueError: poison" in str(results[19])
     assert scores([result for result in results if isinstance(result, Result)]) == [
         value for value in values if value != POISON
     ]

@@ -37,7 +37,7 @@ def process() -> tuple[Connection, Connection]:
 def worker(signals: list[bool], process: tuple[Connection, Connection]) -> Worker:
     """One whose pings nobody answers but a test."""
     worker = _made()
-    worker.process = SimpleNamespace(sentinel=process[0], is_alive=lambda: False)  # type: ignore[assignment]
+    worker.process = SimpleNamespace(sentinel=process[0], is_alive=lambda: False)  # type: ignore[assignment]  # for a process
     return worker
 
 
@@ -59,7 +59,7 @@ def test_who_takes_the_place_of_another_takes_its_gpu(monkeypatch: pytest.Monkey
 
     def started() -> Worker:
         worker = _made()
-        worker.process = SimpleNamespace(  # type: ignore[assignment]
+        worker.process = SimpleNamespace(  # type: ignore[assignment]  # for a process
             start=lambda: seen.append(os.environ.get("CUDA_VISIBLE_DEVICES")),
             pid=7,
             exitcode=None,
@@ -115,7 +115,7 @@ def test_the_log_says_why_a_worker_is_replaced(
 ) -> None:
     """Whether it was dead or did not answer; it is killed in any case, and its pipe closed."""
     killed: list[int] = []
-    worker.process = SimpleNamespace(  # type: ignore[assignment]
+    worker.process = SimpleNamespace(  # type: ignore[assignment]  # for a process
         pid=7, exitcode=exit_code, join=lambda _: None, kill=lambda: killed.append(7)
     )
     worker.kill()

@@ -113,4 +113,4 @@ def test_a_family_that_leaves_something_out_is_no_network() -> None:
             return features
 
     with pytest.raises(TypeError, match=r"abstract.*stages"):
-        WithoutStages(InputSpec())  # type: ignore[abstract]
+        WithoutStages(InputSpec())  # type: ignore[abstract]  # as the test shows

@@ -191,9 +191,9 @@ def test_the_first_filters_of_a_group_pass_their_channels_through() -> None:
     """At the start a 3 × 3 convolution hands on what it got, before its random filters."""
     torch.manual_seed(0)
     features = torch.randn(2, 24, 6, 6)
-    convolution = _fast().groups[0].conv1
-    torch.testing.assert_close(convolution(features)[:, :24], features)  # type: ignore[operator]
-    assert convolution.weight[24:].std() > 0  # type: ignore[index, union-attr]
+    convolution: Any = _fast().groups[0].conv1
+    torch.testing.assert_close(convolution(features)[:, :24], features)
+    assert convolution.weight[24:].std() > 0
 
 
 def test_a_fitted_stem_decorrelates_its_images() -> None:
@@ -276,8 +276,8 @@ def test_what_pooling_drops_is_not_computed(rows: int, columns: int) -> None:
         whole = F.max_pool2d(plain(wholes), 2)
     with FlopCounterMode(display=False) as flops_of_part:
         part = F.max_pool2d(halved(parts), 2)
-    whole.square().sum().backward()  # type: ignore[no-untyped-call]
-    part.square().sum().backward()  # type: ignore[no-untyped-call]
+    whole.square().sum().backward()
+    part.square().sum().backward()
     torch.testing.assert_close(part, whole)
     torch.testing.assert_close(parts.grad, wholes.grad)
     torch.testing.assert_close(halved.weight.grad, plain.weight.grad)

@@ -49,7 +49,7 @@ def trained() -> Network:
     for _ in range(25):
         loss = nn.functional.cross_entropy(network(data.images), data.targets)
         optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         optimizer.step()
     return network.eval()
 
