@@ -11,7 +11,7 @@ from models.preprocessing import Images, InputSpec
 from training.data import fit_images
 from training.data.archives import read_images
 from training.errors import DataError
-from training.predict import Refused, list_files, open_files
+from training.predict import Unanswered, list_files, open_files
 
 _NAMED_AT_MOST = 10
 
@@ -36,7 +36,7 @@ def read_foreign(source: Path, spec: InputSpec, *, report: Callable[[str], None]
     unreadable = 0
     for together in open_files(list_files([source]), spec):
         for each in together:
-            if isinstance(each, Refused):
+            if isinstance(each, Unanswered):
                 unreadable += 1
                 if unreadable <= _NAMED_AT_MOST:
                     report(f"{each.file}: {each.reason}")

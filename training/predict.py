@@ -45,7 +45,7 @@ class Predicted:
 
 
 @dataclass(frozen=True)
-class Refused:
+class Unanswered:
     """A file that could not be answered, and the reason in words."""
 
     file: Path
@@ -76,7 +76,7 @@ def _files_in(folder: Path) -> list[Path]:
 
 def predict(
     checkpoint: Checkpoint, files: Sequence[Path], *, top_k: int, device: torch.device
-) -> Iterator[Predicted | Refused]:
+) -> Iterator[Predicted | Unanswered]:
     """Answer files one after another, in order; a bad one costs its neighbours nothing.
 
     Args:
@@ -96,25 +96,25 @@ def predict(
                 yield each
 
 
-def open_files(files: Sequence[Path], spec: InputSpec) -> Iterator[list[Opened | Refused]]:
+def open_files(files: Sequence[Path], spec: InputSpec) -> Iterator[list[Opened | Unanswered]]:
     """Decode files to what a network is fed, 64 at a time, on all cores and in order."""
     with ThreadPoolExecutor(usable_cores()) as pool:
         for start in range(0, len(files), _TOGETHER):
             yield list(pool.map(lambda file: _open(file, spec), files[start : start + _TOGETHER]))
 
 
-def _open(file: Path, spec: InputSpec) -> Opened | Refused:
+def _open(file: Path, spec: InputSpec) -> Opened | Unanswered:
     try:
         if os.path.isdir(file):
             os.scandir(file).close()  # says why it could not be opened
         if file.exists() and not file.is_file():  # to read a pipe may take for ever
-            return Refused(file, "It is no regular file.")
+            return Unanswered(file, "It is no regular file.")
         picture = decode(picture_bytes(file), at_least=(spec.width, spec.height))
         return Opened(file, to_images([picture], spec)[0], picture.format, picture.width, picture.height)
     except OSError as error:
-        return Refused(file, f"It cannot be read: {error.strerror or error}.")
+        return Unanswered(file, f"It cannot be read: {error.strerror or error}.")
     except PictureError as error:
-        return Refused(file, str(error))
+        return Unanswered(file, str(error))
 
 
 def _predicted(opened: Opened, row: Answers, checkpoint: Checkpoint, *, top_k: int) -> Predicted:

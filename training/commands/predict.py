@@ -11,7 +11,7 @@ from training.commands.options import CheckpointArgument, Device, DeviceOption
 from training.commands.terminal import print_lines, told_in_a_sentence
 from training.devices import choose_device
 from training.errors import TrainingError
-from training.predict import Predicted, Refused, list_files
+from training.predict import Predicted, Unanswered, list_files
 from training.predict import predict as answer_files
 from training.progress import tell
 
@@ -34,17 +34,17 @@ def predict(
         if not files:
             raise TrainingError(f"There is no file in {', '.join(map(str, pictures))}. Name pictures.")
         loaded, target = load(checkpoint), choose_device(device.value)
-        refused = 0
+        unanswered = 0
         for each in answer_files(loaded, files, top_k=top_k, device=target):
-            refused += isinstance(each, Refused)
+            unanswered += isinstance(each, Unanswered)
             if as_json:
                 typer.echo(json.dumps(_fields(each)))
-            elif isinstance(each, Refused):
+            elif isinstance(each, Unanswered):
                 tell(console, f"{each.file}: {each.reason}")
             else:
                 print_lines([_words(each)])
-        if refused:
-            tell(console, f"{refused:,} of {len(files):,} files could not be answered.")
+        if unanswered:
+            tell(console, f"{unanswered:,} of {len(files):,} files could not be answered.")
             raise typer.Exit(1)
 
 
@@ -53,9 +53,9 @@ def _words(predicted: Predicted) -> str:
     return f"{predicted.file}: {labels}" + (" (not sure)" if predicted.abstain else "")
 
 
-def _fields(each: Predicted | Refused) -> dict[str, object]:
+def _fields(each: Predicted | Unanswered) -> dict[str, object]:
     """Name the fields as `POST /predict` does."""
-    if isinstance(each, Refused):
+    if isinstance(each, Unanswered):
         return {"file": str(each.file), "error": each.reason}
     return {
         "file": str(each.file),
