@@ -7,8 +7,9 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from training.commands.checkpoints import calibrate, evaluate, export, outliers, report
+from training.commands.checkpoints import calibrate, export, outliers, report
 from training.commands.data import inspect, mistakes, samples
+from training.commands.evaluate import evaluate
 from training.commands.predict import predict
 from training.commands.quantize import quantize
 from training.commands.train import train
