@@ -32,6 +32,7 @@ class Transport(asyncio.Transport):
         self.pieces: list[bytes] = []
         self.is_closed = False
         self.is_ended = False
+        self.is_read = True
         self.closed = asyncio.Event()
         self.unread = 0
 
@@ -55,10 +56,12 @@ class Transport(asyncio.Transport):
         return self.is_closed
 
     def pause_reading(self) -> None:
-        """Nothing."""
+        """Remember it."""
+        self.is_read = False
 
     def resume_reading(self) -> None:
-        """Nothing."""
+        """Remember it."""
+        self.is_read = True
 
     def write_eof(self) -> None:
         """Nothing more is written, and what comes is still read."""

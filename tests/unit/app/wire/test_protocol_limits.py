@@ -86,6 +86,45 @@ def test_what_has_arrived_is_not_watched() -> None:
     with_connection(check)
 
 
+def test_of_many_requests_that_did_not_wait_some_are_answered_and_the_last_one_says_so() -> None:
+    """The others are not even parsed: a piece holds ten thousand, and each would wait in memory."""
+
+    async def check(connection: Connection) -> None:
+        connection.receive(10_000 * b"GET /q HTTP/1.1\r\nHost:\r\n\r\n")
+        assert len(connection.protocol.pipeline) == 32
+        assert connection.transport.is_read  # and thrown away: what is not read would reset the connection
+        while not connection.transport.is_over:
+            await asyncio.sleep(0)
+        connection.receive(b"GET /q HTTP/1.1\r\nHost:\r\n\r\n")
+        await turns()
+        assert connection.reached == 33
+        answers = connection.transport.written.split(b"HTTP/1.1 200 OK\r\n")[1:]
+        assert [b"connection: close" in answer for answer in answers] == [False] * 32 + [True]
+        assert not connection.transport.is_closed
+        connection.protocol.connection_lost(None)
+
+    with_connection(check)
+
+
+def test_nothing_is_read_while_requests_wait() -> None:
+    """Not behind each answer either; when the last one is in work the connection is read on, and stays."""
+
+    async def check(connection: Connection) -> None:
+        connection.receive(5 * b"GET /q HTTP/1.1\r\nHost:\r\n\r\n")
+        read = []
+        while connection.reached < 5:
+            waiting = len(connection.protocol.pipeline)
+            await asyncio.sleep(0)
+            if len(connection.protocol.pipeline) < waiting:
+                read.append(connection.transport.is_read)
+        assert read == [False, False, False, True]
+        await turns()
+        assert not connection.transport.is_over
+        assert b"connection: close" not in connection.transport.written
+
+    with_connection(check)
+
+
 def test_a_sender_is_not_blamed_for_our_own_slowness() -> None:
     """While reading is paused, or an earlier answer is due, the time starts anew."""
 
