@@ -23,7 +23,7 @@ from training.loop import train
 from training.measuring.label_mistakes import MOST_LISTED, LabelMistake, find_label_mistakes
 from training.measuring.reading import fit_temperature
 from training.measuring.views import single_view
-from training.progress import tell
+from training.progress import tell, time_left
 from training.recipes import LargeBatchRecipe, Recipe
 
 
@@ -65,6 +65,7 @@ def judge_all(
     _require_enough_to_learn(dataset, fold_of, folds=folds)
     can_judge = _can_judge(dataset, whole.targets, fold_of, console=console)
     probabilities = torch.empty(len(whole), len(dataset.labels))
+    left = ""
     for fold in range(folds):
         judged, learnt = (
             torch.nonzero(some).flatten() for some in ((fold_of == fold) & can_judge, fold_of != fold)
@@ -73,7 +74,8 @@ def judge_all(
             continue
         tell(
             console,
-            f"network {fold + 1} of {folds}: {len(learnt):,} pictures to learn from, {len(judged):,} to judge",
+            f"network {fold + 1} of {folds}: {len(learnt):,} pictures to learn from, "
+            f"{len(judged):,} to judge{left}",
         )
         trained = train(
             fit_to_data(recipe, len(learnt), size=(spec.height, spec.width), epochs=epochs),
@@ -85,6 +87,7 @@ def judge_all(
             console=console,
             start=start,
         )
+        left = f"; about {time_left((folds - fold - 1) * trained.seconds)}"
         probabilities[judged] = single_view(trained.network, whole.images[judged])
     pictures = chosen(whole, can_judge)
     calibrated = _calibrated(probabilities[can_judge], pictures.targets)

@@ -80,7 +80,7 @@ def mistakes(
 ) -> None:
     """List the likeliest label mistakes of a whole data set.
 
-    It takes as long as --folds trainings.
+    It takes as long as --folds trainings; how long that is, it says after the first.
     """
     with told_in_a_sentence() as console:
         table = RECIPES[recipe.value]

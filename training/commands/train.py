@@ -104,7 +104,7 @@ def train(
         int | None,
         typer.Option(
             min=0,
-            help="Training pictures to calibrate on and not to learn from [default: none, but a folder's val/; "
+            help="Training pictures to calibrate on and not to learn from [default: none, but val/ or x_val; "
             "without one a tenth to a fifth, 2,000 at most, none of fewer than 100; none for the tutorial].",
         ),
     ] = None,

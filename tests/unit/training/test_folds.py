@@ -57,6 +57,27 @@ def test_every_picture_is_judged_by_a_network_that_has_not_learnt_it(tmp_path: P
     assert [item["file"] for item in written] == [item.file for item in found]
 
 
+def test_from_the_second_judge_on_it_is_told_how_long_the_rest_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As long each as the last one took."""
+    took = iter([60.0, 70.0, 65.0])
+
+    def train(recipe: LargeBatchRecipe, *_: object, **__: object) -> Trained:
+        return Trained(Brightness(), recipe, seconds=next(took))
+
+    monkeypatch.setattr(folds, "train", train)
+    written = io.StringIO()
+    judge_all(
+        FAST,
+        Dataset("made", LABELS, _colours(40), _colours(20)),
+        folds=3,
+        seed=0,
+        computing=Computing(torch.device("cpu"), torch.float32),
+        console=Console(file=written),
+    )
+    ends = [line.partition(" to judge")[2] for line in written.getvalue().splitlines() if "to judge" in line]
+    assert ends == ["", "; about 0:02:00 left", "; about 0:01:10 left"]
+
+
 def test_each_judge_starts_with_what_it_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same weights for all of them; and no more mistakes are listed than were asked for."""
     taken: list[object] = []
