@@ -134,7 +134,7 @@ class Batcher:
         with queue.changed:
             if self._is_closing:
                 raise self._stopping()
-            if len(queue) >= self._max_queue and (waiting := queue.callers) >= self._max_queue:
+            if len(queue) >= self._max_queue and (waiting := queue.pictures_of_callers) >= self._max_queue:
                 self._events.dropped("queue_full")
                 raise OverloadedError(
                     f"{waiting:,} pictures wait already; the limit is {self._max_queue:,} (GLIMPSE_MAX_QUEUE). "

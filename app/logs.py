@@ -50,7 +50,7 @@ def log_request(
         request_id: the id that the caller was told.
         trace_id: id of the caller's trace; None, and no field, where it named none.
         method: HTTP method; empty where no header came.
-        path: path of the URL, without the query; of a long one the line has its first 256 characters.
+        path: path of the URL, without the query; a long one is cut off behind its first 256 characters.
         status: HTTP status of the answer; 0 where there was none.
         seconds: time from its header, or at the desk from the end of its body, to its answer.
         client: address of the caller.

@@ -57,7 +57,7 @@ class Metrics:
             "glimpse_queue_depth", "Pictures that wait.", multiprocess_mode="livesum", registry=registry
         )
         self.dropped = Counter("glimpse_dropped", "Pictures not run.", ["reason"], registry=registry)
-        self.refused = Counter("glimpse_refused", "Requests turned away.", ["code", "reason"], registry=registry)
+        self.refused = Counter("glimpse_refused", "Requests refused.", ["code", "reason"], registry=registry)
         self.wait = Gauge(
             "glimpse_estimated_wait_seconds",
             "Time that a request would wait.",

@@ -10,6 +10,8 @@ _USUAL_PORTS = {"http": 80, "https": 443}
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*")
 _HOST_AND_PORT = re.compile(r"([a-z0-9_][a-z0-9_.-]*|\[[0-9a-f:.]+\])(?::([0-9]+))?")
 _LAST_PORT = 65_535
+_LONGEST = len("https://") + 253 + len(":65535")
+"""Characters; the name of a host has 253 at most (RFC 1035)."""
 
 
 def to_origins(text: str) -> str:
@@ -35,6 +37,8 @@ def to_origins(text: str) -> str:
 def _to_origin(word: str) -> str:
     if word == EVERY:
         return word
+    if len(word) > _LONGEST:
+        raise ValueError(f"{word[:40]!r}… has {len(word)} characters, and no origin more than {_LONGEST}")
     _refuse_what_is_often_meant(word)
     scheme, _, rest = word.lower().partition("://")
     found = _HOST_AND_PORT.fullmatch(rest)
@@ -85,7 +89,7 @@ def _to_host(host: str, word: str) -> str:
 def _to_port(scheme: str, digits: str | None, word: str) -> str:
     if digits is None:
         return ""
-    port = int(digits[:6])  # of thousands of digits the first say enough
+    port = int(digits)
     if not 1 <= port <= _LAST_PORT:
         raise ValueError(f"{word!r} has no port that there is; one is a number from 1 to {_LAST_PORT}")
     return "" if _USUAL_PORTS.get(scheme) == port else f":{port}"

@@ -84,7 +84,7 @@ class Service:
         prices: what a picture and a byte have cost lately.
         admission: decides who is let in.
         bodies: counts the bytes of bodies in memory.
-        refusals: counts who is turned away.
+        refusals: counts who is refused.
         predictions: counts what is answered.
         metrics: the counters and histograms.
         versions: of what runs, as `app.build.versions` names them.
@@ -301,6 +301,8 @@ class Service:
         async with self._reloading:
             old, watch = self.model, self._watch_another()
             new = await self._open_beside(watch, digest)
+            if self._watch.is_lost:  # and nobody has heard of it yet
+                self.lost.set()
             self._watch.stop()
             self.model, self._watch = new, watch
             self.prices.serves(lanes=new.engine.lanes)
@@ -351,6 +353,8 @@ class Service:
                 await new.start()
             await new.ask_golden(timeout_s=self.judge.timeout_s)
         except Exception as error:  # whatever an engine raises, the old one goes on and the operator hears why
+            if watch.is_lost:  # the device of all, perhaps
+                self.judge.doubt()
             if new:
                 await new.retire(timeout_s=0.0 if opening.expired() else LAST_WORK_S)
             raise _reload_error(_hangs() if opening.expired() else error) from error

@@ -183,7 +183,9 @@ def read_settings(arguments: Sequence[str]) -> Settings:
     try:
         read, unknown = _parser().parse_known_args(arguments)
     except argparse.ArgumentError as error:
-        raise SettingsError(f"{error.argument_name} has no value. Give it one, or leave it out.") from error
+        is_missing = error.message.startswith("expected")
+        told = "has no value. Give it one" if is_missing else f"takes no value ({error.message}). Give it none"
+        raise SettingsError(f"{error.argument_name} {told}, or leave it out.") from error
     if unknown:
         raise SettingsError(_unknown_option(unknown[0]))
     given = {name: value for name, value in vars(read).items() if value is not None}

@@ -41,8 +41,8 @@ class Queue:
         return len(self._items) + (len(prepared.items) if prepared else 0)
 
     @property
-    def callers(self) -> int:
-        """How many do not go first, to be asked under `changed`: who does waits before all others, and apart."""
+    def pictures_of_callers(self) -> int:
+        """How many pictures wait that do not go first, to be asked under `changed`: those that do are nobody's."""
         first = sum(1 for _ in takewhile(lambda item: item.goes_first, self._items))
         if self._prepared and self._prepared.items[0].goes_first:
             first += len(self._prepared.items)

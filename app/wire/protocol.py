@@ -31,6 +31,7 @@ from app.wire.headers import (
     request_id_of,
     without_upgrade,
 )
+from app.wire.reading import Reading
 from app.wire.timer import Timer
 from models.errors import GlimpseError
 
@@ -72,6 +73,7 @@ class DeskProtocol(HttpToolsProtocol):
         if self.client:
             host, port = self.client
             self.client = (host.removeprefix(_MAPPED), port)
+        self.flow = Reading(transport, may_go_on=lambda: not self.pipeline or self._end.has_begun)
         self._end = ConnectionEnd(self.loop, transport, self.flow, reader_timeout_s=self._desk.upload_timeout_s)
         self._desk.connections.add(self)
         self._watch()
@@ -185,13 +187,12 @@ class DeskProtocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """Wait for the next request, if one may come; a blank line ends uvicorn's own wait, and is none.
 
-        While others wait, nothing more is read: uvicorn reads on behind each answer.
+        While others wait, nothing more is read; uvicorn reads on before it takes the last of them.
         """
         if self._end.has_begun and not self.pipeline and not self._end.is_lingering:
             self._end.close()
         super().on_response_complete()
-        if self.pipeline and not self._end.has_begun:
-            self.flow.pause_reading()
+        self.flow.resume_reading()
         if self._arrival is Arrival.WHOLE and self.cycle.response_complete:  # else another one is answered now
             self._arrival = Arrival.NOTHING
 

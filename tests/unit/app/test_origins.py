@@ -86,7 +86,9 @@ def test_anything_else_is_refused_with_an_example(text: str) -> None:
         to_origins(text)
 
 
-def test_a_port_of_thousands_of_digits_is_refused_in_a_sentence() -> None:
-    """Python itself would not read it."""
-    with pytest.raises(ValueError, match="has no port that there is"):
+def test_a_word_of_thousands_of_letters_is_refused_in_a_short_sentence() -> None:
+    """A number of so many digits Python itself would not read; a host of the greatest length is one."""
+    with pytest.raises(ValueError, match=r"^'http://a:9{31}'… has 10009 characters, and no origin more than 267$"):
         to_origins(f"http://a:{'9' * 10_000}")
+    longest = f"https://{'a' * 253}:65535"
+    assert to_origins(longest) == longest

@@ -107,6 +107,20 @@ def test_of_a_model_that_does_not_answer_all_is_counted_alone(is_over: bool) -> 
     assert {"glimpse_engine_failures_total 1.0", "glimpse_batch_size_sum 6.0"} <= shown(metrics)
 
 
+def test_a_model_that_was_replaced_lets_a_lost_device_be_doubted() -> None:
+    """It is the device of the one that answers, too."""
+    doubted = asyncio.Event()
+
+    async def check() -> None:
+        watch = QueueWatch(Metrics(), Prices(), doubt=doubted.set)
+        watch.start()
+        watch.stop()
+        watch.failed(EngineLostError("It is gone."))
+        await asyncio.wait_for(doubted.wait(), 10)
+
+    with_loop(check())
+
+
 def test_a_lost_device_stays_lost() -> None:
     """Whatever fails after it."""
     watch = QueueWatch(Metrics(), Prices(), doubt=never)

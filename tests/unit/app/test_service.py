@@ -87,7 +87,7 @@ def test_a_beat_that_comes_on_time_is_no_lag(checkpoint_path: Path, monkeypatch:
 
 
 def test_a_beat_tells_the_metrics_what_was_counted(checkpoint_path: Path) -> None:
-    """Who was turned away, and what was answered: nobody else does while it serves."""
+    """Who was refused, and what was answered: nobody else does while it serves."""
 
     async def check() -> None:
         service = opened(checkpoint_path)
@@ -558,7 +558,55 @@ def test_what_is_lost_stays_lost_whatever_is_loaded_then(checkpoint_path: Path) 
     with_loop(check())
 
 
-def test_a_stop_tells_of_the_last_who_were_turned_away(checkpoint_path: Path) -> None:
+def test_what_is_lost_while_another_model_takes_over_is_lost(
+    checkpoint_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Found by a lane whose word has not reached the event loop when the new model is there."""
+    checkpoint = load(checkpoint_path)
+
+    async def check() -> None:
+        service = reloading(checkpoint_path, GoldenEngine(checkpoint), GoldenEngine(checkpoint))
+        await service.start()
+        ask_golden = ServedModel.ask_golden
+
+        async def ask_and_lose(model: ServedModel, *, timeout_s: float) -> None:
+            await ask_golden(model, timeout_s=timeout_s)
+            service._watch.failed(EngineLostError("The device is gone."))
+
+        monkeypatch.setattr(ServedModel, "ask_golden", ask_and_lose)
+        await service.reload()
+        assert service.lost.is_set()
+        await service.stop()
+
+    with_loop(check())
+
+
+def test_a_new_model_that_finds_the_device_lost_lets_the_old_one_be_asked(checkpoint_path: Path) -> None:
+    """It is refused, and the device may be that of both; nobody waits for the next round of golden pictures."""
+    checkpoint = load(checkpoint_path)
+
+    class LostEngine(GoldenEngine):
+        """Is lost from the beginning."""
+
+        def answer(self, images: Images) -> Answers:
+            """Fail for good."""
+            raise EngineLostError(f"The device is gone, and {len(images)} pictures with it.")
+
+    async def check() -> None:
+        service = reloading(checkpoint_path, GoldenEngine(checkpoint), LostEngine(checkpoint))
+        await service.start()
+        doubted = asyncio.Event()
+        service.judge.doubt = doubted.set  # type: ignore[method-assign]
+        with pytest.raises(ReloadError, match="gone"):
+            await service.reload()
+        assert doubted.is_set()
+        assert not service.is_lost
+        await service.stop()
+
+    with_loop(check())
+
+
+def test_a_stop_tells_of_the_last_who_were_refused(checkpoint_path: Path) -> None:
     """Though no second has passed since the last time."""
 
     async def check() -> None:

@@ -107,7 +107,7 @@ def test_a_wrong_value_is_told_with_what_is_allowed(option: str, value: str, all
     assert str(caught.value) == f"{option} is '{value}': give {allowed}."
 
 
-@pytest.mark.parametrize("name", sorted(set(Settings.model_fields) - {"checkpoint", "host", "cors_origins"}))
+@pytest.mark.parametrize("name", sorted(set(Settings.model_fields) - {"checkpoint", "host"}))
 def test_every_setting_that_is_refused_is_told_in_our_words(name: str) -> None:
     """None in pydantic's, which knows neither defaults nor operators; a long value is cut off."""
     option, value = f"--{name.replace('_', '-')}", "ü" * 5_000
@@ -116,6 +116,15 @@ def test_every_setting_that_is_refused_is_told_in_our_words(name: str) -> None:
     assert str(caught.value).startswith((f"{option} is 'ü", f"{option} is a secret: "))
     assert not re.search("Input|should|valid", str(caught.value))
     assert len(str(caught.value)) < 300
+
+
+@pytest.mark.parametrize("word", ["--help=foo", "-hx"])
+def test_an_option_that_takes_no_value_says_so(word: str) -> None:
+    """The opposite of one that has none."""
+    with pytest.raises(
+        SettingsError, match=r"^-h/--help takes no value \(.*\)\. Give it none, or leave it out\.$"
+    ):
+        read_settings([word])
 
 
 @pytest.mark.parametrize("words", [["--port"], ["--port", "--workers", "1"]])
