@@ -28,7 +28,6 @@ from torch import Tensor
 
 from benchmarks.conditions import describe
 from benchmarks.whole_runs import GOALS, train_several
-from models.networks import Architecture
 from models.networks.network import Network
 from models.preprocessing import InputSpec
 from training.devices import Computing, choose_device, choose_dtype, keep_freed_memory
@@ -36,7 +35,7 @@ from training.epoch import draw_epoch
 from training.fresh import fit_stem, fresh_network
 from training.learner import make_learner
 from training.ranks import ALONE
-from training.recipes import ACCURATE, RECIPES, LargeBatchRecipe, TutorialRecipe, teaches_itself
+from training.recipes import ACCURATE, RECIPES, LargeBatchRecipe, TutorialRecipe
 from training.selection import make_selector
 from training.teacher import answers_of
 from training.tutorial import Beginner
@@ -92,11 +91,7 @@ def time_recipe(
         computing=computing,
         ranks=ALONE,
     )
-    teacher = None
-    if recipe.teaching is not None:
-        itself = teaches_itself(recipe)
-        who = recipe.architecture if itself else TEACHER
-        teacher = answers_of([_untaught(who, computing)], computing, six_views=itself)
+    teacher = answers_of([_untaught(computing)], computing) if recipe.teaching else None
     answer = teacher and _Watched(teacher, computing.device)
     rows = []
     for until, side in recipe.resolutions:
@@ -145,10 +140,10 @@ def time_tutorial(recipe: TutorialRecipe, images: torch.Tensor, *, steps: int) -
     return [_row(recipe, SIDE, data_s[1:], whole_s[1:], dtype=torch.float32)]
 
 
-def _untaught(architecture: Architecture, computing: Computing) -> Network:
+def _untaught(computing: Computing) -> Network:
     """A teacher who has learnt nothing: its answers take as long."""
     spec = InputSpec(height=SIDE, width=SIDE)
-    return fresh_network(architecture, classes=CLASSES, spec=spec, device=computing.device).eval()
+    return fresh_network(TEACHER, classes=CLASSES, spec=spec, device=computing.device).eval()
 
 
 def _row(

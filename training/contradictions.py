@@ -9,7 +9,7 @@ from training.configuration import Request
 from training.data.held_out import FEWEST_FOR_RULE
 from training.errors import TrainingError
 from training.measuring.calibration import ACCEPTED_SHARE
-from training.recipes import RECIPES, LargeBatchRecipe, Recipe, TutorialRecipe, is_taught, teaches_itself
+from training.recipes import RECIPES, LargeBatchRecipe, Recipe, TutorialRecipe, is_taught
 
 
 def refuse_contradictions(request: Request, *, world: int) -> None:
@@ -27,7 +27,12 @@ def refuse_contradictions(request: Request, *, world: int) -> None:
     for option, share in shares.items():
         if share is not None and math.isnan(share):
             raise TrainingError(f"{option} is no number; take a share from 0 to 1.")
-    _refuse_wrong_teachers(request, recipe)
+    if request.teachers and not is_taught(recipe):
+        raise TrainingError(f"The recipe {recipe.name} has no teacher; leave --teacher out, or take taught.")
+    if not request.teachers and is_taught(recipe):
+        raise TrainingError(
+            f"The recipe {recipe.name} needs a teacher; name one with --teacher, a checkpoint of the same classes."
+        )
     held_out = 0 if request.held_out is None and isinstance(recipe, TutorialRecipe) else request.held_out
     refuse_share_without_rule(request.accept, held_out=held_out)
     _refuse_minutes(request, recipe, world=world)
@@ -51,25 +56,6 @@ def refuse_contradictions(request: Request, *, world: int) -> None:
             raise TrainingError(f"The tutorial shows pictures as they are: leave {option} out.")
     if world > 1:
         raise TrainingError("The tutorial trains in one process, as it does in the book: leave torchrun out.")
-
-
-def _refuse_wrong_teachers(request: Request, recipe: Recipe) -> None:
-    """Refuse teachers that are not asked, and to learn from nobody."""
-    if teaches_itself(recipe):
-        if request.teachers:
-            raise TrainingError(f"The teacher of {recipe.name} is what it starts with: leave --teacher out.")
-        if request.start is None:
-            raise TrainingError(
-                f"The recipe {recipe.name} goes on from a network that was trained already; name it with --start, "
-                "a checkpoint of the same classes."
-            )
-        return
-    if request.teachers and not is_taught(recipe):
-        raise TrainingError(f"The recipe {recipe.name} has no teacher; leave --teacher out, or take taught.")
-    if is_taught(recipe) and not request.teachers:
-        raise TrainingError(
-            f"The recipe {recipe.name} needs a teacher; name one with --teacher, a checkpoint of the same classes."
-        )
 
 
 def _refuse_minutes(request: Request, recipe: Recipe, *, world: int) -> None:
@@ -98,7 +84,7 @@ def refuse_share_without_rule(accept: float, *, held_out: int | None) -> None:
     if accept != ACCEPTED_SHARE and held_out is not None and held_out < FEWEST_FOR_RULE:
         raise TrainingError(
             f"--accept {accept} is of the abstain rule, which needs {FEWEST_FOR_RULE} held-out pictures; here "
-            f"{held_out} are held out. Leave --accept out, or hold out that many: with --held-out, or in val/ (x_val)."
+            f"{held_out} are held out. Leave --accept out, or hold out that many: with --held-out, or in a val part."
         )
 
 

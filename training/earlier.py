@@ -20,9 +20,7 @@ _FEW = 100
 """Pictures of a class, on average, with which a start wins enough to be named. Source: `advise_start`."""
 
 
-def load_teacher(
-    path: Path, *, labels: tuple[str, ...], spec: InputSpec, mirrors: bool, option: str = "--teacher"
-) -> Checkpoint:
+def load_teacher(path: Path, *, labels: tuple[str, ...], spec: InputSpec, mirrors: bool) -> Checkpoint:
     """Read the checkpoint of a teacher; its temperature is taken off, since students learn at the recipe's.
 
     Args:
@@ -30,26 +28,25 @@ def load_teacher(
         labels: of the data.
         spec: of its images.
         mirrors: whether the student is shown mirror images, and the teacher asked about them.
-        option: that named it.
 
     Raises:
         TrainingError: it knows other classes, pictures of another size, or no mirror images.
     """
-    checkpoint = _load(option, path)
+    checkpoint = _load("--teacher", path)
     if checkpoint.record.labels != labels:
         raise TrainingError(
-            f"{option} {path} knows {', '.join(checkpoint.record.labels)}; the data has {', '.join(labels)}. "
+            f"--teacher {path} knows {', '.join(checkpoint.record.labels)}; the data has {', '.join(labels)}. "
             "It must know the same classes in the same order; train one on this data."
         )
     takes = checkpoint.record.input
     if (takes.height, takes.width) != (spec.height, spec.width):
         raise TrainingError(
-            f"{option} {path} takes {takes.width} × {takes.height} pixels; the pictures have {spec.width} × "
+            f"--teacher {path} takes {takes.width} × {takes.height} pixels; the pictures have {spec.width} × "
             f"{spec.height}. Train one at this size."
         )
     if mirrors and not shows_mirror_images(checkpoint.record.training.configuration):
         raise TrainingError(
-            f"{option} {path} was trained with --no-mirror, and cannot tell what a mirror image shows. Give that "
+            f"--teacher {path} was trained with --no-mirror, and cannot tell what a mirror image shows. Give that "
             "option here, too."
         )
     checkpoint.network.temperature = 1.0
@@ -90,12 +87,6 @@ def start_with(checkpoint: Checkpoint, *, labels: tuple[str, ...]) -> Start:
     weights = dict(checkpoint.network.state_dict())
     rows = dict(zip(checkpoint.record.labels, weights.pop(HEAD), strict=True))
     return Start(weights, {place: rows[label] for place, label in enumerate(labels) if label in rows})
-
-
-def unrounded(architecture: Architecture) -> Architecture:
-    """Describe the network that a checkpoint's was before it was quantized, if it is."""
-    arguments = {key: value for key, value in architecture.arguments.items() if key != "input_ranges"}
-    return Architecture(architecture.name, arguments)
 
 
 def advise_start(dataset: Dataset, recipe: Recipe, shipped: Path) -> str | None:

@@ -58,8 +58,7 @@ class Epoch:
         """
         # the network eats bytes and takes the mean off itself: the nearest byte to the mean becomes nearly zero
         red, green, blue = (round(255 * mean) for mean in self.spec.mean)
-        teaching = self.recipe.teaching
-        take = crop if teaching is None or teaching.six_views else mix
+        take = crop if self.recipe.teaching is None else mix
         taken = take(self.images, self.order, index)
         changed = trivial_augment(
             taken, seed=self.seed, epoch=self.number, index=index, share=self.recipe.trivial_augment_share or 0.0

@@ -21,17 +21,6 @@ _WORSE = 0.1
 averages of clean pictures are no better than what a training leaves (docs/experiments.md)."""
 
 
-def rest_norms(network: nn.Module) -> None:
-    """Let batch norms compute with the averages that they have, and keep them, whatever a network is shown.
-
-    Args:
-        network: in training mode, in which its other layers stay.
-    """
-    for layer in network.modules():
-        if isinstance(layer, nn.BatchNorm2d):
-            layer.eval()
-
-
 @torch.no_grad()
 def settle_norms(
     network: nn.Module,

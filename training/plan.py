@@ -29,12 +29,12 @@ from training.data.held_out import (
 from training.data.inspection import lines_before_training
 from training.devices import Computing, choose_dtype
 from training.doubts import DOUBTED, doubt
-from training.earlier import load_start, load_teacher, start_with, unrounded
+from training.earlier import load_start, load_teacher, start_with
 from training.epoch import Wanted
 from training.fitting import fit_to_data
 from training.flat_pictures import mind_flat_pictures
-from training.fresh import Start, fresh_network, take_start
-from training.recipes import RECIPES, LargeBatchRecipe, Recipe, TutorialRecipe, teaches_itself
+from training.fresh import Start
+from training.recipes import RECIPES, LargeBatchRecipe, Recipe, TutorialRecipe
 from training.runs.extension import extend
 from training.runs.provenance import current_commit
 from training.teacher import answers_of
@@ -121,19 +121,13 @@ def prepare(request: Request, computing: Computing, *, tell: Callable[[str], Non
     height, width = dataset.train.images.shape[1:3]
     spec = InputSpec(height=height, width=width, mean=table.mean, std=table.std)
     recipe = adapt(table, request, dataset)
-    if earlier is not None and teaches_itself(recipe):  # its norms rest, and divide by what they did
-        recipe = dataclasses.replace(recipe, architecture=unrounded(earlier.record.architecture))
     tell(
         f"{dataset.name}: {len(dataset.train):,} pictures to learn from, {dataset.held_out_count:,} held out to "
         f"calibrate on{where}, {len(dataset.test):,} to measure on, {width} × {height} pixels each"
     )
     configuration = _configuration(recipe, read, dataset, spec=spec, seed=request.seed, dtype=computing.dtype)
     start, of_start = _take_start(earlier, request, configuration, dataset=dataset, tell=tell)
-    wanted, of_teachers = (
-        _ask_itself(recipe, start, request, computing, dataset=dataset, spec=spec)
-        if start is not None and teaches_itself(recipe)
-        else _ask_teachers(request, configuration, computing, dataset=dataset, spec=spec, tell=tell)
-    )
+    wanted, of_teachers = _ask_teachers(request, configuration, computing, dataset=dataset, spec=spec, tell=tell)
     return Plan(
         dataset=dataset,
         recipe=recipe,
@@ -266,38 +260,7 @@ def _ask_teachers(
     for path, teacher in zip(request.teachers, teachers, strict=True):
         who = "the teacher" if len(teachers) == 1 else f"the teacher {path}"
         added |= _doubts(who, teacher, configuration, dataset=dataset, tell=tell)
-    networks = [teacher.network.to(computing.device) for teacher in teachers]
-    return answers_of(networks, computing), added
-
-
-def _ask_itself(
-    recipe: LargeBatchRecipe,
-    start: Start,
-    request: Request,
-    computing: Computing,
-    *,
-    dataset: Dataset,
-    spec: InputSpec,
-) -> tuple[Wanted, dict[str, Any]]:
-    """Let the network that the training starts with be the teacher, as it is before the first step.
-
-    Returns:
-        What answers for it, and what this adds to the configuration.
-
-    Raises:
-        TrainingError: the start does not fit as a teacher does.
-    """
-    mirrors = not request.unmirrored
-    checkpoint = load_teacher(
-        Path(str(request.start)), labels=dataset.labels, spec=spec, mirrors=mirrors, option="--start"
-    )
-    with torch.random.fork_rng(devices=[]):
-        network = fresh_network(
-            recipe.architecture, classes=len(dataset.labels), spec=spec, device=computing.device
-        )
-    take_start(network, start)
-    answers = answers_of([network.eval()], computing, six_views=True, mirrors=mirrors)
-    return answers, {"teachers": [checkpoint.digest]}
+    return answers_of([teacher.network.to(computing.device) for teacher in teachers], computing), added
 
 
 def _doubts(

@@ -6,7 +6,6 @@ size by themselves.
 """
 
 from dataclasses import dataclass, replace
-from typing import TypeGuard
 
 from models.networks import Architecture
 from models.preprocessing import CIFAR10_MEAN, CIFAR10_STD
@@ -76,15 +75,12 @@ class Teaching:
 
     Attributes:
         temperature: both networks' logits are divided by it.
-        six_views: whether the teacher is the network that the training starts with, and answers with the mean of
-            its six views, while no picture is mixed in. None lets others answer mixtures, with one view.
     Source:
         Beyer et al., arXiv 2106.05237: "consistent and patient", and mixed; the temperature is that of their
         published configuration for ImageNet, and no label is used beside the teacher.
     """
 
     temperature: float = 1.0
-    six_views: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -135,8 +131,6 @@ class LargeBatchRecipe:
             the rate; not for Muon.
         lookahead: None means none.
         selection: how the pictures are selected that a step learns from; None means that it learns from all.
-        norms_rest: whether the batch norms compute with the averages of the network that the training starts with,
-            and keep them; None, as in a run of a version without this field, takes those of each batch.
         teaching: how a teacher's answers are learnt; None means that the labels are learnt.
     """
 
@@ -163,7 +157,6 @@ class LargeBatchRecipe:
     decay_per_picture: float
     lookahead: Lookahead | None = None
     selection: Selection | None = None
-    norms_rest: bool | None = None
     teaching: Teaching | None = None
 
 
@@ -258,51 +251,11 @@ no square, for a mixture covers a picture already.
 Source: Beyer et al., arXiv 2106.05237.
 """
 
-_SHARPER = 1.6
-"""Times the logits of a trained `compact`, whose temperature is smaller than 1 by smoothed labels."""
-_POLISHING_LR = 6e-6 * _SHARPER**2
-"""Of the filters half a hundredth of those of `compact`, before the square: it makes up for the temperature
-in the loss. With twice as much the held-out part got worse, with sixteen times as much the loss became no number
-(docs/experiments.md)."""
-
-POLISHED = replace(
-    COMPACT,
-    name="polished",
-    epochs=16,  # what an hour and a half on one core allowed
-    batch_size=512,
-    cutout=0,
-    trivial_augment_share=1.0,
-    groups=(
-        ParameterGroup("stem_bias", "sgd", lr=_POLISHING_LR),
-        ParameterGroup("shifts", "sgd", lr=2 * _POLISHING_LR),
-        ParameterGroup("head", "sgd", lr=_POLISHING_LR),
-        ParameterGroup("filters", "sgd", lr=_POLISHING_LR),
-    ),
-    schedule=((0.0, 0.1), (0.1, 1.0), (1.0, 0.0)),
-    sgd_momentum=0.9,
-    decay_per_picture=0.0,
-    lookahead=None,
-    selection=None,
-    norms_rest=True,
-    teaching=Teaching(temperature=1 / _SHARPER, six_views=True),
-)
-"""A trained `compact`, that learns to say with one view what it says with six.
-
-Nothing new is learnt about the labels, so its rates are small and its norms stay as they are.
-
-Source: our own (docs/experiments.md).
-"""
-
 RECIPES: dict[str, Recipe] = {
-    recipe.name: recipe for recipe in (TutorialRecipe(), FAST, ACCURATE, COMPACT, TAUGHT, POLISHED)
+    recipe.name: recipe for recipe in (TutorialRecipe(), FAST, ACCURATE, COMPACT, TAUGHT)
 }
 
 
 def is_taught(recipe: Recipe) -> bool:
     """Whether a recipe learns a teacher's answers, and cannot do without one."""
     return isinstance(recipe, LargeBatchRecipe) and recipe.teaching is not None
-
-
-def teaches_itself(recipe: Recipe) -> TypeGuard[LargeBatchRecipe]:
-    """Whether a recipe's teacher is the network that the training starts with."""
-    return isinstance(recipe, LargeBatchRecipe) and recipe.teaching is not None and bool(recipe.teaching.six_views)

@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from training.devices import Computing
 from training.losses import Loss, losses_of
-from training.norms import rest_norms
 from training.optimizers import make_optimizers
 from training.ranks import Ranks
 from training.recipes import LargeBatchRecipe
@@ -129,12 +128,9 @@ def make_student(
         ranks: the processes that train together.
     """
     steps_per_epoch = pictures // recipe.batch_size
-    network.train()
-    if recipe.norms_rest:
-        rest_norms(network)
     return Student(
         recipe=recipe,
-        network=network,
+        network=network.train(),
         forward=Wrapped(network, computing, ranks),
         optimizers=make_optimizers(recipe, network, steps_per_epoch=steps_per_epoch, dtype=computing.dtype),
         loss=losses_of(recipe),

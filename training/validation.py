@@ -33,13 +33,11 @@ class Validation:
         """Return the share of the pictures that a network names rightly.
 
         Args:
-            network: on the device; each of its layers is afterwards in the mode in which it was.
+            network: on the device; in training mode, before and after.
         """
-        trained = [layer for layer in network.modules() if layer.training]
         network.eval()
         accuracy = share_named_rightly(network, self._images, self._targets, self._computing)
-        for layer in trained:
-            layer.training = True
+        network.train()
         return accuracy
 
 

@@ -22,14 +22,13 @@ from tests.drawing import write_archive
 from tests.e2e.processes import ROOT, kill_group, wait_for_line
 from training.recipes import RECIPES
 
-EPOCHS = {"tutorial": 2, "fast": 4, "accurate": 4, "compact": 4, "taught": 4, "polished": 4}
+EPOCHS = {"tutorial": 2, "fast": 4, "accurate": 4, "compact": 4, "taught": 4}
 STEPS = {
     "tutorial": 64,
     "fast": 12,
     "accurate": 12,
     "compact": 12,
     "taught": 12,
-    "polished": 12,
 }  # the stem of `fast` rests after 9, slow copies meet at 5 and 10
 KILLED_AFTER = """
 import os, signal, sys
@@ -145,21 +144,19 @@ def _held_out_accuracies(run: Path) -> list[float]:
     return [line["held_out_accuracy"] for line in lines if line["kind"] == "epoch"]
 
 
-@pytest.mark.parametrize("recipe", ["tutorial", "fast", "accurate", "compact", "taught", "polished"])
+@pytest.mark.parametrize("recipe", ["tutorial", "fast", "accurate", "compact", "taught"])
 def test_killed_at_random_steps_a_run_ends_with_the_same_weights(
     recipe: str, data: Path, teacher: Path, start: Path, tmp_path: Path
 ) -> None:
     """SIGKILL in the middle of two random steps; after it the weights have the SHA-256 of a run left alone.
 
     `tutorial` shuffles by a generator, `fast` has Muon, the others have a slow copy, `compact` changes pictures as
-    for the shipped file, `taught` asks a teacher about mixtures, `polished` the start as it was: each resumes what
-    it needs.
+    for the shipped file, `taught` asks a teacher about mixtures: each resumes what it needs.
     """
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
     more = {
         "compact": ["--photographs", "0.5", "--trivial-augment", "0.5"],
         "taught": ["--teacher", str(teacher), "--start", str(start)],
-        "polished": ["--start", str(start)],
     }
     options = [*_options(recipe, data), *more.get(recipe, [])]
     _end(_start(*options, "--run", str(whole)), 0)

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
 from rich.console import Console
 
 from models.checkpoint import load
@@ -57,50 +56,6 @@ def test_a_student_learns_from_a_teacher(data: Path, teacher: Path, tmp_path: Pa
         for network in (student.network, load(teacher).network)
     )
     assert torch.equal(taught.argmax(dim=1), wanted.argmax(dim=1))
-
-
-@pytest.fixture
-def small_compact(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Give `compact` and `polished` a small network and batches; the latter learns much in a few passes."""
-    for name in ("compact", "polished"):
-        table = RECIPES[name]
-        assert isinstance(table, LargeBatchRecipe)
-        small = Architecture(table.architecture.name, {"widths": (16, 16, 16)})
-        fast = tuple(replace(group, lr=1_000 * group.lr) for group in table.groups)
-        groups = fast if name == "polished" else table.groups
-        monkeypatch.setitem(RECIPES, name, replace(table, architecture=small, batch_size=32, groups=groups))
-
-
-@pytest.mark.usefixtures("small_compact")
-def test_a_polished_network_says_with_one_view_what_it_said_with_six(
-    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Whatever the labels say; its norms are those of the start, which is named as start and as teacher."""
-    start, mislabelled = tmp_path / "start.safetensors", tmp_path / "m.npz"
-    assert train("--recipe", "compact", "--data", data, "--epochs", 3, "--out", start) == 0
-    with np.load(data) as arrays:
-        write_archive(mislabelled, {**arrays, "y_train": (arrays["y_train"] + 1) % 3})
-        images = torch.from_numpy(arrays["x_test"])
-    options = ("--recipe", "polished", "--data", mislabelled, "--start", start, "--trivial-augment", 0)
-    assert train(*options, "--epochs", 60, "--run", tmp_path / "run") == 0
-    assert "warning: the teacher" not in capsys.readouterr().err
-    before, after = load(start), load(tmp_path / "run" / "checkpoint.safetensors")
-    configuration = after.record.training.configuration
-    assert (configuration["start"], configuration["teachers"]) == (before.digest, [before.digest])
-    views = [
-        run_views(each.network, images, console=Console(quiet=True), mirrors=True) for each in (before, after)
-    ]
-    wanted = views[0].six_views
-    distances = [F.kl_div(view.single_view.log(), wanted, reduction="batchmean") for view in views]
-    assert distances[1] < 0.5 * distances[0]
-    then, now = before.network.state_dict(), after.network.state_dict()
-    assert all(torch.equal(now[name], then[name]) for name in then if "running" in name)
-    assert not torch.equal(now["head.weight"], then["head.weight"])
-    others = tmp_path / "others.npz"
-    with np.load(data) as arrays:
-        write_archive(others, {**arrays, "labels": np.array(["lamp", "cup", "bowl"])})
-    assert train("--recipe", "polished", "--data", others, "--start", start, "--run", tmp_path / "unfit") == 1
-    assert f"--start {start} knows 0, 1, 2; the data has lamp, cup, bowl" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("small_student")

@@ -230,7 +230,7 @@ def test_grids_are_drawn(folder: Path, tmp_path: Path) -> None:
         (["train", "--recipe", "fast", "--data", "x", "--out", "x.safetensors", "--epochs", "0"], 2, "epochs"),
         (["evaluate", "nothing.safetensors", "--data", "nowhere"], 1, "cannot be read"),
         (["evaluate", "--bogus"], 2, "bogus"),
-        (["train", "--recipe", "acurate"], 2, "'taught', 'polished'. Did you mean 'accurate'?"),
+        (["train", "--recipe", "acurate"], 2, "'taught'. Did you mean 'accurate'?"),
         (["mistakes", "--recipe", "Fast", "--data", "x"], 2, "Did you mean 'fast'?"),
         (["inspect", "--data", "cifra10"], 1, "nor a folder. Did you mean cifar10? Check the path"),
         (["evaluate", "x.safetensors", "--data", "x", "--corruption-pictures", "9"], 2, "--corruptions"),

@@ -31,7 +31,6 @@ class RecipeName(StrEnum):
     accurate = "accurate"
     compact = "compact"
     taught = "taught"
-    polished = "polished"
 
 
 class Dtype(StrEnum):

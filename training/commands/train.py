@@ -48,7 +48,7 @@ def train(
         RecipeName | None,
         typer.Option(
             help="tutorial: the beginner's; fast: minutes; compact: one to three hours; accurate: hours; "
-            "taught: from --teacher; polished: from the six views of --start."
+            "taught: from --teacher."
         ),
     ] = None,
     data: Annotated[str | None, typer.Option(help=DATA_HELP)] = None,

@@ -77,7 +77,7 @@ def calibrate(
         sentence = (
             f"Not calibrated: {count} pictures were held out, and at least {FEWEST_FOR_TEMPERATURE} are needed. "
             "The temperature is 1, and the model never abstains; a training with "
-            f"--held-out {FEWEST_FOR_TEMPERATURE}, or with as many pictures in val/ (x_val), fits one."
+            f"--held-out {FEWEST_FOR_TEMPERATURE}, or with as many pictures in a val part, fits one."
         )
         return Calibrated(Calibration(), None, sentence)
     outputs = view_logits(

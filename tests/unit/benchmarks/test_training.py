@@ -30,15 +30,14 @@ def _tiny(name: str) -> LargeBatchRecipe:
 
 
 @pytest.mark.parametrize(
-    ("name", "pixels"),
-    [("accurate", [32]), ("fast", [24, 28, 32]), ("compact", [32]), ("taught", [32]), ("polished", [32])],
+    ("name", "pixels"), [("accurate", [32]), ("fast", [24, 28, 32]), ("compact", [32]), ("taught", [32])]
 )
 def test_the_steps_of_a_recipe_are_timed(name: str, pixels: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
     """A row for each resolution, with a selection and with a teacher; work on the data is a part of the step."""
     monkeypatch.setattr(training, "TEACHER", Architecture("residual", TINY))
     recipe = _tiny(name)
     assert (recipe.selection is not None) == (name in ("accurate", "compact"))
-    assert (recipe.teaching is not None) == (name in ("taught", "polished"))
+    assert (recipe.teaching is not None) == (name == "taught")
     images = torch.randint(0, 256, (64, 32, 32, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     rows = time_recipe(recipe, images, steps=2, computing=Computing(torch.device("cpu"), torch.float32))
     assert [row["pixels"] for row in rows] == pixels
@@ -63,7 +62,7 @@ def test_the_steps_of_a_recipe_are_timed(name: str, pixels: list[int], monkeypat
 def test_a_teachers_answers_are_no_work_on_the_data(monkeypatch: pytest.MonkeyPatch) -> None:
     """They take a part of the step, and none of what is told of the data."""
 
-    def slow(*_: object, **__: object) -> Wanted:
+    def slow(*_: object) -> Wanted:
         def answer(images: torch.Tensor, _: torch.Tensor) -> torch.Tensor:
             time.sleep(0.2)
             return torch.zeros(len(images), training.CLASSES)

@@ -17,10 +17,9 @@ REQUEST = Request(recipe="tutorial", data="cifar10")
 
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_every_recipe_can_be_asked_for_alone(recipe: str) -> None:
-    """Without an option that it cannot follow nothing is refused; one needs a teacher, and one a start."""
+    """Without an option that it cannot follow nothing is refused; only one needs a teacher."""
     teachers = ("any.safetensors",) if recipe == "taught" else ()
-    start = "any.safetensors" if recipe == "polished" else None
-    refuse_contradictions(replace(REQUEST, recipe=recipe, teachers=teachers, start=start), world=1)
+    refuse_contradictions(replace(REQUEST, recipe=recipe, teachers=teachers), world=1)
 
 
 @pytest.mark.parametrize("name", ["photographs", "trivial_augment"])
@@ -83,17 +82,6 @@ def test_who_is_to_be_taught_needs_a_teacher() -> None:
     """Nothing is learnt from labels instead."""
     with pytest.raises(TrainingError, match="The recipe taught needs a teacher; name one with --teacher"):
         refuse_contradictions(replace(REQUEST, recipe="taught"), world=1)
-
-
-def test_what_is_to_be_polished_must_be_there() -> None:
-    """It is its own teacher, and the only one."""
-    request = replace(REQUEST, recipe="polished")
-    with pytest.raises(TrainingError, match=r"polished goes on from a network .*; name it with --start"):
-        refuse_contradictions(request, world=1)
-    request = replace(request, start="any.safetensors")
-    refuse_contradictions(request, world=1)
-    with pytest.raises(TrainingError, match="teacher of polished is what it starts with: leave --teacher out"):
-        refuse_contradictions(replace(request, teachers=("other.safetensors",)), world=1)
 
 
 @pytest.mark.parametrize("option", ["start", "teacher"])

@@ -67,14 +67,12 @@ def test_an_epoch_is_drawn_again_as_it_was() -> None:
         assert not torch.equal(next(other.batches()), first)
 
 
-@pytest.mark.parametrize(
-    ("teaching", "taken"), [(None, crop), (Teaching(), mix), (Teaching(six_views=True), crop)]
-)
+@pytest.mark.parametrize(("teaching", "taken"), [(None, crop), (Teaching(), mix)])
 @pytest.mark.parametrize("trivial", [None, 0.5])
 def test_a_teacher_is_asked_about_the_picture_before_it_is_spoilt(
     trivial: float | None, teaching: Teaching | None, taken: Callable[[Tensor, Order, Tensor], Tensor]
 ) -> None:
-    """Mixed, unless it answers with six views, and changed where it answers; covered and spoilt afterwards."""
+    """Mixed and changed where it answers, covered and treated as a photograph afterwards."""
     asked = []
 
     def wanted(images: Tensor, index: Tensor) -> Tensor:

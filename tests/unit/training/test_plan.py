@@ -9,10 +9,9 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from rich.console import Console
 
 from models.checkpoint import load, save
-from models.networks import Architecture, build
+from models.networks import build
 from models.preprocessing import InputSpec
 from models.record import Record
 from tests.drawing import encode, write_archive
@@ -20,7 +19,6 @@ from training.configuration import Request
 from training.data.dataset import Dataset, Split, fingerprint
 from training.devices import Computing
 from training.errors import TrainingError
-from training.measuring.views import view_logits
 from training.plan import Plan, adapt, choose_computing, prepare, with_epochs
 from training.recipes import COMPACT, RECIPES, LargeBatchRecipe
 
@@ -104,33 +102,6 @@ def _write_folder(root: Path, labels: tuple[str, ...]) -> Path:
             noise = random.integers(0, 256, (16, 16, 3), dtype=np.uint8)
             (root / label / f"{number}.png").write_bytes(encode(Image.fromarray(noise)))
     return root
-
-
-def test_what_is_polished_computes_as_it_did(record: Record, tmp_path: Path) -> None:
-    """Its norms rest, and divide by what they did, whatever these pictures want; they round no more."""
-    table, start = RECIPES["polished"], tmp_path / "start.safetensors"
-    spec = InputSpec(height=32, width=32, mean=table.mean, std=table.std)
-    trained = Architecture("residual", {**table.architecture.arguments, "norm_epsilon": 0.5})
-    rounded = Architecture("residual", {**trained.arguments, "input_ranges": [[-1.0, 1.0]] * 9})
-    network = build(rounded, classes=len(record.labels), spec=spec)
-    labels = tuple(sorted(record.labels))
-    save(start, network, replace(record, labels=labels, architecture=rounded, input=spec))
-    request = Request(
-        recipe="polished",
-        data=str(_write_folder(tmp_path / "pictures", labels)),
-        cache=str(tmp_path / "cache"),
-        start=str(start),
-    )
-    plan = prepare(request, Computing(torch.device("cpu"), torch.float32), tell=lambda _: None)
-    assert plan.recipe.architecture.arguments["norm_epsilon"] == 0.5
-    assert "input_ranges" not in plan.recipe.architecture.arguments
-    assert plan.configuration["teachers"] == [plan.configuration["start"]] == [load(start).digest]
-    assert plan.wanted is not None
-    images = torch.randint(0, 256, (5, 32, 32, 3), dtype=torch.uint8)
-    same = build(trained, classes=len(record.labels), spec=spec).eval()
-    same.load_state_dict(network.state_dict())
-    expected = view_logits(same, images, temperature=1.0, mirrors=True, place="", console=Console(quiet=True))
-    torch.testing.assert_close(plan.wanted(images, torch.arange(5)), expected.six_views)
 
 
 def test_a_start_of_another_seed_may_know_the_test_part_of_a_folder(record: Record, tmp_path: Path) -> None:

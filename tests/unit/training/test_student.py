@@ -43,25 +43,6 @@ def test_a_step_makes_the_losses_smaller() -> None:
     assert last.mean() < first.mean()
 
 
-def test_norms_that_rest_keep_their_averages() -> None:
-    """They compute with these, while everything else learns; by themselves they follow the batches."""
-    torch.manual_seed(0)
-    for recipe, rests in ((RECIPE, False), (replace(RECIPE, norms_rest=True), True)):
-        network = build(recipe.architecture, classes=3, spec=InputSpec())
-        computing = Computing(torch.device("cpu"), torch.float32)
-        student = make_student(recipe, network, pictures=40, computing=computing, ranks=ALONE)
-        before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-        with torch.no_grad():
-            expected = network(IMAGES) if not rests else copy.deepcopy(network).eval()(IMAGES)
-        network.load_state_dict(before)
-        torch.testing.assert_close(student.forward(IMAGES), expected)
-        _step(student, 0)
-        after = network.state_dict()
-        moved = {name for name, tensor in before.items() if not torch.equal(after[name], tensor)}
-        assert "head.weight" in moved
-        assert any("running" in name for name in moved) == (not rests)
-
-
 def test_a_step_forgets_the_gradients_of_the_one_before() -> None:
     """What is learnt of one batch is no part of the next one's update."""
     student = _student()

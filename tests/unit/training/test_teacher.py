@@ -1,8 +1,6 @@
 """A teacher's answers, and how far a student is from them."""
 
-import pytest
 import torch
-from rich.console import Console
 from torch import Tensor
 
 from models.networks import Architecture, build
@@ -10,7 +8,6 @@ from models.networks.network import Network
 from models.preprocessing import InputSpec
 from training.devices import Computing
 from training.losses import distance_to_teacher
-from training.measuring.views import view_logits
 from training.teacher import answers_of
 
 CLASSES = 4
@@ -50,24 +47,6 @@ def test_several_teachers_are_one_voice() -> None:
     torch.testing.assert_close(answers(*networks), (first + second) / 2)
     torch.testing.assert_close(answers(*networks[::-1]), (first + second) / 2)
     torch.testing.assert_close(answers(networks[0], *networks), (2 * first + second) / 3)
-
-
-@pytest.mark.parametrize("mirrors", [True, False])
-def test_teachers_answer_with_the_mean_of_their_six_views(mirrors: bool) -> None:
-    """As an evaluation weighs them; of several teachers the mean of that."""
-    networks = [
-        build(Architecture("fast", {"widths": (8, 8, 8)}), classes=CLASSES, spec=InputSpec()).eval()
-        for _ in range(2)
-    ]
-    images = torch.randint(0, 256, (300, 32, 32, 3), dtype=torch.uint8)
-    computing = Computing(torch.device("cpu"), torch.float32)
-    console = Console(quiet=True)
-    answers = answers_of(networks, computing, six_views=True, mirrors=mirrors)(images, torch.arange(300))
-    asked = [
-        view_logits(network, images, temperature=1.0, mirrors=mirrors, place="", console=console)
-        for network in networks
-    ]
-    torch.testing.assert_close(answers, torch.stack([outputs.six_views for outputs in asked]).mean(0))
 
 
 def test_a_student_that_agrees_has_no_loss() -> None:

@@ -54,15 +54,6 @@ def test_the_accuracy_is_that_of_the_pictures() -> None:
     assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
 
 
-def test_a_norm_that_rests_still_rests_afterwards() -> None:
-    """The network is in training mode, and the norm in none."""
-    network = _Darkness().train()
-    network.norm.eval()
-    Validation(_brightnesses(40), _CPU).accuracy(network)
-    assert network.training
-    assert not network.norm.training
-
-
 def test_of_many_pictures_some_of_each_class_are_asked() -> None:
     """1,000 of 3,000 that stand class by class; the share that is wrong is about the same."""
     many = _brightnesses(3_000, wrong=600)
