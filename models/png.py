@@ -5,6 +5,7 @@ Specification, third edition, 5.
 """
 
 import contextlib
+import re
 import zlib
 
 from PIL import ImageFile
@@ -12,6 +13,9 @@ from PIL import ImageFile
 from models.errors import BrokenPictureError
 
 _SIGNATURE_BYTES = 8
+_NAME = re.compile(rb"[0-9A-Za-z_]{4}")
+"""What Pillow takes for the kind of a chunk, letters or not: any other is the end for it. Source:
+PngImagePlugin.is_cid."""
 _END, _PROFILE, _TEXTS = b"IEND", b"iCCP", frozenset({b"zTXt", b"iTXt"})
 """Packed: a few bytes may be megabytes. Pillow unpacks all of them, as many profiles as there are, 2 ms each, and
 refuses a picture with one of over a megabyte, which profiles of scanners are."""
@@ -41,7 +45,7 @@ def without_ballast(data: bytes) -> bytes:
     unseen = set(_WITH_ORIENTATION)
     for _ in range(_MOST_CHUNKS):
         kind = data[place + 4 : place + 8]
-        if kind == _END or not kind.isalpha():  # nobody reads any further
+        if kind == _END or not _NAME.fullmatch(kind):  # nobody reads any further
             break
         end = place + 12 + int.from_bytes(data[place : place + 4])
         if kind == _PROFILE or (kind in _TEXTS and not _may_turn(kind, data[place + 8 : end - 4], unseen)):

@@ -119,6 +119,33 @@ def test_more_chunks_than_any_picture_has_are_refused() -> None:
     assert decode(with_chunks(chunk(b"prIv", b"") * 99_997)).width == 20  # with header, pixels and end 100,000
 
 
+def with_late_chunks(*chunks: bytes) -> bytes:
+    """A PNG with more chunks behind its pixels."""
+    end = WHOLE.index(b"IEND") - 4
+    return WHOLE[:end] + b"".join(chunks) + WHOLE[end:]
+
+
+@pytest.mark.parametrize("name", [b"aa_1", b"0000", b"____"])
+@pytest.mark.parametrize("put", [with_chunks, with_late_chunks], ids=["in front of the pixels", "behind them"])
+def test_a_name_that_is_no_word_hides_nothing(put: Callable[..., bytes], name: bytes) -> None:
+    """Pillow passes over a chunk whose name has digits or underscores, and reads what follows it."""
+    strange = chunk(name, b"")
+    assert without_ballast(put(strange, *BALLAST)) == put(strange)
+    assert decode(put(strange, PROFILE)).width == 20
+    with pytest.raises(BrokenPictureError, match="more than 100,000 chunks"):
+        decode(put(strange, *[chunk(b"prIv", b"")] * 100_000))
+
+
+@pytest.mark.parametrize("name", [b"\xe4aaa", b"aa-1", b"\0\0\0\0"])
+def test_a_name_that_pillow_refuses_is_the_end(name: bytes) -> None:
+    """In front of the pixels the picture is broken, behind them nothing is read any more."""
+    strange = chunk(name, b"")
+    assert without_ballast(with_late_chunks(strange, PROFILE)) == with_late_chunks(strange, PROFILE)
+    assert decode(with_late_chunks(strange, PROFILE)).width == 20
+    with pytest.raises(BrokenPictureError, match="broken PNG file"):
+        decode(with_chunks(strange, PROFILE))
+
+
 @pytest.mark.parametrize("more", [bytes(1_300_000), PROFILE, b"\xff" * 100])
 def test_what_follows_the_end_is_nobodys(more: bytes) -> None:
     """Copies by the block are padded."""
