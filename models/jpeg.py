@@ -23,6 +23,9 @@ time that grows with the square of their number: 110,000 of 18 bytes keep a core
 _MAX_MARKERS = 10_000  # a picture has some dozens
 _MAX_FILLING = 2**18
 """Bytes between segments, of which a picture has none or a few: Pillow takes a turn in Python for each, 0.2 µs."""
+_SEGMENT = re.compile(rb"\xff[\xc0-\xc7\xc9-\xcf\xda-\xef\xfe]")
+"""The markers behind which Pillow reads a length. It passes over others, the end of the image too, or gives up.
+Source: JpegImagePlugin.MARKER."""
 _SCAN, _END_OF_IMAGE, _WITHOUT_LENGTH = 0xDA, 0xD9, frozenset({0x01, 0xD8, 0xD9})
 _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 """Any but those within the pixels: FF 00 stands for the byte FF, FF D0 to D7 are restarts, FF FF is filling."""
@@ -78,7 +81,7 @@ def with_end(data: bytes) -> bytes:
     """
     if data.endswith((_END, _PADDING)):
         return data
-    kind = next((marker for marker, _ in _markers(data) if marker in _FRAMES), None)
+    kind = next((marker for marker, _ in _segments(data) if marker in _FRAMES), None)
     return data + _PADDING if kind in _SEQUENTIAL else data
 
 
@@ -88,7 +91,7 @@ def unread_kind(data: bytes) -> str | None:
     Returns:
         What it "is" or "has".
     """
-    found = (place for marker, place in _markers(data) if marker in _FRAMES or marker == _SCAN)
+    found = (place for marker, place in _segments(data) if marker in _FRAMES or marker == _SCAN)
     place = next(found, None)
     if place is None:
         return None
@@ -133,18 +136,15 @@ def _has_too_many_segments(data: bytes) -> bool:
     """Look for more in front of the pixels than anybody needs: Pillow keeps each segment, 120 bytes for four."""
     if len(data) <= 4 * _MAX_MARKERS:
         return False
-    place, filling = 2, 0
-    for _ in range(_MAX_MARKERS):
-        found = _MARKER.search(data, place)
-        filling += (found.start() if found else len(data)) - place
-        if filling > _MAX_FILLING:
+    end, filling = 2, 0
+    for followed, (marker, place) in enumerate(_segments(data)):
+        filling += place - 2 - end
+        end = _behind(data, place)
+        if followed >= _MAX_MARKERS or filling > _MAX_FILLING:
             return True
-        if found is None or data[found.end() - 1] in (_SCAN, _END_OF_IMAGE):
+        if marker == _SCAN:
             return False
-        place = found.end()
-        if data[place - 1] not in _WITHOUT_LENGTH:
-            place += int.from_bytes(data[place : place + 2])
-    return True
+    return filling + len(data) - end > _MAX_FILLING
 
 
 def _has_too_many_scans(data: bytes) -> bool:
@@ -183,8 +183,28 @@ def _count(data: bytes, pair: bytes) -> int:
     )
 
 
+def _segments(data: bytes) -> Iterator[tuple[int, int]]:
+    """Follow the segments of a JPEG as Pillow's reader does, up to the first scan, or to too much filling.
+
+    Yields:
+        The second byte of its marker, and the place behind it.
+    """
+    end = 2  # behind the start of the image
+    while found := _SEGMENT.search(data, end, end + _MAX_FILLING + 2):
+        marker = data[found.end() - 1]
+        yield marker, found.end()
+        if marker == _SCAN:
+            return
+        end = _behind(data, found.end())
+
+
+def _behind(data: bytes, place: int) -> int:
+    """Where a segment ends whose length, which counts itself, stands at that place."""
+    return place + int.from_bytes(data[place : place + 2])
+
+
 def _markers(data: bytes) -> Iterator[tuple[int, int]]:
-    """Follow the markers of a JPEG as a decoder does, over metadata and pixels, to the end of its picture.
+    """Follow the markers of a JPEG as libjpeg does, over metadata and pixels, to the end of its picture.
 
     Yields:
         The marker's second byte, and the place behind it.
@@ -195,6 +215,4 @@ def _markers(data: bytes) -> Iterator[tuple[int, int]]:
         yield marker, found.end()
         if marker == _END_OF_IMAGE:
             return
-        place = found.end()
-        if marker not in _WITHOUT_LENGTH:
-            place += int.from_bytes(data[place : place + 2])
+        place = found.end() if marker in _WITHOUT_LENGTH else _behind(data, found.end())

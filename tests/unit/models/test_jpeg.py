@@ -33,7 +33,24 @@ def test_a_jpeg_of_endless_segments_is_refused() -> None:
             decode(data[:2] + segment * 10_002 + data[2:])
 
 
-@pytest.mark.parametrize("filling", [b"\xff\xff", b"\xff\xd0", b"\xff\x00", b"\0\0"], ids=bytes.hex)
+HIDING = [b"\xff\xd8", b"\xff\xd9", *(bytes([0xFF, marker, 0xFF, 0xFF]) for marker in (0xC8, 0xF0, 0xF7, 0xFD))]
+"""Markers behind which some see the end of a picture, or a long segment; to Pillow they are two bytes."""
+
+
+@pytest.mark.parametrize("hiding", HIDING, ids=bytes.hex)
+def test_no_marker_hides_endless_segments(hiding: bytes) -> None:
+    """What stands in front of the first scan is read by Pillow, whatever stands in front of that."""
+    data = encode(gradient(), "JPEG")
+    hidden = (hiding + b"\xff\xe0\0\2" * 16_000) * 2
+    with pytest.raises(BrokenPictureError, match="has more than 10,000 segments"):
+        decode(data[:2] + hidden + data[2:])
+    with pytest.raises(BrokenPictureError, match="or 262,144 bytes between them"):
+        decode(data[:2] + hiding + bytes(270_000) + data[2:])
+
+
+@pytest.mark.parametrize(
+    "filling", [b"\xff\xff", b"\xff\xd0", b"\xff\xd9", b"\xff\xf0", b"\xff\x00", b"\0\0"], ids=bytes.hex
+)
 def test_a_jpeg_of_endless_filling_is_refused(filling: bytes) -> None:
     """Between segments there is none in a picture, and Pillow takes a turn for each byte."""
     data = encode(gradient(), "JPEG")
