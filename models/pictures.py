@@ -37,6 +37,10 @@ bytes, so that one takes 204 MB for a moment. Source: choice."""
 MOST_PIXELS = 178_956_970
 """The largest limit that can be set: of more pixels Pillow's own guard refuses some formats."""
 
+_MOST_PIXELS_A_SIDE = 65_536
+"""Pillow holds an address and filling for each row, in each copy: 51 million rows of one pixel, a PNG of 100 kB,
+took 3 GB. Sides of a JPEG end at 65,535. Source: choice."""
+
 AvifImagePlugin.DEFAULT_MAX_THREADS = 1
 """Pillow starts a thread for every core of the process, for each picture: whoever decodes here counts on one, and
 decodes as many pictures at a time as there are cores. Pillow has no other way to say it."""
@@ -152,8 +156,8 @@ def decode(
     Raises:
         EmptyPictureError: `data` is empty.
         UnsupportedFormatError: not one of `FORMATS`, or a kind of JPEG or BMP that is not read.
-        TooManyPixelsError: the header announces more than `max_pixels`, or more than a million in a BMP of run
-            lengths.
+        TooManyPixelsError: the header announces more than `max_pixels`, more than 65,536 a side, or more than a
+            million in a BMP of run lengths.
         BrokenPictureError: the content is damaged or cut off.
     Source:
         DCT scaling: a 12-megapixel JPEG of 1.6 MB costs 13 ms instead of 67 (docs/benchmarks.md).
@@ -289,7 +293,7 @@ def stored_size(file: BinaryIO) -> tuple[int, int]:
 
     Raises:
         UnsupportedFormatError: not one of `FORMATS`.
-        TooManyPixelsError: the header announces more than 51 million.
+        TooManyPixelsError: the header announces more than 51 million, or more than 65,536 a side.
         BrokenPictureError: the header is damaged or cut off.
     """
     picture_format = recognise(file.read(64))
@@ -335,6 +339,11 @@ def _check_pixels(size: tuple[int, int], max_pixels: int, *, advice: str) -> Non
     if width * height > max_pixels:
         raise TooManyPixelsError(
             f"The picture is {width} × {height} pixels; the limit is {max_pixels:,} pixels in all. {advice}"
+        )
+    if max(width, height) > _MOST_PIXELS_A_SIDE:
+        raise TooManyPixelsError(
+            f"The picture is {width} × {height} pixels; the limit is {_MOST_PIXELS_A_SIDE:,} pixels a side. "
+            "Resize it, or cut it into parts."
         )
 
 

@@ -445,6 +445,22 @@ def test_the_limit_itself_is_allowed() -> None:
         decode(data, max_pixels=48 * 32 - 1)
 
 
+@pytest.mark.parametrize("size", [(65_537, 1), (1, 65_537)])
+def test_more_pixels_a_side_than_65536_are_refused(size: tuple[int, int]) -> None:
+    """Each row costs Pillow an address, in each copy; nothing that stands behind the header is looked at."""
+    width, height = size
+    data = _png(width, height, b"")
+    sentence = (
+        rf"is {width} × {height} pixels; the limit is 65,536 pixels a side\. Resize it, or cut it into parts\.$"
+    )
+    with pytest.raises(TooManyPixelsError, match=sentence):
+        decode(data, advice="Or raise your limit.")
+    with pytest.raises(TooManyPixelsError, match=sentence):
+        stored_size(io.BytesIO(data))
+    longest = Image.new("L", (min(width, 65_536), min(height, 65_536)))
+    assert decode(encode(longest)).rgb.size == longest.size
+
+
 @functools.cache
 def _photo(orientation: int = 1) -> bytes:
     return encode(gradient(800, 600), "JPEG", quality=80, exif=_exif(orientation))
