@@ -28,8 +28,9 @@ this bound one frame could be named a thousand times, as tiles. Source: choice; 
 _FIELDS = {b"meta": 4, b"stsd": 8, b"av01": 78}
 """Bytes before the first inner box: FullBox, SampleDescriptionBox, VisualSampleEntry in ISO/IEC 14496-12."""
 
-_EXIF_ENTRY = re.compile(rb"(infe(?:\x02.{3}..|\x03.{3}....)..)Exif", re.DOTALL)
-"""ISO/IEC 14496-12, ItemInfoEntry of version 2 or 3: flags, number and item_protection_index, then the type."""
+_EXIF_ENTRY = re.compile(rb"(infe(?:.{8})?(?:\x02.{3}..|\x03.{3}....)..)Exif", re.DOTALL)
+"""ISO/IEC 14496-12, ItemInfoEntry of version 2 or 3: flags, number and item_protection_index, then the type. In
+front of that the box may have its size, in eight bytes."""
 
 
 def largest_frame(data: bytes) -> Size:

@@ -29,6 +29,7 @@ from models.errors import (
     TooManyPixelsError,
     UnsupportedFormatError,
 )
+from models.orientation import orientation_of
 
 DEFAULT_MAX_PIXELS = 51_000_000
 """Photos of phones of 50 megapixels pass, of which the largest have 8192 × 6144; Pillow holds an RGB pixel in 4
@@ -48,7 +49,6 @@ decodes as many pictures at a time as there are cores. Pillow has no other way t
 _MOST_PLAIN_PIXELS = 65_536
 """Of a larger JPEG the header is a small part of the work, and room for pixels that never come would be filled."""
 
-_EXIF_ORIENTATION = 0x0112
 _TRANSPOSE = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -89,22 +89,28 @@ def _is_avif(head: bytes) -> bool:
     return head[4:8] == b"ftyp" and b"avi" in head[8:32]
 
 
+class _Jpeg(JpegImageFile):
+    """Pillow's reader, without its look for dots per inch in EXIF, where a million fractions may stand."""
+
+    def _read_dpi_from_exif(self) -> None:
+        """Nobody here prints."""
+
+
 def _open_avif(file: BinaryIO) -> AvifImageFile:
-    """Read the header of an AVIF, without its EXIF where that is damaged: it is turned by boxes of its own."""
+    """Read the header of an AVIF, without its EXIF, which Pillow unpacks: it is turned by boxes of its own.
+
+    They have the last word over EXIF, and EXIF over XMP.
+    """
     data = file.read()
-    try:
-        return AvifImageFile(io.BytesIO(data))
-    except MemoryError:
-        raise
-    except Exception:  # raised again, unless there is EXIF that it may be about
-        stripped = without_exif(data)
-        if stripped == data:
-            raise
-        return AvifImageFile(io.BytesIO(stripped))
+    stripped = without_exif(data)
+    stored = AvifImageFile(io.BytesIO(stripped))
+    if stripped != data:
+        stored.info.pop("xmp", None)
+    return stored
 
 
 _FORMATS: dict[str, tuple[Callable[[bytes], bool], Callable[[BinaryIO], ImageFile.ImageFile]]] = {
-    "JPEG": (lambda head: head.startswith(b"\xff\xd8\xff"), JpegImageFile),
+    "JPEG": (lambda head: head.startswith(b"\xff\xd8\xff"), _Jpeg),
     "PNG": (lambda head: head.startswith(b"\x89PNG\r\n\x1a\n"), PngImageFile),
     "WEBP": (lambda head: head[:4] == b"RIFF" and head[8:12] == b"WEBP", WebPImageFile),
     "GIF": (lambda head: head.startswith((b"GIF87a", b"GIF89a")), GifImageFile),
@@ -224,7 +230,7 @@ def _read(
     right, bottom = _reduce(stored, at_least) if at_least is not None else (0.0, 0.0)
     frame = gif.smaller_frame(stored)
     pixels = _loaded(stored, data)
-    orientation = _orientation(pixels)
+    orientation = orientation_of(pixels.info)
     padding = _turned_padding(right, bottom, orientation)
     upright = pixels.transpose(_TRANSPOSE[orientation]) if orientation in _TRANSPOSE else pixels
     if orientation in _SIDEWAYS:
@@ -345,17 +351,6 @@ def _check_pixels(size: tuple[int, int], max_pixels: int, *, advice: str) -> Non
             f"The picture is {width} × {height} pixels; the limit is {_MOST_PIXELS_A_SIDE:,} pixels a side. "
             "Resize it, or cut it into parts."
         )
-
-
-def _orientation(stored: Image.Image) -> int:
-    """Return the EXIF orientation, 1 (upright) where there is none that can be read."""
-    try:
-        value = stored.getexif().get(_EXIF_ORIENTATION, 1)
-    except MemoryError:
-        raise
-    except Exception:  # noqa: BLE001 - a damaged EXIF block raises anything, and the pixels are still good
-        return 1
-    return value if isinstance(value, int) else 1
 
 
 def _turned_padding(right: float, bottom: float, orientation: int) -> tuple[float, float, float, float]:

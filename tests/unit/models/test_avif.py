@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from models.av1 import Budget, frame_sizes
-from models.avif import largest_frame
+from models.avif import largest_frame, without_exif
 from models.errors import BrokenPictureError, TooManyPixelsError
 from models.pictures import decode
 from tests.drawing import encode, gradient, solid
@@ -437,6 +437,26 @@ def test_an_avif_with_damaged_exif_is_decoded() -> None:
     assert damaged != data
     assert decode(damaged).rgb.tobytes() == decode(data).rgb.tobytes()
     assert decode(damaged).width == 32
+
+
+@pytest.mark.parametrize("options", [{}, {"xmp": b'<x tiff:Orientation="6"/>'}], ids=["EXIF", "and XMP"])
+def test_boxes_alone_turn_an_avif_that_has_exif(options: dict[str, Any]) -> None:
+    """EXIF has no say against them, nor has XMP against EXIF; alone, XMP has."""
+    exif = b"Exif\0\0II*\0" + struct.pack("<LHHHLH", 8, 1, 0x0111, 3, 1, 6) + bytes(6)
+    data = encode(gradient(48, 32), "AVIF", exif=exif, **options)
+    turned = data.replace(b"\x11\x01\x03\0", b"\x12\x01\x03\0")  # Pillow would not write it
+    assert turned != data
+    assert decode(turned).width == 48
+    assert decode(encode(gradient(48, 32), "AVIF", **options)).width == (32 if options else 48)
+
+
+@pytest.mark.parametrize("size", [b"", bytes(7) + b"\x15"], ids=["size in front", "size behind the name"])
+@pytest.mark.parametrize("version", [b"\2\0\0\1\0\3", b"\3\0\0\1\0\0\0\3"], ids=["short number", "long number"])
+def test_exif_is_hidden_however_its_entry_is_written(size: bytes, version: bytes) -> None:
+    """All that a decoder reads as the entry of an item of that type."""
+    entry = b"infe" + size + version + b"\0\0"
+    assert without_exif(b"before" + entry + b"Exif\0 Exif") == b"before" + entry + b"free\0 Exif"
+    assert without_exif(entry + b"mime\0") == entry + b"mime\0"
 
 
 @pytest.mark.parametrize(

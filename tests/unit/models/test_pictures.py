@@ -18,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, _avif
 from PIL.JpegImagePlugin import JpegImageFile
+from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from models import jpeg
 from models.errors import (
@@ -180,6 +181,19 @@ def test_a_damaged_exif_block_is_ignored(picture_format: str, exif: bytes) -> No
     """The pixels are still good, so they are decoded as they are stored."""
     picture = decode(encode(gradient(), picture_format, exif=b"Exif\0\0" + exif, **OPTIONS[picture_format]))
     assert (picture.width, picture.height) == (48, 32)
+
+
+@pytest.mark.parametrize("picture_format", ["JPEG", "PNG", "WEBP", "AVIF"])
+def test_pillow_unpacks_no_exif(monkeypatch: pytest.MonkeyPatch, picture_format: str) -> None:
+    """It makes an object of each fraction, and millions may stand where one number belongs."""
+    exif = Image.Exif()
+    exif[_ORIENTATION], exif[0x0128], exif[0x011A], exif[0xC61A] = 6, 2, 72.0, (0.5,) * 2_000
+    data = encode(gradient(), picture_format, exif=exif)
+    unpacked: list[object] = []
+    monkeypatch.setattr(ImageFileDirectory_v2, "load", lambda _, file: unpacked.append(file))
+    assert decode(data).width == 32
+    assert stored_size(io.BytesIO(data)) == (48, 32)
+    assert not unpacked
 
 
 def _indexed(**options: object) -> bytes:
