@@ -33,6 +33,29 @@ def test_a_jpeg_of_endless_segments_is_refused() -> None:
             decode(data[:2] + segment * 10_002 + data[2:])
 
 
+@pytest.mark.parametrize(
+    ("marker", "content", "part"),
+    [
+        pytest.param(0xC0, b"\x08\0\x20\0\x20\x03", b"\1\x11\0", id="colours of a frame"),
+        pytest.param(0xDE, b"\x08\0\x20\0\x20\x03", b"\1\x11\0", id="colours of a hierarchy"),
+        pytest.param(0xDB, b"", b"\0" + b"\1" * 64, id="tables of quantization"),
+        pytest.param(0xED, b"Photoshop 3.0\0", b"8BIM\0\1\0\0\0\0\0\0", id="Photoshop's resources"),
+    ],
+)
+def test_a_jpeg_of_endless_parts_is_refused(marker: int, content: bytes, part: bytes) -> None:
+    """Of each Pillow makes an object; a thousand of Photoshop's are allowed, and as many tables."""
+    data = encode(gradient(), "JPEG")
+
+    def crowded(segments: int) -> bytes:
+        segment = content + part * 1_000
+        return data[:2] + (bytes([0xFF, marker]) + (len(segment) + 2).to_bytes(2) + segment) * segments + data[2:]
+
+    with pytest.raises(BrokenPictureError, match="has more than 10,000 segments and parts of them"):
+        decode(crowded(15))
+    if marker in {0xDB, 0xED}:
+        assert decode(crowded(1)).width == 48
+
+
 HIDING = [b"\xff\xd8", b"\xff\xd9", *(bytes([0xFF, marker, 0xFF, 0xFF]) for marker in (0xC8, 0xF0, 0xF7, 0xFD))]
 """Markers behind which some see the end of a picture, or a long segment; to Pillow they are two bytes."""
 
