@@ -14,7 +14,7 @@ from app.problems import kind_of
 from app.threads import end_threads
 from app.wire.exchange import Timing
 from models.errors import PictureError, TooManyPixelsError
-from models.pictures import Picture, decode
+from models.pictures import Picture, decode, has_many_parts
 from models.preprocessing import Images, InputSpec, to_images
 
 INLINE_BYTES = 16_384
@@ -129,11 +129,12 @@ class DecodePool:
 
 
 def _is_quick(data: bytes) -> bool:
-    """Whether a file is small, and of a format in which that bounds the work; its pixels are counted later."""
+    """Whether a file is small, and of a kind in which that bounds the work; its pixels are counted later."""
     return (
         len(data) <= INLINE_BYTES
         and not data.startswith(_BOXES, 4)
         and not any(name in data for name in _COMPRESSED)
+        and not has_many_parts(data)
     )
 
 

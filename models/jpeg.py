@@ -23,6 +23,8 @@ time that grows with the square of their number: 110,000 of 18 bytes keep a core
 _MAX_MARKERS = 10_000  # a picture has some dozens, with the parts of its segments
 _MAX_FILLING = 2**18
 """Bytes between segments, of which a picture has none or a few: Pillow takes a turn in Python for each, 0.2 µs."""
+_MANY_PARTS, _MUCH_FILLING = 100, 2_000
+"""What takes Pillow up to half a millisecond, as long as it takes to decode a small picture. Source: choice."""
 _SEGMENT = re.compile(rb"\xff[\xc0-\xc7\xc9-\xcf\xda-\xef\xfe]")
 """The markers behind which Pillow reads a length. It passes over others, the end of the image too, or gives up.
 Source: JpegImagePlugin.MARKER."""
@@ -64,7 +66,7 @@ def refuse_hostile(data: bytes) -> None:
     Raises:
         BrokenPictureError: it has more segments, scans, or blocks of EXIF, than anybody needs.
     """
-    if _has_too_many_segments(data):
+    if len(data) > 4 * _MAX_MARKERS and _has_more_segments(data, _MAX_MARKERS, _MAX_FILLING):
         raise BrokenPictureError(
             f"The JPEG picture has more than {_MAX_MARKERS:,} segments and parts of them, or {_MAX_FILLING:,} "
             "bytes between them. Save it again."
@@ -73,6 +75,14 @@ def refuse_hostile(data: bytes) -> None:
         raise BrokenPictureError(f"The JPEG picture has more than {_MAX_SCANS} scans. Save it again.")
     if _has_too_much_exif(data):
         raise BrokenPictureError(f"The JPEG picture has more than {_MAX_EXIF} blocks of EXIF. Save it again.")
+
+
+def has_many_parts(data: bytes) -> bool:
+    """Whether Pillow needs longer for the header than for the pixels of a small JPEG.
+
+    Without as many bytes of FF it has a few segments, and the parts of these cost less than them.
+    """
+    return data.count(0xFF) > _MANY_PARTS and _has_more_segments(data, _MANY_PARTS, _MUCH_FILLING)
 
 
 def with_end(data: bytes) -> bytes:
@@ -138,20 +148,18 @@ def plain_size(data: bytes) -> tuple[int, int] | None:
     return None
 
 
-def _has_too_many_segments(data: bytes) -> bool:
-    """Look for more in front of the pixels than anybody needs: Pillow keeps each segment, 120 bytes for four."""
-    if len(data) <= 4 * _MAX_MARKERS:
-        return False
+def _has_more_segments(data: bytes, most_parts: int, most_filling: int) -> bool:
+    """Look for more in front of the pixels: Pillow keeps each segment, 120 bytes for four."""
     end, filling, parts = 2, 0, 0
     for marker, place in _segments(data):
         filling += place - 2 - end
         end = _behind(data, place)
         parts += 1 + _parts(data, marker, place, end)
-        if parts > _MAX_MARKERS or filling > _MAX_FILLING:
+        if parts > most_parts or filling > most_filling:
             return True
         if marker == _SCAN:
             return False
-    return filling + len(data) - end > _MAX_FILLING
+    return filling + len(data) - end > most_filling
 
 
 def _parts(data: bytes, marker: int, begin: int, end: int) -> int:

@@ -125,6 +125,15 @@ FORMATS = tuple(_FORMATS)
 _WITHOUT_BALLAST: dict[str, Callable[[bytes], bytes]] = {"PNG": png.without_ballast, "GIF": gif.without_ballast}
 """Format → what leaves out of its bytes what costs Pillow time or memory, and is not needed here."""
 
+_HAS_MANY_PARTS: dict[bytes, Callable[[bytes], bool]] = {
+    b"\xff\xd8": jpeg.has_many_parts,
+    b"\x89P": png.has_many_parts,
+    b"GI": gif.has_many_parts,
+    b"BM": bmp.is_of_run_lengths,
+}
+"""The first two bytes of a format of which Pillow, or what is done before it here, takes a turn in Python for each
+part → what tells whether there are many."""
+
 _HEIC, _TIFF = _UNREAD_PICTURES = ("a HEIC photo", "a TIFF picture")
 _OTHER_KINDS: tuple[tuple[Callable[[bytes], bool], str], ...] = (
     (lambda head: head[4:8] == b"ftyp" and head[8:11] in (b"hei", b"hev", b"mif"), _HEIC),
@@ -316,6 +325,16 @@ def stored_size(file: BinaryIO) -> tuple[int, int]:
         ) from error
     _check_pixels(size, DEFAULT_MAX_PIXELS, advice="Resize it.")
     return size
+
+
+def has_many_parts(data: bytes) -> bool:
+    """Tell whether a small file may take much longer than its pixels let expect, by segments, chunks or blocks.
+
+    Args:
+        data: the whole file; False for what is no picture.
+    """
+    has_many = _HAS_MANY_PARTS.get(data[:2])
+    return has_many is not None and has_many(data)
 
 
 def recognise(head: bytes) -> str:

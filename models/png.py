@@ -7,6 +7,8 @@ Specification, third edition, 5.
 import contextlib
 import re
 import zlib
+from collections.abc import Iterator
+from itertools import islice
 
 from PIL import ImageFile
 
@@ -25,6 +27,8 @@ _MOST_TEXT_BYTES = 2**20
 """Of a packed text that is longer Pillow refuses the whole picture. Source: PngImagePlugin.MAX_TEXT_CHUNK."""
 _MOST_CHUNKS = 100_000
 """Encoders make one for each 8 KiB or more. Source: choice; Pillow takes 2 µs for one."""
+_MANY_CHUNKS = 100
+"""As many as take Pillow as long as to decode a small picture. Source: choice."""
 
 _STRETCHED = {"L;2": 85, "L;4": 17}
 """What Pillow multiplies the pixels of grey PNGs of two and of four bits by."""
@@ -41,20 +45,20 @@ def without_ballast(data: bytes) -> bytes:
     Raises:
         BrokenPictureError: it has more chunks than any picture.
     """
-    kept, begin, place = [], 0, _SIGNATURE_BYTES
+    kept, begin = [], 0
     unseen = set(_WITH_ORIENTATION)
-    for _ in range(_MOST_CHUNKS):
-        kind = data[place + 4 : place + 8]
-        if kind == _END or not _NAME.fullmatch(kind):  # nobody reads any further
-            break
-        end = place + 12 + int.from_bytes(data[place : place + 4])
+    for number, (kind, place, end) in enumerate(_chunks(data), 1):
+        if number == _MOST_CHUNKS:  # and the end is one, too
+            raise BrokenPictureError(f"The PNG picture has more than {_MOST_CHUNKS:,} chunks. Save it again.")
         if kind == _PROFILE or (kind in _TEXTS and not _may_turn(kind, data[place + 8 : end - 4], unseen)):
             kept.append(data[begin:place])
             begin = end
-        place = end
-    else:
-        raise BrokenPictureError(f"The PNG picture has more than {_MOST_CHUNKS:,} chunks. Save it again.")
     return b"".join([*kept, data[begin:]]) if kept else data
+
+
+def has_many_parts(data: bytes) -> bool:
+    """Whether Pillow needs longer for the chunks than for the pixels of a small PNG."""
+    return len(data) > 12 * _MANY_CHUNKS and next(islice(_chunks(data), _MANY_CHUNKS, None), None) is not None
 
 
 def mend_transparency(stored: ImageFile.ImageFile) -> None:
@@ -67,6 +71,19 @@ def mend_transparency(stored: ImageFile.ImageFile) -> None:
         stored.info["transparency"] = colour * _STRETCHED[mode]
     elif colour is not None and mode.endswith(";16B"):
         del stored.info["transparency"]
+
+
+def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Follow the chunks of a PNG as Pillow does, up to the end or to what is no chunk.
+
+    Yields:
+        The kind of each, and where it begins and ends.
+    """
+    place = _SIGNATURE_BYTES
+    while _NAME.fullmatch(kind := data[place + 4 : place + 8]) and kind != _END:
+        end = place + 12 + int.from_bytes(data[place : place + 4])
+        yield kind, place, end
+        place = end
 
 
 def _may_turn(kind: bytes, text: bytes, unseen: set[bytes]) -> bool:

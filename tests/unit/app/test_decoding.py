@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import struct
 import sys
 import threading
 from types import SimpleNamespace
@@ -23,7 +24,7 @@ from app.usable_time import UsableTime
 from app.wire.exchange import Timing
 from models.errors import PictureError, TooManyPixelsError
 from models.preprocessing import InputSpec
-from tests.drawing import encode, solid
+from tests.drawing import chunk, encode, solid
 from tests.unit.app.loops import no_error_in_a_circle, turns
 
 SPEC = InputSpec(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
@@ -113,6 +114,48 @@ def test_a_png_with_something_packed_is_decoded_on_a_thread_however_small(
     assert kind in packed
     assert not prepared(plain)[1]
     assert prepared(packed)[1]
+
+
+def _with_parts(picture_format: str, number: int) -> bytes:
+    """A small picture with so many segments, chunks or blocks, and some of its own."""
+    data = encode(solid("red", 8), picture_format)
+    match picture_format:
+        case "JPEG":
+            return data[:2] + b"\xff\xef\0\2" * number + data[2:]
+        case "PNG":
+            return data[:33] + chunk(b"prIv", b"") * number + data[33:]
+    palette_end = 13 + (6 << (data[10] & 7))
+    return data[:palette_end] + b"\x21\xfe\0" * number + data[palette_end:]
+
+
+@pytest.mark.parametrize(
+    ("picture_format", "few", "many"), [("JPEG", 50, 120), ("PNG", 90, 120), ("GIF", 900, 1_100)]
+)
+def test_what_has_many_parts_is_decoded_on_a_thread_however_small(
+    picture_format: str, few: int, many: int
+) -> None:
+    """Each takes a turn in Python: thousands of segments in 16 kB kept the event loop for 12 ms."""
+    for number, on_a_thread in ((few, False), (many, True)):
+        data = _with_parts(picture_format, number)
+        assert len(data) < INLINE_BYTES
+        found, was_on_a_thread = prepared(data)
+        assert (found.picture_format, found.height) == (picture_format, 8)
+        assert was_on_a_thread is on_a_thread
+
+
+def test_a_jpeg_with_much_filling_is_decoded_on_a_thread_however_small() -> None:
+    """Pillow takes a turn for each byte; what looks like filling in the pixels is none."""
+    data = encode(solid("red", 8), "JPEG")
+    assert prepared(data[:2] + b"\xff\xd0" * 1_100 + data[2:])[1]
+    assert not prepared(data + b"\xff\xd0" * 1_100)[1]
+
+
+def test_a_bmp_of_run_lengths_is_decoded_on_a_thread_however_small() -> None:
+    """Pillow unpacks them in Python; others are there at once."""
+    header = struct.pack("<2sLHHLLllHHLLllLL", b"BM", 0, 0, 0, 1078, 40, 8, 8, 1, 8, 1, 0, 0, 0, 0, 0)
+    found, was_on_a_thread = prepared(header + bytes(1024) + b"\x08\0\0\0" * 8)
+    assert (found.picture_format, was_on_a_thread) == ("BMP", True)
+    assert not prepared(encode(solid("red", 8), "BMP"))[1]
 
 
 def test_a_picture_of_noise_is_large_by_its_bytes_alone() -> None:
