@@ -84,7 +84,7 @@ def refuse_share_without_rule(accept: float, *, held_out: int | None) -> None:
     if accept != ACCEPTED_SHARE and held_out is not None and held_out < FEWEST_FOR_RULE:
         raise TrainingError(
             f"--accept {accept} is of the abstain rule, which needs {FEWEST_FOR_RULE} held-out pictures; here "
-            f"{held_out} are held out. Leave --accept out, or hold out that many: with --held-out, or in a val part."
+            f"{held_out} are held out. Leave --accept out, or hold out that many: --held-out, or a val part."
         )
 
 

@@ -97,7 +97,7 @@ def _held_out_otherwise(record: Record, configuration: Mapping[str, Any], *, is_
     if _learnt_others(record, configuration) or configuration.get(HELD_OUT_PART) == VAL:
         return []
     if holds_val_out(record):
-        return [f"val/ held out instead of {wanted:,} of the training pictures"]
+        return [f"a val part held out instead of {wanted:,} of the training pictures"]
     reasons = []
     own, is_same_draw = record.training.configuration, known == wanted and is_same_otherwise
     if wanted and _hold_copies_otherwise(own, configuration, is_same_draw=is_same_draw):

@@ -66,15 +66,14 @@ def judge_all(
     can_judge = _can_judge(dataset, whole.targets, fold_of, console=console)
     probabilities = torch.empty(len(whole), len(dataset.labels))
     left = ""
-    for fold in range(folds):
+    judging = fold_of[can_judge].unique().tolist()  # of few pictures some folds have none to judge
+    for number, fold in enumerate(judging, start=1):
         judged, learnt = (
             torch.nonzero(some).flatten() for some in ((fold_of == fold) & can_judge, fold_of != fold)
         )
-        if not len(judged):
-            continue
         tell(
             console,
-            f"network {fold + 1} of {folds}: {len(learnt):,} pictures to learn from, "
+            f"network {number} of {len(judging)}: {len(learnt):,} pictures to learn from, "
             f"{len(judged):,} to judge{left}",
         )
         trained = train(
@@ -87,7 +86,7 @@ def judge_all(
             console=console,
             start=start,
         )
-        left = f"; about {time_left((folds - fold - 1) * trained.seconds)}"
+        left = f"; about {time_left((len(judging) - number) * trained.seconds)}"
         probabilities[judged] = single_view(trained.network, whole.images[judged])
     pictures = chosen(whole, can_judge)
     calibrated = _calibrated(probabilities[can_judge], pictures.targets)

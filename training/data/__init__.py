@@ -112,7 +112,7 @@ def has_val(source: str) -> bool:
     """
     if is_archive(source):
         return has_val_arrays(Path(source))
-    return Path(source).is_dir() and find_parts(Path(source)).val is not None
+    return source != CIFAR10 and Path(source).is_dir() and find_parts(Path(source)).val is not None
 
 
 def is_archive(source: str) -> bool:

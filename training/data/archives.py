@@ -20,11 +20,6 @@ _NAMED = 5
 _PICTURES = ("x_test", "x_train", "x")
 """Arrays of pictures, where no labels are needed: the first that is there."""
 _WHITE = 255
-_RECOUNT = (
-    "labels, y = numpy.unique(numpy.concatenate([y_train, y_test]), return_inverse=True); "
-    "y_train, y_test = numpy.split(y, [len(y_train)])"
-)
-"""Both parts by one table: numbered apart, a class that is in one of them alone would shift the others."""
 
 
 def read_archive(path: Path, *, report: Report, takes_val: bool = False) -> Dataset:
@@ -41,15 +36,11 @@ def read_archive(path: Path, *, report: Report, takes_val: bool = False) -> Data
     val_names = _val_names(path)
     if val_names and not takes_val:
         report(f"not used: {', '.join(val_names)}")
-    takes_val = takes_val and len(val_names) > 0
-    arrays = _load_arrays(path, ("train", "test", "val") if takes_val else ("train", "test"))
+    arrays = _load_arrays(path, ("train", "test"))
     train, test = _read_split(path, arrays, "train"), _read_split(path, arrays, "test")
     _refuse_other_size(path, train.images, test.images)
     labels = _name_classes(path, arrays, train.targets, test.targets)
-    val = _read_split(path, arrays, "val") if takes_val else None
-    if val is not None:
-        _refuse_other_size(path, train.images, val.images, part="val")
-        _refuse_strangers(path, labels, train.targets, val.targets, part="val")
+    val = _read_val(path, labels, train) if takes_val and val_names else None
     return Dataset(to_unicode(path.stem), labels, train, test, val=val)
 
 
@@ -60,6 +51,18 @@ def has_val_arrays(path: Path) -> bool:
         DataError: it cannot be read.
     """
     return len(_val_names(path)) > 0
+
+
+def _read_val(path: Path, labels: tuple[str, ...], train: Split) -> Split:
+    try:
+        val = _read_split(path, _load_arrays(path, ("val",)), "val")
+        _refuse_other_size(path, train.images, val.images, part="val")
+        _refuse_strangers(path, labels, train.targets, val.targets, part="val")
+    except DataError as error:
+        raise DataError(
+            f"{error} An archive need not have x_val and y_val, and train --held-out N does not look at them."
+        ) from error
+    return val
 
 
 def _val_names(path: Path) -> list[str]:
@@ -151,7 +154,7 @@ def _refuse_gaps(path: Path, learnt: Tensor, labels: tuple[str, ...]) -> None:
         some = ", ".join(map(str, without[:_NAMED])) + ("…" if len(without) > _NAMED else "")
         raise DataError(
             f"{path}: no picture of y_train has the label {some}. Store the names of all classes in `labels`, or "
-            f"count them from 0 without gaps: {_RECOUNT}."
+            f"count them from 0 without gaps: {_recount(path)}."
         )
 
 
@@ -264,7 +267,7 @@ def _check_targets(path: Path, arrays: dict[str, npt.NDArray[np.generic]], part:
     if targets.ndim != 1 or not np.issubdtype(targets.dtype, np.integer):
         raise DataError(
             f"{path}: y_{part} is {targets.dtype} {list(targets.shape)}; integers (n,) are needed."
-            f"{_advice_on_targets(targets)}"
+            f"{_advice_on_targets(path, targets)}"
         )
     if not len(targets):
         raise DataError(f"{path}: y_{part} is empty; at least one picture is needed.")
@@ -302,12 +305,26 @@ def _advice_on_images(images: npt.NDArray[np.generic]) -> str:
     return f" Made of this array: {expression}"
 
 
-def _advice_on_targets(targets: npt.NDArray[np.generic]) -> str:
+def _recount(path: Path) -> str:
+    """Say how labels are numbered from 0, all parts by one table.
+
+    Numbered apart, a class that is in one of them alone would shift the others.
+    """
+    parts = ["y_train", *(name for name in _val_names(path) if name == "y_val"), "y_test"]
+    ends = ", ".join(" + ".join(f"len({part})" for part in parts[:end]) for end in range(1, len(parts)))
+    listed = ", ".join(parts)
+    return (
+        f"labels, y = numpy.unique(numpy.concatenate([{listed}]), return_inverse=True); "
+        f"{listed} = numpy.split(y, [{ends}])"
+    )
+
+
+def _advice_on_targets(path: Path, targets: npt.NDArray[np.generic]) -> str:
     """Say how labels that other programs write become what is needed."""
     if targets.ndim == 2:
         return " A column for each class becomes numbers by y.argmax(1)."
     if targets.ndim == 1:
-        return f" Names, and numbers of another kind, become them by {_RECOUNT}."
+        return f" Names, and numbers of another kind, become them by {_recount(path)}."
     return ""
 
 

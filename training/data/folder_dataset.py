@@ -165,12 +165,12 @@ def read_learnt(
     return tree.labels, _whole(tree, below=f"{train_root.name}/")
 
 
-def read_rest(root: Path, measured: Split, record: Record, *, cache: Path, report: Report) -> Split:
-    """Read what a checkpoint has learnt if the rest of a folder without parts was drawn to be measured on.
+def read_all_but(measured: Split, root: Path, record: Record, *, cache: Path, report: Report) -> Split:
+    """Read what a checkpoint has learnt, if some pictures of a folder without parts were drawn to be measured on.
 
     Args:
+        measured: those pictures.
         root: with one folder per class.
-        measured: the rest.
         record: of the checkpoint.
         cache: folder for decoded pictures.
         report: told of the progress, a sentence at a time.

@@ -79,12 +79,13 @@ def read_pieces(path: Path, name: str) -> Iterator[npt.NDArray[np.generic]]:
 
 
 def _read_header(member: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[np.generic]] | None:
-    """Read shape and dtype of an array, up to its first row; None for one that is not stored row by row."""
+    """Read shape and dtype of an array, up to its first row; None for one that has no rows of bytes."""
     read = _HEADERS.get(npy.read_magic(member))
     if read is None:
         return None
     shape, is_fortran_order, dtype = read(member)
-    return None if is_fortran_order or dtype.hasobject or 0 in shape or not shape else (shape, dtype)
+    is_plain = not is_fortran_order and not dtype.hasobject and shape and min(*shape, dtype.itemsize) > 0
+    return (shape, dtype) if is_plain else None
 
 
 def _read_rows(

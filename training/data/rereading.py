@@ -11,7 +11,7 @@ from training.data import CIFAR10, fit_images, is_archive, read_dataset
 from training.data.archives import read_learnt_archive
 from training.data.class_trees import find_parts
 from training.data.dataset import Dataset, Split, fingerprint, fingerprint_of_pieces
-from training.data.folder_dataset import read_learnt, read_rest
+from training.data.folder_dataset import read_all_but, read_learnt
 from training.data.held_out import (
     COPIES_TOGETHER,
     FEWEST_FOR_RULE,
@@ -133,11 +133,11 @@ def _find_leaked_again(
 
 
 def _find_in_undivided(root: Path, record: Record, measured: Split, *, cache: Path) -> Leaked | None:
-    """Know that there are none where the seed divided the folder of the training: copies stay together."""
-    learnt = read_rest(root, measured, record, cache=cache, report=_say_nothing)
+    """Know that none are equal where the seed divided the folder of the training: such copies stay together."""
+    learnt = read_all_but(measured, root, record, cache=cache, report=_say_nothing)
     if fingerprint(record.labels, learnt) != record.training.data_fingerprint:
         return None
-    return Leaked(torch.zeros(len(measured), dtype=torch.bool), has_alike=True)
+    return Leaked(torch.zeros(len(measured), dtype=torch.bool), has_alike=False)
 
 
 def _find_in_archive(path: Path, record: Record, measured: Split) -> Leaked | None:

@@ -171,7 +171,10 @@ def test_who_held_the_val_part_out_has_learnt_what_is_drawn_here(record: Record,
     """All of the training pictures, with however many of the val part."""
     for held_out in (7, 100, 500):
         doubts = _doubt("the start", _val_held_out(record, held_out=held_out, seed=1), student) or ""
-        assert "was trained with val/ held out instead of 100 of the training pictures, so it may know" in doubts
+        assert (
+            "was trained with a val part held out instead of 100 of the training pictures, so it may know"
+            in doubts
+        )
     assert _doubt("the start", _val_held_out(record), student | {"held_out": 0}) is None
     doubts = _doubt("the start", _val_held_out(record, data="e"), student) or ""
     assert "was trained with other training pictures, so it may know" in doubts

@@ -78,6 +78,23 @@ def test_from_the_second_judge_on_it_is_told_how_long_the_rest_takes(monkeypatch
     assert ends == ["", "; about 0:02:00 left", "; about 0:01:10 left"]
 
 
+def test_a_fold_that_has_nothing_to_judge_is_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Copies of one picture may fill a fold that nothing else is in; here the second one is empty."""
+    monkeypatch.setattr(folds, "_folds", lambda *_, **__: torch.tensor([0, 0, 2, 2] * 15))
+    monkeypatch.setattr(folds, "train", lambda recipe, *_, **__: Trained(Brightness(), recipe, seconds=60.0))
+    written = io.StringIO()
+    judge_all(
+        FAST,
+        Dataset("made", LABELS, _colours(40), _colours(20)),
+        folds=3,
+        seed=0,
+        computing=Computing(torch.device("cpu"), torch.float32),
+        console=Console(file=written, width=200),
+    )
+    ends = re.findall(r"network (. of .).* to judge(.*)", written.getvalue())
+    assert ends == [("1 of 2", ""), ("2 of 2", "; about 0:01:00 left")]
+
+
 def test_each_judge_starts_with_what_it_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same weights for all of them; and no more mistakes are listed than were asked for."""
     taken: list[object] = []

@@ -148,8 +148,29 @@ def test_a_wrong_val_part_is_refused(tmp_path: Path, change: dict[str, np.ndarra
     val: dict[str, np.ndarray] = {"x_val": np.zeros((2, 8, 8, 3), np.uint8), "y_val": np.array([0, 1])}
     arrays = {name: array for name, array in {**_arrays(), **val, **change}.items() if array is not None}
     write_archive(tmp_path / "bad.npz", arrays)
-    with pytest.raises(DataError, match=sentence):
+    with pytest.raises(
+        DataError, match=f"{sentence}.* An archive need not have x_val and y_val, and train --held"
+    ):
         read_dataset(str(tmp_path / "bad.npz"), seed=0, cache=tmp_path, report=_ignore, takes_val=True)
+
+
+@pytest.mark.parametrize("has_val", [False, True])
+def test_the_line_that_counts_labels_anew_does_so_in_all_parts(tmp_path: Path, has_val: bool) -> None:
+    """By one table, whichever classes a part has: labels that are counted from 1, here."""
+    parts = {"y_train": np.array([1, 2, 3, 3]), "y_test": np.array([3, 1])}
+    if has_val:
+        parts["y_val"] = np.array([2, 3, 2])
+    pictures = {f"x{name[1:]}": np.zeros((len(y), 9, 9, 3), np.uint8) for name, y in parts.items()}
+    write_archive(tmp_path / "a.npz", {**parts, **pictures})
+    with pytest.raises(DataError, match="count them from 0 without gaps: ") as caught:
+        read_dataset(str(tmp_path / "a.npz"), seed=0, cache=tmp_path, report=_ignore, takes_val=True)
+    line = str(caught.value).partition("without gaps: ")[2].removesuffix(".")
+    counted: dict[str, Any] = {"numpy": np, **parts}
+    exec(line, counted)  # noqa: S102 - it is ours, and users are told to
+    assert counted["labels"].tolist() == [1, 2, 3]
+    assert {name: counted[name].tolist() for name in parts} == {
+        name: (y - 1).tolist() for name, y in parts.items()
+    }
 
 
 _PIXELS = np.random.default_rng(1).integers(0, 256, (6, 8, 8, 3), dtype=np.uint8)

@@ -22,8 +22,9 @@ from training.errors import DataError
         np.zeros((0, 4), np.uint8),
         np.array(7),
         np.array(["cat", "dog"]),
+        np.zeros(10, "V0"),
     ],
-    ids=["small", "large", "columns", "empty", "number", "words"],
+    ids=["small", "large", "columns", "empty", "number", "words", "nothing"],
 )
 def test_pieces_make_the_array(tmp_path: Path, save: object, array: np.ndarray) -> None:
     """However it is packed and ordered; a large one comes in several, of as many rows as 4 MiB hold."""
@@ -49,6 +50,19 @@ def test_pieces_of_what_is_not_there_are_refused(tmp_path: Path) -> None:
     ):
         with pytest.raises(DataError, match=sentence):
             list(read_pieces(tmp_path / file, name))
+
+
+@pytest.mark.parametrize("shape", ["(-1, 2, 2, 3)", "(2, -1, 2, 3)"])
+def test_an_array_of_less_than_nothing_is_refused(tmp_path: Path, shape: str) -> None:
+    """NumPy refuses it whole, and so it is not read in pieces."""
+    stream = io.BytesIO()
+    np.lib.format.write_array(stream, np.zeros((2, 2, 2, 3), np.uint8))
+    damaged = stream.getvalue().replace(b"(2, 2, 2, 3), } ", f"{shape}, }}".encode())
+    assert len(damaged) == len(stream.getvalue())
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+        archive.writestr("x.npy", damaged)
+    with pytest.raises(DataError, match="cannot be read"):
+        list(read_pieces(tmp_path / "a.npz", "x"))
 
 
 def test_an_array_that_is_cut_off_is_refused(tmp_path: Path) -> None:

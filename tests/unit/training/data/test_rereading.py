@@ -184,7 +184,7 @@ def test_where_the_seed_divided_a_folder_none_were_learnt(tmp_path: Path) -> Non
     assert 0 < len(measured) < 6
     found = find_leaked_again(str(data), record, measured, cache=cache, report=said.append)
     assert found is not None
-    assert found.has_alike
+    assert not found.has_alike  # of a class of pictures that all look alike some are on either side
     assert found.is_learnt.tolist() == [False] * len(measured)
     (data / "light" / "lime.png").write_bytes(encode(solid("lime", 16)))
     _, measured = read_test(str(data), record, cache=cache, report=said.append)

@@ -78,6 +78,18 @@ def test_a_hundred_pictures_that_are_all_right_do_not_sharpen_for_ever() -> None
     assert found.expected_calibration_error < sharpest.expected_calibration_error
 
 
+def test_a_temperature_at_its_bound_keeps_its_floor() -> None:
+    """Scores that are far too modest want the lowest one, too; a wrong answer is enough to see the floor by."""
+    random = torch.Generator().manual_seed(0)
+    targets = torch.randint(0, 10, (2_000,), generator=random)
+    logits = torch.randn(2_000, 10, generator=random, dtype=torch.float64)
+    logits[torch.arange(2_000), targets] += 6
+    logits *= 0.08
+    targets[:20] = (targets[:20] + 1) % 10
+    assert fit_temperature(logits, targets) == pytest.approx(0.2, rel=1e-3)
+    assert fit_reading(logits, targets).floor > 0
+
+
 def test_a_few_pictures_that_are_all_wrong_do_not_soften_for_ever() -> None:
     """Twenty of two classes: the scores become modest, and still differ."""
     logits = torch.tensor([[2.0, 0.0], [0.0, 2.0]]).repeat(10, 1)
