@@ -19,7 +19,7 @@ from app.errors import BodyTooLargeError, ParameterError, UnavailableError
 from app.explanation import METHOD
 from app.problems import log_fault, to_body, to_reply
 from app.served_model import ServedModel
-from app.service import Answer, Service
+from app.service import Classified, Service
 from app.settings import PREFIX, Settings
 from app.wire.exchange import SERVER_TIMING, Asked, Reply
 from app.wire.headers import shortened, whole_number
@@ -202,7 +202,7 @@ async def _outcome(
     *,
     turn: asyncio.Lock,
     give_up: Callable[[], None],
-) -> Answer | Exception:
+) -> Classified | Exception:
     """Answer one file, or return what is wrong with it; each begins in a turn of the event loop of its own.
 
     Until its turn room is kept for it, which `give_up` gives back: from then on `classify` counts it. All files of
@@ -260,7 +260,7 @@ def _parameter(name: str, query: bytes, *, least: int) -> int | None:
     return value
 
 
-def _labels(service: Service, answer: Answer, top_k: int) -> dict[str, object]:
+def _labels(service: Service, answer: Classified, top_k: int) -> dict[str, object]:
     """Tell the labels of a picture, and count that it was answered."""
     record, prepared = answer.checkpoint.record, answer.prepared
     predictions = rank(answer.probabilities, record.labels, top_k=top_k)

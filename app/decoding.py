@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from app.admission import Admission
 from app.callers import Caller
-from app.metrics import Metrics
+from app.metrics import Instruments
 from app.prices import Prices
 from app.problems import kind_of
 from app.threads import end_threads
@@ -57,7 +57,7 @@ class DecodePool:
     """
 
     def __init__(
-        self, *, threads: int, max_pixels: int, admission: Admission, prices: Prices, metrics: Metrics
+        self, *, threads: int, max_pixels: int, admission: Admission, prices: Prices, metrics: Instruments
     ) -> None:
         self._threads = ThreadPoolExecutor(threads, "decode")
         self._max_pixels = max_pixels

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from app.errors import DeadlineError, EngineError, NotReadyError
 from app.logs import SERVICE
-from app.metrics import Metrics
+from app.metrics import Instruments
 from app.served_model import ServedModel
 from models.errors import GlimpseError
 
@@ -39,7 +39,7 @@ class Judge:
         *,
         interval_s: float,
         timeout_s: float,
-        metrics: Metrics,
+        metrics: Instruments,
         on_verdict: Callable[[], None],
     ) -> None:
         self.fault: str | None = "it is starting"

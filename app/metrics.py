@@ -41,7 +41,7 @@ class CountedHistogram(Histogram):
                 bucket.inc(count)
 
 
-class Metrics:
+class Instruments:
     """The instruments of one application, each with its meaning; docs/operations.md lists them all."""
 
     def __init__(self) -> None:

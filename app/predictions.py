@@ -3,7 +3,7 @@
 from bisect import bisect_left
 from collections import Counter
 
-from app.metrics import SCORES, Metrics
+from app.metrics import SCORES, Instruments
 from models.prediction import Prediction
 
 _MOST_LABELS = 200
@@ -22,7 +22,7 @@ class Predictions:
         metrics: hears of all of them. The labels of a model's first 200 classes stay apart; the rest is `other`.
     """
 
-    def __init__(self, metrics: Metrics) -> None:
+    def __init__(self, metrics: Instruments) -> None:
         self._metrics = metrics
         self._forget()
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 from app.errors import EngineError, EngineLostError
-from app.metrics import Metrics
+from app.metrics import Instruments
 from app.prices import Prices
 
 
@@ -27,7 +27,7 @@ class QueueWatch:
         is_lost: the engine fails for good, or hangs; only a new process helps.
     """
 
-    def __init__(self, metrics: Metrics, prices: Prices, *, doubt: Callable[[], None]) -> None:
+    def __init__(self, metrics: Instruments, prices: Prices, *, doubt: Callable[[], None]) -> None:
         self.is_lost = False
         self._metrics = metrics
         self._prices = prices

@@ -4,7 +4,7 @@ from collections import Counter
 
 from app.errors import Reason, UnavailableError
 from app.logs import SERVICE
-from app.metrics import Metrics
+from app.metrics import Instruments
 from app.problems import kind_of
 
 _TELL_EVERY_S = 1.0
@@ -19,7 +19,7 @@ class Refusals:
         metrics: hears how many there were of each code, for each reason.
     """
 
-    def __init__(self, metrics: Metrics) -> None:
+    def __init__(self, metrics: Instruments) -> None:
         self._metrics = metrics
         self._untold: Counter[tuple[str, Reason]] = Counter()
         self._told_s = 0.0

@@ -14,7 +14,7 @@ import numpy as np
 from app.admission import Admission
 from app.batches.runs import Result
 from app.callers import Caller
-from app.metrics import Metrics
+from app.metrics import Instruments
 from models.checkpoint import Checkpoint
 from models.errors import GlimpseError
 from models.preprocessing import Answers, Images
@@ -33,7 +33,7 @@ class SecondLook:
         metrics: told how often a picture was looked at again, or was to be and was not.
     """
 
-    def __init__(self, admission: Admission, metrics: Metrics) -> None:
+    def __init__(self, admission: Admission, metrics: Instruments) -> None:
         self._admission = admission
         self._looks = metrics.second_looks
 

@@ -20,7 +20,7 @@ from app.errors import NotReadyError, ReloadError, StartError, UnavailableError
 from app.explanation import Explainer
 from app.judging import Judge, reason_of
 from app.logs import SERVICE
-from app.metrics import Metrics
+from app.metrics import Instruments
 from app.predictions import Predictions
 from app.prices import Prices
 from app.processes.cores import share
@@ -55,7 +55,7 @@ class OpenModel(Protocol):
     def __call__(self, settings: Settings, *, threads: int) -> Opened: ...
 
 
-class Answer(NamedTuple):
+class Classified(NamedTuple):
     """What the service found out about one picture.
 
     Attributes:
@@ -99,7 +99,7 @@ class Service:
     ) -> None:
         self.settings = settings
         self.started_s = time.monotonic()
-        self.metrics = Metrics()
+        self.metrics = Instruments()
         self.versions = versions()
         self.metrics.runs(self.versions)
         self._share = share(usable_cores(), workers=max(1, settings.workers))
@@ -247,7 +247,7 @@ class Service:
 
     async def classify(
         self, data: bytes, caller: Caller, timing: Timing, model: ServedModel | None = None
-    ) -> Answer:
+    ) -> Classified:
         """Decode one picture and run the network on it.
 
         Args:
@@ -270,7 +270,7 @@ class Service:
             if self._second_look:
                 run = partial(self._run, model, caller=caller, timing=timing)
                 row = await self._second_look.join(row, prepared.image, model.checkpoint, caller, run)
-        return Answer(model.checkpoint, prepared, *model.checkpoint.read(row))
+        return Classified(model.checkpoint, prepared, *model.checkpoint.read(row))
 
     async def pixels(self, data: bytes, caller: Caller, timing: Timing) -> Images:
         """Decode one picture to what the network would see: uint8 (height, width, 3).

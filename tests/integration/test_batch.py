@@ -14,7 +14,7 @@ from app.answers import reply_to
 from app.callers import Caller
 from app.main import create_app
 from app.served_model import ServedModel
-from app.service import Answer, Service
+from app.service import Classified, Service
 from app.settings import Settings
 from app.wire.exchange import Admitted, Asked, Timing
 from tests.drawing import bomb, encode, gradient
@@ -90,7 +90,7 @@ def test_other_callers_are_heard_between_the_files_of_a_batch(settings: Settings
 
         async def classify(
             self, data: bytes, caller: Caller, timing: Timing, model: ServedModel | None = None
-        ) -> Answer:
+        ) -> Classified:
             begun.append(turns)
             return await super().classify(data, caller, timing, model)
 

@@ -22,7 +22,7 @@ from app.engines import Engine
 from app.errors import EngineError
 from app.main import create_app
 from app.served_model import ServedModel, open_checked
-from app.service import Answer, Service
+from app.service import Classified, Service
 from app.settings import Settings
 from app.wire.exchange import Timing
 from models.checkpoint import Checkpoint, load, save
@@ -334,7 +334,7 @@ def test_a_batch_ends_with_the_model_that_it_began_with(
 
         async def classify(
             self, data: bytes, caller: Caller, timing: Timing, model: ServedModel | None = None
-        ) -> Answer:
+        ) -> Classified:
             if self.model.checkpoint.digest == digest and not self._reloading.locked():
                 write_other()
                 await self.reload()

@@ -14,7 +14,7 @@ import pytest
 from app.answers import reply_to
 from app.callers import Caller
 from app.decoding import INLINE_BYTES, Prepared
-from app.service import Answer, Service
+from app.service import Classified, Service
 from app.wire.exchange import Admitted, Asked, Reply
 from models.calibration import Calibration
 from models.checkpoint import Checkpoint
@@ -24,19 +24,19 @@ from tests.unit.app.services import opened, shown, trusted
 
 PNG = encode(gradient())
 PREPARED = Prepared(np.zeros((32, 32, 3), np.uint8), "PNG", 48, 32)
-Classify = Callable[[bytes], Awaitable[Answer]]
+Classify = Callable[[bytes], Awaitable[Classified]]
 
 
-def answer_of(checkpoint: Checkpoint, *, distance: float | None = None) -> Answer:
+def answer_of(checkpoint: Checkpoint, *, distance: float | None = None) -> Classified:
     """The last class, and how far the picture is from it."""
     probabilities = np.eye(len(checkpoint.record.labels), dtype=np.float32)[-1]
-    return Answer(checkpoint, PREPARED, probabilities, distance)
+    return Classified(checkpoint, PREPARED, probabilities, distance)
 
 
 def play(monkeypatch: pytest.MonkeyPatch, service: Service, classify: Classify) -> None:
     """Let the test answer for the decoders and the engine."""
 
-    async def played(data: bytes, *_: object) -> Answer:
+    async def played(data: bytes, *_: object) -> Classified:
         return await classify(data)
 
     monkeypatch.setattr(service, "classify", played)
@@ -68,7 +68,7 @@ def test_a_picture_that_is_far_from_every_class_is_not_relied_on(
     strict = dataclasses.replace(record, calibration=Calibration(distance_threshold=10.0))
     checkpoint = dataclasses.replace(service.model.checkpoint, record=strict)
 
-    async def classify(_: bytes) -> Answer:
+    async def classify(_: bytes) -> Classified:
         return answer_of(checkpoint, distance=distance)
 
     async def check() -> None:
@@ -90,7 +90,7 @@ def test_who_was_let_in_is_refused_where_others_came_before_the_body(
 ) -> None:
     """Nothing is begun for a picture that could not be answered in its time any more."""
 
-    async def never(_: bytes) -> Answer:
+    async def never(_: bytes) -> Classified:
         raise AssertionError("it could not be answered in time")
 
     async def check() -> None:
@@ -115,7 +115,7 @@ def test_a_model_stays_until_a_batch_that_began_with_it_is_answered(
         model = service.model
         retiring: list[asyncio.Task[None]] = []
 
-        async def classify(_: bytes) -> Answer:
+        async def classify(_: bytes) -> Classified:
             if not retiring:
                 retiring.append(asyncio.create_task(model.retire(timeout_s=10)))
             await turns()
@@ -138,7 +138,7 @@ def test_a_file_for_which_there_is_no_memory_fails_alone(
     async def check() -> None:
         service = opened(checkpoint_path)
 
-        async def classify(data: bytes) -> Answer:
+        async def classify(data: bytes) -> Classified:
             if data == b"huge":
                 raise MemoryError("no room for its pixels")
             return answer_of(service.model.checkpoint)
@@ -163,7 +163,7 @@ def test_room_that_a_file_needs_no_more_is_given_back_at_its_turn(
         service.prices.answered(size=1, seconds=1.0, finished_s=100.0, waiting=0)
         waits_s: list[float] = []
 
-        async def classify(_: bytes) -> Answer:
+        async def classify(_: bytes) -> Classified:
             waits_s.append(service.admission.wait_s)
             return answer_of(service.model.checkpoint)
 
@@ -186,7 +186,7 @@ def test_files_that_wait_for_a_decoding_thread_keep_their_room_until_their_turn(
         threads = service.admission._decoders
         waits_s: list[float] = []
 
-        async def classify(_: bytes) -> Answer:
+        async def classify(_: bytes) -> Classified:
             waits_s.append(service.admission.wait_s)
             return answer_of(service.model.checkpoint)
 
@@ -206,7 +206,7 @@ def test_a_class_that_a_reload_has_taken_away_is_not_explained(
     few = dataclasses.replace(service.model.checkpoint.record, labels=("red", "green"))
     checkpoint = dataclasses.replace(service.model.checkpoint, record=few)
 
-    async def classify(_: bytes) -> Answer:
+    async def classify(_: bytes) -> Classified:
         return answer_of(checkpoint)
 
     async def check() -> None:

@@ -18,7 +18,7 @@ from app.admission import Admission
 from app.callers import Caller
 from app.decoding import INLINE_BYTES, DecodePool, Prepared
 from app.errors import DeadlineError
-from app.metrics import Metrics
+from app.metrics import Instruments
 from app.prices import Prices
 from app.usable_time import UsableTime
 from app.wire.exchange import Timing
@@ -33,13 +33,13 @@ SMALL = encode(solid("red", 128))
 
 
 def pool_of_one(
-    *, prices: Prices | None = None, metrics: Metrics | None = None, max_pixels: int = 1_000_000
+    *, prices: Prices | None = None, metrics: Instruments | None = None, max_pixels: int = 1_000_000
 ) -> tuple[DecodePool, Admission]:
     """One thread, and what hears who waits for it."""
     prices = prices or Prices()
     admission = Admission(prices, UsableTime(), max_waiting=10, decoders=1)
     pool = DecodePool(
-        threads=1, max_pixels=max_pixels, admission=admission, prices=prices, metrics=metrics or Metrics()
+        threads=1, max_pixels=max_pixels, admission=admission, prices=prices, metrics=metrics or Instruments()
     )
     return pool, admission
 
@@ -266,7 +266,7 @@ def test_a_file_that_is_no_picture_is_counted(data: bytes, code: str) -> None:
     """By its code, wherever it was decoded."""
 
     async def run() -> None:
-        metrics = Metrics()
+        metrics = Instruments()
         pool, _ = pool_of_one(metrics=metrics)
         async with Caller(None, timeout_s=60) as caller:
             with pytest.raises(PictureError):
@@ -283,7 +283,7 @@ def test_of_several_pictures_the_longest_decoding_is_told(monkeypatch: pytest.Mo
     monkeypatch.setattr("app.decoding.time", SimpleNamespace(monotonic=lambda: next(clock)))
 
     async def run() -> None:
-        metrics, timing = Metrics(), Timing()
+        metrics, timing = Instruments(), Timing()
         pool, _ = pool_of_one(metrics=metrics)
         async with Caller(None, timeout_s=60) as caller:
             for _ in range(2):

@@ -7,7 +7,7 @@ import pytest
 
 from app.errors import DeadlineError, EngineError, NotReadyError
 from app.judging import _ASK_AGAIN_S, Judge
-from app.metrics import Metrics
+from app.metrics import Instruments
 from app.served_model import ServedModel
 from tests.unit.app.loops import stopped_clock, turns, with_loop
 
@@ -44,7 +44,11 @@ def test_a_failure_while_it_asks_makes_it_ask_again() -> None:
                 again.set()
 
         model.judge = Judge(
-            lambda: cast(ServedModel, model), interval_s=1e6, timeout_s=5, metrics=Metrics(), on_verdict=on_verdict
+            lambda: cast(ServedModel, model),
+            interval_s=1e6,
+            timeout_s=5,
+            metrics=Instruments(),
+            on_verdict=on_verdict,
         )
         model.judge.doubt()
         model.judge.start()
@@ -64,7 +68,7 @@ def test_a_model_that_was_asked_before_it_came_is_trusted() -> None:
             lambda: cast(ServedModel, models[0]),
             interval_s=1e6,
             timeout_s=5,
-            metrics=Metrics(),
+            metrics=Instruments(),
             on_verdict=lambda: None,
         )
         judging = asyncio.create_task(judge.judge())
@@ -151,7 +155,7 @@ def _judge(model: _Model, *, interval_s: float) -> Judge:
         lambda: cast(ServedModel, model),
         interval_s=interval_s,
         timeout_s=5,
-        metrics=Metrics(),
+        metrics=Instruments(),
         on_verdict=lambda: None,
     )
 
@@ -202,7 +206,7 @@ def test_late_is_late_whoever_finds_it(error: Exception) -> None:
             raise error
 
     async def check() -> None:
-        metrics = Metrics()
+        metrics = Instruments()
         judge = Judge(
             lambda: cast(ServedModel, model), interval_s=1e6, timeout_s=5, metrics=metrics, on_verdict=lambda: None
         )

@@ -15,7 +15,7 @@ from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from app.errors import Reason
-from app.metrics import CONTENT_TYPE, FOLDER_VARIABLE, SCORES, STAGES, Metrics, _forget_the_dead
+from app.metrics import CONTENT_TYPE, FOLDER_VARIABLE, SCORES, STAGES, Instruments, _forget_the_dead
 
 ROOT = Path(__file__).parents[3]
 Labels = frozenset[tuple[str, str]]
@@ -42,7 +42,7 @@ def samples(exposition: bytes) -> dict[tuple[str, Labels], float]:
 
 def test_a_scrape_shows_what_each_number_means() -> None:
     """By its name and in a sentence, even before anything happened."""
-    shown = families(Metrics().exposition())
+    shown = families(Instruments().exposition())
     assert all(family.documentation.endswith(".") for family in shown)
     assert all(family.name.startswith("glimpse_") for family in shown)
     assert CONTENT_TYPE.startswith("text/plain; version=")
@@ -50,7 +50,7 @@ def test_a_scrape_shows_what_each_number_means() -> None:
 
 def test_every_metric_is_documented_and_every_documented_one_exists() -> None:
     """docs/operations.md names each in backticks, and no other; `_created` is the library's own."""
-    shown = families(Metrics().exposition())
+    shown = families(Instruments().exposition())
     names = {family.name + ("_total" if family.type == "counter" else "") for family in shown}
     documented = set(re.findall(r"`(glimpse_\w+)", (ROOT / "docs" / "operations.md").read_text()))
     assert documented == {name for name in names if not name.endswith("_created")}
@@ -64,7 +64,7 @@ def test_every_reason_of_a_refusal_is_documented() -> None:
 
 def test_requests_are_counted_by_route_and_status() -> None:
     """And their time is one of the stages."""
-    metrics = Metrics()
+    metrics = Instruments()
     for status, seconds in ((200, 0.004), (200, 0.006), (503, 0.0001)):
         metrics.answered("/predict", status, seconds)
     metrics.answered("other", 404, 0.0001)
@@ -79,7 +79,7 @@ def test_requests_are_counted_by_route_and_status() -> None:
 
 def test_a_time_up_to_the_longest_deadline_has_a_bucket() -> None:
     """Callers may ask for 60 s: a quantile of such answers must not end at ten."""
-    metrics = Metrics()
+    metrics = Instruments()
     for seconds in (20.0, 45.0):
         metrics.answered("/predict", 200, seconds)
     found = samples(metrics.exposition())
@@ -89,13 +89,13 @@ def test_a_time_up_to_the_longest_deadline_has_a_bucket() -> None:
 
 def test_every_stage_is_there_from_the_start() -> None:
     """A dashboard shows zero, not a gap."""
-    found = samples(Metrics().exposition())
+    found = samples(Instruments().exposition())
     assert [found["glimpse_stage_seconds_count", labels(stage=stage)] for stage in STAGES] == [0] * len(STAGES)
 
 
 def test_after_a_swap_the_new_model_is_one_and_the_old_one_zero() -> None:
     """And one again when it comes back."""
-    metrics = Metrics()
+    metrics = Instruments()
 
     def model(digest: str) -> dict[str, str]:
         return {"model": "fast", "digest": digest, "engine": "torch", "device": "cpu", "dtype": "float32"}
@@ -112,7 +112,7 @@ def test_after_a_swap_the_new_model_is_one_and_the_old_one_zero() -> None:
 
 def test_the_share_that_is_to_be_expected_is_the_models() -> None:
     """Another model has another one; where its file does not say, no comparison is true."""
-    metrics = Metrics()
+    metrics = Instruments()
     for accepted, expected in ((0.95, 0.95), (0.9, 0.9), (None, math.nan)):
         metrics.serves(accepted=accepted, model="m", digest="d", engine="e", device="cpu", dtype="float32")
         found = samples(metrics.exposition())["glimpse_expected_accepted_ratio", labels()]
@@ -122,7 +122,7 @@ def test_the_share_that_is_to_be_expected_is_the_models() -> None:
 def test_what_runs_is_one() -> None:
     """By its versions."""
     versions = {"version": "1.2", "python": "3.13.1", "torch": "2.14.1", "pillow": "13.0"}
-    metrics = Metrics()
+    metrics = Instruments()
     metrics.runs(versions)
     assert samples(metrics.exposition())["glimpse_build_info", labels(**versions)] == 1
 
@@ -130,12 +130,12 @@ def test_what_runs_is_one() -> None:
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="no /proc here")
 def test_memory_is_measured_at_each_scrape() -> None:
     """This process, with torch in it, holds over 50 MB and less than 50 GB."""
-    assert 50e6 < samples(Metrics().exposition())["glimpse_resident_memory_bytes", labels()] < 50e9
+    assert 50e6 < samples(Instruments().exposition())["glimpse_resident_memory_bytes", labels()] < 50e9
 
 
 def test_two_applications_in_one_process_count_apart() -> None:
     """There is no registry that all share."""
-    first, second = Metrics(), Metrics()
+    first, second = Instruments(), Instruments()
     first.decode_failures.labels("broken_picture").inc()
     key = ("glimpse_decode_failures_total", labels(code="broken_picture"))
     assert samples(first.exposition())[key] == 1
@@ -145,7 +145,9 @@ def test_two_applications_in_one_process_count_apart() -> None:
 @contextlib.contextmanager
 def worker(code: str, folder: Path) -> Iterator[subprocess.Popen[str]]:
     """Run code in a process of its own, with `metrics` at hand and that folder to write into."""
-    program = f"from app.metrics import Metrics\nmetrics = Metrics()\n{code}\nprint('done', flush=True); input()"
+    program = (
+        f"from app.metrics import Instruments\nmetrics = Instruments()\n{code}\nprint('done', flush=True); input()"
+    )
     with subprocess.Popen(
         [sys.executable, "-c", program],
         env=os.environ | {FOLDER_VARIABLE: str(folder)},
@@ -163,7 +165,7 @@ def worker(code: str, folder: Path) -> Iterator[subprocess.Popen[str]]:
 def asked(folder: Path) -> dict[tuple[str, Labels], float]:
     """What one more worker answers for all."""
     code = (
-        "from app.metrics import Metrics; metrics = Metrics(); metrics.ready.set(1); "
+        "from app.metrics import Instruments; metrics = Instruments(); metrics.ready.set(1); "
         "print(metrics.exposition().decode())"
     )
     environment = os.environ | {FOLDER_VARIABLE: str(folder)}

@@ -3,13 +3,13 @@
 import pytest
 from prometheus_client import Histogram
 
-from app.metrics import SCORES, Metrics
+from app.metrics import SCORES, Instruments
 from app.predictions import Predictions
 from models.prediction import Prediction
 from tests.unit.app.test_metrics import labels, samples
 
 
-def shown(metrics: Metrics) -> dict[str, float]:
+def shown(metrics: Instruments) -> dict[str, float]:
     """Label → how many pictures a scrape shows."""
     found = samples(metrics.exposition())
     return {
@@ -19,7 +19,7 @@ def shown(metrics: Metrics) -> dict[str, float]:
 
 def test_what_was_answered_is_told_once() -> None:
     """Not before it is told; by label, and those apart that are not to be relied on."""
-    metrics = Metrics()
+    metrics = Instruments()
     predictions = Predictions(metrics)
     for label, abstains in (("cat", False), ("dog", True), ("cat", True)):
         predictions.count(Prediction(label, 0, 0.8), abstains=abstains)
@@ -41,7 +41,7 @@ def test_scores_fall_where_the_library_would_count_them() -> None:
     """In the buckets, at their bounds and above all of them, and in the sum."""
     scores = [0.0, *SCORES, *(bound + 0.001 for bound in SCORES), 0.42, 0.42]
     reference = Histogram("reference", "One by one.", buckets=SCORES, registry=None)
-    metrics = Metrics()
+    metrics = Instruments()
     predictions = Predictions(metrics)
     for place, score in enumerate(scores):
         reference.observe(score)
@@ -60,7 +60,7 @@ def test_scores_fall_where_the_library_would_count_them() -> None:
 
 def test_a_scrape_has_no_more_labels_than_it_can_bear() -> None:
     """Those of the first 200 classes, whichever come first: all processes show the same, after a restart too."""
-    metrics = Metrics()
+    metrics = Instruments()
     predictions = Predictions(metrics)
     for number in reversed(range(300)):
         for _ in range(2):
@@ -74,7 +74,7 @@ def test_a_scrape_has_no_more_labels_than_it_can_bear() -> None:
 
 def test_the_labels_of_a_new_model_are_shown() -> None:
     """Those of the old one keep no places."""
-    metrics = Metrics()
+    metrics = Instruments()
     predictions = Predictions(metrics)
     for name in ("old", "new"):
         for number in range(200):
@@ -86,7 +86,7 @@ def test_the_labels_of_a_new_model_are_shown() -> None:
 
 def test_what_fails_half_way_is_not_told_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     """The metrics are files where there are several workers, and a disk may be full for a while."""
-    metrics = Metrics()
+    metrics = Instruments()
     predictions = Predictions(metrics)
     predictions.count(Prediction("cat", 0, 0.5), abstains=True)
     with monkeypatch.context() as patched:

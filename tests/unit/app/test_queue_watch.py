@@ -7,13 +7,13 @@ import pytest
 
 from app.batches.runs import BatchEvents
 from app.errors import EngineError, EngineLostError
-from app.metrics import Metrics
+from app.metrics import Instruments
 from app.prices import Prices
 from app.queue_watch import QueueWatch
 from tests.unit.app.loops import turns, with_loop
 
 
-def shown(metrics: Metrics) -> set[str]:
+def shown(metrics: Instruments) -> set[str]:
     """The lines of a scrape."""
     return set(metrics.exposition().decode().splitlines())
 
@@ -35,7 +35,7 @@ def started(watch: QueueWatch) -> QueueWatch:
 
 def test_a_batch_is_measured_and_teaches_what_a_picture_costs() -> None:
     """Four pictures in 2 s are half a second for each."""
-    metrics, prices = Metrics(), Prices()
+    metrics, prices = Instruments(), Prices()
     watch: BatchEvents = started(QueueWatch(metrics, prices, doubt=never))
     watch.ran(size=4, infer_ms=2_000.0, waiting=2)
     assert "glimpse_batch_size_sum 4.0" in shown(metrics)
@@ -44,7 +44,7 @@ def test_a_batch_is_measured_and_teaches_what_a_picture_costs() -> None:
 
 def test_when_nothing_waits_the_time_from_then_on_costs_nobody() -> None:
     """Else the pause before the next batch would count as the price of its pictures."""
-    metrics, prices = Metrics(), Prices()
+    metrics, prices = Instruments(), Prices()
     watch = started(QueueWatch(metrics, prices, doubt=never))
     watch.ran(size=1, infer_ms=3_600_000.0, waiting=5)  # an hour; behind a backlog next to none would be counted
     watch.idle()
@@ -55,7 +55,7 @@ def test_when_nothing_waits_the_time_from_then_on_costs_nobody() -> None:
 @pytest.mark.parametrize("reason", ["queue_full", "expired", "abandoned", "draining"])
 def test_a_dropped_picture_is_counted_by_its_reason(reason: str) -> None:
     """One more."""
-    metrics = Metrics()
+    metrics = Instruments()
     QueueWatch(metrics, Prices(), doubt=never).dropped(reason)
     assert f'glimpse_dropped_total{{reason="{reason}"}} 1.0' in shown(metrics)
 
@@ -63,7 +63,7 @@ def test_a_dropped_picture_is_counted_by_its_reason(reason: str) -> None:
 def test_a_failure_is_doubted_on_the_event_loop() -> None:
     """It comes from a lane; what it wakes belongs to the loop."""
     heard: list[threading.Thread] = []
-    metrics = Metrics()
+    metrics = Instruments()
 
     async def run() -> None:
         doubted = asyncio.Event()
@@ -86,7 +86,7 @@ def test_a_failure_is_doubted_on_the_event_loop() -> None:
 @pytest.mark.parametrize("is_over", [False, True], ids=["not yet", "not any more"])
 def test_of_a_model_that_does_not_answer_all_is_counted_alone(is_over: bool) -> None:
     """Its runs cost no caller's time, its pauses end no backlog, its failures are none of the other engine's."""
-    metrics, prices = Metrics(), Prices()
+    metrics, prices = Instruments(), Prices()
     watch, serving = (QueueWatch(metrics, prices, doubt=never) for _ in range(2))
 
     async def check() -> None:
@@ -112,7 +112,7 @@ def test_a_model_that_was_replaced_lets_a_lost_device_be_doubted() -> None:
     doubted = asyncio.Event()
 
     async def check() -> None:
-        watch = QueueWatch(Metrics(), Prices(), doubt=doubted.set)
+        watch = QueueWatch(Instruments(), Prices(), doubt=doubted.set)
         watch.start()
         watch.stop()
         watch.failed(EngineLostError("It is gone."))
@@ -123,7 +123,7 @@ def test_a_model_that_was_replaced_lets_a_lost_device_be_doubted() -> None:
 
 def test_a_lost_device_stays_lost() -> None:
     """Whatever fails after it."""
-    watch = QueueWatch(Metrics(), Prices(), doubt=never)
+    watch = QueueWatch(Instruments(), Prices(), doubt=never)
     lost = [watch.is_lost]
     for error in (EngineError("It failed."), EngineLostError("It is gone."), EngineError("It failed.")):
         watch.failed(error)

@@ -5,7 +5,7 @@ import logging
 import pytest
 
 from app.errors import NotReadyError, OverloadedError
-from app.metrics import Metrics
+from app.metrics import Instruments
 from app.refusals import Refusals
 
 FULL = OverloadedError("Full.", retry_after_s=1, reason="queue_full")
@@ -24,7 +24,7 @@ def told(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str, object]]:
     return [(line.levelname, line.getMessage(), line.__dict__["fields"]) for line in caplog.records]
 
 
-def refused(metrics: Metrics) -> dict[tuple[str, str], float]:
+def refused(metrics: Instruments) -> dict[tuple[str, str], float]:
     """How many of each code and reason a scrape shows."""
     samples = [sample for family in metrics.refused.collect() for sample in family.samples]
     return {
@@ -36,7 +36,7 @@ def refused(metrics: Metrics) -> dict[tuple[str, str], float]:
 
 def test_all_refusals_of_a_second_are_one_line(caplog: pytest.LogCaptureFixture) -> None:
     """With how many there were of each code and for each reason; nothing is counted twice."""
-    metrics = Metrics()
+    metrics = Instruments()
     refusals = Refusals(metrics)
     for error in (FULL, STARTING, FULL, LATE):
         refusals.count(error)
@@ -53,7 +53,7 @@ def test_all_refusals_of_a_second_are_one_line(caplog: pytest.LogCaptureFixture)
 
 def test_the_next_line_comes_a_second_later(caplog: pytest.LogCaptureFixture) -> None:
     """Not at each beat: under overload there would be twenty lines a second."""
-    refusals = Refusals(Metrics())
+    refusals = Refusals(Instruments())
     refusals.count(FULL)
     refusals.tell_if_due(100.0)
     for now_s, lines in ((100.05, 1), (101.0, 1), (101.05, 2)):
@@ -65,7 +65,7 @@ def test_the_next_line_comes_a_second_later(caplog: pytest.LogCaptureFixture) ->
 
 def test_at_the_end_the_rest_is_told_at_once(caplog: pytest.LogCaptureFixture) -> None:
     """Whenever the last line was."""
-    metrics = Metrics()
+    metrics = Instruments()
     refusals = Refusals(metrics)
     refusals.count(FULL)
     refusals.tell_if_due(100.0)
@@ -77,7 +77,7 @@ def test_at_the_end_the_rest_is_told_at_once(caplog: pytest.LogCaptureFixture) -
 
 def test_where_nobody_was_refused_there_is_no_line(caplog: pytest.LogCaptureFixture) -> None:
     """Neither while it runs nor at its end; and the first refusal after that does not wait."""
-    refusals = Refusals(Metrics())
+    refusals = Refusals(Instruments())
     refusals.tell_if_due(100.0)
     refusals.tell()
     assert told(caplog) == []
@@ -88,7 +88,7 @@ def test_where_nobody_was_refused_there_is_no_line(caplog: pytest.LogCaptureFixt
 
 def test_what_fails_half_way_is_not_told_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     """The metrics are files where there are several workers, and a disk may be full for a while."""
-    metrics = Metrics()
+    metrics = Instruments()
     refusals = Refusals(metrics)
     refusals.count(FULL)
     refusals.count(STARTING)

@@ -15,7 +15,7 @@ from app.admission import Admission
 from app.batches.runs import Result
 from app.callers import Caller
 from app.errors import DeadlineError, EngineError, OverloadedError
-from app.metrics import Metrics
+from app.metrics import Instruments
 from app.prices import Prices
 from app.second_look import SecondLook
 from app.usable_time import UsableTime
@@ -47,7 +47,7 @@ class _Room:
     """A service's admission and metrics, and a network that answers by the brightness of a pixel."""
 
     def __init__(self, *, most: int = 100, fault: Exception | None = None) -> None:
-        self.prices, self.metrics = Prices(), Metrics()
+        self.prices, self.metrics = Prices(), Instruments()
         self.usable_time = UsableTime()
         self.admission = Admission(self.prices, self.usable_time, max_waiting=most, decoders=1)
         self.fault = fault
