@@ -72,7 +72,7 @@ def test_a_second_look_answers_with_all_views(trained: Path, engine: str) -> Non
         .amax(1)
     )
     unclear = noise[moved.argmax()].numpy()  # of which the views say the most different things
-    assert moved.max() > 0.1
+    assert moved.max() > 0.05
     for second_look in ("off", "on"):
         settings = Settings.model_validate(
             {"checkpoint": trained, "engine": engine, "device": "cpu", "second_look": second_look}
