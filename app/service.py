@@ -4,23 +4,22 @@ import asyncio
 import contextlib
 import time
 from functools import partial
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from starlette.requests import ClientDisconnect
 
 from app.admission import Admission
-from app.batches.patience import longest_run_s
 from app.batches.runs import Result
 from app.bodies import Bodies
 from app.build import versions
 from app.callers import Caller
 from app.decoding import DecodePool, Prepared
-from app.engines import Engine
-from app.errors import NotReadyError, ReloadError, StartError, UnavailableError
+from app.errors import NotReadyError, ReloadError, UnavailableError
 from app.explanation import Explainer
-from app.judging import Judge, reason_of
+from app.judging import Judge
 from app.logs import SERVICE
 from app.metrics import Instruments
+from app.opening import Opened, Opening, OpenModel, refused_reload
 from app.predictions import Predictions
 from app.prices import Prices
 from app.processes.cores import share
@@ -29,7 +28,7 @@ from app.refusals import Refusals
 from app.second_look import SecondLook
 from app.served_model import ServedModel, open_checked
 from app.settings import Settings
-from app.threads import LAST_WORK_S, in_own_thread
+from app.threads import LAST_WORK_S
 from app.usable_time import KEPT_FREE, KEPT_FREE_BESIDE_OTHERS, UsableTime
 from app.wire.exchange import Timing
 from models.checkpoint import Checkpoint
@@ -41,18 +40,6 @@ _BEAT_S = 0.05
 _LEAST_JUDGED_S = 5.0
 """Least seconds that golden answers have, however short the deadlines are: they wait for batches that run, which
 callers with more time may have filled, and at a start for everybody who has the cores. Source: choice."""
-_LONGEST_OPENING_S = 600.0
-"""Seconds in which a new checkpoint is to be read, checked and warm; no other is loaded before. As a rule it takes
-seconds, but minutes where a large network on a CPU is run once in each of hundreds of batch sizes. Source: choice;
-as long as a CPU may take for one run."""
-Opened = tuple[Checkpoint, Engine]
-"""What was read, and what runs it."""
-
-
-class OpenModel(Protocol):
-    """Reads a checkpoint and starts an engine for it, as `open_checked` does."""
-
-    def __call__(self, settings: Settings, *, threads: int) -> Opened: ...
 
 
 class Classified(NamedTuple):
@@ -123,7 +110,9 @@ class Service:
             on_verdict=self._tell_verdict,
         )
         self.explainer = Explainer()
-        self._open_model = open_model
+        self._opening = Opening(
+            settings, open_model, share=self._share, retry_after_s=self.admission.retry_after_s
+        )
         self._decoders = DecodePool(
             threads=self._share.decode,
             max_pixels=settings.max_pixels,
@@ -136,7 +125,7 @@ class Service:
         self._reloading = asyncio.Lock()
         self._retiring: dict[asyncio.Task[None], ServedModel] = {}
         self._heartbeat: asyncio.TimerHandle | None = None
-        self.model = self._serve(opened, self._watch) if opened else self._open(self._watch)
+        self.model = self._opening.serve(opened or self._opening.open(), self._watch)
         self.prices.serves(lanes=self.model.engine.lanes)
 
     async def start(self) -> None:
@@ -297,10 +286,15 @@ class Service:
             ReloadError: the new one was refused, with the reason; the old one goes on.
         """
         if self._reloading.locked():
-            raise _refused("Another reload is running. Wait for its answer.")
+            raise refused_reload("Another reload is running. Wait for its answer.")
         async with self._reloading:
             old, watch = self.model, self._watch_another()
-            new = await self._open_beside(watch, digest)
+            try:
+                new = await self._opening.beside(watch, digest, golden_timeout_s=self.judge.timeout_s)
+            except ReloadError:
+                if watch.is_lost:  # the device of all, perhaps
+                    self.judge.doubt()
+                raise
             if self._watch.is_lost:  # and nobody has heard of it yet
                 self.lost.set()
             self._watch.stop()
@@ -323,42 +317,6 @@ class Service:
 
     def _watch_another(self) -> QueueWatch:
         return QueueWatch(self.metrics, self.prices, doubt=self._on_failure)
-
-    def _open(self, watch: QueueWatch, digest: str | None = None) -> ServedModel:
-        settings = self.settings.model_copy(update={"checkpoint_digest": digest}) if digest else self.settings
-        return self._serve(self._open_model(settings, threads=self._share.engine), watch)
-
-    def _serve(self, opened: Opened, watch: QueueWatch) -> ServedModel:
-        checkpoint, engine = opened
-        return ServedModel(
-            checkpoint,
-            engine,
-            max_queue=self.settings.max_queue,
-            retry_after_s=self.admission.retry_after_s,
-            cores=self._share.cores,
-            events=watch,
-            longest_run_s=longest_run_s(max_deadline_s=self.settings.max_deadline_ms / 1000, device=engine.device),
-        )
-
-    async def _open_beside(self, watch: QueueWatch, digest: str | None) -> ServedModel:
-        """Open a model that gives the right answers; one that does not, or that hangs, is closed again.
-
-        Nothing ends a thread that hangs: it keeps its memory, and nobody waits for it.
-        """
-        new: ServedModel | None = None
-        opening = asyncio.timeout(_LONGEST_OPENING_S)
-        try:
-            async with opening:
-                new = await in_own_thread(partial(self._open, watch, digest))
-                await new.start()
-            await new.ask_golden(timeout_s=self.judge.timeout_s)
-        except Exception as error:  # whatever an engine raises, the old one goes on and the operator hears why
-            if watch.is_lost:  # the device of all, perhaps
-                self.judge.doubt()
-            if new:
-                await new.retire(timeout_s=0.0 if opening.expired() else LAST_WORK_S)
-            raise _reload_error(_hangs() if opening.expired() else error) from error
-        return new
 
     async def _run(self, model: ServedModel, image: Images, caller: Caller, timing: Timing) -> Result:
         started_s = time.monotonic()
@@ -397,20 +355,3 @@ class Service:
     def _tell_verdict(self) -> None:
         self.metrics.ready.set(not self.judge.fault and not self.is_draining)
         self.metrics.measure_memory()
-
-
-def _hangs() -> StartError:
-    return StartError(
-        f"it was not open and warm after {_LONGEST_OPENING_S:.0f} s. What hangs keeps its memory until a restart. "
-        "See to the file and the device, then reload again."
-    )
-
-
-def _reload_error(error: Exception) -> ReloadError:
-    return _refused(f"The checkpoint was refused, and the old one goes on: {reason_of(error)}")
-
-
-def _refused(reason: str) -> ReloadError:
-    """Make the error of a reload, and log its reason: whoever asked may be a script that shows none."""
-    SERVICE.warning("reload refused", extra={"fields": {"reason": reason}})
-    return ReloadError(reason)

@@ -23,13 +23,14 @@ from app.engines import takes_cuda
 from app.errors import ListenError, SettingsError
 from app.main import create_app
 from app.metrics import FOLDER_VARIABLE
+from app.opening import Opened
 from app.processes.accepting import BACKLOG, DEVICE_LOST, Server
 from app.processes.cores import choose_workers, share
 from app.processes.gpus import names_of
 from app.processes.shared_folder import copy_checked, shared_folder
 from app.processes.workers import Workers
 from app.served_model import open_checked, picture_seconds
-from app.service import Opened, Service
+from app.service import Service
 from app.settings import Settings, read_settings, to_environment
 from models.cores import usable_cores
 from models.errors import GlimpseError

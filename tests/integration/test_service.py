@@ -18,7 +18,8 @@ from httpx2 import Response
 
 from app.errors import EngineLostError, NotReadyError
 from app.main import create_app
-from app.service import OpenModel, Service
+from app.opening import OpenModel
+from app.service import Service
 from app.settings import Settings
 from models.checkpoint import Checkpoint, load
 from models.preprocessing import Answers, Images

@@ -14,8 +14,9 @@ import pytest
 from app.batches.runs import Result
 from app.callers import Caller
 from app.errors import EngineError, EngineLostError, NotReadyError, OverloadedError, ReloadError
+from app.opening import Opened
 from app.served_model import ServedModel
-from app.service import _BEAT_S, Opened, Service
+from app.service import _BEAT_S, Service
 from app.settings import Settings
 from app.threads import LAST_WORK_S
 from app.wire.exchange import Timing
@@ -429,7 +430,7 @@ def test_a_new_model_that_hangs_is_given_up_and_another_may_be_loaded(
     checkpoint_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str
 ) -> None:
     """With a sentence, whatever it hangs on; and when it comes back after all, no thread of it is left."""
-    monkeypatch.setattr("app.service._LONGEST_OPENING_S", 10.0)
+    monkeypatch.setattr("app.opening._LONGEST_OPENING_S", 10.0)
     checkpoint, began, may_end = load(checkpoint_path), threading.Event(), threading.Event()
     before = set(threading.enumerate())
 
