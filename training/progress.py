@@ -10,14 +10,14 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-_PLAIN_LINE_EVERY_S = 15.0
+_PLAIN_LINE_EVERY_S, _SECOND_LINE_AFTER_S = 15.0, 3.0
 
 
 class RunProgress:
     """Shows place, loss, pictures per second and time left of one run.
 
-    Use it as a context manager. A terminal gets a bar; a file or a pipe gets a line after the first step
-    and then every 15 s.
+    Use it as a context manager. A terminal gets a bar; a file or a pipe gets a line after the first step, 3 s
+    later, and then every 15 s. The first step is no measure of the others: memory and kernels are got in it.
 
     Args:
         console: where to write.
@@ -33,7 +33,7 @@ class RunProgress:
         self._clock = clock
         self._steps = steps
         self._started_s = clock()
-        self._next_line_s = self._started_s
+        self._first_done_s = self._next_line_s = self._started_s
         self._before = self._done = done
         self._pictures = 0
         self._bar = Progress(
@@ -72,6 +72,9 @@ class RunProgress:
         self._done += 1
         self._pictures += pictures
         now_s = self._clock()
+        measured = self._done - self._before - 1
+        if not measured:
+            self._first_done_s = now_s
         rate = f"{self._pictures / max(now_s - self._started_s, 1e-9):,.0f} pictures/s"
         facts = [
             *([] if loss is None else [f"loss {loss:.3f}"]),
@@ -81,9 +84,11 @@ class RunProgress:
         status = " · ".join(facts)
         self._bar.update(self._task, completed=self._done, place=place, status=status)
         if not self._console.is_terminal and now_s >= self._next_line_s:
-            self._next_line_s = now_s + _PLAIN_LINE_EVERY_S
-            left_s = (now_s - self._started_s) / (self._done - self._before) * (self._steps - self._done)
-            self.say(f"{place} · step {self._done}/{self._steps} · {status} · {time_left(left_s)}")
+            self._next_line_s = now_s + (_PLAIN_LINE_EVERY_S if measured else _SECOND_LINE_AFTER_S)
+            if measured:
+                left_s = (now_s - self._first_done_s) / measured * (self._steps - self._done)
+                status += f" · {time_left(left_s)}"
+            self.say(f"{place} · step {self._done}/{self._steps} · {status}")
 
     def say(self, sentence: str) -> None:
         """Print a line above the bar."""

@@ -68,7 +68,8 @@ def pictures_of(body: bytes, content_type: str | None, *, max_files: int) -> lis
     if not files or len(files) < len(found):  # left out, a text would shift the results
         raise MissingFileError(
             f"Pictures, each with a filename, are expected in the form's field `files`; received: "
-            f"{_received(found)} ({_fields(parts)}). {_advice(found, 'files=@cat.jpg -F files=@dog.jpg')}"
+            f"{_received(found)} ({_fields(parts)}). {_other_route(parts, 'file', '/predict')}"
+            f"{_advice(found, 'files=@cat.jpg -F files=@dog.jpg')}"
         )
     return files
 
@@ -80,13 +81,18 @@ def _single_file(parts: Sequence[Part]) -> bytes:
         return files[0].data
     raise MissingFileError(
         f"One picture is expected in the form's field `file`; received: {_received(found)} ({_fields(parts)}). "
-        f"{_advice(found, 'file=@cat.jpg')}"
+        f"{_other_route(parts, 'files', '/predict/batch')}{_advice(found, 'file=@cat.jpg')}"
     )
 
 
 def _received(found: Sequence[Part]) -> str:
     files = sum(part.filename is not None for part in found)
     return f"{files} files and {len(found) - files} texts in it" if found else "none"
+
+
+def _other_route(parts: Sequence[Part], field: str, route: str) -> str:
+    """Name the route that takes a field which came in place of the one that is expected here."""
+    return f"POST {route} takes `{field}`. " if any(part.name == field for part in parts) else ""
 
 
 def _advice(found: Sequence[Part], option: str) -> str:

@@ -37,9 +37,10 @@ def check_new(folder: Path) -> None:
         TrainingError: the folder holds a run, or what another training wrote.
     """
     if (folder / CONFIGURATION).exists():
+        state, more = ("a finished run", " --extend EPOCHS") if is_finished(folder) else ("a run", "")
         raise TrainingError(
-            f"{folder} holds a run already. Go on with it: train --resume {_typed(folder)}; or name another "
-            "folder."
+            f"{folder} holds {state} already. Go on with it: train --resume {_typed(folder)}{more}; or name "
+            "another folder."
         )
     for name in (CHECKPOINT, STATE, SNAPSHOT):
         if (folder / name).exists():

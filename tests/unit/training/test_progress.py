@@ -19,13 +19,14 @@ def _run(*, terminal: bool) -> str:
 
 
 def test_without_a_terminal_there_are_plain_lines() -> None:
-    """After the first step and every 15 s: epoch, step, loss, pictures per second, time left; no control codes."""
+    """After the first step, soon after it and every 15 s: epoch, step, loss, pictures per second, time left."""
     text = _run(terminal=False)
     assert "\x1b" not in text
     assert text.rstrip().splitlines() == [
-        "epoch 1/2 · step 1/6 · loss 2.000 · 5 pictures/s · 0:00:50 left",
-        "epoch 1/2 · step 3/6 · loss 1.800 · 5 pictures/s · 0:00:30 left",
-        "epoch 2/2 · step 5/6 · loss 1.600 · 5 pictures/s · 0:00:10 left",
+        "epoch 1/2 · step 1/6 · loss 2.000 · 5 pictures/s",
+        "epoch 1/2 · step 2/6 · loss 1.900 · 5 pictures/s · 0:00:40 left",
+        "epoch 2/2 · step 4/6 · loss 1.700 · 5 pictures/s · 0:00:20 left",
+        "epoch 2/2 · step 6/6 · loss 1.500 · 5 pictures/s · 0:00:00 left",
         "[1,  2000] loss: 2.2",
     ]
 
@@ -38,9 +39,19 @@ def test_the_accuracy_on_held_out_pictures_stands_beside_the_loss() -> None:
         progress.step(place="epoch 1/2", pictures=40, loss=2.0)
         progress.step(place="epoch 1/2", pictures=40, loss=1.5, held_out=0.875)
     assert out.getvalue().splitlines() == [
-        "epoch 1/2 · step 1/2 · loss 2.000 · 2 pictures/s · 0:00:20 left",
+        "epoch 1/2 · step 1/2 · loss 2.000 · 2 pictures/s",
         "epoch 1/2 · step 2/2 · loss 1.500 · held out 87.5 % · 2 pictures/s · 0:00:00 left",
     ]
+
+
+def test_the_first_step_is_no_measure_of_the_others() -> None:
+    """It took 30 s, and each of the others 4: of these nine are left."""
+    out = io.StringIO()
+    seconds = iter([0.0, 30.0, *(34.0 + 4 * step for step in range(9))])
+    with RunProgress(Console(file=out, width=120), steps=20, done=9, clock=lambda: next(seconds)) as progress:
+        for _ in range(2):
+            progress.step(place="epoch 1/2", pictures=40)
+    assert out.getvalue().splitlines()[1].endswith(" · step 11/20 · 2 pictures/s · 0:00:36 left")
 
 
 def test_a_terminal_gets_a_bar_and_lines_above_it() -> None:

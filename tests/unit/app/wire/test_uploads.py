@@ -91,6 +91,14 @@ def test_not_one_file_is_refused(fields: list[tuple[str, bytes]], received: str)
         picture_of(form(*fields), FORM)
 
 
+def test_the_field_of_the_other_route_is_told_where_it_belongs() -> None:
+    """One picture and many go by two names."""
+    with pytest.raises(MissingFileError, match=r"POST /predict/batch takes `files`\. With curl: -F file=@cat"):
+        picture_of(form(('name="files"; filename="cat.png"', PICTURE)), FORM)
+    with pytest.raises(MissingFileError, match=r"POST /predict takes `file`\. With curl: -F files=@cat"):
+        pictures_of(form(('name="file"; filename="cat.png"', PICTURE)), FORM, max_files=2)
+
+
 @pytest.mark.parametrize(
     ("data", "told"),
     [

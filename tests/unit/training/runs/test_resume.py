@@ -167,3 +167,17 @@ def test_a_run_that_lacks_what_an_extension_needs_is_not_extended(
         (tmp_path / name).touch()
     with pytest.raises(TrainingError, match=rf"cannot be extended: it holds no {missing}; {advice}"):
         ask_longer(tmp_path, epochs=2)
+
+
+def test_a_folder_with_a_run_is_no_place_for_a_new_one(tmp_path: Path) -> None:
+    """How to go on with it depends on whether it is finished."""
+    (tmp_path / "configuration.json").write_text("{}")
+    with pytest.raises(
+        TrainingError, match=rf"holds a run already\. Go on with it: train --resume {tmp_path}; or"
+    ):
+        check_new(tmp_path)
+    (tmp_path / "checkpoint.safetensors").write_bytes(b"")
+    with pytest.raises(
+        TrainingError, match=rf"holds a finished run already.*: train --resume {tmp_path} --extend EPOCHS; or"
+    ):
+        check_new(tmp_path)
