@@ -221,7 +221,7 @@ def test_an_engine_that_hangs_ends_the_process(
     settings: Settings, told: list[int], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """No answer of the device says that it is lost: a run that does not come back does."""
-    monkeypatch.setattr("app.service.longest_run_s", lambda **_: 0.2)
+    monkeypatch.setattr("app.opening.longest_run_s", lambda **_: 0.2)
     service, engine = scripted(settings)
 
     def ask(port: int) -> tuple[int, int]:

@@ -136,6 +136,6 @@ def samples(
     with told_in_a_sentence() as console:
         refuse_among_pictures(data, out, option="--out")
         check_png(out)
-        dataset = read_dataset(data, seed=seed, cache=cache, report=teller(console), takes_val=True)
+        dataset = read_dataset(data, seed=seed, cache=cache, report=teller(console))
         draw_samples(dataset.train, labels=dataset.labels, seed=seed, path=out)
         typer.echo(f"wrote {out}")
